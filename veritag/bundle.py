@@ -1,0 +1,219 @@
+"""The sealed directory that holds a model and everything needed to use it rightly.
+
+`bundle.json` names the SHA-256 of every other file and the bundle id is derived from
+its own content, so that a changed bundle is never loaded and never mistaken.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from veritag.errors import BundleRejected
+from veritag.tile import Preprocessing
+
+SCHEMA = 1
+MANIFEST = "bundle.json"
+MODEL = "model.onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterProfile:
+    """What the training snapshot's tags say of one cluster.
+
+    Attributes
+    ----------
+    cluster_id
+        Stable over retrains; not the index of the model's output.
+    profiles
+        Keyword of a tag to (normalised value to weight), the q-weighted share of each
+        value among the cluster's instances that carry the tag; each sums to 1.
+    support
+        Keyword of a tag to the q-weighted number of instances that carry it.
+    """
+
+    cluster_id: int
+    profiles: dict[str, dict[str, float]]
+    support: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class TagCalibration:
+    """What the model has shown on held-out patients for one tag.
+
+    Attributes
+    ----------
+    threshold
+        Least score that is flagged; None where the model has not shown that it can
+        tell: then the tag is never flagged.
+    score_knots, probability_knots
+        Piecewise linear map from score to the probability that the tag is wrong.
+    """
+
+    threshold: float | None
+    score_knots: tuple[float, ...] = ()
+    probability_knots: tuple[float, ...] = ()
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleManifest:
+    """All of a bundle but its files.
+
+    Attributes
+    ----------
+    clusters
+        In the order of the model's `soft_assignment` output.
+    sharpness
+        Exponent put on q before profiles are weighted; 1 leaves q as it is.
+    novelty_limits
+        Per cluster, the distance from the centre beyond which an image is of a kind
+        that the bundle does not know; of shape (n_clusters,).
+    training
+        Figures of the training run and of its check on unseen patients.
+    lineage
+        Snapshot digest, configuration, code version, sources.
+    """
+
+    preprocessing: Preprocessing
+    clusters: tuple[ClusterProfile, ...]
+    calibration: dict[str, TagCalibration]
+    sharpness: float
+    novelty_limits: tuple[float, ...]
+    created_at: str
+    training: dict[str, Any] = field(default_factory=dict)
+    lineage: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBundle:
+    """A verified bundle on disk."""
+
+    bundle_id: str
+    path: Path
+    manifest: BundleManifest
+
+    @property
+    def model_path(self) -> Path:
+        """The ONNX file: input `tiles` uint8 [N,size,size]; outputs `embedding` [N,D],
+        `soft_assignment` [N,K] and `distance` [N,K] to the cluster centres."""
+        return self.path / MODEL
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _bundle_id(body: Mapping[str, Any]) -> str:
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    return "vb-" + hashlib.sha256(canonical).hexdigest()[:16]
+
+
+def _sealed_files(path: Path) -> list[Path]:
+    return sorted(p for p in path.rglob("*") if p.is_file() and p.name != MANIFEST)
+
+
+def seal_bundle(path: Path, manifest: BundleManifest) -> ModelBundle:
+    """Write `bundle.json` over the files that already lie in `path`; return the bundle."""
+    body: dict[str, Any] = {"schema": SCHEMA, **asdict(manifest)}
+    body["files"] = {p.relative_to(path).as_posix(): _sha256(p) for p in _sealed_files(path)}
+    body = json.loads(json.dumps(body))
+    body = {"bundle_id": _bundle_id(body), **body}
+    temporary = path / (MANIFEST + ".part")
+    temporary.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path / MANIFEST)
+    return load_bundle(path)
+
+
+def load_bundle(path: Path) -> ModelBundle:
+    """Read and verify a bundle.
+
+    Raises
+    ------
+    BundleRejected
+        If a file is missing, added or changed, or if schema or preprocessing are not
+        those of this version.
+    """
+    body = _read_manifest(path)
+    if body.get("schema") != SCHEMA:
+        raise BundleRejected(
+            f"{path}: bundle schema {body.get('schema')!r}, this version reads {SCHEMA}"
+        )
+    _verify_seal(path, body)
+    try:
+        manifest = _decode(body)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleRejected(f"{path}: {MANIFEST} is not understood: {error!r}") from error
+    manifest.preprocessing.require_supported(str(path))
+    return ModelBundle(body["bundle_id"], path, manifest)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        body = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleRejected(f"{path}: no readable {MANIFEST}: {error}") from error
+    if not isinstance(body, dict):
+        raise BundleRejected(f"{path}: {MANIFEST} is not an object")
+    return body
+
+
+def _verify_seal(path: Path, body: Mapping[str, Any]) -> None:
+    named = body.get("bundle_id")
+    if _bundle_id({k: v for k, v in body.items() if k != "bundle_id"}) != named:
+        raise BundleRejected(f"{path}: {MANIFEST} was changed after it was sealed")
+    found = {p.relative_to(path).as_posix(): _sha256(p) for p in _sealed_files(path)}
+    for name, digest in body.get("files", {}).items():
+        if found.pop(name, None) != digest:
+            raise BundleRejected(f"{path}: {name} is missing or was changed after sealing")
+    if found:
+        raise BundleRejected(f"{path}: holds unsealed files: {', '.join(sorted(found))}")
+
+
+def _decode(body: Mapping[str, Any]) -> BundleManifest:
+    return BundleManifest(
+        preprocessing=Preprocessing(**body["preprocessing"]),
+        clusters=tuple(ClusterProfile(**c) for c in body["clusters"]),
+        calibration={
+            tag: TagCalibration(
+                c["threshold"],
+                tuple(c["score_knots"]),
+                tuple(c["probability_knots"]),
+                c["figures"],
+            )
+            for tag, c in body["calibration"].items()
+        },
+        sharpness=float(body["sharpness"]),
+        novelty_limits=tuple(body["novelty_limits"]),
+        created_at=body["created_at"],
+        training=body["training"],
+        lineage=body["lineage"],
+    )
+
+
+def starter_bundle_path() -> Path:
+    """Return the folder of the bundle that ships with the package."""
+    return Path(str(files("veritag") / "starter"))
+
+
+def resolve_bundle_path(bundles_dir: Path) -> Path:
+    """Return the bundle in use: the folder itself, the one `active` names, or the starter.
+
+    Raises
+    ------
+    BundleRejected
+        If `active` names a bundle that is not there.
+    """
+    if (bundles_dir / MANIFEST).is_file():
+        return bundles_dir
+    active = bundles_dir / "active"
+    if not active.is_file():
+        return starter_bundle_path()
+    path = bundles_dir / active.read_text(encoding="utf-8").strip()
+    if not (path / MANIFEST).is_file():
+        raise BundleRejected(f"{active} names {path.name}, which is not in {bundles_dir}")
+    return path

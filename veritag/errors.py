@@ -1,0 +1,49 @@
+"""Every error of Veritag, named by the fact; its base says what the caller must do."""
+
+
+class VeritagError(Exception):
+    """Base of all errors of Veritag."""
+
+
+class RetryableError(VeritagError):
+    """Something outside is unavailable for now: try the same again later."""
+
+
+class RecordsUnavailable(RetryableError):
+    """The database does not answer."""
+
+
+class BrokerUnavailable(RetryableError):
+    """The message broker does not answer."""
+
+
+class ArchiveUnavailable(RetryableError):
+    """The archive could not be read or written."""
+
+
+class RejectError(VeritagError):
+    """This one object cannot be used: record why, never retry, go on with the rest."""
+
+
+class UnusableInstance(RejectError):
+    """An instance that cannot be read or decoded, with the reason."""
+
+
+class NoPixels(RejectError):
+    """An instance that holds no picture (a report, a plan, a waveform)."""
+
+
+class StopError(VeritagError):
+    """The process cannot do its work: stop, tell the operator what to change."""
+
+
+class ConfigurationError(StopError):
+    """A setting is wrong or missing."""
+
+
+class BundleRejected(StopError):
+    """A bundle does not match its seal, its schema or this version's preprocessing."""
+
+
+class MissingPart(StopError):
+    """A program or an optional package that this command needs is not installed."""

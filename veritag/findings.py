@@ -1,0 +1,125 @@
+"""What inspection says: a Verdict per instance, Findings and judgements per series."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+
+class Severity(StrEnum):
+    """How much a finding matters to what reads the tag downstream."""
+
+    ERROR = "ERROR"
+    WARNING = "WARNING"
+    INFO = "INFO"
+
+
+class FindingCode(StrEnum):
+    """The closed list of what can be found."""
+
+    TAG_CONTRADICTS_IMAGE = "TAG_CONTRADICTS_IMAGE"
+    TAG_MISSING = "TAG_MISSING"
+    TAG_TOO_COARSE = "TAG_TOO_COARSE"
+    VALUE_NOT_DEFINED = "VALUE_NOT_DEFINED"
+    MIXED_SERIES = "MIXED_SERIES"
+    UNKNOWN_KIND = "UNKNOWN_KIND"
+    UNREADABLE = "UNREADABLE"
+    NO_PIXELS = "NO_PIXELS"
+    DUPLICATE_UID_CONFLICT = "DUPLICATE_UID_CONFLICT"
+    MODALITY_CONTRADICTS_SOP_CLASS = "MODALITY_CONTRADICTS_SOP_CLASS"
+
+
+class VerdictStatus(StrEnum):
+    """How the inspection of one instance ended."""
+
+    INSPECTED = "inspected"
+    UNREADABLE = "unreadable"
+    NO_PIXELS = "no_pixels"
+
+
+TagValue: TypeAlias = str | float | tuple[float, ...]
+"""A received tag value: text, a number, or the six of ImageOrientationPatient."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedValue:
+    """A value that the picture suggests, with its probability in 0..1."""
+
+    value: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One disagreement in one series.
+
+    Attributes
+    ----------
+    tag
+        Keyword of the Data Element, None where the finding is about no single tag.
+    observed
+        What was received, as text; None where the element is absent.
+    score
+        How sure the finding is, in 0..1; 1.0 for deterministic rules.
+    evidence
+        What the judgement rests on: counts, clusters, calibrated probabilities.
+    """
+
+    code: FindingCode
+    severity: Severity
+    tag: str | None
+    observed: str | None
+    score: float
+    expected: tuple[ExpectedValue, ...] = ()
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the model says of one present tag, flagged or not.
+
+    `probability_wrong` is None where the model does not judge this tag.
+    """
+
+    tag: str
+    observed: str
+    probability_wrong: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one inspection of one instance saw.
+
+    Attributes
+    ----------
+    tags
+        The eight judged tags as received, keyword to value; absent ones left out.
+    cluster
+        Stable id of the most probable cluster; None without pixels.
+    soft_assignment
+        q over the bundle's clusters, of shape (n_clusters,); empty without pixels.
+    novelty
+        Distance to the nearest cluster centre over the bundle's limit: above 1 the
+        kind of image is unknown to the bundle.
+    reason
+        Why an instance is unreadable or has no pixels; None when inspected.
+    """
+
+    bundle_id: str
+    status: VerdictStatus
+    sop_class_uid: str
+    tags: dict[str, TagValue] = field(default_factory=dict)
+    cluster: int | None = None
+    cluster_probability: float | None = None
+    novelty: float | None = None
+    soft_assignment: tuple[float, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesJudgement:
+    """Everything that is said of a series."""
+
+    instances: int
+    unknown_kind: bool
+    findings: tuple[Finding, ...]
+    judgements: tuple[Judgement, ...]

@@ -1,0 +1,212 @@
+"""The effective settings: `VERITAG_*` variables over one TOML file over defaults.
+
+The TOML file is named by `VERITAG_CONFIG`, else `veritag.toml` in the data directory
+where there is one. Everything is validated at start; an unknown key is an error.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from pydantic.functional_validators import BeforeValidator
+
+from veritag.errors import ConfigurationError
+
+DEFAULT_DATA_DIR = Path("veritag-data")
+
+
+def _split(value: object) -> object:
+    """Read `A,B` from the environment as a list; TOML gives lists already."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]+$")]
+AETitles = Annotated[tuple[AETitle, ...], NoDecode, BeforeValidator(_split)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+def config_file() -> Path | None:
+    """Return the TOML file in use, None where there is none."""
+    named = os.environ.get("VERITAG_CONFIG")
+    if named:
+        return Path(named)
+    default = Path(os.environ.get("VERITAG_DATA_DIR", DEFAULT_DATA_DIR)) / "veritag.toml"
+    return default if default.is_file() else None
+
+
+class Settings(BaseSettings):
+    """Every setting with its unit and default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="VERITAG_", frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    data_dir: Path = Field(
+        DEFAULT_DATA_DIR, description="Spool, archive, SQLite records, private broker, bundles."
+    )
+
+    ae_title: AETitle = Field("VERITAG", description="AE title of the Storage SCP.")
+    dicom_host: str = Field("0.0.0.0", description="Address the Storage SCP binds to.")
+    dicom_port: Port = Field(11112, description="TCP port of the Storage SCP.")
+    check_called_ae_title: bool = Field(
+        False, description="Refuse associations that call another AE title than ours."
+    )
+    calling_ae_titles: AETitles = Field(
+        (), description="Calling AE titles that may associate; empty: all."
+    )
+    max_associations: int = Field(
+        32, ge=1, le=1000, description="Associations served at a time; more are rejected."
+    )
+    max_pdu_bytes: int = Field(
+        131_072, ge=4096, le=1 << 24, description="Largest PDU we announce, in bytes."
+    )
+    accept_private_sop_classes: bool = Field(
+        False, description="Also accept private and unknown storage SOP classes."
+    )
+    network_timeout_seconds: Seconds = Field(
+        60.0, description="Silence after which an association is aborted."
+    )
+    stop_grace_seconds: Seconds = Field(
+        20.0, description="Time on SIGTERM to finish what is being received or inspected."
+    )
+    disk_reserve_mb: int = Field(
+        512, ge=0, description="Free MB below which C-STORE is refused with 0xA700."
+    )
+
+    linger_seconds: Annotated[float, Field(ge=0, le=5)] = Field(
+        0.25, description="Longest wait for more instances before a message is published."
+    )
+    index_poll_seconds: Seconds = Field(
+        0.1, description="How often the indexer looks into the spool."
+    )
+
+    database_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL of the records; default: SQLite in the data directory."
+    )
+    broker_url: SecretStr | None = Field(
+        None, description="URL of the Celery broker; default: the private broker of `veritag up`."
+    )
+    visibility_timeout_seconds: int = Field(
+        600,
+        ge=30,
+        description="Time after which Redis redelivers a message whose worker fell silent.",
+    )
+
+    bundle_dir: Path | None = Field(
+        None,
+        description="One bundle, or the folder of bundles whose `active` file names the one in "
+        "use; default: bundles/ in the data directory, else the starter bundle.",
+    )
+    require_gpu: bool = Field(
+        False, description="Refuse to be ready unless ONNX Runtime runs on CUDA."
+    )
+    decode_threads: int = Field(2, ge=1, le=64, description="Threads that decode pixels.")
+    max_attempts: int = Field(
+        3, ge=1, le=20, description="Attempts before an instance becomes a dead letter."
+    )
+    max_frame_mb: int = Field(
+        1024, ge=1, description="Decoded size in MB above which a frame is refused."
+    )
+
+    settle_idle_seconds: Seconds = Field(
+        30.0, description="Silence after which a series settles."
+    )
+    settle_cap_seconds: Seconds = Field(
+        900.0, description="Age at which a series settles although instances still arrive."
+    )
+    schedule_seconds: Seconds = Field(1.0, description="Interval of the scheduler's rounds.")
+    republish_seconds: Seconds = Field(
+        30.0, description="Age at which an indexed, uninspected instance is published again."
+    )
+
+    review_host: str = Field("127.0.0.1", description="Address the review pages bind to.")
+    review_port: Port = Field(8080, description="TCP port of the review pages and JSON API.")
+    review_user_header: str | None = Field(
+        None, description="HTTP header in which a trusted proxy names the reviewer."
+    )
+
+    http_host: str = Field("127.0.0.1", description="Address of /metrics, /live and /ready.")
+    listener_http_port: Port = Field(11181, description="HTTP port of the listener.")
+    indexer_http_port: Port = Field(11182, description="HTTP port of the indexer.")
+    worker_http_port: Port = Field(11183, description="HTTP port of the worker.")
+    scheduler_http_port: Port = Field(11184, description="HTTP port of the scheduler.")
+
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
+        "info", description="Least severity that is logged."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the environment over the TOML file; no .env, no secrets folder."""
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=config_file())
+        return init_settings, env_settings, toml
+
+    @property
+    def spool_dir(self) -> Path:
+        """Folder of received, not yet indexed instances."""
+        return self.data_dir / "spool"
+
+    @property
+    def archive_dir(self) -> Path:
+        """Folder of indexed instances."""
+        return self.data_dir / "archive"
+
+    @property
+    def bundles_dir(self) -> Path:
+        """Folder of bundles, or the one bundle that `bundle_dir` names."""
+        return self.bundle_dir or self.data_dir / "bundles"
+
+    @property
+    def records_url(self) -> str:
+        """SQLAlchemy URL of the records."""
+        if self.database_url:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{(self.data_dir / 'records.sqlite3').absolute()}"
+
+    @property
+    def message_broker_url(self) -> str:
+        """URL of the broker; the private one listens on a socket in the data directory."""
+        if self.broker_url:
+            return self.broker_url.get_secret_value()
+        return f"redis+socket://{(self.data_dir / 'broker' / 'broker.sock').absolute()}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Return the validated settings.
+
+    Raises
+    ------
+    ConfigurationError
+        With one line per wrong setting: its name, what is wrong and the value's source.
+    """
+    named = config_file()
+    if named is not None and not named.is_file():
+        raise ConfigurationError(f"VERITAG_CONFIG names {named}, which is not a file")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [
+            f"VERITAG_{'.'.join(str(p) for p in e['loc']).upper()}: {e['msg']}"
+            for e in error.errors(include_input=False)
+        ]
+        raise ConfigurationError("\n".join(lines)) from None
+    except (ValueError, OSError) as error:
+        raise ConfigurationError(f"{named}: {error}") from error

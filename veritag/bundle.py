@@ -120,7 +120,9 @@ def _sealed_files(path: Path) -> list[Path]:
 def seal_bundle(path: Path, manifest: BundleManifest) -> ModelBundle:
     """Write `bundle.json` over the files that already lie in `path`; return the bundle."""
     body: dict[str, Any] = {"schema": SCHEMA, **asdict(manifest)}
-    body["files"] = {p.relative_to(path).as_posix(): _sha256(p) for p in _sealed_files(path)}
+    body["files"] = {
+        p.relative_to(path).as_posix(): _sha256(p) for p in _sealed_files(path)
+    }
     body = json.loads(json.dumps(body))
     body = {"bundle_id": _bundle_id(body), **body}
     temporary = path / (MANIFEST + ".part")
@@ -147,7 +149,9 @@ def load_bundle(path: Path) -> ModelBundle:
     try:
         manifest = _decode(body)
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleRejected(f"{path}: {MANIFEST} is not understood: {error!r}") from error
+        raise BundleRejected(
+            f"{path}: {MANIFEST} is not understood: {error!r}"
+        ) from error
     manifest.preprocessing.require_supported(str(path))
     return ModelBundle(body["bundle_id"], path, manifest)
 
@@ -169,9 +173,13 @@ def _verify_seal(path: Path, body: Mapping[str, Any]) -> None:
     found = {p.relative_to(path).as_posix(): _sha256(p) for p in _sealed_files(path)}
     for name, digest in body.get("files", {}).items():
         if found.pop(name, None) != digest:
-            raise BundleRejected(f"{path}: {name} is missing or was changed after sealing")
+            raise BundleRejected(
+                f"{path}: {name} is missing or was changed after sealing"
+            )
     if found:
-        raise BundleRejected(f"{path}: holds unsealed files: {', '.join(sorted(found))}")
+        raise BundleRejected(
+            f"{path}: holds unsealed files: {', '.join(sorted(found))}"
+        )
 
 
 def _decode(body: Mapping[str, Any]) -> BundleManifest:
@@ -215,5 +223,7 @@ def resolve_bundle_path(bundles_dir: Path) -> Path:
         return starter_bundle_path()
     path = bundles_dir / active.read_text(encoding="utf-8").strip()
     if not (path / MANIFEST).is_file():
-        raise BundleRejected(f"{active} names {path.name}, which is not in {bundles_dir}")
+        raise BundleRejected(
+            f"{active} names {path.name}, which is not in {bundles_dir}"
+        )
     return path

@@ -30,7 +30,9 @@ def _split(value: object) -> object:
     return value
 
 
-AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]+$")]
+AETitle = Annotated[
+    str, Field(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]+$")
+]
 AETitles = Annotated[tuple[AETitle, ...], NoDecode, BeforeValidator(_split)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -41,7 +43,9 @@ def config_file() -> Path | None:
     named = os.environ.get("VERITAG_CONFIG")
     if named:
         return Path(named)
-    default = Path(os.environ.get("VERITAG_DATA_DIR", DEFAULT_DATA_DIR)) / "veritag.toml"
+    default = (
+        Path(os.environ.get("VERITAG_DATA_DIR", DEFAULT_DATA_DIR)) / "veritag.toml"
+    )
     return default if default.is_file() else None
 
 
@@ -53,7 +57,8 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(
-        DEFAULT_DATA_DIR, description="Spool, archive, SQLite records, private broker, bundles."
+        DEFAULT_DATA_DIR,
+        description="Spool, archive, SQLite records, private broker, bundles.",
     )
 
     ae_title: AETitle = Field("VERITAG", description="AE title of the Storage SCP.")
@@ -66,7 +71,10 @@ class Settings(BaseSettings):
         (), description="Calling AE titles that may associate; empty: all."
     )
     max_associations: int = Field(
-        32, ge=1, le=1000, description="Associations served at a time; more are rejected."
+        32,
+        ge=1,
+        le=1000,
+        description="Associations served at a time; more are rejected.",
     )
     max_pdu_bytes: int = Field(
         131_072, ge=4096, le=1 << 24, description="Largest PDU we announce, in bytes."
@@ -78,24 +86,28 @@ class Settings(BaseSettings):
         60.0, description="Silence after which an association is aborted."
     )
     stop_grace_seconds: Seconds = Field(
-        20.0, description="Time on SIGTERM to finish what is being received or inspected."
+        20.0,
+        description="Time on SIGTERM to finish what is being received or inspected.",
     )
     disk_reserve_mb: int = Field(
         512, ge=0, description="Free MB below which C-STORE is refused with 0xA700."
     )
 
     linger_seconds: Annotated[float, Field(ge=0, le=5)] = Field(
-        0.25, description="Longest wait for more instances before a message is published."
+        0.25,
+        description="Longest wait for more instances before a message is published.",
     )
     index_poll_seconds: Seconds = Field(
         0.1, description="How often the indexer looks into the spool."
     )
 
     database_url: SecretStr | None = Field(
-        None, description="SQLAlchemy URL of the records; default: SQLite in the data directory."
+        None,
+        description="SQLAlchemy URL of the records; default: SQLite in the data directory.",
     )
     broker_url: SecretStr | None = Field(
-        None, description="URL of the Celery broker; default: the private broker of `veritag up`."
+        None,
+        description="URL of the Celery broker; default: the private broker of `veritag up`.",
     )
     visibility_timeout_seconds: int = Field(
         600,
@@ -111,7 +123,9 @@ class Settings(BaseSettings):
     require_gpu: bool = Field(
         False, description="Refuse to be ready unless ONNX Runtime runs on CUDA."
     )
-    decode_threads: int = Field(2, ge=1, le=64, description="Threads that decode pixels.")
+    decode_threads: int = Field(
+        2, ge=1, le=64, description="Threads that decode pixels."
+    )
     max_attempts: int = Field(
         3, ge=1, le=20, description="Attempts before an instance becomes a dead letter."
     )
@@ -123,20 +137,30 @@ class Settings(BaseSettings):
         30.0, description="Silence after which a series settles."
     )
     settle_cap_seconds: Seconds = Field(
-        900.0, description="Age at which a series settles although instances still arrive."
+        900.0,
+        description="Age at which a series settles although instances still arrive.",
     )
-    schedule_seconds: Seconds = Field(1.0, description="Interval of the scheduler's rounds.")
+    schedule_seconds: Seconds = Field(
+        1.0, description="Interval of the scheduler's rounds."
+    )
     republish_seconds: Seconds = Field(
-        30.0, description="Age at which an indexed, uninspected instance is published again."
+        30.0,
+        description="Age at which an indexed, uninspected instance is published again.",
     )
 
-    review_host: str = Field("127.0.0.1", description="Address the review pages bind to.")
-    review_port: Port = Field(8080, description="TCP port of the review pages and JSON API.")
+    review_host: str = Field(
+        "127.0.0.1", description="Address the review pages bind to."
+    )
+    review_port: Port = Field(
+        8080, description="TCP port of the review pages and JSON API."
+    )
     review_user_header: str | None = Field(
         None, description="HTTP header in which a trusted proxy names the reviewer."
     )
 
-    http_host: str = Field("127.0.0.1", description="Address of /metrics, /live and /ready.")
+    http_host: str = Field(
+        "127.0.0.1", description="Address of /metrics, /live and /ready."
+    )
     listener_http_port: Port = Field(11181, description="HTTP port of the listener.")
     indexer_http_port: Port = Field(11182, description="HTTP port of the indexer.")
     worker_http_port: Port = Field(11183, description="HTTP port of the worker.")

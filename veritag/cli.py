@@ -1,0 +1,70 @@
+"""The `veritag` command: shows the commands of every room that is installed."""
+
+import sys
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+
+import typer
+from rich.console import Console
+
+from veritag import __version__
+from veritag.errors import RetryableError, VeritagError
+
+ENTRY_POINT_GROUP = "veritag.commands"
+EXIT_TRY_AGAIN = 75  # sysexits EX_TEMPFAIL
+EXIT_FAILED = 1
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"veritag {__version__}")
+        raise typer.Exit
+
+
+def _main(
+    version: bool = typer.Option(
+        False,
+        "--version",
+        callback=_show_version,
+        is_eager=True,
+        help="Print the version.",
+    ),
+) -> None:
+    """Check DICOM metadata against the pixels it describes."""
+
+
+def build_app() -> typer.Typer:
+    """Return the command with the sub-commands whose packages are installed."""
+    app = typer.Typer(
+        name="veritag", no_args_is_help=True, pretty_exceptions_enable=False
+    )
+    app.callback()(_main)
+    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=_order):
+        module = import_module(point.value)
+        if all(find_spec(name) for name in module.REQUIRES):
+            module.register(app)
+    return app
+
+
+def _order(point: EntryPoint) -> tuple[bool, str]:
+    return point.name != "system", point.name
+
+
+def main() -> None:
+    """Run the command; errors of ours are said in words, not in tracebacks."""
+    try:
+        build_app()()
+    except RetryableError as error:
+        _say(error, EXIT_TRY_AGAIN)
+    except VeritagError as error:
+        _say(error, EXIT_FAILED)
+
+
+def _say(error: VeritagError, status: int) -> None:
+    Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Every Prometheus metric of Veritag; nothing else registers any.
+
+Labels are closed lists: no UID, no free AE title, no patient data ever is a label.
+Dashboards and alert rules are checked against this file by a test.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+MODALITIES = frozenset(
+    "BI CR CT DX ECG EPS ES GM HD IO IVUS KO MG MR NM OCT OP OPT OT PR PT PX REG RF "
+    "RTDOSE RTIMAGE RTPLAN RTRECORD RTSTRUCT SC SEG SM SR US VL XA XC".split()
+)
+
+# --- Reception (listener) ---
+
+# Instances answered with 0x0000.
+INSTANCES_RECEIVED = Counter("veritag_instances_received", "Instances acknowledged.")
+# C-STOREs answered with a failure status, by the reason of the status.
+INSTANCES_REFUSED = Counter(
+    "veritag_instances_refused", "Instances refused, by reason.", ["reason"]
+)
+# Association requests rejected, by the reason given to the peer.
+ASSOCIATIONS_REJECTED = Counter(
+    "veritag_associations_rejected", "Associations rejected, by reason.", ["reason"]
+)
+# Associations served at this moment.
+ASSOCIATIONS_OPEN = Gauge("veritag_associations_open", "Associations open now.")
+# From the whole Data Set in memory to the answer: write, fsync, rename.
+RECEPTION_SECONDS = Histogram(
+    "veritag_reception_seconds",
+    "Time to make a received instance durable.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+# Free bytes on the spool's file system.
+SPOOL_FREE_BYTES = Gauge("veritag_spool_free_bytes", "Free bytes where the spool lies.")
+
+# --- Indexer ---
+
+# Instances acknowledged and not yet indexed.
+SPOOL_READY = Gauge(
+    "veritag_spool_ready_instances", "Instances waiting for the indexer."
+)
+# Receptions recorded, repeated ones too.
+INSTANCES_INDEXED = Counter("veritag_instances_indexed", "Receptions recorded.")
+# A SOP Instance UID that came again: identical, or a conflict with other bytes.
+DUPLICATES = Counter(
+    "veritag_duplicates", "SOP Instance UIDs received again, by kind.", ["kind"]
+)
+# Messages that could not be published; the rows stay and are published later.
+DISPATCH_FAILURES = Counter("veritag_dispatch_failures", "Messages not published.")
+
+# --- Inspection (worker) ---
+
+# Verdicts stored.
+INSPECTED = Counter(
+    "veritag_instances_inspected", "Verdicts stored.", ["status", "modality"]
+)
+# From 0x0000 to the stored verdict.
+INSPECTION_SECONDS = Histogram(
+    "veritag_inspection_latency_seconds",
+    "Time from acknowledgement to the stored verdict.",
+    buckets=(0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
+)
+# Parts of an inspection: read, tile, model, store.
+STAGE_SECONDS = Histogram(
+    "veritag_inspection_stage_seconds",
+    "Time of one stage of an inspection.",
+    ["stage"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+# Instances given up after the last attempt.
+DEAD_LETTERED = Counter("veritag_dead_lettered", "Instances that became dead letters.")
+# Series whose findings were made, by the reason: idle or cap.
+SERIES_SETTLED = Counter("veritag_series_settled", "Series settled.", ["reason"])
+# Findings newly opened.
+FINDINGS = Counter("veritag_findings", "Findings opened.", ["code", "modality"])
+# Always 1; the label says which bundle makes the verdicts.
+BUNDLE = Gauge("veritag_bundle_info", "The bundle in use.", ["bundle_id"])
+# 1 for the execution provider that ONNX Runtime really uses.
+PROVIDER = Gauge(
+    "veritag_inference_provider", "Execution provider in use.", ["provider"]
+)
+
+# --- The records, read by the scheduler each round ---
+
+# Indexed instances without verdict that are not dead letters.
+BACKLOG = Gauge("veritag_backlog_instances", "Instances waiting for a verdict.")
+# Age of the oldest of them; 0 when there is none.
+BACKLOG_OLDEST = Gauge(
+    "veritag_backlog_oldest_seconds", "Age of the oldest uninspected instance."
+)
+# Dead letters that nobody resolved yet.
+DEAD_LETTERS = Gauge("veritag_dead_letters", "Dead letters in the records.")
+# Findings that wait for a decision.
+OPEN_FINDINGS = Gauge("veritag_findings_open", "Findings without a decision.")
+# Instances published again by the sweeper.
+REPUBLISHED = Counter("veritag_instances_republished", "Instances published again.")
+
+# --- Review ---
+
+# Decisions of reviewers.
+DECISIONS = Counter("veritag_review_decisions", "Decisions stored.", ["decision"])
+
+
+def modality_label(value: str | None) -> str:
+    """Return the Modality as a label of a closed list, `other` for all the rest."""
+    return value if value in MODALITIES else "other"

@@ -6,7 +6,6 @@ its own content, so that a changed bundle is never loaded and never mistaken.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
@@ -99,8 +98,11 @@ class ModelBundle:
 
     @property
     def model_path(self) -> Path:
-        """The ONNX file: input `tiles` uint8 [N,size,size]; outputs `embedding` [N,D],
-        `soft_assignment` [N,K] and `distance` [N,K] to the cluster centres."""
+        """The ONNX file.
+
+        Input `tiles` uint8 [N, size, size]; outputs `embedding` [N, D],
+        `soft_assignment` [N, K] and `distance` [N, K] to the cluster centres.
+        """
         return self.path / MODEL
 
 
@@ -127,7 +129,7 @@ def seal_bundle(path: Path, manifest: BundleManifest) -> ModelBundle:
     body = {"bundle_id": _bundle_id(body), **body}
     temporary = path / (MANIFEST + ".part")
     temporary.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path / MANIFEST)
+    temporary.replace(path / MANIFEST)
     return load_bundle(path)
 
 

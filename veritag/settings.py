@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError
+from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -16,7 +17,6 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from pydantic.functional_validators import BeforeValidator
 
 from veritag.errors import ConfigurationError
 
@@ -62,7 +62,10 @@ class Settings(BaseSettings):
     )
 
     ae_title: AETitle = Field("VERITAG", description="AE title of the Storage SCP.")
-    dicom_host: str = Field("0.0.0.0", description="Address the Storage SCP binds to.")
+    dicom_host: str = Field(
+        "0.0.0.0",  # noqa: S104 - scanners reach us over the hospital's network
+        description="Address the Storage SCP binds to.",
+    )
     dicom_port: Port = Field(11112, description="TCP port of the Storage SCP.")
     check_called_ae_title: bool = Field(
         False, description="Refuse associations that call another AE title than ours."
@@ -176,8 +179,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the environment over the TOML file; no .env, no secrets folder."""
         toml = TomlConfigSettingsSource(settings_cls, toml_file=config_file())

@@ -1,0 +1,1 @@
+"""Synthetic patients for tests, benchmarks and the demo."""

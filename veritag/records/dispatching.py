@@ -1,0 +1,62 @@
+"""Which indexed instances were published to the broker, and which must be again."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select, update
+
+from veritag.records.engine import Records
+from veritag.records.schema import instances
+
+
+def waiting() -> Any:
+    """Return the condition: neither inspected nor a dead letter."""
+    return and_(instances.c.inspected_at.is_(None), instances.c.dead_at.is_(None))
+
+
+def undispatched(records: Records, limit: int = 1024) -> list[int]:
+    """Return instances that were never published, oldest first."""
+    with records.read() as connection:
+        return list(
+            connection.scalars(
+                select(instances.c.id)
+                .where(waiting(), instances.c.dispatched_at.is_(None))
+                .order_by(instances.c.id)
+                .limit(limit)
+            )
+        )
+
+
+def mark_dispatched(records: Records, instance_ids: Sequence[int]) -> None:
+    """Remember that the broker took the message of these instances."""
+    with records.begin() as connection:
+        connection.execute(
+            update(instances)
+            .where(instances.c.id.in_(instance_ids))
+            .values(dispatched_at=datetime.now(UTC))
+        )
+
+
+def stale(records: Records, older_than_seconds: float, limit: int = 1024) -> list[int]:
+    """Return waiting instances that nobody published or claimed for so long."""
+    since = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
+    last_seen = func.coalesce(
+        instances.c.claimed_at, instances.c.dispatched_at, instances.c.indexed_at
+    )
+    with records.read() as connection:
+        return list(
+            connection.scalars(
+                select(instances.c.id)
+                .where(
+                    waiting(),
+                    last_seen < since,
+                    or_(
+                        instances.c.dispatched_at.is_(None),
+                        instances.c.dispatched_at < since,
+                    ),
+                )
+                .order_by(instances.c.id)
+                .limit(limit)
+            )
+        )

@@ -1,0 +1,182 @@
+"""The handle on the database: connections, transactions, migrations.
+
+SQLite runs in WAL mode with FULL synchronisation; writers begin immediately, so that
+two processes queue for the lock and never fail while upgrading a read lock.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+)
+
+from veritag.errors import ConfigurationError, RecordsUnavailable
+
+_WRITE = "veritag_write"
+# Any number that nobody else locks by: the letters of our name.
+_MIGRATION_LOCK = 0x56455249
+
+
+class Records:
+    """The records of everything received, inspected, found and decided."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Return a handle; nothing is connected yet.
+
+        Raises
+        ------
+        ConfigurationError
+            If the URL names no database that Veritag knows.
+        """
+        try:
+            parsed = make_url(url)
+        except ArgumentError as error:
+            raise ConfigurationError(
+                "VERITAG_DATABASE_URL is not a database URL; expected for example "
+                "postgresql://user:password@host/veritag"
+            ) from error
+        if parsed.drivername in {"postgresql", "postgres"}:
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+            raise ConfigurationError(
+                f"VERITAG_DATABASE_URL names {parsed.drivername!r}; "
+                "Veritag keeps its records in sqlite or postgresql"
+            )
+        try:
+            engine = create_engine(
+                parsed, pool_pre_ping=True, json_serializer=_to_json, **_options(parsed)
+            )
+        except NoSuchModuleError as error:
+            raise ConfigurationError(f"VERITAG_DATABASE_URL: {error}") from error
+        if parsed.get_backend_name() == "sqlite":
+            _prepare_sqlite(engine, parsed.database)
+        return cls(engine)
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Run a writing transaction; raises RecordsUnavailable."""
+        with _translated(), self.engine.connect() as connection:
+            connection.execution_options(**{_WRITE: True})
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Run a reading transaction; raises RecordsUnavailable."""
+        with _translated(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def insert(self, table: Table) -> Any:
+        """Return the dialect's INSERT, which can say ON CONFLICT."""
+        if self.engine.dialect.name == "postgresql":
+            return postgresql.insert(table)
+        return sqlite.insert(table)
+
+    def migrate(self) -> None:
+        """Bring the schema to this version; processes that start together queue up."""
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option(
+            "script_location", str(files("veritag.records") / "migrations")
+        )
+        with self.begin() as connection:
+            if self.engine.dialect.name == "postgresql":
+                lock = text("SELECT pg_advisory_xact_lock(:key)")
+                connection.execute(lock, {"key": _MIGRATION_LOCK})
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def ping(self) -> None:
+        """Ask the database for a row; raises RecordsUnavailable."""
+        with self.read() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise RecordsUnavailable(
+            f"the database does not answer: {error.orig}"
+        ) from error
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise RecordsUnavailable(f"the database went away: {error.orig}") from error
+
+
+def _options(url: Any) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": 30}}
+    return {
+        "connect_args": {"connect_timeout": 5},
+        "pool_size": 4,
+        "max_overflow": 4,
+        "pool_timeout": 10,
+    }
+
+
+def _prepare_sqlite(engine: Engine, database: str | None) -> None:
+    if database:
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        # The driver's own BEGIN comes too late and cannot be immediate.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get(_WRITE)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def clean_text(value: str | None, limit: int = 4096) -> str | None:
+    """Return text that every database keeps: no NUL, no lone surrogates, bounded."""
+    if value is None:
+        return None
+    encodable = value.encode("utf-8", "replace").decode("utf-8")
+    return encodable.replace("\x00", "")[:limit]
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(_jsonable(value), allow_nan=False)
+
+
+def _jsonable(value: Any) -> Any:
+    """Return what JSON can hold: non-finite numbers as null, clean text."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {clean_text(str(key)): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    return value

@@ -1,0 +1,121 @@
+"""The studies and series that received instances belong to, and their clocks."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, select, tuple_, update
+
+from veritag.instance import StoredInstance
+from veritag.records.engine import Records, clean_text
+from veritag.records.schema import series, studies
+
+# No conformant UID is longer than 64 characters (PS3.5 section 9.1); keep some more.
+_UID_LIMIT = 256
+
+
+def clean_uid(value: str) -> str:
+    """Return a UID as the records keep it."""
+    return clean_text(value, _UID_LIMIT) or ""
+
+
+def series_key(instance: StoredInstance) -> tuple[str, str] | None:
+    """Return (Study, Series Instance UID); None for an unparsable Data Set."""
+    if instance.study_instance_uid is None or instance.series_instance_uid is None:
+        return None
+    return clean_uid(instance.study_instance_uid), clean_uid(
+        instance.series_instance_uid
+    )
+
+
+def _span(fresh: Iterable[StoredInstance]) -> dict[str, datetime]:
+    moments = [i.provenance.received_at for i in fresh]
+    return {"first_received_at": min(moments), "last_received_at": max(moments)}
+
+
+def upsert_series(
+    records: Records, connection: Connection, fresh: Sequence[StoredInstance]
+) -> dict[tuple[str, str], int]:
+    """Make sure of the studies and series; return the ids of the series."""
+    keys = sorted({key for i in fresh if (key := series_key(i))})
+    if not keys:
+        return {}
+    study_uids = sorted({study for study, _ in keys})
+    span = _span(fresh)
+    connection.execute(
+        records.insert(studies).on_conflict_do_nothing(),
+        [{"study_instance_uid": uid, **span} for uid in study_uids],
+    )
+    rows = connection.execute(
+        select(studies.c.study_instance_uid, studies.c.id).where(
+            studies.c.study_instance_uid.in_(study_uids)
+        )
+    )
+    study_ids = dict(rows.tuples().all())
+    opened = {"opened_at": datetime.now(UTC)}
+    connection.execute(
+        records.insert(series).on_conflict_do_nothing(),
+        [
+            {
+                "study_id": study_ids[study],
+                "series_instance_uid": uid,
+                **span,
+                **opened,
+            }
+            for study, uid in keys
+        ],
+    )
+    return _series_ids(connection, keys)
+
+
+def _series_ids(
+    connection: Connection, keys: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], int]:
+    columns = studies.c.study_instance_uid, series.c.series_instance_uid
+    rows = connection.execute(
+        select(*columns, series.c.id)
+        .join(studies, series.c.study_id == studies.c.id)
+        .where(tuple_(*columns).in_(keys))
+    )
+    return {(study, uid): series_id for study, uid, series_id in rows}
+
+
+def touch(
+    connection: Connection,
+    new: Sequence[StoredInstance],
+    series_ids: dict[tuple[str, str], int],
+    now: datetime,
+) -> None:
+    """Move the series' and studies' clocks; a settled series opens again."""
+    newest: dict[int, datetime] = {}
+    for instance in new:
+        key = series_key(instance)
+        if key:
+            moment = instance.provenance.received_at
+            newest[series_ids[key]] = max(newest.get(series_ids[key], moment), moment)
+    for series_id, moment in sorted(newest.items()):
+        reopen(connection, [series_id], now)
+        connection.execute(
+            update(series)
+            .where(series.c.id == series_id, series.c.last_received_at < moment)
+            .values(last_received_at=moment)
+        )
+        connection.execute(
+            update(studies)
+            .where(
+                studies.c.id
+                == select(series.c.study_id)
+                .where(series.c.id == series_id)
+                .scalar_subquery(),
+                studies.c.last_received_at < moment,
+            )
+            .values(last_received_at=moment)
+        )
+
+
+def reopen(connection: Connection, series_ids: Sequence[int], now: datetime) -> None:
+    """Open settled series again, so that they are judged anew."""
+    connection.execute(
+        update(series)
+        .where(series.c.id.in_(series_ids), series.c.settled_at.is_not(None))
+        .values(settled_at=None, opened_at=now)
+    )

@@ -1,0 +1,220 @@
+"""Recording receptions, and which instances wait to be published.
+
+Everything here may be repeated after a crash: the spool name of a reception and the
+pair (SOP Instance UID, digest) of an instance decide what is already recorded.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, tuple_, update
+
+from veritag.instance import StoredInstance
+from veritag.records.engine import Records, clean_text
+from veritag.records.hierarchy import clean_uid, series_key, touch, upsert_series
+from veritag.records.schema import dead_letters, instances, receptions
+
+NEW, IDENTICAL, CONFLICT = "new", "identical", "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What one call of `register` recorded.
+
+    Attributes
+    ----------
+    new_ids
+        Instances that wait for inspection.
+    identical
+        Receptions of an instance that is already known, byte for byte.
+    conflicts
+        New instances whose SOP Instance UID was known with other bytes.
+    unparsable
+        New instances whose Data Set could not be parsed: dead letters at once.
+    """
+
+    new_ids: tuple[int, ...] = ()
+    identical: int = 0
+    conflicts: int = 0
+    unparsable: int = 0
+
+
+def register(records: Records, received: Sequence[StoredInstance]) -> Registered:
+    """Record receptions with their instances, series and studies; idempotent.
+
+    Raises
+    ------
+    RecordsUnavailable
+        Nothing was recorded; the caller keeps the spool files and tries again.
+    """
+    with records.begin() as connection:
+        fresh = _unrecorded(connection, received)
+        if not fresh:
+            return Registered()
+        now = datetime.now(UTC)
+        series_ids = upsert_series(records, connection, fresh)
+        known = _known_uids(connection, fresh)
+        new = _insert_instances(records, connection, fresh, series_ids, now)
+        kinds = _kinds(fresh, new, known)
+        ids = _instance_ids(connection, fresh)
+        connection.execute(
+            records.insert(receptions),
+            [_reception(i, kinds[i.spool_name], ids[_key(i)]) for i in fresh],
+        )
+        _mark_conflicts(connection, _conflicting(new, known))
+        touch(connection, [i for i in fresh if _key(i) in new], series_ids, now)
+        unparsable = [i for i in fresh if _key(i) in new and i.problem]
+        _bury(connection, records, unparsable, ids, now)
+    dead = {ids[_key(i)] for i in unparsable}
+    count = Counter(kinds.values())
+    return Registered(
+        tuple(sorted(set(new.values()) - dead)),
+        count[IDENTICAL],
+        count[CONFLICT],
+        len(dead),
+    )
+
+
+def _key(instance: StoredInstance) -> tuple[str, str]:
+    return clean_uid(instance.sop_instance_uid), instance.digest
+
+
+def _unrecorded(
+    connection: Connection, received: Sequence[StoredInstance]
+) -> list[StoredInstance]:
+    names = [i.spool_name for i in received]
+    found = connection.scalars(
+        select(receptions.c.spool_name).where(receptions.c.spool_name.in_(names))
+    )
+    recorded = set(found)
+    return [i for i in received if i.spool_name not in recorded]
+
+
+def _known_uids(connection: Connection, fresh: Sequence[StoredInstance]) -> set[str]:
+    uids = [clean_uid(i.sop_instance_uid) for i in fresh]
+    found = connection.scalars(
+        select(instances.c.sop_instance_uid).where(
+            instances.c.sop_instance_uid.in_(uids)
+        )
+    )
+    return set(found)
+
+
+def _insert_instances(
+    records: Records,
+    connection: Connection,
+    fresh: Sequence[StoredInstance],
+    series_ids: dict[tuple[str, str], int],
+    now: datetime,
+) -> dict[tuple[str, str], int]:
+    """Insert what is new; return (SOP Instance UID, digest) to id of the new rows."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for instance in fresh:
+        owner = series_key(instance)
+        rows.setdefault(
+            _key(instance),
+            {
+                "series_id": series_ids[owner] if owner else None,
+                "sop_instance_uid": clean_uid(instance.sop_instance_uid),
+                "sop_class_uid": clean_uid(instance.sop_class_uid),
+                "transfer_syntax_uid": clean_uid(instance.transfer_syntax_uid),
+                "digest": instance.digest,
+                "archive_key": instance.archive_key,
+                "size": instance.size,
+                "received_at": instance.provenance.received_at,
+                "indexed_at": now,
+            },
+        )
+    inserted = connection.execute(
+        records.insert(instances)
+        .on_conflict_do_nothing()
+        .returning(instances.c.sop_instance_uid, instances.c.digest, instances.c.id),
+        list(rows.values()),
+    )
+    return {(uid, digest): instance_id for uid, digest, instance_id in inserted}
+
+
+def _instance_ids(
+    connection: Connection, fresh: Sequence[StoredInstance]
+) -> dict[tuple[str, str], int]:
+    columns = instances.c.sop_instance_uid, instances.c.digest
+    rows = connection.execute(
+        select(*columns, instances.c.id).where(
+            tuple_(*columns).in_([_key(i) for i in fresh])
+        )
+    )
+    return {(uid, digest): instance_id for uid, digest, instance_id in rows}
+
+
+def _kinds(
+    fresh: Sequence[StoredInstance],
+    new: dict[tuple[str, str], int],
+    known: set[str],
+) -> dict[str, str]:
+    """Return spool name to kind; the first reception of a new instance makes it new."""
+    kinds: dict[str, str] = {}
+    first: set[tuple[str, str]] = set()
+    uids = set(known)
+    for instance in fresh:
+        key = _key(instance)
+        if key not in new or key in first:
+            kinds[instance.spool_name] = IDENTICAL
+            continue
+        first.add(key)
+        kinds[instance.spool_name] = CONFLICT if key[0] in uids else NEW
+        uids.add(key[0])
+    return kinds
+
+
+def _conflicting(new: Iterable[tuple[str, str]], known: set[str]) -> set[str]:
+    """Return the UIDs that now stand for more than one sequence of bytes."""
+    count = Counter(uid for uid, _ in new)
+    return {uid for uid in count if uid in known or count[uid] > 1}
+
+
+def _reception(instance: StoredInstance, kind: str, instance_id: int) -> dict[str, Any]:
+    origin = instance.provenance
+    return {
+        "spool_name": instance.spool_name,
+        "instance_id": instance_id,
+        "kind": kind,
+        "calling_ae_title": clean_text(origin.calling_ae_title, 64) or "",
+        "called_ae_title": clean_text(origin.called_ae_title, 64) or "",
+        "peer_address": clean_text(origin.peer_address, 64) or "",
+        "association_id": clean_text(origin.association_id, 64) or "",
+        "received_at": origin.received_at,
+    }
+
+
+def _mark_conflicts(connection: Connection, uids: set[str]) -> None:
+    if uids:
+        connection.execute(
+            update(instances)
+            .where(instances.c.sop_instance_uid.in_(uids))
+            .values(conflict=True)
+        )
+
+
+def _bury(
+    connection: Connection,
+    records: Records,
+    unparsable: Sequence[StoredInstance],
+    ids: dict[tuple[str, str], int],
+    now: datetime,
+) -> None:
+    if not unparsable:
+        return
+    buried = {ids[_key(i)]: clean_text(i.problem) for i in unparsable}
+    connection.execute(
+        records.insert(dead_letters).on_conflict_do_nothing(),
+        [
+            {"instance_id": id_, "reason": reason, "attempts": 0, "created_at": now}
+            for id_, reason in buried.items()
+        ],
+    )
+    connection.execute(
+        update(instances).where(instances.c.id.in_(buried)).values(dead_at=now)
+    )

@@ -1,0 +1,252 @@
+"""The tables of the records, in SQLAlchemy Core.
+
+Alembic's migrations make them; a test compares the two on SQLite and PostgreSQL.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite gives 64-bit row ids only to columns of the very type INTEGER.
+Id = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Moment(TypeDecorator[datetime]):
+    """A time-zone aware moment; SQLite keeps it as naive UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Refuse naive datetimes and turn the rest into UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment without time zone")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(
+        self, value: datetime | None, dialect: Dialect
+    ) -> datetime | None:
+        """Return an aware datetime in UTC."""
+        if value is None:
+            return None
+        if dialect.name == "sqlite":
+            return value.replace(tzinfo=UTC)
+        return value.astimezone(UTC)
+
+
+def _reference(name: str, target: str, **options: Any) -> Column[int]:
+    return Column(name, Id, ForeignKey(target), **options)
+
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("study_instance_uid", Text, nullable=False, unique=True),
+    Column("patient_id", Text),
+    Column("accession_number", Text),
+    Column("study_date", Text),
+    Column("study_description", Text),
+    Column("first_received_at", Moment, nullable=False),
+    Column("last_received_at", Moment, nullable=False, index=True),
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _reference("study_id", "studies.id", nullable=False),
+    Column("series_instance_uid", Text, nullable=False),
+    Column("series_number", Text),
+    Column("series_description", Text),
+    Column("modality", Text),
+    Column("body_part_examined", Text),
+    Column("manufacturer", Text),
+    Column("station_name", Text),
+    Column("first_received_at", Moment, nullable=False),
+    Column("last_received_at", Moment, nullable=False),
+    # When the burst began that is not settled yet: the hard cap counts from here.
+    Column("opened_at", Moment, nullable=False),
+    # NULL while instances still arrive; set again to NULL by a late arrival.
+    Column("settled_at", Moment),
+    Column("settle_reason", String(16)),
+    UniqueConstraint("study_id", "series_instance_uid"),
+    Index("ix_series_settled_at_last_received_at", "settled_at", "last_received_at"),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", Id, primary_key=True),
+    # NULL where the data set could not be parsed.
+    _reference("series_id", "series.id", index=True),
+    Column("sop_instance_uid", Text, nullable=False, index=True),
+    Column("sop_class_uid", Text, nullable=False),
+    Column("transfer_syntax_uid", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("archive_key", String(255), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    # True for every instance whose UID was received with other bytes before.
+    Column("conflict", Boolean, nullable=False, default=False),
+    Column("received_at", Moment, nullable=False),
+    Column("indexed_at", Moment, nullable=False),
+    Column("dispatched_at", Moment),
+    Column("claimed_at", Moment),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("inspected_at", Moment),
+    Column("dead_at", Moment),
+    UniqueConstraint("sop_instance_uid", "digest"),
+    Index("ix_instances_waiting", "inspected_at", "dead_at", "received_at"),
+)
+
+# One row for each acknowledged C-STORE; the spool name makes indexing idempotent.
+receptions = Table(
+    "receptions",
+    metadata,
+    Column("spool_name", String(128), primary_key=True),
+    _reference("instance_id", "instances.id", nullable=False, index=True),
+    Column("kind", String(16), nullable=False),
+    Column("calling_ae_title", String(64), nullable=False),
+    Column("called_ae_title", String(64), nullable=False),
+    Column("peer_address", String(64), nullable=False),
+    Column("association_id", String(64), nullable=False),
+    Column("received_at", Moment, nullable=False),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _reference("instance_id", "instances.id", nullable=False, index=True),
+    Column("worker", String(128), nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("error", Text),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _reference("instance_id", "instances.id", nullable=False, unique=True),
+    Column("reason", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+bundles = Table(
+    "bundles",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("training", JSON, nullable=False),
+    Column("lineage", JSON, nullable=False),
+    Column("registered_at", Moment, nullable=False),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _reference("instance_id", "instances.id", nullable=False),
+    Column("bundle_id", String(64), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("sop_class_uid", Text, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("cluster", Integer),
+    Column("cluster_probability", Float),
+    Column("novelty", Float),
+    Column("soft_assignment", JSON, nullable=False),
+    Column("reason", Text),
+    Column("created_at", Moment, nullable=False),
+    UniqueConstraint("instance_id", "bundle_id"),
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _reference("series_id", "series.id", nullable=False, index=True),
+    Column("bundle_id", String(64), nullable=False),
+    Column("code", String(64), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("tag", String(64)),
+    Column("observed", Text),
+    Column("score", Float, nullable=False),
+    Column("expected", JSON, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    # Set when a later settling no longer makes this finding.
+    Column("withdrawn_at", Moment),
+    # The newest decision, for the worklist; the history is in `decisions`.
+    Column("decision", String(16)),
+    Index("ix_findings_open", "withdrawn_at", "decision"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _reference("finding_id", "findings.id", nullable=False, index=True),
+    Column("decision", String(16), nullable=False),
+    Column("corrected_value", Text),
+    Column("note", Text, nullable=False),
+    Column("reviewer", Text, nullable=False),
+    Column("decided_at", Moment, nullable=False, index=True),
+    Column("shown", JSON, nullable=False),
+)
+
+training_runs = Table(
+    "training_runs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("started_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+    Column("status", String(16), nullable=False),
+    Column("snapshot_digest", String(64)),
+    Column("configuration", JSON, nullable=False),
+    Column("bundle_id", String(64)),
+    Column("figures", JSON),
+    Column("error", Text),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", Moment, nullable=False, index=True),
+    Column("kind", String(64), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("detail", JSON, nullable=False),
+)

@@ -34,6 +34,8 @@ AETitle = Annotated[
     str, Field(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]+$")
 ]
 AETitles = Annotated[tuple[AETitle, ...], NoDecode, BeforeValidator(_split)]
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")]
+HostNames = Annotated[tuple[HostName, ...], NoDecode, BeforeValidator(_split)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -156,6 +158,11 @@ class Settings(BaseSettings):
     )
     review_port: Port = Field(
         8080, description="TCP port of the review pages and JSON API."
+    )
+    review_host_names: HostNames = Field(
+        (),
+        description="Names by which browsers reach the review pages, beside localhost, "
+        "IP addresses and this machine's own name.",
     )
     review_user_header: str | None = Field(
         None, description="HTTP header in which a trusted proxy names the reviewer."

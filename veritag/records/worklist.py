@@ -60,6 +60,8 @@ class FindingRow:
     """
 
     finding_id: int
+    study_instance_uid: str
+    series_instance_uid: str
     series_id: int
     bundle_id: str
     finding: Finding
@@ -297,7 +299,11 @@ def _spread(ids: Sequence[int], most: int) -> tuple[int, ...]:
 
 def _finding_rows(connection: Connection, condition: Any) -> tuple[FindingRow, ...]:
     rows = connection.execute(
-        select(findings).where(condition).order_by(findings.c.id)
+        select(findings, series.c.series_instance_uid, studies.c.study_instance_uid)
+        .join(series, findings.c.series_id == series.c.id)
+        .join(studies, series.c.study_id == studies.c.id)
+        .where(condition)
+        .order_by(findings.c.id)
     ).all()
     decided = decisions_by_finding(connection, [row.id for row in rows])
     made = [_finding_row(row, decided.get(row.id, ())) for row in rows]
@@ -318,6 +324,8 @@ def _finding_row(row: Row[Any], decided: tuple[ReviewDecision, ...]) -> FindingR
     )
     return FindingRow(
         row.id,
+        row.study_instance_uid,
+        row.series_instance_uid,
         row.series_id,
         row.bundle_id,
         finding,

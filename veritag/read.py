@@ -1,0 +1,135 @@
+"""Opening a file as a Data Set, tolerant of what scanners and archives write."""
+
+import logging
+import warnings
+import zlib
+from pathlib import Path
+
+import pydicom
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+)
+
+from veritag.errors import UnusableInstance
+
+PREAMBLE = 128
+
+_OTHER_KINDS = (
+    (b"\x89PNG", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"%PDF", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"{", "a JSON text"),
+    (b"<?xml", "an XML text"),
+    (b"<!doctype html", "an HTML page"),
+    (b"<html", "an HTML page"),
+)
+
+_FIRST_GROUPS = (0x0002, 0x0004, 0x0008)
+"""Groups that a Data Set starts with, PS3.5 7.1: elements are in ascending order."""
+
+_QUIET = r"(pydicom|pylibjpeg|veritag\.(read|tags|frame|tile))\b"
+
+
+def _silence_pydicom() -> None:
+    """Keep pydicom's remarks on values off stderr: they quote patient data.
+
+    Values are judged by Veritag itself; that one is odd is no reason for a warning.
+    """
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    # `catch_warnings` is not safe among threads, a standing filter is.
+    newest = warnings.filters[0] if warnings.filters else None
+    if newest is None or getattr(newest[3], "pattern", None) != _QUIET:
+        warnings.filterwarnings("ignore", category=UserWarning, module=_QUIET)
+
+
+def open_instance(path: Path) -> Dataset:
+    """Return the Data Set of a Part 10 file or of a bare Data Set.
+
+    `file_meta.TransferSyntaxUID` is always there afterwards: as written, else as found.
+
+    Raises
+    ------
+    UnusableInstance
+        With a reason for people, free of patient data, for whatever is no DICOM object.
+    """
+    _silence_pydicom()
+    try:
+        return _open(path)
+    except UnusableInstance:
+        raise
+    except zlib.error as error:
+        raise UnusableInstance("the deflated Data Set is damaged") from error
+    except OSError as error:
+        raise UnusableInstance(
+            f"the file cannot be read: {error.strerror or 'it ends too early'}"
+        ) from error
+    except MemoryError as error:
+        raise UnusableInstance("not enough memory to read the file") from error
+    except Exception as error:
+        # What a malformed file makes the parser raise is not foreseeable.
+        raise UnusableInstance(
+            f"the file is damaged: it cannot be parsed ({type(error).__name__})"
+        ) from error
+
+
+def _open(path: Path) -> Dataset:
+    with path.open("rb") as file:
+        head = file.read(PREAMBLE + 4)
+    _require_dicom_head(head)
+    ds = pydicom.dcmread(path, force=True)
+    if head[PREAMBLE:] != b"DICM":
+        _require_sense(ds)
+    elif not ds and not ds.file_meta:
+        raise UnusableInstance("the file ends before its Data Set")
+    _refuse_directory(ds)
+    _complete_meta(ds)
+    return ds
+
+
+def _require_dicom_head(head: bytes) -> None:
+    if not head:
+        raise UnusableInstance("the file is empty")
+    if head[PREAMBLE:] == b"DICM":
+        return
+    start = head.lstrip().lower()
+    for magic, kind in _OTHER_KINDS:
+        if start.startswith(magic.lower()):
+            raise UnusableInstance(f"not a DICOM file but {kind}")
+
+
+def _require_sense(ds: Dataset) -> None:
+    """Refuse what was parsed by force and makes no sense as DICOM."""
+    tags = [*ds.file_meta.keys(), *ds.keys()] if hasattr(ds, "file_meta") else [*ds]
+    first = min((tag.group for tag in tags), default=None)
+    if first not in _FIRST_GROUPS:
+        raise UnusableInstance("not a DICOM file")
+
+
+def _refuse_directory(ds: Dataset) -> None:
+    stored = ds.file_meta.get("MediaStorageSOPClassUID") if ds.file_meta else None
+    if stored == MediaStorageDirectoryStorage or "DirectoryRecordSequence" in ds:
+        raise UnusableInstance("a DICOMDIR: it lists files and holds no picture")
+
+
+def _complete_meta(ds: Dataset) -> None:
+    """Name the transfer syntax that pydicom found where the file does not name one."""
+    if getattr(ds, "file_meta", None) is None:
+        ds.file_meta = FileMetaDataset()
+    if not ds.file_meta.get("TransferSyntaxUID"):
+        ds.file_meta.TransferSyntaxUID = _found_syntax(ds)
+
+
+def _found_syntax(ds: Dataset) -> UID:
+    implicit, little = ds.original_encoding
+    if little is False:
+        return ExplicitVRBigEndian
+    return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian

@@ -50,7 +50,7 @@ def upsert_series(
             studies.c.study_instance_uid.in_(study_uids)
         )
     )
-    study_ids = dict(rows.tuples().all())
+    study_ids = {uid: study_id for uid, study_id in rows}  # noqa: C416 - rows are no pairs to mypy
     opened = {"opened_at": datetime.now(UTC)}
     connection.execute(
         records.insert(series).on_conflict_do_nothing(),

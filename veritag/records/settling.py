@@ -60,10 +60,11 @@ def due_series(
     one over the cap is due with what it has, and opens again when the rest arrives.
     """
     now = datetime.now(UTC)
-    idle = series.c.last_received_at <= now - timedelta(seconds=idle_seconds)
+    silent = series.c.last_received_at <= now - timedelta(seconds=idle_seconds)
     capped = series.c.opened_at <= now - timedelta(seconds=cap_seconds)
     of_series = instances.c.series_id == series.c.id
     still_waiting = exists().where(of_series, waiting())
+    idle = and_(silent, ~still_waiting)
     any_verdict = exists().where(of_series, instances.c.inspected_at.is_not(None))
     with records.read() as connection:
         rows = connection.execute(
@@ -71,7 +72,7 @@ def due_series(
             .where(
                 series.c.settled_at.is_(None),
                 any_verdict,
-                or_(and_(idle, ~still_waiting), capped),
+                or_(idle, capped),
             )
             .order_by(series.c.last_received_at)
             .limit(limit)

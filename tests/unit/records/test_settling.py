@@ -1,0 +1,208 @@
+"""When series settle, and what becomes of findings and decisions."""
+
+from collections.abc import Callable
+
+import pytest
+
+from veritag.findings import (
+    ExpectedValue,
+    Finding,
+    FindingCode,
+    SeriesJudgement,
+    Severity,
+    Verdict,
+)
+from veritag.instance import StoredInstance
+from veritag.records import Records
+from veritag.records.audit import audit_trail
+from veritag.records.decisions import UnknownFinding, decide, decisions_since
+from veritag.records.ingest import register
+from veritag.records.inspection import store_verdicts
+from veritag.records.settling import SeriesSnapshot, due_series, series_snapshot, settle
+from veritag.records.status import counts
+from veritag.records.worklist import finding_row, study_detail, worklist
+from veritag.review import Decision
+
+Make = Callable[..., StoredInstance]
+Judge = Callable[..., Verdict]
+
+WRONG = Finding(
+    FindingCode.TAG_CONTRADICTS_IMAGE,
+    Severity.ERROR,
+    "BodyPartExamined",
+    "HEAD",
+    0.99,
+    (ExpectedValue("CHEST", 0.97),),
+    {"instances": 2},
+)
+
+
+def judgement(*findings: Finding) -> SeriesJudgement:
+    """Return a judgement with just these findings."""
+    return SeriesJudgement(2, False, findings, ())
+
+
+def snapshot_of(records: Records, bundle_id: str = "vb-1") -> SeriesSnapshot:
+    """Return the only series as it stands."""
+    found = series_snapshot(records, 1, bundle_id)
+    assert found is not None
+    return found
+
+
+def settled(records: Records, *findings: Finding) -> tuple[Finding, ...]:
+    """Settle the only series with these findings."""
+    return settle(records, snapshot_of(records), judgement(*findings), "vb-1", "idle")
+
+
+def due(records: Records, idle: float, cap: float) -> list[str]:
+    """Return the reasons of the due series."""
+    return [d.reason for d in due_series(records, idle, cap)]
+
+
+@pytest.fixture
+def inspected(records: Records, reception: Make, verdict: Judge) -> tuple[int, ...]:
+    """Two inspected instances of one series, received ten seconds ago."""
+    ids = register(records, [reception(seconds_ago=10) for _ in range(2)]).new_ids
+    store_verdicts(records, [(id_, verdict()) for id_ in ids])
+    return ids
+
+
+@pytest.mark.usefixtures("inspected")
+def test_a_series_is_due_after_its_idle_time_or_its_cap(records: Records) -> None:
+    """Ten seconds of silence are enough for 5, not for 30 unless over the cap."""
+    assert due(records, 5, 900) == ["idle"]
+    assert due(records, 30, 900) == []
+    assert due(records, 30, 0) == ["cap"]
+
+
+@pytest.mark.usefixtures("inspected")
+def test_an_idle_series_waits_for_its_uninspected_instances(
+    records: Records, reception: Make
+) -> None:
+    """Findings are made from all instances; only the cap goes on without."""
+    register(records, [reception(seconds_ago=9)])
+    assert due(records, 5, 900) == []
+    assert due(records, 5, 0) == ["cap"]
+
+
+@pytest.mark.usefixtures("inspected")
+def test_a_late_arrival_opens_the_series_again(
+    records: Records, reception: Make
+) -> None:
+    """A settled series that receives an instance is not settled any more."""
+    settled(records)
+    assert counts(records).series_settled == 1
+    register(records, [reception()])
+    assert counts(records).series_settled == 0
+
+
+def test_an_identical_instance_leaves_a_settled_series_alone(
+    records: Records, reception: Make, verdict: Judge
+) -> None:
+    """A retransmission is no reason to judge anew."""
+    first = reception(seconds_ago=10)
+    ids = register(records, [first]).new_ids
+    store_verdicts(records, [(ids[0], verdict())])
+    settled(records)
+    again = reception(sop_instance_uid=first.sop_instance_uid, digest=first.digest)
+    register(records, [again])
+    assert counts(records).series_settled == 1
+
+
+def test_what_arrives_while_judging_keeps_the_series_open(
+    records: Records, reception: Make, inspected: tuple[int, ...]
+) -> None:
+    """The findings are stored, and the series is judged again."""
+    assert len(inspected) == 2
+    before = snapshot_of(records)
+    register(records, [reception(seconds_ago=9)])
+    settle(records, before, judgement(WRONG), "vb-1", "idle")
+    assert (counts(records).series_settled, counts(records).findings_open) == (0, 1)
+
+
+def test_a_verdict_of_another_bundle_is_named_as_missing(
+    records: Records, inspected: tuple[int, ...]
+) -> None:
+    """The worker inspects such instances again before it settles."""
+    found = snapshot_of(records, "vb-2")
+    assert (found.verdicts, found.missing) == ((), inspected)
+
+
+@pytest.mark.usefixtures("inspected")
+def test_a_snapshot_returns_the_verdicts_as_they_were_stored(
+    records: Records, verdict: Judge
+) -> None:
+    """What goes through the database comes back equal."""
+    assert snapshot_of(records).verdicts == (verdict(), verdict())
+
+
+@pytest.mark.usefixtures("inspected")
+def test_a_finding_made_again_keeps_its_id_and_decision(records: Records) -> None:
+    """Only the first settling opens it; a decision survives the second."""
+    assert settled(records, WRONG) == (WRONG,)
+    decide(records, 1, Decision.DISMISSED, "Reviewer", shown={"score": 0.99})
+    assert settled(records, WRONG) == ()
+    row = finding_row(records, 1)
+    assert row is not None
+    assert row.finding == WRONG
+    assert [d.decision for d in row.decisions] == [Decision.DISMISSED]
+    assert counts(records).findings_open == 0
+
+
+@pytest.mark.usefixtures("inspected")
+def test_a_finding_that_no_longer_holds_is_withdrawn_and_may_return(
+    records: Records,
+) -> None:
+    """It leaves the worklist, keeps its row, and comes back under its id."""
+    settled(records, WRONG)
+    settled(records)
+    row = finding_row(records, 1)
+    assert row is not None
+    assert row.withdrawn_at is not None
+    assert worklist(records).total == 0
+    assert settled(records, WRONG) == (WRONG,)
+    assert worklist(records).total == 1
+
+
+@pytest.mark.usefixtures("inspected")
+def test_decisions_are_appended_and_the_newest_counts(records: Records) -> None:
+    """Both decisions stay, with who and when, and each leaves an audit event."""
+    settled(records, WRONG)
+    first = decide(records, 1, Decision.DISMISSED, "A", shown={})
+    second = decide(
+        records, 1, Decision.CORRECTED, "B", corrected_value="CHEST", shown={}
+    )
+    assert decisions_since(records, first.decided_at) == [first, second]
+    assert worklist(records, state="decided").rows[0].findings_decided == 1
+    assert [e.actor for e in audit_trail(records)] == ["B", "A"]
+
+
+def test_a_decision_on_nothing_is_refused(records: Records) -> None:
+    """An unknown finding takes no decision."""
+    with pytest.raises(UnknownFinding):
+        decide(records, 99, Decision.CONFIRMED, "A", shown={})
+
+
+@pytest.mark.usefixtures("inspected")
+def test_the_worklist_groups_findings_by_study(records: Records) -> None:
+    """One row per study, with worst severity, codes and counts; filters apply."""
+    info = Finding(FindingCode.MIXED_SERIES, Severity.INFO, None, None, 1.0)
+    settled(records, WRONG, info)
+    page = worklist(records)
+    (row,) = page.rows
+    assert (page.total, row.instances, row.findings_open) == (1, 2, 2)
+    assert (row.worst, row.codes) == (
+        Severity.ERROR,
+        ("MIXED_SERIES", "TAG_CONTRADICTS_IMAGE"),
+    )
+    assert worklist(records, code="UNREADABLE").total == 0
+    assert worklist(records, modality="MR").total == 0
+    detail = study_detail(records, row.study_instance_uid)
+    assert detail is not None
+    assert [f.finding for f in detail.series[0].findings] == [WRONG, info]
+    assert len(detail.series[0].thumbnails) == 2
+
+
+def test_an_unknown_study_has_no_detail(records: Records) -> None:
+    """The page can answer 404."""
+    assert study_detail(records, "1.2.3") is None

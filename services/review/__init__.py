@@ -1,0 +1,1 @@
+"""The review queue: web pages and JSON API."""

@@ -1,0 +1,63 @@
+"""What the routes ask for: records, settings, pictures and the reviewer."""
+
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import unquote
+
+from fastapi import Cookie, Depends, HTTPException, Path, Request
+
+from veritag.records import Records
+from veritag.settings import Settings
+
+if TYPE_CHECKING:
+    from services.review.thumbnails import Pictures
+
+REVIEWER_COOKIE = "veritag_reviewer"
+MAX_NAME = 128
+
+
+def _records(request: Request) -> Records:
+    return request.app.state.records.ready()  # type: ignore[no-any-return]
+
+
+def _settings(request: Request) -> Settings:
+    return request.app.state.settings  # type: ignore[no-any-return]
+
+
+def _pictures(request: Request) -> "Pictures":
+    return request.app.state.pictures  # type: ignore[no-any-return]
+
+
+RecordsDep = Annotated[Records, Depends(_records)]
+SettingsDep = Annotated[Settings, Depends(_settings)]
+PicturesDep = Annotated["Pictures", Depends(_pictures)]
+
+
+def proxy_reviewer(request: Request, settings: SettingsDep) -> str | None:
+    """Return the reviewer whom the trusted proxy names, None where none is configured.
+
+    Where one is configured, a request that names nobody came around the proxy.
+    """
+    if settings.review_user_header is None:
+        return None
+    name = request.headers.get(settings.review_user_header, "").strip()
+    if not name or len(name) > MAX_NAME or not name.isprintable():
+        raise HTTPException(
+            401, "The proxy in front of this service named no reviewer."
+        )
+    return name
+
+
+def cookie_reviewer(
+    value: Annotated[str, Cookie(alias=REVIEWER_COOKIE)] = "",
+) -> str:
+    """Return the name that this browser decided under before, else an empty text."""
+    name = unquote(value)
+    return name if name.isprintable() and len(name) <= MAX_NAME else ""
+
+
+ProxyReviewer = Annotated[str | None, Depends(proxy_reviewer)]
+CookieReviewer = Annotated[str, Depends(cookie_reviewer)]
+
+# Wider than PS3.5 Section 9.1: studies with a malformed UID are reviewed as well.
+StudyUid = Annotated[str, Path(pattern=r"^[0-9A-Za-z._-]{1,128}$")]
+Id = Annotated[int, Path(ge=1, lt=1 << 63)]

@@ -1,0 +1,61 @@
+"""Liveness, readiness and metrics, beside the pages on the same port."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from veritag.errors import RecordsUnavailable
+from veritag.health import Check, readiness
+from veritag.records import Records
+
+
+def records_check(records: Records) -> Check:
+    """Return the check that the database answers."""
+
+    def check() -> str | None:
+        try:
+            records.ping()
+        except RecordsUnavailable:
+            return "the database does not answer"
+        return None
+
+    return check
+
+
+def archive_check(archive_dir: Path) -> Check:
+    """Return the check that the archive can be read, once there is one."""
+
+    def check() -> str | None:
+        try:
+            next(archive_dir.iterdir(), None)
+        except FileNotFoundError:
+            # The indexer makes it with the first instance.
+            return None if archive_dir.parent.is_dir() else "the folder is missing"
+        except OSError as error:
+            return f"the folder cannot be read: {error.strerror}"
+        return None
+
+    return check
+
+
+def monitoring_router(checks: Mapping[str, Check]) -> APIRouter:
+    """Return the routes that probes and Prometheus read."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/live")
+    def live() -> JSONResponse:
+        return JSONResponse({"status": "live"})
+
+    @router.get("/ready")
+    def ready() -> JSONResponse:
+        all_fine, body = readiness(checks)
+        return JSONResponse(body, 200 if all_fine else 503)
+
+    @router.get("/metrics")
+    def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return router

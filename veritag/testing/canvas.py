@@ -236,4 +236,4 @@ def arc(  # noqa: PLR0917 - as one writes an arc
 
 def mirrored(outline: Outline) -> Outline:
     """Return the outline on the other side of the body."""
-    return outline * np.array([-1.0, 1.0])
+    return _outline(outline * np.array([-1.0, 1.0]))

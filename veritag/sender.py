@@ -1,0 +1,243 @@
+"""A Storage SCU (PS3.4 Annex B): sends files as they are, whatever their encoding.
+
+One presentation context is proposed per SOP class and transfer syntax that the files
+have, so that nothing is decoded, converted or left behind for want of a context.
+"""
+
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from pydicom import Dataset
+from pydicom.uid import UID
+from pynetdicom import AE, _config, evt
+from pynetdicom._globals import STATUS_SUCCESS, STATUS_WARNING
+from pynetdicom.association import Association
+from pynetdicom.dsutils import split_dataset
+from pynetdicom.presentation import build_context
+from pynetdicom.status import STORAGE_SERVICE_CLASS_STATUS, code_to_category
+
+from veritag.errors import RetryableError, UnusableInstance
+from veritag.read import open_instance
+
+# An A-ASSOCIATE-RQ numbers its contexts with the odd numbers up to 255 (PS3.8 9.3.2.2).
+_MOST_CONTEXTS = 128
+_MOST_TRIES = 3
+
+
+# Send a Part 10 file's own bytes piece by piece instead of parsing and encoding them.
+_config.STORE_SEND_CHUNKED_DATASET = True
+
+
+class _AssociationLost(Exception):
+    """The association ended before the C-STORE was answered."""
+
+
+class ReceiverUnavailable(RetryableError):
+    """The receiver does not answer, or does not want to associate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Where to send to, and as whom."""
+
+    host: str
+    port: int
+    called_ae_title: str = "ANY-SCP"
+    calling_ae_title: str = "VERITAG-SEND"
+
+
+@dataclass(frozen=True, slots=True)
+class SendOutcome:
+    """What became of one file; `reason` says why it was not stored."""
+
+    path: Path
+    reason: str | None = None
+
+    @property
+    def stored(self) -> bool:
+        """Say whether the receiver has acknowledged it."""
+        return self.reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    """A file that can be sent; `data_set` only where it has no file meta information."""
+
+    path: Path
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    data_set: Dataset | None = None
+
+    @property
+    def context(self) -> tuple[str, str]:
+        return self.sop_class_uid, self.transfer_syntax_uid
+
+
+def find_files(paths: Iterable[Path]) -> list[Path]:
+    """Return the files themselves and all files below the folders, sorted."""
+    found: list[Path] = []
+    for path in paths:
+        inside = (
+            (p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        )
+        found += sorted(inside)
+    return list(dict.fromkeys(found))
+
+
+def send(
+    receiver: Receiver,
+    files: Sequence[Path],
+    on_outcome: Callable[[SendOutcome], None] | None = None,
+) -> list[SendOutcome]:
+    """Send every file by C-STORE; unreadable ones are told and the rest goes on.
+
+    Raises
+    ------
+    ReceiverUnavailable
+        If no association comes about.
+    """
+    outcomes: list[SendOutcome] = []
+
+    def tell(outcome: SendOutcome) -> None:
+        outcomes.append(outcome)
+        if on_outcome is not None:
+            on_outcome(outcome)
+
+    outgoing = []
+    for path in files:
+        try:
+            outgoing.append(_look_at(path))
+        except UnusableInstance as error:
+            tell(SendOutcome(path, str(error)))
+    for group in _by_contexts(outgoing):
+        _send_group(receiver, group, tell)
+    return outcomes
+
+
+def _look_at(path: Path) -> _Outgoing:
+    """Read what the contexts are negotiated for; raises UnusableInstance."""
+    try:
+        meta, _ = split_dataset(path)
+        sop_class, syntax = meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID
+        if sop_class and syntax and meta.MediaStorageSOPInstanceUID:
+            return _Outgoing(path, str(sop_class), str(syntax))
+    except Exception:  # noqa: BLE001, S110 - the tolerant reader tells what is wrong
+        pass
+    ds = open_instance(path)
+    if not ds.get("SOPClassUID") or not ds.get("SOPInstanceUID"):
+        raise UnusableInstance("it names no SOP class or no SOP Instance UID")
+    return _Outgoing(path, ds.SOPClassUID, ds.file_meta.TransferSyntaxUID, ds)
+
+
+def _by_contexts(outgoing: Sequence[_Outgoing]) -> Iterator[list[_Outgoing]]:
+    """Group the files so that the contexts of a group fit into one association."""
+    contexts = list(dict.fromkeys(o.context for o in outgoing))
+    for start in range(0, len(contexts), _MOST_CONTEXTS):
+        wanted = set(contexts[start : start + _MOST_CONTEXTS])
+        yield [o for o in outgoing if o.context in wanted]
+
+
+def _send_group(
+    receiver: Receiver, group: Sequence[_Outgoing], tell: Callable[[SendOutcome], None]
+) -> None:
+    """Send over one association, and over another one where it is lost on the way."""
+    contexts = list(dict.fromkeys(o.context for o in group))
+    waiting, lost = deque(group), 0
+    while waiting:
+        association = _associate(receiver, contexts)
+        try:
+            while waiting:
+                reason = _store(association, waiting[0])
+                tell(SendOutcome(waiting.popleft().path, reason))
+                lost = 0
+        except _AssociationLost:
+            # Sent again: the receiver recognises what it has already stored.
+            lost += 1
+            if lost == _MOST_TRIES:
+                path, lost = waiting.popleft().path, 0
+                tell(SendOutcome(path, "the association was lost each time"))
+        finally:
+            if association.is_established:
+                association.release()
+
+
+def _store(association: Association, outgoing: _Outgoing) -> str | None:
+    """Send one file; return why it was not stored, None when it was."""
+    sop_class, syntax = outgoing.context
+    accepted = {
+        (c.abstract_syntax, c.transfer_syntax[0]) for c in association.accepted_contexts
+    }
+    if (sop_class, syntax) not in accepted:
+        return (
+            f"the receiver does not accept {UID(sop_class).name} in {UID(syntax).name}"
+        )
+    if not association.is_established:
+        raise _AssociationLost
+    try:
+        with _even(outgoing) as what:
+            answer = association.send_c_store(what)
+    except (ValueError, AttributeError, OSError) as error:
+        return f"it cannot be sent: {error}"
+    if "Status" not in answer:
+        raise _AssociationLost
+    return _meaning(answer)
+
+
+@contextmanager
+def _even(outgoing: _Outgoing) -> Iterator[Dataset | Path]:
+    """Yield what is sent; a cut-off or deflated file may have to be padded.
+
+    A Data Set is of even length on the wire (PS3.5 7.1, A.5).
+    """
+    if outgoing.data_set is not None:
+        yield outgoing.data_set
+        return
+    offset = split_dataset(outgoing.path)[1]
+    if (outgoing.path.stat().st_size - offset) % 2 == 0:
+        yield outgoing.path
+        return
+    with NamedTemporaryFile(suffix=".dcm") as padded:
+        padded.write(outgoing.path.read_bytes() + b"\0")
+        padded.flush()
+        yield Path(padded.name)
+
+
+def _meaning(answer: Dataset) -> str | None:
+    """Return what a failure status says (PS3.4 Table B.2-1); a warning is stored."""
+    if code_to_category(answer.Status) in {STATUS_SUCCESS, STATUS_WARNING}:
+        return None
+    meaning = STORAGE_SERVICE_CLASS_STATUS.get(answer.Status, ("", "unknown status"))[1]
+    comment = answer.get("ErrorComment")
+    return f"status 0x{answer.Status:04X}: {comment or meaning}"
+
+
+def _associate(receiver: Receiver, contexts: Sequence[tuple[str, str]]) -> Association:
+    """Associate; raises ReceiverUnavailable."""
+    ae = AE(ae_title=receiver.calling_ae_title)
+    ae.maximum_pdu_size = 131_072
+    association = ae.associate(
+        receiver.host,
+        receiver.port,
+        contexts=[build_context(sop_class, syntax) for sop_class, syntax in contexts],
+        ae_title=receiver.called_ae_title,
+        max_pdu=131_072,
+        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+    )
+    where = f"{receiver.called_ae_title} at {receiver.host}:{receiver.port}"
+    if association.is_rejected:
+        raise ReceiverUnavailable(f"{where} rejects the association")
+    if not association.is_established and not association.rejected_contexts:
+        raise ReceiverUnavailable(f"{where} does not answer")
+    return association
+
+
+def _send_at_once(event: evt.Event) -> None:
+    """Switch off Nagle's algorithm: it costs 40 ms for every instance."""
+    transport = event.assoc.dul.socket
+    if transport is not None and transport.socket is not None:
+        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,70 @@
+"""What a series says of itself: each judged tag, by majority of the instances."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from veritag.concepts import normalize
+from veritag.findings import TagValue, Verdict
+from veritag.tags import JUDGED_TAGS
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedTag:
+    """One tag of a series.
+
+    Attributes
+    ----------
+    value
+        What most of the instances that carry the tag say.
+    concept
+        Its meaning; None where it has none.
+    carriers, readable
+        How many instances carry the tag, of how many that could be read.
+    concepts
+        Meaning to number of instances, the most frequent first; None for no meaning.
+    """
+
+    tag: str
+    value: TagValue
+    concept: str | None
+    carriers: int
+    readable: int
+    concepts: tuple[tuple[str | None, int], ...]
+
+    @property
+    def text(self) -> str:
+        """The value as people read it."""
+        return as_text(self.value)
+
+    @property
+    def carried(self) -> bool:
+        """Whether at least half of the readable instances carry the tag."""
+        return 2 * self.carriers >= self.readable
+
+
+def as_text(value: TagValue) -> str:
+    """Return a value as DICOM writes it."""
+    if isinstance(value, tuple):
+        return "\\".join(f"{number:.6g}" for number in value)
+    return value if isinstance(value, str) else f"{value:.10g}"
+
+
+def observe(verdicts: Sequence[Verdict]) -> dict[str, ObservedTag]:
+    """Return the tags that any instance carries, in their usual order."""
+    readable = sum(bool(v.tags) for v in verdicts)
+    observed = {}
+    for tag in JUDGED_TAGS:
+        values = [v.tags[tag] for v in verdicts if tag in v.tags]
+        if values:
+            observed[tag] = _observe(tag, values, readable)
+    return observed
+
+
+def _observe(tag: str, values: Sequence[TagValue], readable: int) -> ObservedTag:
+    meanings = [(normalize(tag, value), value) for value in values]
+    concepts = Counter(concept for concept, _ in meanings).most_common()
+    # Values of one meaning stand together: "Brain" and "BRAIN" outvote "CHEST".
+    concept = concepts[0][0]
+    value = Counter(v for c, v in meanings if c == concept).most_common(1)[0][0]
+    return ObservedTag(tag, value, concept, len(values), readable, tuple(concepts))

@@ -1,0 +1,179 @@
+"""What pynetdicom's association lacks for a server that faces a hospital's network.
+
+- A PDU length is checked before anything is read: the peer states it in four bytes and
+  pynetdicom would collect up to 4 GiB (PS3.8 section D.1 lets us limit it).
+- A connection that says nothing, or closes without a word, as the probe of a load
+  balancer does, ends at once in place of waiting for the association timeout.
+- Every read and write has a timeout, so that no thread waits for ever.
+
+These classes override internals of pynetdicom 3.0; its version is pinned.
+"""
+
+import secrets
+import socket
+import time
+from typing import Any
+
+from pynetdicom._globals import MODE_ACCEPTOR
+from pynetdicom.association import Association
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.transport import (
+    AssociationSocket,
+    RequestHandler,
+    ThreadedAssociationServer,
+)
+
+from veritag.metrics import ASSOCIATIONS_OPEN
+
+# An A-ASSOCIATE-RQ with 128 contexts and all transfer syntaxes has about 400 kB.
+ASSOCIATE_LIMIT = 1 << 20
+# Connections over the limit get an A-ASSOCIATE-RJ; so many more are not even read.
+_SPARE_CONNECTIONS = 32
+_TURN = 0.1
+
+
+class PduTooLong(OSError):
+    """A PDU longer than we announced."""
+
+
+class BoundedSocket(AssociationSocket):
+    """A socket that reads no more than `limit` bytes for one PDU."""
+
+    limit = ASSOCIATE_LIMIT
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read so many bytes into one buffer, fewer if the peer closes."""
+        if nr_bytes > self.limit:
+            # Evt19: invalid PDU; the state machine answers with A-ABORT.
+            self.event_queue.put("Evt19")
+            raise PduTooLong(f"PDU of {nr_bytes} bytes, limit {self.limit}")
+        if self.socket is None:
+            return bytearray()
+        buffer = bytearray(nr_bytes)
+        got = 0
+        with memoryview(buffer) as view:
+            while got < nr_bytes:
+                count = self.socket.recv_into(view[got:])
+                if not count:
+                    break
+                got += count
+        del buffer[got:]
+        return buffer
+
+
+class PromptDUL(DULServiceProvider):
+    """An upper layer that notices when the peer goes before it has said anything."""
+
+    def receive_pdu(self, wait: bool = False, timeout: float | None = None) -> Any:
+        """Return the next primitive, None when there is none or none will come."""
+        if not wait:
+            return super().receive_pdu(wait=False)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        turns_over = 0
+        while True:
+            primitive = super().receive_pdu(wait=True, timeout=_TURN)
+            late = deadline is not None and time.monotonic() >= deadline
+            # Twice, because an event may be taken and not yet have changed the state.
+            turns_over = turns_over + 1 if self._looks_over() else 0
+            if primitive is not None or late or turns_over > 1:
+                return primitive
+
+    def _looks_over(self) -> bool:
+        """Tell whether the connection came to an end without an association.
+
+        Evt5 makes Sta2 of Sta1 when it opens; Sta1 after that means that the peer has
+        closed, Sta13 that we wait for it to close (PS3.8 table 9-10).
+        """
+        state = self.state_machine.current_state
+        return state in {"Sta1", "Sta13"} and self.event_queue.empty()
+
+
+class StorageAssociation(Association):
+    """An association with an identifier of ours and the classes above."""
+
+    def __init__(self, ae: Any, mode: str) -> None:
+        super().__init__(ae, mode)
+        self.association_id = secrets.token_hex(8)
+        self.dul = PromptDUL(self)
+        # Timers belong to the upper layer; set them again on the new one.
+        self.acse_timeout = self.ae.acse_timeout
+        self.network_timeout = self.ae.network_timeout
+        self._serving = False
+
+    @property
+    def is_receiving(self) -> bool:
+        """Tell whether a message is on its way in, or its answer on its way out."""
+        return (
+            self.dimse.message is not None
+            or not self.dimse.msg_queue.empty()
+            or self._serving
+            or not self.dul.to_provider_queue.empty()
+        )
+
+    def _serve_request(self, msg: Any, context_id: int) -> None:
+        self._serving = True
+        try:
+            super()._serve_request(msg, context_id)
+        finally:
+            self._serving = False
+
+    def _run_reactor(self) -> None:
+        ASSOCIATIONS_OPEN.inc()
+        try:
+            super()._run_reactor()
+        finally:
+            ASSOCIATIONS_OPEN.dec()
+
+
+class StorageRequestHandler(RequestHandler):
+    """Makes a `StorageAssociation` of a connection."""
+
+    def _create_association(self) -> StorageAssociation:
+        assoc = StorageAssociation(self.ae, MODE_ACCEPTOR)
+        assoc._server = self.server  # noqa: SLF001
+        # pynetdicom finds its acceptors by this name.
+        assoc.name = f"AcceptorThread@{assoc.association_id}"
+        connection = BoundedSocket(assoc, client_socket=self.request)
+        connection.limit = max(ASSOCIATE_LIMIT, self.ae.maximum_pdu_size)
+        assoc.set_socket(connection)
+        acceptor = assoc.acceptor
+        acceptor.maximum_length = self.ae.maximum_pdu_size
+        acceptor.ae_title = self.server.ae_title
+        acceptor.address_info = self.local
+        acceptor.implementation_class_uid = self.ae.implementation_class_uid
+        acceptor.implementation_version_name = self.ae.implementation_version_name
+        # Replaced when the association is requested, see `contexts_for`.
+        acceptor.supported_contexts = list(self.server.contexts)
+        assoc.requestor.address_info = self.remote
+        self._bind(assoc)
+        return assoc
+
+    def _bind(self, assoc: StorageAssociation) -> None:
+        handlers: Any  # a pair for interventions, a list of pairs for notifications
+        for event, handlers in self.server._handlers.items():  # noqa: SLF001
+            if event.is_intervention:
+                if handlers:
+                    assoc.bind(event, *handlers)
+            else:
+                for function, arguments in handlers:
+                    assoc.bind(event, function, arguments)
+
+
+class StorageServer(ThreadedAssociationServer):
+    """Accepts connections, with a timeout on each and without Nagle's delay."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection and set it up."""
+        connection, address = super().get_request()
+        connection.settimeout(self.ae.network_timeout)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return connection, address
+
+    def verify_request(self, _request: Any, _client_address: Any) -> bool:
+        """Close connections that exceed what may even be rejected politely."""
+        most = self.ae.maximum_associations + _SPARE_CONNECTIONS
+        return len(self.active_associations) < most

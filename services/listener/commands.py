@@ -1,0 +1,40 @@
+"""The commands of reception: `veritag listen` and `veritag index`."""
+
+from typing import Annotated
+
+import typer
+
+REQUIRES = ("pynetdicom",)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("listen")(listen)
+    app.command("index")(index)
+
+
+def listen(
+    indexer: Annotated[
+        bool, typer.Option(help="Also run the indexer, as a child process.")
+    ] = True,
+) -> None:
+    """Receive instances over DICOM (C-ECHO, C-STORE) into the spool."""
+    from services.listener.service import run_listener
+    from veritag.settings import load_settings
+
+    run_listener(load_settings(), with_indexer=indexer)
+
+
+def index(
+    parent: Annotated[
+        int | None,
+        typer.Option(
+            hidden=True, help="End when this process is no longer the parent."
+        ),
+    ] = None,
+) -> None:
+    """Move received instances into archive and records, and dispatch them."""
+    from services.listener.service import run_indexer
+    from veritag.settings import load_settings
+
+    run_indexer(load_settings(), parent)

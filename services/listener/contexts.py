@@ -1,0 +1,102 @@
+"""Which presentation contexts are offered (PS3.8 section 9.3.2, PS3.4 annex B).
+
+pynetdicom copies every supported context for each association, which costs 88 ms with
+all storage SOP Classes. Here the contexts of an association are made when it is
+requested, and only those that it asks for.
+"""
+
+from collections.abc import Iterable
+
+from pydicom._uid_dict import UID_dictionary
+from pydicom.uid import UID
+from pynetdicom import AllStoragePresentationContexts
+from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
+from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.service_class import ServiceClass
+from pynetdicom.sop_class import uid_to_service_class
+
+STORAGE_SERVICE_CLASS = "1.2.840.10008.4.2"
+VERIFICATION = "1.2.840.10008.1.1"
+
+# Never sent over a network (PS3.4 annex I).
+_MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
+
+
+def _unserved_storage() -> set[str]:
+    """Return the storage SOP Classes that pynetdicom does not list.
+
+    Retired and trial ones, which archives still hold, and those of industry.
+    """
+    return {
+        uid
+        for uid, (name, kind, *_) in UID_dictionary.items()
+        if kind == "SOP Class" and "Storage" in name and "Commitment" not in name
+        if not _has_service(uid)
+    }
+
+
+def _has_service(sop_class_uid: str) -> bool:
+    return uid_to_service_class(sop_class_uid) is not ServiceClass
+
+
+STORAGE_SOP_CLASSES: frozenset[str] = frozenset(
+    {str(context.abstract_syntax) for context in AllStoragePresentationContexts}
+    | _unserved_storage()
+) - {_MEDIA_DIRECTORY}
+
+# Whatever is stored is stored as received, so each one is as good as the other.
+TRANSFER_SYNTAXES: frozenset[str] = frozenset(ALL_TRANSFER_SYNTAXES)
+
+
+def is_storage(sop_class_uid: str, accept_private: bool) -> bool:
+    """Tell whether instances of this SOP Class are taken.
+
+    Parameters
+    ----------
+    accept_private
+        Take also what nobody knows: private and future SOP Classes.
+    """
+    if sop_class_uid in STORAGE_SOP_CLASSES:
+        return True
+    known = sop_class_uid in UID_dictionary or _has_service(sop_class_uid)
+    return accept_private and not known
+
+
+def contexts_for(
+    requested: Iterable[PresentationContext], accept_private: bool
+) -> list[PresentationContext]:
+    """Return what we support of what is requested.
+
+    Of several transfer syntaxes in one context the requestor's first is taken, so that
+    the sender need not convert what it has.
+    """
+    wanted: dict[str, dict[str, None]] = {}
+    for context in requested:
+        uid = str(context.abstract_syntax)
+        if is_storage(uid, accept_private):
+            known = [t for t in context.transfer_syntax if t in TRANSFER_SYNTAXES]
+            wanted.setdefault(uid, {}).update(dict.fromkeys(known))
+    contexts = [
+        build_context(uid, list(known)) for uid, known in wanted.items() if known
+    ]
+    return [build_context(VERIFICATION), *contexts]
+
+
+def common_extended(
+    contexts: Iterable[PresentationContext],
+) -> dict[UID, SOPClassCommonExtendedNegotiation]:
+    """Say that SOP Classes unknown to pynetdicom belong to the Storage Service Class.
+
+    This is what SOP Class Common Extended Negotiation is for (PS3.7 section D.3.3.6);
+    pynetdicom finds the service of a message in it.
+    """
+    items = {}
+    for context in contexts:
+        uid = UID(str(context.abstract_syntax))
+        if not _has_service(uid):
+            item = SOPClassCommonExtendedNegotiation()
+            item.sop_class_uid = uid
+            item.service_class_uid = UID(STORAGE_SERVICE_CLASS)
+            items[uid] = item
+    return items

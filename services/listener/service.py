@@ -1,0 +1,160 @@
+"""The two processes of reception: the listener and, beside it, the indexer."""
+
+import gc
+import os
+import signal
+import threading
+from typing import IO
+
+from services.listener.acceptor import Acceptor
+from services.listener.child import IndexerChild
+from veritag.errors import ConfigurationError
+from veritag.health import HealthServer
+from veritag.logs import configure_logging, get_logger
+from veritag.metrics import SPOOL_FREE_BYTES, SPOOL_READY
+from veritag.settings import Settings
+from veritag.spool import Spool, SpoolInUse
+
+_LOCK_SECONDS = 5.0
+_PARENT_SECONDS = 1.0
+
+
+def run_listener(settings: Settings, *, with_indexer: bool) -> None:
+    """Receive until SIGTERM or SIGINT; nothing here knows of database or broker.
+
+    Parameters
+    ----------
+    with_indexer
+        Also keep an indexer running as a child process.
+
+    Raises
+    ------
+    ConfigurationError
+        If a port is taken or the spool cannot be used.
+    """
+    configure_logging(settings, "listener")
+    stop = stop_on_signals()
+    spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
+    with claim(spool, "listener", stop):
+        leftovers = spool.sweep()
+        acceptor = Acceptor(settings, spool)
+        checks = {"spool": spool.problem, "dicom": acceptor.problem}
+        health = HealthServer(settings.http_host, settings.listener_http_port, checks)
+        SPOOL_FREE_BYTES.set_function(spool.free_bytes)
+        http_port = health.start()
+        acceptor.start()
+        indexer = IndexerChild() if with_indexer else None
+        if indexer:
+            indexer.start()
+        get_logger().info(
+            "listening",
+            port=acceptor.port,
+            http_port=http_port,
+            ae_title=settings.ae_title,
+            leftovers_removed=leftovers,
+        )
+        # The collector runs every half minute; leave out what will never be garbage.
+        gc.collect()
+        gc.freeze()
+        stop.wait()
+        acceptor.stop(settings.stop_grace_seconds)
+        if indexer:
+            indexer.stop(settings.stop_grace_seconds)
+        health.stop()
+
+
+def run_indexer(settings: Settings, parent: int | None = None) -> None:
+    """Index until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    parent
+        End also when this process is no longer our parent: a listener that was
+        killed starts again with an indexer of its own.
+
+    Raises
+    ------
+    ConfigurationError
+        If a port is taken, or the spool, database or broker are named wrongly.
+    """
+    # The listener must not load what these load.
+    from services.listener.indexer import Indexer
+    from services.listener.publisher import Publisher
+    from veritag.archive import Archive
+    from veritag.dispatch import Dispatcher
+    from veritag.records import Records
+
+    configure_logging(settings, "indexer")
+    stop = stop_on_signals()
+    spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
+    with claim(spool, "indexer", stop):
+        settings.archive_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+        records = Records.open(settings.records_url)
+        dispatcher = Dispatcher.open(settings)
+        publisher = Publisher(records, dispatcher, settings.linger_seconds)
+        indexer = Indexer(
+            spool,
+            Archive(settings.archive_dir),
+            records,
+            publisher,
+            settings.index_poll_seconds,
+        )
+        checks = {
+            "records": records.ping,
+            "broker": dispatcher.ping,
+            "spool": indexer.problem,
+        }
+        health = HealthServer(settings.http_host, settings.indexer_http_port, checks)
+        SPOOL_READY.set_function(lambda: len(spool.names()))
+        http_port = health.start()
+        if parent is not None:
+            _watch_parent(parent, stop)
+        get_logger().info("indexing", http_port=http_port)
+        indexer.run(stop)
+        publisher.stop(settings.stop_grace_seconds)
+        health.stop()
+        dispatcher.close()
+        records.close()
+
+
+def stop_on_signals() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def claim(spool: Spool, work: str, stop: threading.Event) -> IO[bytes]:
+    """Prepare the spool and claim the work; give a predecessor time to end.
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder cannot be used or another process goes on using it.
+    """
+    try:
+        spool.prepare()
+        for _ in range(int(_LOCK_SECONDS * 10)):
+            try:
+                return spool.lock(work)
+            except SpoolInUse:
+                stop.wait(0.1)
+        return spool.lock(work)
+    except SpoolInUse as error:
+        raise ConfigurationError(
+            f"{error}; give each its own VERITAG_DATA_DIR"
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"the spool {spool.root} cannot be used: {error.strerror}"
+        ) from error
+
+
+def _watch_parent(parent: int, stop: threading.Event) -> None:
+    def watch() -> None:
+        while os.getppid() == parent and not stop.wait(_PARENT_SECONDS):
+            pass
+        stop.set()
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()

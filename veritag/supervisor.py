@@ -154,7 +154,7 @@ class Supervisor:
                 env=dict(program.environment),
                 # Ctrl-C in the terminal is for us alone: we stop them in order.
                 start_new_session=True,
-                preexec_fn=die_with(os.getpid()),  # noqa: PLW1509 - one system call
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - one system call
             )
         child.started_at, child.start_again_at = time.monotonic(), None
         child.starts += 1
@@ -227,14 +227,14 @@ def _sleep_on(wake: socket.socket, seconds: float) -> None:
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def die_with(parent: int) -> Callable[[], None] | None:
-    """Return what ties a child's life to ours, for when we are killed outright.
+def die_with_parent() -> Callable[[], None] | None:
+    """Return, for `preexec_fn`, what ties a child's life to ours, for when we are killed outright.
 
     Only Linux has this; elsewhere the next start finds the orphans by `run/`.
     """
     if _libc is None:
         return None
-    prctl = _libc.prctl
+    parent, prctl = os.getpid(), _libc.prctl
 
     def tie() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,137 @@
+"""What `veritag up` runs: every process, its settings, and how it tells it is ready."""
+
+import http.client
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from veritag.broker import PrivateBroker
+from veritag.errors import MissingPart
+from veritag.health import Check
+from veritag.ports import Ports
+from veritag.settings import Settings
+from veritag.supervisor import Program
+
+_NEEDED = {"pynetdicom": "listener", "onnxruntime": "worker", "fastapi": "review"}
+_COMMANDS = {
+    "review": ("review",),
+    "scheduler": ("schedule",),
+    "worker": ("work",),
+    "indexer": ("index",),
+    "listener": ("listen", "--no-indexer"),
+}
+# The door closes first and the broker goes last.
+_LAYERS = {"broker": 0, "listener": 2}
+
+
+@dataclass(frozen=True)
+class System:
+    """Everything that is decided before the first process starts."""
+
+    settings: Settings
+    ports: Ports
+    broker: PrivateBroker | None
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of every process."""
+        told = {
+            "VERITAG_DATA_DIR": str(self.settings.data_dir.absolute()),
+            # glibc keeps an arena per thread otherwise, which costs memory for nothing.
+            "MALLOC_ARENA_MAX": "2",
+            **os.environ,
+            **self.ports.environment(),
+        }
+        told["VERITAG_DATA_DIR"] = str(self.settings.data_dir.absolute())
+        if self.broker is not None:
+            told["VERITAG_BROKER_URL"] = self.broker.url
+        return told
+
+    def programs(self) -> list[Program]:
+        """Return what to run, in the order of starting."""
+        environment = self.environment()
+        programs = [] if self.broker is None else [_broker_program(self.broker)]
+        for role, command in _COMMANDS.items():
+            port = self.ports.http.get(role)
+            host = self.settings.http_host if port else self.settings.review_host
+            programs.append(
+                Program(
+                    role,
+                    (sys.executable, "-m", "veritag.cli", *command),
+                    environment,
+                    http_check(reachable(host), port or self.ports.review),
+                    _LAYERS.get(role, 1),
+                    port or self.ports.review,
+                )
+            )
+        return programs
+
+    def describe(self) -> dict[str, Any]:
+        """Return where everything is, for `run/system.json` and the summary."""
+        review = reachable(self.settings.review_host)
+        metrics = reachable(self.settings.http_host)
+        return {
+            "pid": os.getpid(),
+            "data_dir": str(self.settings.data_dir.absolute()),
+            "ae_title": self.settings.ae_title,
+            "dicom_host": self.settings.dicom_host,
+            "dicom_port": self.ports.dicom,
+            "review_url": f"http://{review}:{self.ports.review}/",
+            "metrics": {
+                role: f"http://{metrics}:{port}/metrics"
+                for role, port in self.ports.http.items()
+            },
+            "moved": list(self.ports.moved),
+            "broker": self.broker.argv[0] if self.broker else "VERITAG_BROKER_URL",
+        }
+
+
+def _broker_program(broker: PrivateBroker) -> Program:
+    def check() -> str | None:
+        return None if broker.answers() else "does not answer yet"
+
+    return Program("broker", broker.argv, os.environ, check, _LAYERS["broker"])
+
+
+def reachable(host: str) -> str:
+    """Return an address under which a bound address is reached from this machine."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
+    return everywhere.get(host, host)
+
+
+def http_check(host: str, port: int) -> Check:
+    """Return a check that asks `/ready` of a process."""
+
+    def check() -> str | None:
+        connection = http.client.HTTPConnection(host, port, timeout=3)
+        try:
+            connection.request("GET", "/ready")
+            answer = connection.getresponse()
+            body = answer.read()
+        except OSError:
+            return "starting"
+        finally:
+            connection.close()
+        return None if answer.status == http.HTTPStatus.OK else _reasons(body)
+
+    return check
+
+
+def _reasons(body: bytes) -> str:
+    try:
+        dependencies: Mapping[str, str] = json.loads(body)["dependencies"]
+    except (ValueError, KeyError, TypeError):
+        return "not ready"
+    return "; ".join(f"{k}: {v}" for k, v in dependencies.items() if v != "ok")
+
+
+def require_extras() -> None:
+    """Raise MissingPart naming the extras that are not installed."""
+    missing = [extra for name, extra in _NEEDED.items() if not find_spec(name)]
+    if missing:
+        raise MissingPart(
+            f"not all is installed: pip install 'veritag[{','.join(missing)}]'"
+        )

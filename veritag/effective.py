@@ -102,6 +102,7 @@ def unknown_variables() -> Iterator[tuple[str, str | None]]:
 
 def _as_table(shown: Sequence[EffectiveSetting]) -> None:
     table = Table("setting", "value", "from", "default", "meaning")
+    table.columns[0].no_wrap = True
     for setting in shown:
         style = "" if setting.source == "default" else "bold"
         table.add_row(
@@ -112,9 +113,8 @@ def _as_table(shown: Sequence[EffectiveSetting]) -> None:
             escape(setting.description),
             style=style,
         )
-    console = Console()
     # A pipe has no width: do not fold what somebody wants to search through.
-    console.print(table, width=None if console.is_terminal else 240)
+    Console(width=None if sys.stdout.isatty() else 240).print(table)
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,219 @@
+"""Images and services are made of what the project has."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.deploy.dockerfile import Stage, read_stages
+from veritag.settings import Settings
+
+ROLES = ("listener", "worker", "review", "training")
+HTTP_PORT = {
+    "listener": "listener_http_port",
+    "indexer": "indexer_http_port",
+    "worker": "worker_http_port",
+    "scheduler": "scheduler_http_port",
+    "review": "review_port",
+}
+OURS = (*HTTP_PORT, "training")
+
+
+@pytest.fixture(scope="module")
+def stages(root: Path) -> dict[str, Stage]:
+    """The stages of the Dockerfile."""
+    return read_stages(root / "deploy/Dockerfile")
+
+
+def _default_port(role: str) -> int:
+    return int(Settings.model_fields[HTTP_PORT[role]].default)
+
+
+def _environment(service: dict[str, Any]) -> dict[str, str]:
+    return dict(service.get("environment", {}))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_image_installs_exactly_its_extra(
+    root: Path, stages: dict[str, Stage], role: str
+) -> None:
+    """An image carries the packages of its role and of no other."""
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    runs = " ".join(rest for word, rest in stages[role].instructions if word == "RUN")
+    assert re.findall(r"\[(\w+)\]", runs) == [role]
+    assert role in project["optional-dependencies"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_image_does_not_run_as_root(stages: dict[str, Stage], role: str) -> None:
+    """The last word about the user is ours."""
+    assert stages[role].parent == "base"
+    assert stages[role].last("USER") == "veritag"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_image_starts_a_command_that_exists(
+    stages: dict[str, Stage], commands: set[str], role: str
+) -> None:
+    """`docker run` without arguments starts the role's own command."""
+    assert json.loads(stages[role].last("ENTRYPOINT") or "") == ["veritag"]
+    assert json.loads(stages[role].last("CMD") or "")[0] in commands
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role in HTTP_PORT])
+def test_image_asks_its_own_port_whether_it_is_ready(
+    stages: dict[str, Stage], role: str
+) -> None:
+    """The health check asks `/ready` on the port that the settings give the role."""
+    check = stages[role].last("HEALTHCHECK") or ""
+    assert f"http://127.0.0.1:{_default_port(role)}/ready" in check
+    assert str(_default_port(role)) in (stages[role].last("EXPOSE") or "").split()
+
+
+def test_everything_the_wheel_needs_reaches_the_build(
+    root: Path, stages: dict[str, Stage]
+) -> None:
+    """What the Dockerfile copies exists, is not ignored, and covers every package."""
+    copied = set()
+    for word, rest in stages["wheel"].instructions:
+        if word == "COPY":
+            copied |= set(rest.split()[:-1])
+    ignore = (root / "deploy/Dockerfile.dockerignore").read_text("utf-8")
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert set(packages) <= copied
+    assert all((root / name).exists() and f"!{name}\n" in ignore for name in copied)
+
+
+def test_base_images_are_pinned(root: Path, stages: dict[str, Stage]) -> None:
+    """Each image that comes from elsewhere has a version."""
+    text = (root / "deploy/Dockerfile").read_text("utf-8")
+    assert re.search(
+        r"^ARG PYTHON_IMAGE=python:3\.12\.\d+-slim-bookworm$", text, re.MULTILINE
+    )
+    parents = {stage.parent for stage in stages.values()}
+    assert parents == {"${PYTHON_IMAGE}", "${BASE_IMAGE}", "base"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_service_runs_a_command_that_exists(
+    compose: dict[str, Any], stages: dict[str, Stage], commands: set[str], name: str
+) -> None:
+    """Every service of ours is built from a target and starts a real command."""
+    service = compose["services"][name]
+    assert service["build"]["target"] in stages
+    assert service["command"][0] in commands
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_service_uses_settings_that_exist(compose: dict[str, Any], name: str) -> None:
+    """Every VERITAG_ variable of a service is a setting."""
+    fields = {f"VERITAG_{field.upper()}" for field in Settings.model_fields}
+    assert set(_environment(compose["services"][name])) <= fields
+
+
+def test_listener_knows_neither_database_nor_broker(compose: dict[str, Any]) -> None:
+    """Reception depends on nothing but its disk."""
+    listener = compose["services"]["listener"]
+    assert "datastore" not in listener["networks"]
+    assert "depends_on" not in listener
+    assert not {"VERITAG_DATABASE_URL", "VERITAG_BROKER_URL"} & {
+        *_environment(listener)
+    }
+
+
+def test_data_stores_are_reachable_from_inside_only(compose: dict[str, Any]) -> None:
+    """PostgreSQL and Redis publish no port and stand in an internal network."""
+    assert compose["networks"]["datastore"] == {"internal": True}
+    for name in ("postgres", "redis"):
+        assert compose["services"][name]["networks"] == ["datastore"]
+        assert "ports" not in compose["services"][name]
+
+
+def test_only_dicom_is_published_to_the_network(compose: dict[str, Any]) -> None:
+    """Pages and dashboards listen on the host's loopback address."""
+    for name, service in compose["services"].items():
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:") or name == "listener"
+
+
+def test_redis_never_drops_a_message(compose: dict[str, Any]) -> None:
+    """The broker appends to a file and refuses rather than evicts."""
+    command = " ".join(compose["services"]["redis"]["command"])
+    assert "--appendonly yes" in command
+    assert "--maxmemory-policy noeviction" in command
+
+
+def test_images_from_elsewhere_are_pinned(compose: dict[str, Any]) -> None:
+    """No service follows a moving tag."""
+    for service in compose["services"].values():
+        if "build" not in service:
+            assert re.fullmatch(r"[\w/]+:v?\d+\.\d+[\w.-]*", service["image"])
+
+
+@pytest.mark.parametrize("name", [*HTTP_PORT, "postgres", "redis", "prometheus"])
+def test_service_starts_again_and_is_watched(
+    compose: dict[str, Any], stages: dict[str, Stage], name: str
+) -> None:
+    """Each long-running service has a restart policy and a health check."""
+    service = compose["services"][name]
+    assert service["restart"] == "unless-stopped"
+    check = str(service.get("healthcheck", ""))
+    if name in HTTP_PORT:
+        check = check or stages[service["build"]["target"]].last("HEALTHCHECK") or ""
+        assert f":{_default_port(name)}/ready" in check
+    assert check
+
+
+def test_volumes_and_networks_are_declared(compose: dict[str, Any]) -> None:
+    """Nothing is mounted or joined that the file does not declare."""
+    for service in compose["services"].values():
+        sources = {volume.partition(":")[0] for volume in service.get("volumes", [])}
+        assert {s for s in sources if not s.startswith(".")} <= set(compose["volumes"])
+        assert set(service["networks"]) <= set(compose["networks"])
+        assert set(service.get("depends_on", [])) <= set(compose["services"])
+
+
+def test_mounted_files_exist(root: Path, compose: dict[str, Any]) -> None:
+    """What is mounted from the repository lies there."""
+    for service in compose["services"].values():
+        for volume in service.get("volumes", []):
+            if volume.startswith("."):
+                assert (root / "deploy" / volume.partition(":")[0]).is_dir()
+
+
+def test_the_example_names_every_variable(root: Path) -> None:
+    """env.example and compose.yaml speak of the same variables."""
+    text = (root / "deploy/compose.yaml").read_text("utf-8")
+    example = (root / "deploy/env.example").read_text("utf-8")
+    used = set(re.findall(r"(?<!\$)\$\{(\w+)", text))
+    assert used == set(re.findall(r"^(\w+)=", example, re.MULTILINE))
+    assert not re.search(r"PASSWORD=.", example)
+
+
+def test_prometheus_asks_every_process(
+    compose: dict[str, Any], prometheus: dict[str, Any]
+) -> None:
+    """There is one job per process, on the port of its settings."""
+    asked = {}
+    for job in prometheus["scrape_configs"]:
+        if "dns_sd_configs" in job:
+            (found,) = job["dns_sd_configs"]
+            asked[job["job_name"]] = f"{found['names'][0]}:{found['port']}"
+        else:
+            (asked[job["job_name"]],) = job["static_configs"][0]["targets"]
+    expected = {f"veritag-{r}": f"{r}:{_default_port(r)}" for r in HTTP_PORT}
+    assert asked == {**expected, "prometheus": "localhost:9090"}
+    assert all("services" in compose["services"][r]["networks"] for r in HTTP_PORT)
+
+
+def test_the_unit_starts_a_command_that_exists(root: Path, commands: set[str]) -> None:
+    """Systemd starts `veritag up` with a data directory of its own."""
+    unit = (root / "deploy/systemd/veritag.service").read_text("utf-8")
+    command = re.search(r"^ExecStart=\S*/veritag (\w+)$", unit, re.MULTILINE)
+    assert command
+    assert command[1] in commands
+    assert "Environment=VERITAG_DATA_DIR=/var/lib/veritag" in unit

@@ -1,0 +1,1 @@
+"""Inspecting instances, settling series, sweeping up what was left over."""

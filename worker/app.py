@@ -1,0 +1,59 @@
+"""The Celery application of a worker: the tasks, bound to the parts of the process."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from celery import Celery, Task
+
+from veritag.errors import RejectError, RetryableError
+from veritag.logs import get_logger
+from veritag.messages import TASK_INSPECT, TASK_SETTLE
+from veritag.queue import celery_app
+from veritag.settings import Settings
+from worker import tasks
+from worker.attempts import in_words
+from worker.context import Context
+
+log = get_logger()
+
+Act = Callable[[Context, Mapping[str, Any]], None]
+
+
+class ObservedTask(Task):
+    """Binds the task's id to every log line and says how a message ended.
+
+    A message is done with whatever happened: the records know what was left, and the
+    scheduler publishes it again.
+    """
+
+    abstract = True
+    act: Act
+    context: Context
+
+    def run(self, payload: Mapping[str, Any]) -> None:
+        """Carry out one message."""
+        with structlog.contextvars.bound_contextvars(task_id=self.request.id):
+            try:
+                self.act(self.context, payload)
+            except RetryableError as error:
+                log.warning("message_put_off", task=self.name, reason=str(error))
+            except RejectError as error:
+                log.warning("message_rejected", task=self.name, reason=str(error))
+            except Exception as error:  # noqa: BLE001
+                # The worker outlives a message. No traceback: it may quote a Data Set.
+                log.error(  # noqa: TRY400
+                    "message_failed", task=self.name, reason=in_words(error)
+                )
+
+
+def build_app(settings: Settings, context: Context) -> Celery:
+    """Return the application with both tasks bound to the process's parts."""
+    app = celery_app(settings, "veritag.worker")
+    for name, act in (
+        (TASK_INSPECT, tasks.inspect_instances),
+        (TASK_SETTLE, tasks.settle_series),
+    ):
+        body = {"name": name, "act": staticmethod(act), "context": context}
+        app.register_task(type("_Task", (ObservedTask,), body)())
+    return app

@@ -1,0 +1,181 @@
+"""The ONNX Runtime session of a bundle, on CUDA where it really runs, else on CPU."""
+
+import ctypes
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from veritag.bundle import ModelBundle
+from veritag.errors import BundleRejected
+from veritag.logs import get_logger
+
+log = get_logger()
+
+CUDA = "CUDAExecutionProvider"
+CPU = "CPUExecutionProvider"
+
+# Fixed shapes: CUDA plans its convolutions once per shape, and on CPU larger batches
+# are not faster, only later. A batch is padded to the next of these.
+BUCKETS = {CPU: (1, 2, 4), CUDA: (1, 8, 32)}
+
+_CUDA_OPTIONS = {
+    # EXHAUSTIVE would try every algorithm for seconds, at every shape.
+    "cudnn_conv_algo_search": "HEURISTIC",
+    # Several processes may share a GPU: take what is asked for, not the next power of 2.
+    "arena_extend_strategy": "kSameAsRequested",
+}
+_ERRORS_ONLY = 3
+
+Tiles: TypeAlias = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Assignments:
+    """What the model says of n tiles: both of shape (n, K)."""
+
+    soft_assignment: NDArray[np.float32]
+    distance: NDArray[np.float32]
+
+
+class Model:
+    """A bundle's model, loaded and warm.
+
+    Parameters
+    ----------
+    threads
+        Of ONNX Runtime's own pool; one is best where other threads decode.
+
+    Raises
+    ------
+    BundleRejected
+        If ONNX Runtime cannot load the model, or its outputs are not those of a bundle.
+    """
+
+    def __init__(self, bundle: ModelBundle, *, threads: int = 1) -> None:
+        self.bundle = bundle
+        try:
+            self._session = _open_session(str(bundle.model_path), threads)
+        except Exception as error:
+            # ONNX Runtime's exceptions share no base but Exception.
+            raise BundleRejected(
+                f"{bundle.path}: ONNX Runtime cannot load the model: {error}"
+            ) from error
+        self.provider: str = self._session.get_providers()[0]
+        self.buckets = BUCKETS[self.provider]
+        self._warm_up()
+
+    @property
+    def batch(self) -> int:
+        """The largest batch that runs in one go."""
+        return self.buckets[-1]
+
+    def assign(self, tiles: Tiles) -> Assignments:
+        """Return soft assignments and distances of tiles of shape (n, size, size)."""
+        parts = [self._run(chunk) for chunk in _chunks(tiles, self.batch)]
+        if not parts:
+            nothing = np.empty((0, len(self.bundle.manifest.clusters)), np.float32)
+            return Assignments(nothing, nothing)
+        return Assignments(
+            np.concatenate([soft for soft, _ in parts]),
+            np.concatenate([distance for _, distance in parts]),
+        )
+
+    def _run(self, tiles: Tiles) -> Sequence[NDArray[np.float32]]:
+        count = len(tiles)
+        bucket = next(size for size in self.buckets if size >= count)
+        if bucket > count:
+            padding = np.zeros((bucket - count, *tiles.shape[1:]), np.uint8)
+            tiles = np.concatenate([tiles, padding])
+        outputs = self._session.run(["soft_assignment", "distance"], {"tiles": tiles})
+        return [output[:count] for output in outputs]
+
+    def _warm_up(self) -> None:
+        size = self.bundle.manifest.preprocessing.size
+        for bucket in self.buckets:
+            self._check(self._run(np.zeros((bucket, size, size), np.uint8)), bucket)
+
+    def _check(self, outputs: Sequence[NDArray[np.float32]], count: int) -> None:
+        expected = (count, len(self.bundle.manifest.clusters))
+        if any(output.shape != expected for output in outputs):
+            raise BundleRejected(
+                f"{self.bundle.path}: the model's outputs are of shape "
+                f"{outputs[0].shape}, its manifest says {expected}"
+            )
+
+
+def _chunks(tiles: Tiles, size: int) -> Iterator[Tiles]:
+    for start in range(0, len(tiles), size):
+        yield tiles[start : start + size]
+
+
+def _open_session(model: str, threads: int) -> Any:
+    """Return a session whose `get_providers()` tells the truth.
+
+    `get_available_providers()` lists CUDA wherever the package was built with it, and a
+    session without CUDA's libraries falls back to the CPU after noise from C++.
+    """
+    ort.set_default_logger_severity(_ERRORS_ONLY)
+    if not _has_cuda_driver():
+        return ort.InferenceSession(model, _options(threads), [CPU])
+    _load_cuda_libraries()
+    with _captured_stderr() as noise:
+        wanted = [(CUDA, _CUDA_OPTIONS), CPU]
+        session = ort.InferenceSession(model, _options(threads), wanted)
+    if session.get_providers()[0] != CUDA:
+        log.warning("cuda_not_usable", detail=" ".join(noise[-1:])[:500])
+    return session
+
+
+def _options(threads: int) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # A spinning thread takes the core from those that decode.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = _ERRORS_ONLY
+    return options
+
+
+def _has_cuda_driver() -> bool:
+    """Tell whether the package knows CUDA and the machine has its driver."""
+    if CUDA not in ort.get_available_providers():
+        return False
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
+
+
+def _load_cuda_libraries() -> None:
+    """Find CUDA and cuDNN in the packages that pip installs them from."""
+    preload = getattr(ort, "preload_dlls", None)
+    if preload is not None:
+        with _captured_stderr():
+            preload(directory="")
+
+
+@contextmanager
+def _captured_stderr() -> Iterator[list[str]]:
+    """Catch what C++ writes to the standard error; the list is filled at the end."""
+    lines: list[str] = []
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as noise:
+        kept = os.dup(2)
+        os.dup2(noise.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            noise.seek(0)
+            lines += noise.read().decode(errors="replace").strip().splitlines()

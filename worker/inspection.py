@@ -1,0 +1,141 @@
+"""The inspection of one instance: from a file to what the model is asked, and back."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from veritag.bundle import ModelBundle
+from veritag.errors import ArchiveUnavailable, NoPixels, UnusableInstance
+from veritag.findings import TagValue, Verdict, VerdictStatus
+from veritag.metrics import STAGE_SECONDS
+from veritag.profiles import sharpened
+from veritag.read import open_instance
+from veritag.records.inspection import Identity
+from veritag.tags import read_identity, read_tags
+from veritag.tile import Preprocessing, Tile, make_tile
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An instance ready for the model, or with the reason why it never will be.
+
+    Attributes
+    ----------
+    tile
+        None where status is not `inspected`.
+    """
+
+    status: VerdictStatus
+    tile: Tile | None = None
+    reason: str | None = None
+    tags: dict[str, TagValue] = field(default_factory=dict)
+    identity: Identity | None = None
+    sop_class_uid: str = ""
+    sop_instance_uid: str | None = None
+    series_instance_uid: str | None = None
+    study_instance_uid: str | None = None
+
+
+def prepare(path: Path, pre: Preprocessing, *, max_frame_mb: int) -> Prepared:
+    """Read and decode one instance.
+
+    Raises
+    ------
+    ArchiveUnavailable
+        If the file could not be read for a reason outside of it.
+    """
+    started = time.perf_counter()
+    try:
+        ds = open_instance(path)
+    except UnusableInstance as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno is not None:
+            raise ArchiveUnavailable(str(error)) from cause
+        return Prepared(VerdictStatus.UNREADABLE, reason=str(error))
+    read = time.perf_counter()
+    STAGE_SECONDS.labels("read").observe(read - started)
+    prepared = prepare_dataset(ds, pre, max_frame_mb=max_frame_mb)
+    STAGE_SECONDS.labels("tile").observe(time.perf_counter() - read)
+    return prepared
+
+
+def prepare_dataset(ds: Dataset, pre: Preprocessing, *, max_frame_mb: int) -> Prepared:
+    """Take tags, identity and tile of a Data Set; nothing is read or stored."""
+    tile: Tile | None = None
+    reason = None
+    try:
+        tile = make_tile(ds, pre, max_frame_mb=max_frame_mb)
+        status = VerdictStatus.INSPECTED
+    except NoPixels as error:
+        status, reason = VerdictStatus.NO_PIXELS, str(error)
+    except UnusableInstance as error:
+        status, reason = VerdictStatus.UNREADABLE, str(error)
+    return Prepared(
+        status,
+        tile,
+        reason,
+        read_tags(ds),
+        read_identity(ds),
+        _uid(ds, "SOPClassUID") or "",
+        _uid(ds, "SOPInstanceUID"),
+        _uid(ds, "SeriesInstanceUID"),
+        _uid(ds, "StudyInstanceUID"),
+    )
+
+
+def _uid(ds: Dataset, keyword: str) -> str | None:
+    try:
+        value = ds.get(keyword)
+    except Exception:  # noqa: BLE001 -- a malformed element raises anything at all
+        return None
+    return str(value).strip("\0 ")[:64] or None if value else None
+
+
+def plain_verdict(bundle: ModelBundle, prepared: Prepared) -> Verdict:
+    """Return the verdict of an instance without a picture to look at."""
+    return Verdict(
+        bundle.bundle_id,
+        prepared.status,
+        prepared.sop_class_uid,
+        prepared.tags,
+        reason=prepared.reason,
+    )
+
+
+def verdicts(
+    bundle: ModelBundle,
+    prepared: list[Prepared],
+    soft_assignment: NDArray[np.float32],
+    distance: NDArray[np.float32],
+) -> list[Verdict]:
+    """Return the verdicts of pictures from the model's rows, both of shape (n, K).
+
+    The cluster's probability is the sharpened soft assignment, by which profiles are
+    weighted too; the verdict keeps q as the model gives it.
+    """
+    manifest = bundle.manifest
+    weights = sharpened(soft_assignment.astype(np.float64), manifest.sharpness)
+    novelty = distance / np.maximum(np.asarray(manifest.novelty_limits), 1e-12)
+    nearest = distance.argmin(axis=1)
+    return [
+        Verdict(
+            bundle.bundle_id,
+            VerdictStatus.INSPECTED,
+            one.sop_class_uid,
+            one.tags,
+            cluster=manifest.clusters[k].cluster_id,
+            cluster_probability=_finite(weights[row, k]),
+            novelty=_finite(novelty[row, k]),
+            soft_assignment=tuple(float(q) for q in soft_assignment[row]),
+        )
+        for row, (one, k) in enumerate(zip(prepared, nearest.tolist(), strict=True))
+    ]
+
+
+def _finite(value: float) -> float | None:
+    return round(float(value), 6) if math.isfinite(value) else None

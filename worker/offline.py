@@ -1,0 +1,178 @@
+"""`veritag inspect`: the worker's own path over files, without any service."""
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from veritag.bundle import load_bundle, resolve_bundle_path
+from veritag.findings import SeriesJudgement, Verdict, VerdictStatus
+from veritag.judge import judge_series
+from veritag.settings import Settings
+from worker.attempts import in_words
+from worker.inference import Model
+from worker.inspection import Prepared
+from worker.pipeline import Inspected, Pipeline
+from worker.report import print_report
+
+
+@dataclass
+class OfflineSeries:
+    """The instances of one series among the files."""
+
+    series_instance_uid: str | None
+    verdicts: list[Verdict] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineInstance:
+    """One file with its verdict."""
+
+    path: Path
+    verdict: Verdict
+    prepared: Prepared | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the line of `--format jsonl`."""
+        verdict, told = self.verdict, self.prepared
+        return {
+            "type": "instance",
+            "path": str(self.path),
+            "sop_instance_uid": told.sop_instance_uid if told else None,
+            "series_instance_uid": told.series_instance_uid if told else None,
+            "study_instance_uid": told.study_instance_uid if told else None,
+            "status": verdict.status.value,
+            "reason": verdict.reason,
+            "cluster": verdict.cluster,
+            "cluster_probability": verdict.cluster_probability,
+            "novelty": verdict.novelty,
+            "bundle_id": verdict.bundle_id,
+        }
+
+
+def run_inspect(settings: Settings, paths: Sequence[Path], *, as_jsonl: bool) -> None:
+    """Inspect files and folders; print instances as they are done, then the series."""
+    warnings.simplefilter("ignore")
+    model = Model(load_bundle(resolve_bundle_path(settings.bundles_dir)))
+    files = list(_files(paths))
+    inspected = _shown(len(files), _inspect(settings, model, files))
+    series: dict[object, OfflineSeries] = {}
+    broken = []
+    for instance in inspected:
+        _sort_in(series, instance)
+        if as_jsonl:
+            _print_line(instance.as_json())
+        elif instance.verdict.status is VerdictStatus.UNREADABLE:
+            broken.append((instance.path, instance.verdict.reason or ""))
+    manifest = model.bundle.manifest
+    judged = [(s, judge_series(manifest, s.verdicts)) for s in series.values()]
+    if as_jsonl:
+        for one, judgement in judged:
+            _print_line(series_as_json(one.series_instance_uid, judgement))
+    else:
+        said = [(one.series_instance_uid, one.verdicts, j) for one, j in judged]
+        print_report(said, broken, len(files), model.bundle.bundle_id)
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield every file named and every file below the folders named, in order."""
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        for folder, below, names in os.walk(path):
+            below.sort()
+            yield from (Path(folder) / name for name in sorted(names))
+
+
+def _inspect(
+    settings: Settings, model: Model, files: Sequence[Path]
+) -> Iterator[OfflineInstance]:
+    with closing(Pipeline(settings.decode_threads, settings.max_frame_mb)) as pipeline:
+        for outcome in pipeline.run(model, ((path, path) for path in files)):
+            verdict = outcome.verdict or _failed(model, outcome)
+            yield OfflineInstance(outcome.key, verdict, outcome.prepared)
+
+
+def _failed(model: Model, outcome: Inspected[Path]) -> Verdict:
+    reason = in_words(outcome.error) if outcome.error else "unknown"
+    bundle_id = model.bundle.bundle_id
+    return Verdict(bundle_id, VerdictStatus.UNREADABLE, "", reason=reason)
+
+
+def _sort_in(series: dict[object, OfflineSeries], instance: OfflineInstance) -> None:
+    """Put an instance to its series; what was not parsed belongs to none."""
+    told = instance.prepared
+    if told is None or not (told.sop_class_uid or told.tags):
+        return
+    key = told.series_instance_uid or instance.path
+    one = series.setdefault(key, OfflineSeries(told.series_instance_uid))
+    one.verdicts.append(instance.verdict)
+
+
+def series_as_json(uid: str | None, judgement: SeriesJudgement) -> dict[str, Any]:
+    """Return the line of `--format jsonl` for a series."""
+    return {
+        "type": "series",
+        "series_instance_uid": uid,
+        "instances": judgement.instances,
+        "unknown_kind": judgement.unknown_kind,
+        "findings": [
+            {
+                "code": f.code.value,
+                "severity": f.severity.value,
+                "tag": f.tag,
+                "observed": f.observed,
+                "expected": [
+                    {"value": e.value, "probability": e.probability} for e in f.expected
+                ],
+                "score": f.score,
+                "evidence": f.evidence,
+            }
+            for f in judgement.findings
+        ],
+        "judgements": [
+            {
+                "tag": j.tag,
+                "observed": j.observed,
+                "probability_wrong": j.probability_wrong,
+            }
+            for j in judgement.judgements
+        ],
+    }
+
+
+def _print_line(line: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def _shown(
+    total: int, instances: Iterator[OfflineInstance]
+) -> Iterator[OfflineInstance]:
+    """Show a progress bar on the standard error while instances pass through."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("inspecting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        yield from progress.track(instances, total=total)

@@ -1,0 +1,121 @@
+"""Decoding in a pool of threads while the model runs."""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from veritag.findings import Verdict
+from veritag.metrics import STAGE_SECONDS
+from worker.inference import Model
+from worker.inspection import Prepared, plain_verdict, prepare, verdicts
+
+Key = TypeVar("Key")
+
+# Decoded instances waiting for the model, for each thread that decodes.
+_AHEAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected(Generic[Key]):
+    """The end of one inspection: a verdict, or the exception that prevented it."""
+
+    key: Key
+    prepared: Prepared | None
+    verdict: Verdict | None
+    error: Exception | None = None
+
+
+class Pipeline:
+    """Inspects files in order, decoding ahead.
+
+    Parameters
+    ----------
+    threads
+        That read and decode; their memory is bounded by a few instances each.
+    """
+
+    def __init__(self, threads: int, max_frame_mb: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._ahead = _AHEAD * threads
+        self._max_frame_mb = max_frame_mb
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def run(
+        self, model: Model, files: Iterable[tuple[Key, Path]]
+    ) -> Iterator[Inspected[Key]]:
+        """Yield an outcome for each file, in the order of the files.
+
+        What keeps one file from being inspected is in its outcome; the others go on.
+        """
+        waiting: list[Inspected[Key]] = []
+        pictures = 0
+        for outcome in self._prepared(model, files):
+            waiting.append(outcome)
+            pictures += outcome.error is None and outcome.verdict is None
+            if pictures == model.batch or len(waiting) >= _AHEAD * model.batch:
+                yield from _assign(model, waiting)
+                waiting, pictures = [], 0
+        yield from _assign(model, waiting)
+
+    def _prepared(
+        self, model: Model, files: Iterable[tuple[Key, Path]]
+    ) -> Iterator[Inspected[Key]]:
+        ahead: deque[tuple[Key, Future[Prepared]]] = deque()
+        pre = model.bundle.manifest.preprocessing
+        try:
+            for key, path in files:
+                future = self._pool.submit(
+                    prepare, path, pre, max_frame_mb=self._max_frame_mb
+                )
+                ahead.append((key, future))
+                if len(ahead) >= self._ahead:
+                    yield _outcome(model, *ahead.popleft())
+            while ahead:
+                yield _outcome(model, *ahead.popleft())
+        finally:
+            for _, future in ahead:
+                future.cancel()
+
+
+def _outcome(model: Model, key: Key, future: Future[Prepared]) -> Inspected[Key]:
+    try:
+        prepared = future.result()
+    except Exception as error:  # noqa: BLE001 -- it costs this one instance only
+        return Inspected(key, None, None, error)
+    if prepared.tile is None:
+        return Inspected(key, prepared, plain_verdict(model.bundle, prepared))
+    return Inspected(key, prepared, None)
+
+
+def _assign(model: Model, waiting: list[Inspected[Key]]) -> Iterator[Inspected[Key]]:
+    """Ask the model for the pictures among what waits; yield all in order."""
+    pictures = [
+        one.prepared
+        for one in waiting
+        if one.prepared is not None and one.prepared.tile is not None
+    ]
+    found = iter(_judged(model, pictures))
+    for one in waiting:
+        if one.prepared is not None and one.prepared.tile is not None:
+            yield replace(one, verdict=next(found))
+        else:
+            yield one
+
+
+def _judged(model: Model, pictures: list[Prepared]) -> list[Verdict]:
+    tiles = [one.tile for one in pictures if one.tile is not None]
+    if not tiles:
+        return []
+    started = time.perf_counter()
+    said = model.assign(np.stack(tiles))
+    STAGE_SECONDS.labels("model").observe(time.perf_counter() - started)
+    return verdicts(model.bundle, pictures, said.soft_assignment, said.distance)

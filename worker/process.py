@@ -1,0 +1,203 @@
+"""The worker process: its parts, its readiness, its start and its end."""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+
+from celery.signals import worker_ready, worker_shutting_down
+
+from veritag.archive import Archive
+from veritag.dispatch import Dispatcher
+from veritag.errors import RetryableError
+from veritag.health import Check, HealthServer
+from veritag.logs import get_logger
+from veritag.messages import QUEUE_INSPECTION, QUEUE_SETTLING
+from veritag.queue import celery_app
+from veritag.records import Records
+from veritag.settings import Settings
+from worker.app import build_app
+from worker.bundles import BundleInUse
+from worker.context import Context
+from worker.inference import CUDA
+from worker.pipeline import Pipeline
+from worker.scheduler import Scheduler, inspection_queue_length
+
+log = get_logger()
+
+_RETRY_SECONDS = 1.0
+_LONGEST_RETRY_SECONDS = 30.0
+
+
+def open_context(settings: Settings) -> Context:
+    """Return the parts of a worker process; nothing is connected or loaded yet."""
+    records = Records.open(settings.records_url)
+    return Context(
+        settings=settings,
+        records=records,
+        archive=Archive(settings.archive_dir),
+        bundle=BundleInUse(settings.bundles_dir, records),
+        pipeline=Pipeline(settings.decode_threads, settings.max_frame_mb),
+        name=f"{socket.gethostname()}:{os.getpid()}",
+    )
+
+
+def answers(ask: Callable[[], None]) -> Check:
+    """Return a check of a dependency that raises RetryableError while it is away."""
+
+    def check() -> str | None:
+        try:
+            ask()
+        except RetryableError as error:
+            return str(error)
+        return None
+
+    return check
+
+
+def checks(context: Context, dispatcher: Dispatcher) -> dict[str, Check]:
+    """Return what a worker needs to be ready."""
+    return {
+        "records": answers(context.records.ping),
+        "broker": answers(dispatcher.ping),
+        "bundle": lambda: context.bundle.problem,
+        "provider": lambda: missing_gpu(context),
+    }
+
+
+def missing_gpu(context: Context) -> str | None:
+    """Say why a worker that must run on a GPU does not; None where all is well."""
+    provider = context.bundle.provider
+    if not context.settings.require_gpu or provider == CUDA:
+        return None
+    return (
+        f"VERITAG_REQUIRE_GPU is set and ONNX Runtime runs on {provider}: "
+        "CUDA, cuDNN or the driver is missing"
+    )
+
+
+def run_worker(settings: Settings) -> int:
+    """Work until SIGTERM or SIGINT; return the exit status."""
+    context = open_context(settings)
+    dispatcher = Dispatcher.open(settings, "veritag.worker.health")
+    health = HealthServer(
+        settings.http_host, settings.worker_http_port, checks(context, dispatcher)
+    )
+    log.info("worker_started", http_port=health.start(), worker=context.name)
+    stop_signals(context.stopping)
+    try:
+        if _make_ready(context):
+            return _consume(settings, context)
+        return 0
+    finally:
+        context.pipeline.close()
+        context.records.close()
+        dispatcher.close()
+        health.stop()
+        log.info("worker_stopped")
+
+
+def stop_signals(stopping: threading.Event) -> None:
+    """Set the event on SIGTERM and SIGINT."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def until_available(act: Callable[[], None], stopping: threading.Event) -> bool:
+    """Repeat until what `act` needs is there; False when the process shall end."""
+    wait = _RETRY_SECONDS
+    while not stopping.is_set():
+        try:
+            act()
+        except RetryableError as error:
+            log.warning("waiting", reason=str(error), again_in_seconds=wait)
+            stopping.wait(wait)
+            wait = min(2 * wait, _LONGEST_RETRY_SECONDS)
+        else:
+            return True
+    return False
+
+
+def _make_ready(context: Context) -> bool:
+    """Load the bundle and reach the records; False when the process shall end."""
+    if not until_available(context.records.migrate, context.stopping):
+        return False
+    context.bundle.current()
+    problem = missing_gpu(context)
+    if problem:
+        # Stays alive and unready: an orchestrator sees why, and no message is taken.
+        log.error("not_ready", reason=problem)
+        context.stopping.wait()
+    return not context.stopping.is_set()
+
+
+def _consume(settings: Settings, context: Context) -> int:
+    app = build_app(settings, context)
+
+    def shutting_down(**_signal: object) -> None:
+        context.stopping.set()
+        overdue = threading.Timer(settings.stop_grace_seconds, _overdue)
+        overdue.daemon = True
+        overdue.start()
+
+    def ready(**_signal: object) -> None:
+        if context.stopping.is_set():
+            # The signal came before Celery's own handler was there to see it.
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    worker_shutting_down.connect(shutting_down, weak=False)
+    worker_ready.connect(ready, weak=False)
+    # CUDA does not survive a fork, and one process per GPU is all it can use: solo.
+    worker = app.Worker(
+        pool="solo",
+        concurrency=1,
+        queues=[QUEUE_INSPECTION, QUEUE_SETTLING],
+        hostname=f"veritag@{context.name}",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        loglevel="WARNING",
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _overdue() -> None:
+    """End the process although a message is not done; its attempts are recorded."""
+    log.error("stop_grace_exceeded")
+    os._exit(1)
+
+
+def run_scheduler(settings: Settings) -> int:
+    """Schedule until SIGTERM or SIGINT; return the exit status."""
+    stopping = threading.Event()
+    records = Records.open(settings.records_url)
+    app = celery_app(settings, "veritag.scheduler")
+    dispatcher = Dispatcher(app)
+    dependencies = {
+        "records": answers(records.ping),
+        "broker": answers(dispatcher.ping),
+    }
+    health = HealthServer(
+        settings.http_host, settings.scheduler_http_port, dependencies
+    )
+    log.info("scheduler_started", http_port=health.start())
+    stop_signals(stopping)
+    try:
+        if until_available(records.migrate, stopping):
+            length = partial(inspection_queue_length, app)
+            Scheduler(settings, records, dispatcher, length).run(stopping)
+        return 0
+    finally:
+        dispatcher.close()
+        records.close()
+        health.stop()
+        log.info("scheduler_stopped")

@@ -1,0 +1,83 @@
+"""What `veritag inspect` prints for people."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from veritag.findings import Finding, SeriesJudgement, Severity, Verdict
+from veritag.observed import observe
+
+_STYLES = {
+    Severity.ERROR: "bold red",
+    Severity.WARNING: "yellow",
+    Severity.INFO: "cyan",
+}
+_BROKEN_SHOWN = 20
+
+Judged = tuple[str | None, Sequence[Verdict], SeriesJudgement]
+
+
+def print_report(
+    judged: Sequence[Judged],
+    broken: Sequence[tuple[Path, str]],
+    files: int,
+    bundle_id: str,
+) -> None:
+    """Print a table of series with their findings, then the unreadable files."""
+    console = Console()
+    if judged:
+        console.print(_table(judged))
+    for path, reason in broken[:_BROKEN_SHOWN]:
+        console.print(f"[red]unreadable[/] {escape(str(path))}: {escape(reason)}")
+    if len(broken) > _BROKEN_SHOWN:
+        console.print(f"... and {len(broken) - _BROKEN_SHOWN} more unreadable files")
+    flagged = sum(bool(judgement.findings) for _, _, judgement in judged)
+    console.print(
+        f"{files} files, {len(judged)} series, {flagged} with findings, "
+        f"{len(broken)} unreadable; judged by {bundle_id}",
+        highlight=False,
+    )
+
+
+def _table(judged: Sequence[Judged]) -> Table:
+    table = Table(show_lines=True)
+    table.add_column("Series", overflow="fold", ratio=2)
+    table.add_column("Says", overflow="fold", ratio=1)
+    table.add_column("Instances", justify="right")
+    table.add_column("Findings", overflow="fold", ratio=4)
+    for uid, verdicts, judgement in judged:
+        table.add_row(
+            escape(uid or "no Series Instance UID"),
+            escape(_says(verdicts)),
+            str(judgement.instances),
+            "\n".join(_sentence(f) for f in judgement.findings) or "[green]none[/]",
+        )
+    return table
+
+
+def _says(verdicts: Sequence[Verdict]) -> str:
+    observed = observe(verdicts)
+    shown = [
+        observed[t].text for t in ("Modality", "BodyPartExamined") if t in observed
+    ]
+    return " ".join(shown) or "-"
+
+
+def _sentence(finding: Finding) -> str:
+    style = _STYLES[finding.severity]
+    parts = [f"[{style}]{finding.severity.value}[/] {finding.code.value}"]
+    if finding.tag:
+        parts.append(finding.tag)
+    if finding.observed is not None:
+        parts.append(f"is {escape(finding.observed)}")
+    if finding.expected:
+        expected = ", ".join(
+            f"{escape(e.value)} ({e.probability:.0%})" for e in finding.expected
+        )
+        parts.append(f"expected {expected}")
+    reasons = finding.evidence.get("reasons", ())
+    parts += [f"({r['instances']} x {escape(r['reason'])})" for r in reasons]
+    return " ".join(parts)

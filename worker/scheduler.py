@@ -1,0 +1,157 @@
+"""The scheduler: asks for settling, publishes again what was lost, counts.
+
+Everything it does follows from the records alone, so it may be killed, started again
+or run twice: at worst something is asked for twice, and every task is idempotent.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from veritag.dispatch import Dispatcher
+from veritag.errors import BrokerUnavailable, RetryableError
+from veritag.logs import get_logger
+from veritag.messages import QUEUE_INSPECTION
+from veritag.metrics import (
+    BACKLOG,
+    BACKLOG_OLDEST,
+    DEAD_LETTERS,
+    OPEN_FINDINGS,
+    REPUBLISHED,
+)
+from veritag.records import Records
+from veritag.records.dispatching import mark_dispatched, stale
+from veritag.records.settling import due_series
+from veritag.records.status import counts
+from veritag.settings import Settings
+
+log = get_logger()
+
+# Series in one message: a worker that dies loses no more than these for a while.
+_SERIES_PER_MESSAGE = 8
+
+# Messages that may wait for inspection while the sweeper still adds some. What is
+# stale in a long queue is not lost, it waits for its turn.
+_SHORT_QUEUE = 2
+
+# Counting and sweeping are cheap, but not worth doing at every round.
+_SLOW_SECONDS = 5.0
+
+_LONGEST_WAIT = 30.0
+
+
+class Scheduler:
+    """Looks into the records every `schedule_seconds`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        records: Records,
+        dispatcher: Dispatcher,
+        queue_length: Callable[[], int],
+    ) -> None:
+        self._settings = settings
+        self._records = records
+        self._dispatcher = dispatcher
+        self._queue_length = queue_length
+        self._asked: dict[int, float] = {}
+        self._slow_at = 0.0
+        self._failures = 0
+
+    def run(self, stopping: threading.Event) -> None:
+        """Go round until the event is set; what is away is waited for."""
+        while not stopping.is_set():
+            stopping.wait(self._guarded_round())
+
+    def _guarded_round(self) -> float:
+        """Return how long to wait after a round, longer after each failure."""
+        try:
+            self.round()
+        except RetryableError as error:
+            if self._failures == 0:
+                log.warning("scheduler_waits", reason=str(error))
+            self._failures += 1
+            pace = self._settings.schedule_seconds * 2 ** min(self._failures, 10)
+            return float(min(pace, _LONGEST_WAIT))
+        if self._failures:
+            log.info("scheduler_resumes", failed_rounds=self._failures)
+        self._failures = 0
+        return self._settings.schedule_seconds
+
+    def round(self) -> None:
+        """Do once whatever is due; counts come first, they need no broker.
+
+        Raises
+        ------
+        RetryableError
+            If records or broker do not answer.
+        """
+        slow = time.monotonic() >= self._slow_at
+        if slow:
+            self._count()
+        self._ask_for_settling()
+        if slow:
+            self._sweep()
+            self._slow_at = time.monotonic() + _SLOW_SECONDS
+
+    def _count(self) -> None:
+        now = counts(self._records)
+        BACKLOG.set(now.backlog)
+        BACKLOG_OLDEST.set(now.oldest_unprocessed_seconds)
+        DEAD_LETTERS.set(now.dead_letters)
+        OPEN_FINDINGS.set(now.findings_open)
+
+    def _ask_for_settling(self) -> None:
+        """Publish the due series, each again only after a while without result."""
+        due = due_series(
+            self._records,
+            self._settings.settle_idle_seconds,
+            self._settings.settle_cap_seconds,
+        )
+        now = time.monotonic()
+        ids = [one.series_id for one in due]
+        patience = self._settings.republish_seconds
+        still = {i: at for i, at in self._asked.items() if now - at < patience}
+        self._asked = {i: still[i] for i in ids if i in still}
+        self._publish_series([i for i in ids if i not in self._asked], now)
+
+    def _publish_series(self, ids: Sequence[int], now: float) -> None:
+        for start in range(0, len(ids), _SERIES_PER_MESSAGE):
+            chunk = ids[start : start + _SERIES_PER_MESSAGE]
+            self._dispatcher.settle(chunk)
+            self._asked |= dict.fromkeys(chunk, now)
+
+    def _sweep(self) -> None:
+        """Publish again what is indexed, waits, and is in nobody's hands."""
+        ids = stale(self._records, self._settings.republish_seconds)
+        if not ids or self._queue_length() > _SHORT_QUEUE:
+            return
+        self._dispatcher.inspect(ids)
+        mark_dispatched(self._records, ids)
+        REPUBLISHED.inc(len(ids))
+        log.info("instances_republished", count=len(ids))
+
+
+def inspection_queue_length(app: Celery) -> int:
+    """Return how many messages wait for inspection.
+
+    Raises
+    ------
+    BrokerUnavailable
+        If the broker does not answer.
+    """
+    connection = app.connection_for_write()
+    try:
+        with connection, connection.channel() as channel:
+            answer = channel.queue_declare(QUEUE_INSPECTION, passive=True)
+            return int(answer.message_count)
+    except connection.channel_errors:
+        # A queue that nobody declared yet is empty.
+        return 0
+    except (OperationalError, *connection.connection_errors) as error:
+        raise BrokerUnavailable(
+            f"the message broker does not answer: {error}"
+        ) from error

@@ -1,0 +1,65 @@
+"""Judging a series that has settled."""
+
+from datetime import UTC, datetime, timedelta
+
+from veritag.judge import judge_series
+from veritag.logs import get_logger
+from veritag.metrics import FINDINGS, SERIES_SETTLED, modality_label
+from veritag.records.inspection import pending
+from veritag.records.settling import CAP, IDLE, SeriesSnapshot, series_snapshot, settle
+from worker.attempts import inspect_again
+from worker.context import Context
+from worker.inference import Model
+
+log = get_logger()
+
+
+def settle_one(context: Context, model: Model, series_id: int) -> None:
+    """Judge one series by the bundle in use and store what was found.
+
+    Instances that an older bundle inspected are inspected again first, so that one
+    bundle answers for the whole judgement.
+    """
+    snapshot = _snapshot(context, model, series_id)
+    if snapshot is not None and snapshot.missing:
+        ids = snapshot.missing
+        found = context.patiently(lambda: pending(context.records, ids, again=True))
+        inspect_again(context, model, found)
+        snapshot = _snapshot(context, model, series_id)
+    if snapshot is not None and snapshot.verdicts and not context.stopping.is_set():
+        _judge(context, model, snapshot)
+
+
+def _snapshot(context: Context, model: Model, series_id: int) -> SeriesSnapshot | None:
+    bundle_id = model.bundle.bundle_id
+    return context.patiently(
+        lambda: series_snapshot(context.records, series_id, bundle_id)
+    )
+
+
+def _judge(context: Context, model: Model, snapshot: SeriesSnapshot) -> None:
+    bundle = model.bundle
+    judgement = judge_series(
+        bundle.manifest, snapshot.verdicts, conflicts=snapshot.conflicts
+    )
+    reason = _reason(snapshot, context.settings.settle_idle_seconds)
+    opened = context.patiently(
+        lambda: settle(context.records, snapshot, judgement, bundle.bundle_id, reason)
+    )
+    SERIES_SETTLED.labels(reason).inc()
+    for finding in opened:
+        FINDINGS.labels(finding.code.value, modality_label(snapshot.modality)).inc()
+    log.info(
+        "series_settled",
+        series_id=snapshot.series_id,
+        reason=reason,
+        instances=snapshot.instances,
+        findings=[finding.code.value for finding in judgement.findings],
+        opened=len(opened),
+        bundle_id=bundle.bundle_id,
+    )
+
+
+def _reason(snapshot: SeriesSnapshot, idle_seconds: float) -> str:
+    silent = datetime.now(UTC) - snapshot.last_received_at
+    return IDLE if silent >= timedelta(seconds=idle_seconds) else CAP

@@ -1,0 +1,28 @@
+"""The tasks that messages call by name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from veritag.messages import InspectInstances, SettleSeries
+from veritag.records.inspection import pending
+from worker.attempts import inspect_pending
+from worker.context import Context
+from worker.settling import settle_one
+
+
+def inspect_instances(context: Context, payload: Mapping[str, Any]) -> None:
+    """Inspect the instances of a message that still wait for it."""
+    ids = InspectInstances.decode(payload).instance_ids
+    model = context.bundle.current()
+    found = context.patiently(lambda: pending(context.records, ids))
+    inspect_pending(context, model, found)
+
+
+def settle_series(context: Context, payload: Mapping[str, Any]) -> None:
+    """Judge the series of a message."""
+    model = context.bundle.current()
+    for series_id in SettleSeries.decode(payload).series_ids:
+        if context.stopping.is_set():
+            # The scheduler asks again for what is still due.
+            return
+        settle_one(context, model, series_id)

@@ -1,8 +1,11 @@
 """`veritag review`: the pages and the JSON API."""
 
 import signal
+import socket
 
 import typer
+
+from veritag.errors import ConfigurationError
 
 REQUIRES = ("fastapi", "jinja2", "multipart", "uvicorn", "cv2")
 
@@ -22,19 +25,37 @@ def review() -> None:
 
     settings = load_settings()
     configure_logging(settings, "review")
+    log = get_logger()
+    listening = _bind(settings.review_host, settings.review_port)
+    log.info(
+        "review_started",
+        host=settings.review_host,
+        port=listening.getsockname()[1],
+    )
     # uvicorn stops cleanly on SIGTERM and then raises it again for whoever was there
     # before: nobody, so that the exit status is 0.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    get_logger().info(
-        "review_started", host=settings.review_host, port=settings.review_port
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings),
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=int(settings.stop_grace_seconds),
+        )
     )
-    uvicorn.run(
-        create_app(settings),
-        host=settings.review_host,
-        port=settings.review_port,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=int(settings.stop_grace_seconds),
-    )
+    server.run(sockets=[listening])
+    log.info("review_stopped")
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Take the port before anything else, so that a taken one is said in words."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot serve the review pages on {host}:{port}: {error.strerror}; "
+            "choose another VERITAG_REVIEW_PORT or VERITAG_REVIEW_HOST"
+        ) from error

@@ -17,7 +17,9 @@ from pydantic import (
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from services.review.views import shown, version_of
+from services.review.words import correctable
 from veritag.errors import RejectError
+from veritag.findings import FindingCode
 from veritag.metrics import DECISIONS
 from veritag.records import Records
 from veritag.records.decisions import decide
@@ -135,8 +137,8 @@ def _corrected_value(row: FindingRow, request: DecisionRequest) -> str | None:
     value, tag = request.corrected_value, row.finding.tag
     if value is None:
         return None
-    if tag is None:
-        raise InvalidDecision("this finding is about no single tag: confirm or dismiss")
+    if tag is None or not correctable(row.finding):
+        raise InvalidDecision("this finding has no right value: confirm or dismiss it")
     if _is_code_string(tag):
         value = value.upper()
         if not _CODE_STRING.fullmatch(value):
@@ -144,7 +146,8 @@ def _corrected_value(row: FindingRow, request: DecisionRequest) -> str | None:
                 f"corrected_value: {tag} is a code string: up to 16 letters, digits, "
                 "spaces and underscores"
             )
-    if value == row.finding.observed:
+    # In a mixed series the observed value is that of most instances, perhaps right.
+    if value == row.finding.observed and row.finding.code != FindingCode.MIXED_SERIES:
         raise InvalidDecision(
             "corrected_value: this is the received value; dismiss the finding if it is right"
         )

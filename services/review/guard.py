@@ -54,7 +54,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send)
+        answer = _Answer(send, _cache_control(scope["path"]))
         began = time.perf_counter()
         try:
             refusal = self._refusal(scope)
@@ -113,8 +113,9 @@ class Guard:
 class _Answer:
     """Sends the answer with the security headers, and remembers its status."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, cache_control: str) -> None:
         self._send = send
+        self._cache_control = cache_control
         self.status: int | None = None
 
     async def __call__(self, message: Message) -> None:
@@ -123,9 +124,13 @@ class _Answer:
             headers = MutableHeaders(scope=message)
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
-            # Pages tell about patients; pictures and static files say otherwise.
-            headers.setdefault("Cache-Control", "no-store")
+            headers.setdefault("Cache-Control", self._cache_control)
         await self._send(message)
+
+
+def _cache_control(path: str) -> str:
+    """Pages tell about patients; style and script are asked for again each time."""
+    return "no-cache" if path.startswith("/static/") else "no-store"
 
 
 def _host_name(host: str) -> str | None:

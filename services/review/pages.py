@@ -199,14 +199,14 @@ def post_decision(
     study = _study(records, study_instance_uid)
     row = _finding(study, finding_id)
     # The value field is always filled in; it means something with CORRECTED only.
-    value = corrected_value if decision == Decision.CORRECTED else None
+    value = corrected_value.strip() if decision == Decision.CORRECTED else None
     try:
         asked = DecisionRequest.model_validate(
             {
                 "decision": decision,
-                "corrected_value": value,
+                "corrected_value": value or None,
                 "note": note,
-                "reviewer": reviewer if proxy_reviewer is None else None,
+                "reviewer": None if proxy_reviewer else reviewer or None,
                 "version": version or None,
             }
         )

@@ -6,9 +6,9 @@ from functools import lru_cache
 from typing import Annotated, Literal, TypeAlias
 
 import cv2
-from fastapi import APIRouter, Header, HTTPException, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Response
 
-from services.review.dependencies import PicturesDep, RecordsDep
+from services.review.dependencies import Id, PicturesDep, RecordsDep, proxy_reviewer
 from veritag import tile
 from veritag.archive import Archive
 from veritag.errors import RejectError
@@ -19,7 +19,7 @@ SMALL = 256
 Size: TypeAlias = Literal["256", "1024"]
 CACHED = 512
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(proxy_reviewer)])
 
 
 class Pictures:
@@ -51,7 +51,7 @@ class Pictures:
 
 @router.get("/pictures/{instance_id}/{size}.png", response_class=Response)
 def picture(
-    instance_id: int,
+    instance_id: Id,
     size: Size,
     records: RecordsDep,
     pictures: PicturesDep,

@@ -51,6 +51,7 @@ class FindingView:
     evidence: dict[str, Any]
     title: str
     explanation: str
+    correctable: bool
     state: FindingState
     version: str
     created_at: datetime
@@ -128,6 +129,7 @@ def finding_view(row: FindingRow) -> FindingView:
         evidence=finding.evidence,
         title=words.title(finding),
         explanation=words.explain(finding),
+        correctable=words.correctable(finding),
         state=state_of(row),
         version=version_of(row),
         created_at=row.created_at,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydicom.datadict import dictionary_description, tag_for_keyword
+from pydicom.uid import UID
 
 from veritag.findings import Finding, FindingCode
 
@@ -12,7 +13,7 @@ LABELS: Mapping[FindingCode, str] = {
     FindingCode.TAG_MISSING: "Tag is missing",
     FindingCode.TAG_TOO_COARSE: "Tag is too coarse",
     FindingCode.VALUE_NOT_DEFINED: "Value is not a defined term",
-    FindingCode.MIXED_SERIES: "Series mixes kinds of image",
+    FindingCode.MIXED_SERIES: "Series mixes values",
     FindingCode.UNKNOWN_KIND: "Kind of image is unknown",
     FindingCode.UNREADABLE: "Instances cannot be read",
     FindingCode.NO_PIXELS: "Instances hold no picture",
@@ -25,6 +26,7 @@ _TITLES: Mapping[FindingCode, str] = {
     FindingCode.TAG_MISSING: "{tag} is missing",
     FindingCode.TAG_TOO_COARSE: "{tag} is too coarse",
     FindingCode.VALUE_NOT_DEFINED: "{tag} is not a defined term",
+    FindingCode.MIXED_SERIES: "{tag} differs within the series",
 }
 
 _MEANINGS: Mapping[FindingCode, str] = {
@@ -40,7 +42,9 @@ _MEANINGS: Mapping[FindingCode, str] = {
     FindingCode.VALUE_NOT_DEFINED: (
         "The value is not among the terms that the standard defines for this tag."
     ),
-    FindingCode.MIXED_SERIES: "The instances of this series do not look alike.",
+    FindingCode.MIXED_SERIES: (
+        "The instances of this series carry values that cannot stand side by side."
+    ),
     FindingCode.UNKNOWN_KIND: (
         "The model has seen nothing like these images, so it judges none of their tags."
     ),
@@ -75,28 +79,83 @@ def title(finding: Finding) -> str:
     return template.format(tag=tag_name(finding.tag))
 
 
+def correctable(finding: Finding) -> bool:
+    """Whether there is a right value to write; a UID is not for people to make up."""
+    return (
+        finding.tag is not None
+        and finding.code is not FindingCode.DUPLICATE_UID_CONFLICT
+    )
+
+
 def explain(finding: Finding) -> str:
-    """Return the evidence of a finding as one or two sentences."""
+    """Return what a finding means and rests on, in a few sentences."""
     evidence = finding.evidence
-    parts = [_MEANINGS[finding.code], _instances(evidence), _top_value(finding)]
+    parts = [
+        _MEANINGS[finding.code],
+        _belief(finding),
+        _looked_at(evidence),
+        _concerned(evidence),
+        _listed("Reasons", evidence.get("reasons"), "reason", "instances"),
+        _listed("Received values", evidence.get("values"), "value", "instances"),
+        _sop_class(evidence),
+        _listed("Clusters", evidence.get("clusters"), "cluster", "weight"),
+    ]
     return " ".join(part for part in parts if part)
 
 
-def _instances(evidence: Mapping[str, Any]) -> str:
-    total, known = evidence.get("instances"), evidence.get("known_instances")
-    if not isinstance(total, int) or total < 1:
-        return ""
-    if isinstance(known, int) and known != total:
-        return f"{known} of {total} instances were judged."
-    return f"All {total} instances were judged." if total > 1 else ""
-
-
-def _top_value(finding: Finding) -> str:
-    if finding.code is not FindingCode.TAG_CONTRADICTS_IMAGE or not finding.expected:
+def _belief(finding: Finding) -> str:
+    if not finding.expected:
         return ""
     top = finding.expected[0]
-    return (
-        f"The most probable value is {top.value} "
-        f"({top.probability:.0%}); the received one is wrong with a score of "
-        f"{finding.score:.2f}."
+    if finding.code is FindingCode.TAG_CONTRADICTS_IMAGE:
+        return (
+            f"{top.value} is the most probable one ({top.probability:.0%}); the "
+            f"received value is wrong with a probability of {finding.score:.0%}."
+        )
+    if finding.code in {FindingCode.TAG_MISSING, FindingCode.TAG_TOO_COARSE}:
+        return f"{top.value} has a probability of {top.probability:.0%}."
+    if finding.code is FindingCode.VALUE_NOT_DEFINED:
+        return f"The nearest defined term is {top.value}."
+    return ""
+
+
+def _looked_at(evidence: Mapping[str, Any]) -> str:
+    """Say on how many pictures the model's opinion rests."""
+    total, known = evidence.get("instances"), evidence.get("known")
+    if not isinstance(total, int) or not isinstance(known, int):
+        return ""
+    carriers = evidence.get("carriers")
+    carried = f" {carriers} of them carry the tag." if carriers else ""
+    return f"The model knows the kind of image of {known} of {_count(total)}.{carried}"
+
+
+def _concerned(evidence: Mapping[str, Any]) -> str:
+    """Say how many instances a rule found fault with."""
+    total, concerned = evidence.get("of"), evidence.get("instances")
+    if not isinstance(total, int) or not isinstance(concerned, int):
+        return ""
+    return f"It is so in {concerned} of {_count(total)}."
+
+
+def _count(instances: int) -> str:
+    return "1 instance" if instances == 1 else f"{instances} instances"
+
+
+def _listed(heading: str, items: Any, name: str, number: str) -> str:
+    if not isinstance(items, list) or not items:
+        return ""
+    listed = ", ".join(
+        f"{item[name]} ({_number(item[number])})"
+        for item in items
+        if isinstance(item, dict) and item.keys() >= {name, number} and item[number]
     )
+    return f"{heading}: {listed}." if listed else ""
+
+
+def _number(value: object) -> str:
+    return f"{value:.0%}" if isinstance(value, float) else str(value)
+
+
+def _sop_class(evidence: Mapping[str, Any]) -> str:
+    uid = evidence.get("sop_class_uid")
+    return f"The SOP Class is {UID(uid).name}." if isinstance(uid, str) else ""

@@ -24,11 +24,12 @@ from veritag.records import Records
 from veritag.records.ingest import register
 from veritag.records.inspection import Identity, store_verdicts
 from veritag.records.settling import due_series, series_snapshot, settle
+from veritag.records.worklist import study_detail
 from veritag.testing.phantom import phantom_series
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 BUNDLE = "vb-0123456789abcdef"
-SECRET_NAME = "GEHEIM^PATIENT"
+PATIENT_NAME = "GEHEIM^PATIENT"
 
 WRONG_BODY_PART = Finding(
     code=FindingCode.TAG_CONTRADICTS_IMAGE,
@@ -41,7 +42,16 @@ WRONG_BODY_PART = Finding(
         ExpectedValue("THORAX", 0.06),
         ExpectedValue("RIB", 0.02),
     ),
-    evidence={"instances": 4, "known_instances": 4},
+    evidence={
+        "instances": 4,
+        "known": 4,
+        "clusters": [
+            {"cluster": 7, "weight": 0.93},
+            {"cluster": 2, "weight": 0.05},
+        ],
+        "score": 0.95,
+        "threshold": 0.9,
+    },
 )
 MISSING_POSITION = Finding(
     code=FindingCode.TAG_MISSING,
@@ -50,7 +60,7 @@ MISSING_POSITION = Finding(
     observed=None,
     score=0.88,
     expected=(ExpectedValue("HFS", 0.88), ExpectedValue("FFS", 0.1)),
-    evidence={"instances": 4, "known_instances": 3},
+    evidence={"instances": 4, "known": 3, "carriers": 1},
 )
 UNKNOWN_KIND = Finding(
     code=FindingCode.UNKNOWN_KIND,
@@ -58,7 +68,7 @@ UNKNOWN_KIND = Finding(
     tag=None,
     observed=None,
     score=1.0,
-    evidence={"instances": 2, "known_instances": 0},
+    evidence={"instances": 2, "known": 0},
 )
 
 
@@ -71,7 +81,13 @@ class Ward:
     studies: dict[str, str] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=count)
 
-    def add(self, kind: str, *findings: Finding, instances: int = 4) -> str:
+    def add(
+        self,
+        kind: str,
+        *findings: Finding,
+        instances: int = 4,
+        description: str | None = None,
+    ) -> str:
         """Send a phantom series that is judged so; return its Study Instance UID.
 
         What a finding observed is what was received.
@@ -88,7 +104,7 @@ class Ward:
             patient_id=str(sent[0].PatientID),
             accession_number=str(sent[0].AccessionNumber),
             study_date=str(sent[0].StudyDate),
-            study_description=str(sent[0].StudyDescription),
+            study_description=description or str(sent[0].StudyDescription),
             series_number=str(sent[0].SeriesNumber),
             series_description=str(sent[0].SeriesDescription),
             modality=str(sent[0].Modality),
@@ -106,10 +122,22 @@ class Ward:
     def settle(self, *findings: Finding) -> None:
         """Judge every series that has not settled yet so."""
         for due in due_series(self.records, idle_seconds=0.001, cap_seconds=900):
-            snapshot = series_snapshot(self.records, due.series_id, BUNDLE)
-            assert snapshot is not None
-            judgement = SeriesJudgement(snapshot.instances, False, findings, ())
-            settle(self.records, snapshot, judgement, BUNDLE, due.reason)
+            self._settle(due.series_id, due.reason, findings)
+
+    def _settle(
+        self, series_id: int, reason: str, findings: tuple[Finding, ...]
+    ) -> None:
+        snapshot = series_snapshot(self.records, series_id, BUNDLE)
+        assert snapshot is not None
+        judgement = SeriesJudgement(snapshot.instances, False, findings, ())
+        settle(self.records, snapshot, judgement, BUNDLE, reason)
+
+    def judge_again(self, study_uid: str, *findings: Finding) -> None:
+        """Settle the series of a study anew with these findings."""
+        study = study_detail(self.records, study_uid)
+        assert study is not None
+        for row in study.series:
+            self._settle(row.series_id, "idle", findings)
 
     def add_dead_letter(self, reason: str) -> None:
         """Send an instance that cannot be parsed."""
@@ -120,7 +148,7 @@ class Ward:
         register(self.records, [stored])
 
     def _archive(self, ds: Dataset) -> StoredInstance:
-        ds.PatientName = SECRET_NAME
+        ds.PatientName = PATIENT_NAME
         digest = blake2b(str(ds.SOPInstanceUID).encode(), digest_size=16).hexdigest()
         archive = Archive(self.data_dir / "archive")
         path = archive.path(archive.key(digest))

@@ -1,0 +1,132 @@
+"""A reviewer at the keyboard, in a real browser."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.chrome.webdriver import WebDriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.integration.review.conftest import Serve
+from tests.integration.review.ward import Ward
+from tests.parts import program
+from veritag.records.worklist import study_detail
+from veritag.review import ReviewDecision
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,1000",
+)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[WebDriver]:
+    """Chromium without window and without memory of earlier tests."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = program("chromium")
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'chromium'}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(program("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+def press(browser: WebDriver, *keys: str) -> None:
+    """Press keys one after another, wherever the focus is."""
+    ActionChains(browser).send_keys(*keys).perform()
+
+
+def wait_for(browser: WebDriver, css: str) -> str:
+    """Return the text of an element once it is shown."""
+
+    def shown(driver: WebDriver) -> str:
+        found = driver.find_elements(By.CSS_SELECTOR, css)
+        return next((e.text for e in found if e.is_displayed()), "")
+
+    return WebDriverWait(browser, 20).until(shown)
+
+
+def decisions(day: Ward, kind: str) -> list[ReviewDecision]:
+    """Return what is recorded for the study of a kind."""
+    study = study_detail(day.records, day.studies[kind])
+    assert study is not None
+    rows = [row for series in study.series for row in series.findings]
+    return [decision for row in rows for decision in row.decisions]
+
+
+def test_a_study_is_reviewed_by_keyboard_alone(
+    browser: WebDriver, day: Ward, serve: Serve
+) -> None:
+    """From the worklist through both findings to the next study without a mouse."""
+    browser.get(serve())
+    press(browser, "j", "k", Keys.ENTER)
+    assert "contradicts the image" in wait_for(browser, ".finding.chosen h3")
+    # The first decision asks for the reviewer's name; nothing is stored before.
+    press(browser, "c")
+    assert browser.switch_to.active_element.get_attribute("name") == "reviewer"
+    press(browser, "Ada", Keys.ESCAPE, "x", "THORAX", Keys.ENTER)
+    assert "CORRECTED to THORAX" in wait_for(browser, ".notice")
+    assert "is missing" in wait_for(browser, ".finding.chosen h3")
+    press(browser, "d")
+    assert "Next study" in wait_for(browser, "#done #next-study:focus")
+    press(browser, Keys.ENTER)
+    assert "unknown" in wait_for(browser, ".finding.chosen h3")
+    made = decisions(day, "CR-CHEST")
+    assert [(d.decision, d.corrected_value, d.reviewer) for d in made] == [
+        ("CORRECTED", "THORAX", "Ada"),
+        ("DISMISSED", None, "Ada"),
+    ]
+
+
+def test_keys_do_nothing_while_typing(
+    browser: WebDriver, day: Ward, serve: Serve
+) -> None:
+    """Letters typed into a note are text, and Enter there sends nothing."""
+    browser.get(f"{serve()}/studies/{day.studies['CR-CHEST']}")
+    press(browser, "n", "cd?jx", Keys.ENTER)
+    assert browser.switch_to.active_element.get_attribute("value") == "cd?jx"
+    press(browser, Keys.ESCAPE, "?")
+    assert "confirm" in wait_for(browser, "dialog[open]")
+    assert decisions(day, "CR-CHEST") == []
+
+
+def test_what_is_decided_takes_a_second_press(
+    browser: WebDriver, day: Ward, serve: Serve
+) -> None:
+    """A stray key does not overturn a decision; the second press does."""
+    browser.get(f"{serve()}/studies/{day.studies['MR-KNEE']}")
+    press(browser, "c", "Ada", Keys.ESCAPE, "c")
+    wait_for(browser, "#done")
+    browser.get(browser.current_url.split("?")[0])
+    press(browser, "j", "d")
+    assert wait_for(browser, "details[open] .buttons")
+    assert len(decisions(day, "MR-KNEE")) == 1
+    press(browser, "d")
+    assert "DISMISSED" in wait_for(browser, ".notice")
+    assert [d.decision for d in decisions(day, "MR-KNEE")] == ["CONFIRMED", "DISMISSED"]
+
+
+def test_the_browser_has_nothing_to_complain_of(
+    browser: WebDriver, day: Ward, serve: Serve
+) -> None:
+    """No script error, no refused content, and every picture is drawn."""
+    address = serve()
+    for path in ("/", f"/studies/{day.studies['CR-CHEST']}", "/dead-letters"):
+        browser.get(address + path)
+        WebDriverWait(browser, 20).until(
+            lambda b: b.execute_script(
+                "return [...document.images].every(i => i.complete && i.naturalWidth)"
+            )
+        )
+    assert browser.get_log("browser") == []

@@ -1,0 +1,59 @@
+"""Pictures of instances."""
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+
+from tests.integration.review.ward import Ward
+from veritag.archive import Archive
+from veritag.records.worklist import instance_location
+
+
+def test_a_picture_is_a_png_of_the_size_asked_for(client: httpx.Client) -> None:
+    """A thumbnail shows the anatomy at 256 pixels."""
+    answer = client.get("/pictures/1/256.png")
+    assert answer.headers["content-type"] == "image/png"
+    drawn = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert drawn is not None
+    assert drawn.shape == (256, 256)
+    assert drawn.std() > 10
+
+
+def test_a_known_picture_is_not_sent_again(client: httpx.Client) -> None:
+    """The browser keeps it, no proxy does, and asking again costs no decoding."""
+    first = client.get("/pictures/1/256.png")
+    assert first.headers["cache-control"].startswith("private, max-age=")
+    etag = first.headers["etag"]
+    again = client.get("/pictures/1/256.png", headers={"If-None-Match": etag})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_an_instance_without_picture_gets_a_card(
+    client: httpx.Client, day: Ward
+) -> None:
+    """A file that cannot be drawn is shown as a card, never as a broken image."""
+    location = instance_location(day.records, 2)
+    assert location is not None
+    path = Archive(day.data_dir / "archive").path(location.archive_key)
+    path.write_bytes(path.read_bytes()[:700])
+    answer = client.get("/pictures/2/256.png")
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("999999", 404), ("0", 422), ("x", 422), ("9" * 30, 422)],
+)
+def test_an_unknown_instance_has_no_picture(
+    client: httpx.Client, path: str, status: int
+) -> None:
+    """Numbers that are no instance are refused."""
+    assert client.get(f"/pictures/{path}/256.png").status_code == status
+
+
+def test_only_the_offered_sizes_are_drawn(client: httpx.Client) -> None:
+    """Nobody can ask for a picture that eats the memory."""
+    assert client.get("/pictures/1/1024.png").status_code == 200
+    assert client.get("/pictures/1/99999.png").status_code == 422

@@ -1,0 +1,182 @@
+"""Who may ask, what leaves the service, and what happens when a part is away."""
+
+import json
+import logging
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.review.conftest import Serve
+from tests.integration.review.ward import Ward
+from veritag.logs import configure_logging
+from veritag.settings import Settings
+
+DECISION = {"decision": "CONFIRMED", "reviewer": "Mallory"}
+
+
+def test_pages_are_not_framed_cached_or_scripted(client: httpx.Client) -> None:
+    """Every page forbids frames, foreign content and copies in a cache."""
+    headers = client.get("/").headers
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+def test_pages_need_nothing_from_elsewhere(client: httpx.Client, day: Ward) -> None:
+    """No page names another host, and none carries inline script or style."""
+    for path in ("/", f"/studies/{day.studies['CR-CHEST']}", "/dead-letters"):
+        page = client.get(path).text
+        assert "http://" not in page
+        assert "https://" not in page
+        assert "<style" not in page
+        assert " style=" not in page
+        assert "<script>" not in page
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_a_foreign_site_cannot_decide(
+    client: httpx.Client, day: Ward, headers: dict[str, str]
+) -> None:
+    """A form on another site that posts to us is refused, JSON as well."""
+    study = day.studies["CR-CHEST"]
+    form = client.post(
+        f"/studies/{study}/findings/1/decisions", data=DECISION, headers=headers
+    )
+    api = client.post("/api/v1/findings/1/decisions", json=DECISION, headers=headers)
+    assert (form.status_code, api.status_code) == (403, 403)
+    assert client.get("/api/v1/decisions").json() == []
+
+
+def test_our_own_forms_are_accepted(client: httpx.Client, day: Ward) -> None:
+    """What browsers send with our own forms passes."""
+    for headers in (
+        {"Origin": str(client.base_url).rstrip("/")},
+        {"Sec-Fetch-Site": "same-origin"},
+    ):
+        answer = client.post(
+            f"/studies/{day.studies['CR-CHEST']}/findings/1/decisions",
+            data=DECISION,
+            headers=headers,
+        )
+        assert answer.status_code == 303
+
+
+def test_only_known_host_names_are_answered(serve: Serve) -> None:
+    """A name of somebody else that leads here shows nothing; probes may use any."""
+    address = serve(review_host_names=("qc.hospital.example",))
+    for host, status in (
+        ("evil.example", 400),
+        ("", 400),
+        ("[", 400),
+        ("QC.hospital.example:8080", 200),
+        ("localhost", 200),
+        ("192.0.2.7:8080", 200),
+        ("[::1]:8080", 200),
+    ):
+        answer = httpx.get(address, headers={"Host": host})
+        assert answer.status_code == status, host
+    assert httpx.get(f"{address}/live", headers={"Host": "any"}).status_code == 200
+
+
+def test_a_body_has_a_limit(client: httpx.Client) -> None:
+    """Large and endless bodies are refused before they are read."""
+    large = client.post("/api/v1/findings/1/decisions", content=b"x" * 65_537)
+    assert large.status_code == 413
+    endless = client.post("/api/v1/findings/1/decisions", content=iter([b"x"]))
+    assert endless.status_code == 411
+
+
+def test_the_proxy_names_the_reviewer(day: Ward, serve: Serve) -> None:
+    """Where a proxy signs people in, a name that the client sends is ignored."""
+    address = serve(review_user_header="X-Remote-User")
+    study = f"{address}/studies/{day.studies['CR-CHEST']}"
+    headers = {"X-Remote-User": "ada"}
+    page = httpx.get(study, headers=headers)
+    assert 'name="reviewer"' not in page.text
+    assert "as ada" in page.text
+    answer = httpx.post(f"{study}/findings/1/decisions", data=DECISION, headers=headers)
+    assert answer.status_code == 303
+    assert "set-cookie" not in answer.headers
+    httpx.post(
+        f"{address}/api/v1/findings/2/decisions", json=DECISION, headers=headers
+    ).raise_for_status()
+    stored = httpx.get(f"{address}/api/v1/decisions", headers=headers).json()
+    assert [d["reviewer"] for d in stored] == ["ada", "ada"]
+
+
+def test_nobody_comes_around_the_proxy(day: Ward, serve: Serve) -> None:
+    """Where a proxy signs people in, a request that names nobody sees no patient."""
+    address = serve(review_user_header="X-Remote-User")
+    study = day.studies["CR-CHEST"]
+    for path in (
+        "/",
+        f"/studies/{study}",
+        "/dead-letters",
+        "/pictures/1/256.png",
+        "/api/v1/worklist",
+        f"/api/v1/studies/{study}",
+    ):
+        assert httpx.get(address + path).status_code == 401, path
+    answer = httpx.post(f"{address}/api/v1/findings/1/decisions", json=DECISION)
+    assert answer.status_code == 401
+    assert httpx.get(f"{address}/ready").status_code == 200
+
+
+def test_health_names_each_dependency(client: httpx.Client) -> None:
+    """Probes and Prometheus find what they look for on the same port."""
+    assert client.get("/live").json() == {"status": "live"}
+    assert client.get("/ready").json() == {
+        "ready": True,
+        "dependencies": {"records": "ok", "archive": "ok"},
+    }
+    client.post("/api/v1/findings/1/decisions", json=DECISION)
+    metrics = client.get("/metrics")
+    assert metrics.headers["content-type"].startswith("text/plain")
+    assert 'veritag_review_decisions_total{decision="CONFIRMED"}' in metrics.text
+
+
+def test_without_database_the_pages_say_so(serve: Serve) -> None:
+    """Pages answer 503 in words, readiness names the records, the process lives."""
+    address = serve(database_url="postgresql://veritag@127.0.0.1:9/veritag")
+    assert httpx.get(f"{address}/live").status_code == 200
+    ready = httpx.get(f"{address}/ready")
+    assert ready.status_code == 503
+    assert ready.json()["dependencies"]["records"] == "the database does not answer"
+    page = httpx.get(address)
+    assert page.status_code == 503
+    assert "Try again soon" in page.text
+    assert httpx.get(f"{address}/api/v1/status").json()["detail"]
+
+
+def test_a_crash_tells_nothing(day: Ward, serve: Serve) -> None:
+    """A bug in a page ends as a plain answer and a log line without data."""
+    address = serve()
+    with day.records.begin() as connection:
+        connection.exec_driver_sql("UPDATE findings SET code = 'SECRET-VALUE'")
+    answer = httpx.get(address)
+    assert answer.status_code == 500
+    assert answer.text == "Something went wrong here.\n"
+
+
+def test_the_log_names_no_study(
+    day: Ward, serve: Serve, capfd: pytest.CaptureFixture[str], data_dir: Path
+) -> None:
+    """A request is logged by the template of its path."""
+    study = day.studies["CR-CHEST"]
+    handlers = logging.getLogger().handlers[:]
+    configure_logging(Settings(data_dir=data_dir), "review")
+    httpx.get(f"{serve()}/studies/{study}")
+    logging.getLogger().handlers[:] = handlers
+    lines = [line for line in capfd.readouterr().err.splitlines() if "request" in line]
+    assert json.loads(lines[-1])["route"] == "/studies/{study_instance_uid}"
+    assert not any(study in line for line in lines)

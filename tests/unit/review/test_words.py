@@ -1,0 +1,94 @@
+"""Findings in words."""
+
+from typing import Any
+
+import pytest
+
+from services.review import words
+from veritag.findings import ExpectedValue, Finding, FindingCode, Severity
+
+
+def finding(code: FindingCode, tag: str | None = None, **changes: Any) -> Finding:
+    """Return a finding of the code."""
+    values: dict[str, Any] = {"observed": "HAND", "score": 0.97}
+    return Finding(code, Severity.ERROR, tag, **{**values, **changes})
+
+
+@pytest.mark.parametrize("code", FindingCode)
+def test_every_code_has_words(code: FindingCode) -> None:
+    """No finding is shown as a bare code, whatever its evidence holds."""
+    assert words.label(code)
+    assert "_" not in words.title(finding(code, "BodyPartExamined"))
+    assert words.explain(finding(code)).endswith(".")
+
+
+def test_a_contradiction_says_how_sure_it_is() -> None:
+    """The reader learns the likely value, the probability and what it rests on."""
+    told = words.explain(
+        finding(
+            FindingCode.TAG_CONTRADICTS_IMAGE,
+            "BodyPartExamined",
+            expected=(ExpectedValue("CHEST", 0.91),),
+            evidence={
+                "instances": 24,
+                "known": 23,
+                "clusters": [
+                    {"cluster": 7, "weight": 0.9},
+                    {"cluster": 1, "weight": 0.0},
+                ],
+            },
+        )
+    )
+    assert told == (
+        "Images that look like these carry another value. CHEST is the most probable "
+        "one (91%); the received value is wrong with a probability of 97%. The model "
+        "knows the kind of image of 23 of 24 instances. Clusters: 7 (90%)."
+    )
+
+
+def test_a_rule_says_where_it_found_fault() -> None:
+    """Counts, reasons, values and SOP Class of the evidence are all told."""
+    told = words.explain(
+        finding(
+            FindingCode.UNREADABLE,
+            evidence={
+                "instances": 1,
+                "of": 3,
+                "reasons": [{"reason": "the file is empty", "instances": 1}],
+                "values": [{"value": "CHEST", "instances": 2}],
+                "sop_class_uid": "1.2.840.10008.5.1.4.1.1.2",
+            },
+        )
+    )
+    assert "It is so in 1 of 3 instances." in told
+    assert "Reasons: the file is empty (1)." in told
+    assert "Received values: CHEST (2)." in told
+    assert "The SOP Class is CT Image Storage." in told
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        {"instances": "many", "of": None, "known": 1.5},
+        {"reasons": "text", "clusters": [1, {"cluster": 3}], "values": []},
+        {"sop_class_uid": 7},
+    ],
+)
+def test_odd_evidence_is_left_out(evidence: dict[str, Any]) -> None:
+    """Evidence of another version never breaks the page."""
+    plain = words.explain(finding(FindingCode.NO_PIXELS))
+    assert words.explain(finding(FindingCode.NO_PIXELS, evidence=evidence)) == plain
+
+
+def test_tags_have_their_standard_name() -> None:
+    """PS3.6 names the tags; what it does not know stays as it is."""
+    assert words.tag_name("BodyPartExamined") == "Body Part Examined"
+    assert words.tag_name("NotATag") == "NotATag"
+
+
+def test_a_uid_is_not_corrected_by_hand() -> None:
+    """Only findings about a value have a right value."""
+    duplicate = finding(FindingCode.DUPLICATE_UID_CONFLICT, "SOPInstanceUID")
+    assert not words.correctable(duplicate)
+    assert not words.correctable(finding(FindingCode.UNKNOWN_KIND))
+    assert words.correctable(finding(FindingCode.TAG_MISSING, "Modality"))

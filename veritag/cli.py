@@ -41,6 +41,8 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_main)
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=_order):
+        if find_spec(point.value) is None:
+            continue
         module = import_module(point.value)
         if all(find_spec(name) for name in module.REQUIRES):
             module.register(app)

@@ -55,7 +55,9 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
+        # Python adds the address to the reason, which we name ourselves.
+        reason = str(error.strerror).partition(" (while")[0]
         raise ConfigurationError(
-            f"cannot serve the review pages on {host}:{port}: {error.strerror}; "
+            f"cannot serve the review pages on {host}:{port}: {reason}; "
             "choose another VERITAG_REVIEW_PORT or VERITAG_REVIEW_HOST"
         ) from error

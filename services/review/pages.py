@@ -246,7 +246,8 @@ def _go_on(
 ) -> Response:
     findings = [f for entry in series_views(study) for f in entry.findings]
     following = next_open(findings, decided)
-    anchor = f"finding-{following.finding_id}" if following else "done"
+    # A browser focuses what the fragment names, so that Enter goes on from there.
+    anchor = f"finding-{following.finding_id}" if following else "onward"
     uid = quote(study.study_instance_uid, safe="")
     answer = RedirectResponse(f"/studies/{uid}?decided={decided}#{anchor}", 303)
     if reviewer is not None:

@@ -93,8 +93,8 @@ helpButton.addEventListener("click", () => help.showModal());
 
 const start = items.findIndex((item) => `#${item.id}` === location.hash);
 const open = items.findIndex((item) => item.dataset.state !== "decided" && item.dataset.state !== "withdrawn");
-if (document.getElementById("done") && start < 0) {
-  document.getElementById("next-study")?.focus();
+if (document.getElementById("onward") && start < 0) {
+  document.getElementById("onward").focus();
 } else if (start >= 0 || open >= 0) {
   choose(start >= 0 ? start : open, document.querySelector(".problem") === null);
 }

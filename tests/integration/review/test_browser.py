@@ -79,7 +79,7 @@ def test_a_study_is_reviewed_by_keyboard_alone(
     assert "CORRECTED to THORAX" in wait_for(browser, ".notice")
     assert "is missing" in wait_for(browser, ".finding.chosen h3")
     press(browser, "d")
-    assert "Next study" in wait_for(browser, "#done #next-study:focus")
+    assert "Next study" in wait_for(browser, "#onward:focus")
     press(browser, Keys.ENTER)
     assert "unknown" in wait_for(browser, ".finding.chosen h3")
     made = decisions(day, "CR-CHEST")

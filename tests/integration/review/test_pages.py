@@ -90,7 +90,7 @@ def test_a_decision_goes_on_to_the_next_finding(
     assert answer.status_code == 303
     assert answer.headers["location"].endswith(f"#finding-{second}")
     answer = decide(client, study, second, decision="DISMISSED", reviewer="Dr. Ada")
-    assert answer.headers["location"].endswith("#done")
+    assert answer.headers["location"].endswith("#onward")
     page = client.get(answer.headers["location"]).text
     assert "Every finding of this study is decided" in page
     assert day.studies["MR-KNEE"] in page

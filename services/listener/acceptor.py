@@ -4,7 +4,7 @@ import threading
 import time
 
 from pynetdicom import AE, _config
-from pynetdicom.transport import ThreadedAssociationServer
+from pynetdicom.transport import AssociationServer
 
 from services.listener.association import (
     StorageAssociation,
@@ -42,6 +42,7 @@ class Acceptor:
                 f"cannot listen on {settings.dicom_host}:{settings.dicom_port}: "
                 f"{error.strerror}; set VERITAG_DICOM_HOST or VERITAG_DICOM_PORT"
             ) from error
+        self._stopped = False
         self._thread = threading.Thread(
             target=self._server.serve_forever,
             args=(_TURN_SECONDS,),
@@ -49,7 +50,7 @@ class Acceptor:
             daemon=True,
         )
 
-    def _make_server(self, reception: Reception) -> ThreadedAssociationServer:
+    def _make_server(self, reception: Reception) -> AssociationServer:
         return self._ae.make_server(
             (self._settings.dicom_host, self._settings.dicom_port),
             evt_handlers=reception.bindings(),
@@ -79,10 +80,17 @@ class Acceptor:
         """Return why no association can be accepted, None when all is well."""
         return None if self._thread.is_alive() else "not accepting associations"
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it has stopped accepting for good."""
+        return self._stopped
+
     def stop(self, grace_seconds: float) -> None:
         """Accept no more, let what is being received finish, then end the rest."""
-        self._ae._servers.append(self._server)  # noqa: SLF001 - shutdown() removes it
+        # shutdown() takes it off this list, on which only start_server() puts it.
+        self._ae._servers.append(self._server)  # type: ignore[arg-type]  # noqa: SLF001
         self._server.shutdown()
+        self._stopped = True
         deadline = time.monotonic() + grace_seconds
         aborting: dict[StorageAssociation, threading.Thread] = {}
         while left := self.associations:
@@ -107,7 +115,7 @@ def _is_quiet(assoc: StorageAssociation) -> bool:
 
 
 def _abort(assoc: StorageAssociation) -> threading.Thread:
-    thread = threading.Thread(target=assoc.abort, name="abort", daemon=True)
+    thread = threading.Thread(target=assoc.end, name="abort", daemon=True)
     thread.start()
     return thread
 

@@ -9,6 +9,7 @@
 These classes override internals of pynetdicom 3.0; its version is pinned.
 """
 
+import contextlib
 import secrets
 import socket
 import time
@@ -18,11 +19,12 @@ from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.transport import (
+    AssociationServer,
     AssociationSocket,
     RequestHandler,
-    ThreadedAssociationServer,
 )
 
+from veritag.logs import get_logger
 from veritag.metrics import ASSOCIATIONS_OPEN
 
 # An A-ASSOCIATE-RQ with 128 contexts and all transfer syntaxes has about 400 kB.
@@ -64,28 +66,32 @@ class BoundedSocket(AssociationSocket):
 class PromptDUL(DULServiceProvider):
     """An upper layer that notices when the peer goes before it has said anything."""
 
+    _ended = False
+
+    def _read_pdu_data(self) -> None:
+        super()._read_pdu_data()
+        # Nothing came of what was readable: the peer has closed, or sent rubbish.
+        self._ended = self._recv_pdu.empty()
+
     def receive_pdu(self, wait: bool = False, timeout: float | None = None) -> Any:
         """Return the next primitive, None when there is none or none will come."""
         if not wait:
             return super().receive_pdu(wait=False)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        turns_over = 0
-        while True:
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        primitive = None
+        while primitive is None and not self._ended and time.monotonic() < deadline:
             primitive = super().receive_pdu(wait=True, timeout=_TURN)
-            late = deadline is not None and time.monotonic() >= deadline
-            # Twice, because an event may be taken and not yet have changed the state.
-            turns_over = turns_over + 1 if self._looks_over() else 0
-            if primitive is not None or late or turns_over > 1:
-                return primitive
+        if primitive is None:
+            time.sleep(_TURN)  # an A-ABORT may be on its way
+            self.hang_up()
+        return primitive
 
-    def _looks_over(self) -> bool:
-        """Tell whether the connection came to an end without an association.
-
-        Evt5 makes Sta2 of Sta1 when it opens; Sta1 after that means that the peer has
-        closed, Sta13 that we wait for it to close (PS3.8 table 9-10).
-        """
-        state = self.state_machine.current_state
-        return state in {"Sta1", "Sta13"} and self.event_queue.empty()
+    def hang_up(self) -> None:
+        """Close the connection under the thread that may wait for more of a PDU."""
+        connection = self.socket.socket if self.socket else None
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class StorageAssociation(Association):
@@ -94,7 +100,7 @@ class StorageAssociation(Association):
     def __init__(self, ae: Any, mode: str) -> None:
         super().__init__(ae, mode)
         self.association_id = secrets.token_hex(8)
-        self.dul = PromptDUL(self)
+        self.dul = self._upper_layer = PromptDUL(self)
         # Timers belong to the upper layer; set them again on the new one.
         self.acse_timeout = self.ae.acse_timeout
         self.network_timeout = self.ae.network_timeout
@@ -110,7 +116,18 @@ class StorageAssociation(Association):
             or not self.dul.to_provider_queue.empty()
         )
 
+    def end(self) -> None:
+        """End an association with A-ABORT, a mere connection by closing it."""
+        if self.is_established:
+            self.abort()
+        else:
+            self._upper_layer.hang_up()
+
     def _serve_request(self, msg: Any, context_id: int) -> None:
+        if not msg.is_valid_request:
+            # pynetdicom would leave the peer without an answer until its timeout.
+            self.abort()
+            return
         self._serving = True
         try:
             super()._serve_request(msg, context_id)
@@ -159,11 +176,13 @@ class StorageRequestHandler(RequestHandler):
                     assoc.bind(event, function, arguments)
 
 
-class StorageServer(ThreadedAssociationServer):
-    """Accepts connections, with a timeout on each and without Nagle's delay."""
+class StorageServer(AssociationServer):
+    """Accepts connections, with a timeout on each and without Nagle's delay.
+
+    An association starts threads of its own; to accept it takes none.
+    """
 
     request_queue_size = 128
-    daemon_threads = True
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection and set it up."""
@@ -177,3 +196,7 @@ class StorageServer(ThreadedAssociationServer):
         """Close connections that exceed what may even be rejected politely."""
         most = self.ae.maximum_associations + _SPARE_CONNECTIONS
         return len(self.active_associations) < most
+
+    def handle_error(self, _request: Any, _client_address: Any) -> None:
+        """Log in our form what went wrong with one connection."""
+        get_logger().exception("connection_failed")

@@ -6,6 +6,7 @@ requested, and only those that it asks for.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from pydicom._uid_dict import UID_dictionary
 from pydicom.uid import UID
@@ -77,10 +78,16 @@ def contexts_for(
         if is_storage(uid, accept_private):
             known = [t for t in context.transfer_syntax if t in TRANSFER_SYNTAXES]
             wanted.setdefault(uid, {}).update(dict.fromkeys(known))
-    contexts = [
-        build_context(uid, list(known)) for uid, known in wanted.items() if known
-    ]
+    contexts = [_context(uid, tuple(known)) for uid, known in wanted.items() if known]
     return [build_context(VERIFICATION), *contexts]
+
+
+@lru_cache(maxsize=1024)
+def _context(
+    sop_class_uid: str, transfer_syntaxes: tuple[str, ...]
+) -> PresentationContext:
+    """Build a context once: negotiation reads it and answers with new ones."""
+    return build_context(sop_class_uid, list(transfer_syntaxes))
 
 
 def common_extended(

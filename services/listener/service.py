@@ -60,7 +60,6 @@ def run_listener(settings: Settings, *, with_indexer: bool) -> None:
         acceptor.stop(settings.stop_grace_seconds)
         if indexer:
             indexer.stop(settings.stop_grace_seconds)
-        health.stop()
 
 
 def run_indexer(settings: Settings, parent: int | None = None) -> None:
@@ -112,7 +111,6 @@ def run_indexer(settings: Settings, parent: int | None = None) -> None:
         get_logger().info("indexing", http_port=http_port)
         indexer.run(stop)
         publisher.stop(settings.stop_grace_seconds)
-        health.stop()
         dispatcher.close()
         records.close()
 

@@ -1,0 +1,209 @@
+"""A listener in this process, listeners as processes, and real brokers."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from tests.parts import require
+
+from services.listener.acceptor import Acceptor
+from veritag.settings import Settings
+from veritag.spool import Spool
+
+
+@dataclass
+class Listening:
+    """A Storage SCP with its spool."""
+
+    settings: Settings
+    spool: Spool
+    acceptor: Acceptor
+
+    @property
+    def port(self) -> int:
+        return self.acceptor.port
+
+    def received(self) -> list[Path]:
+        """Return the acknowledged files, oldest first."""
+        return [self.spool.path(name) for name in self.spool.names()]
+
+
+@pytest.fixture
+def listen(tmp_path: Path) -> Iterator[Callable[..., Listening]]:
+    """Return a function that starts a Storage SCP with given settings."""
+    started: list[Acceptor] = []
+
+    def start(**changes: Any) -> Listening:
+        values = {
+            "data_dir": tmp_path / "data",
+            "dicom_host": "127.0.0.1",
+            "dicom_port": 0,
+            "disk_reserve_mb": 0,
+            **changes,
+        }
+        settings = Settings(**values)
+        spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
+        spool.prepare()
+        acceptor = Acceptor(settings, spool)
+        acceptor.start()
+        started.append(acceptor)
+        return Listening(settings, spool, acceptor)
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    yield start
+    for acceptor in started:
+        if not acceptor.stopped:
+            acceptor.stop(grace_seconds=1)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def listening(listen: Callable[..., Listening]) -> Listening:
+    """A Storage SCP with default limits."""
+    return listen()
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait until something is so, or fail."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass in time"
+        time.sleep(0.05)
+
+
+@dataclass
+class Broker:
+    """A Redis that can be stopped, frozen and started again on the same port."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        binary = _redis_server()
+        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        self.process = subprocess.Popen(
+            [binary, *arguments, "--dir", str(self.folder)], stdout=subprocess.DEVNULL
+        )
+        wait_for(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def freeze(self) -> None:
+        assert self.process
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.process
+        self.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def _redis_server() -> str:
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    require(found, "neither redis-server nor valkey-server is on the PATH")
+    return str(found)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A running Redis with its data in a temporary folder."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    broker = Broker(folder)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@dataclass
+class Service:
+    """`veritag listen` as a process."""
+
+    data_dir: Path
+    broker_url: str
+    port: int = field(default_factory=free_port)
+    http_port: int = field(default_factory=free_port)
+    indexer_http_port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *arguments: str, **changes: str) -> None:
+        environment = {
+            **os.environ,
+            "VERITAG_DATA_DIR": str(self.data_dir),
+            "VERITAG_DICOM_HOST": "127.0.0.1",
+            "VERITAG_DICOM_PORT": str(self.port),
+            "VERITAG_LISTENER_HTTP_PORT": str(self.http_port),
+            "VERITAG_INDEXER_HTTP_PORT": str(self.indexer_http_port),
+            "VERITAG_BROKER_URL": self.broker_url,
+            "VERITAG_DISK_RESERVE_MB": "0",
+            **changes,
+        }
+        command = [sys.executable, "-m", "services.listener", "listen", *arguments]
+        with (self.data_dir / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, env=environment, stderr=log)
+        wait_for(self._is_up)
+
+    def _is_up(self) -> bool:
+        assert self.process
+        assert self.process.poll() is None, self.log
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    @property
+    def log(self) -> str:
+        return (self.data_dir / "log").read_text()
+
+    def signal(self, number: int) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = 30) -> int:
+        assert self.process
+        return self.process.wait(seconds)
+
+
+@pytest.fixture
+def service(tmp_path: Path, broker: Broker) -> Iterator[Service]:
+    """A listener process, not yet started."""
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    service = Service(data_dir, broker.url)
+    yield service
+    if service.process is not None and service.process.poll() is None:
+        service.process.terminate()
+        service.process.wait(30)

@@ -1,0 +1,150 @@
+"""What is refused, with which status, and that nothing of it stays."""
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY
+from tests.integration.listener.conftest import Listening
+from tests.integration.listener.wire import (
+    CT_IMAGE_STORAGE,
+    DEFLATED,
+    IMPLICIT,
+    VERIFICATION,
+    Peer,
+    data_set,
+    element,
+)
+
+MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
+
+
+def test_an_instance_with_an_identity_is_stored(listening: Listening) -> None:
+    """The smallest Data Set that says who it is gets 0x0000 and lies in the spool."""
+    with Peer(listening.port).associate() as peer:
+        data = data_set(CT_IMAGE_STORAGE, "1.2.3")
+        assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0x0000
+        peer.release()
+    (path,) = listening.received()
+    assert path.read_bytes().endswith(data)
+
+
+@pytest.mark.parametrize(
+    ("in_class", "in_instance"),
+    [(MR_IMAGE_STORAGE, "1.2.3"), (CT_IMAGE_STORAGE, "1.2.4")],
+)
+def test_command_and_data_set_must_agree(
+    listening: Listening, in_class: str, in_instance: str
+) -> None:
+    """Another SOP Class or SOP Instance UID in the Data Set is answered with 0xA900."""
+    with Peer(listening.port).associate() as peer:
+        answer = peer.store(data_set(in_class, in_instance), CT_IMAGE_STORAGE, "1.2.3")
+        assert answer.status == 0xA900
+        assert "differ" in answer.comment
+    assert listening.received() == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff" * 4096,
+        bytes(100_000),
+        b"this is no Data Set at all, but it is quite long" * 50,
+        element(0x00080016, CT_IMAGE_STORAGE.encode()),
+        element(0x00080018, b"1.2.3"),
+        data_set(CT_IMAGE_STORAGE, "1.2.3")[:40],
+        bytes(128) + b"DICM" + data_set(CT_IMAGE_STORAGE, "1.2.3"),
+    ],
+    ids=["empty", "ones", "zeros", "text", "no-instance", "no-class", "cut", "file"],
+)
+def test_what_has_no_identity_is_not_understood(
+    listening: Listening, data: bytes
+) -> None:
+    """A Data Set whose UIDs cannot be read is answered with 0xC000."""
+    with Peer(listening.port).associate() as peer:
+        assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0xC000
+        again = peer.store(data_set(CT_IMAGE_STORAGE, "1.2"), CT_IMAGE_STORAGE, "1.2")
+        assert again.status == 0x0000
+    assert len(listening.received()) == 1
+
+
+@pytest.mark.parametrize(
+    "uid", ["../../etc/x", "/etc/x", "1.2\x003", "1.2\n3", "1.2.é", "..\\..\\x", ""]
+)
+def test_a_hostile_uid_harms_nobody(listening: Listening, uid: str) -> None:
+    """A UID that is no UID is refused, whatever it hopes to be."""
+    before = sorted(listening.settings.data_dir.rglob("*"))
+    with Peer(listening.port).associate() as peer:
+        peer.send_command(CT_IMAGE_STORAGE, uid)
+        peer.send_data(data_set(CT_IMAGE_STORAGE, uid), last=True)
+        kind, _ = peer.read()
+        assert kind in (4, 7, 0)
+    assert listening.received() == []
+    assert sorted(listening.settings.data_dir.rglob("*")) == before
+    with Peer(listening.port).associate() as peer:
+        peer.release()
+
+
+def test_a_uid_of_more_than_64_characters_harms_nobody(listening: Listening) -> None:
+    """A UID that is too long is refused and the listener goes on."""
+    uid = "1." * 40 + "1"
+    with Peer(listening.port).associate() as peer:
+        peer.send_command(CT_IMAGE_STORAGE, uid)
+        peer.send_data(data_set(CT_IMAGE_STORAGE, uid), last=True)
+        assert peer.read()[0] in (4, 7, 0)
+    assert listening.received() == []
+    with Peer(listening.port).associate() as peer:
+        peer.release()
+
+
+def test_a_class_of_another_context_is_not_supported(listening: Listening) -> None:
+    """A C-STORE of another SOP Class than its context's is answered with 0x0122."""
+    with Peer(listening.port).associate((VERIFICATION, [IMPLICIT])) as peer:
+        data = data_set(CT_IMAGE_STORAGE, "1.2.3")
+        assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0x0122
+    assert listening.received() == []
+
+
+def test_deflated_data_sets_are_looked_into(listening: Listening) -> None:
+    """The UIDs of a deflated Data Set are compared like any others."""
+    with Peer(listening.port).associate((CT_IMAGE_STORAGE, [DEFLATED])) as peer:
+        deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+        data = deflate.compress(data_set(CT_IMAGE_STORAGE, "1.2.3")) + deflate.flush()
+        assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0x0000
+        assert peer.store(data, CT_IMAGE_STORAGE, "1.2.4").status == 0xA900
+        assert peer.store(data[3:], CT_IMAGE_STORAGE, "1.2.3").status == 0xC000
+
+
+def test_a_full_disk_refuses_and_recovers(listen: Callable[..., Listening]) -> None:
+    """Below the reserve a C-STORE is answered with 0xA700, and readiness says so."""
+    listening = listen(disk_reserve_mb=1 << 40)
+    with Peer(listening.port).associate() as peer:
+        data = data_set(CT_IMAGE_STORAGE, "1.2.3")
+        assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0xA700
+    assert listening.received() == []
+    assert "are free" in str(listening.spool.problem())
+
+
+def test_a_broken_spool_refuses_and_recovers(listening: Listening) -> None:
+    """When the spool cannot be written the sender hears 0xA700, until it can be."""
+    data = data_set(CT_IMAGE_STORAGE, "1.2.3")
+    aside = listening.spool.root / "aside"
+    with Peer(listening.port).associate() as peer:
+        Path(listening.spool.incoming).rename(aside)
+        assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0xA700
+        assert "cannot be written" in str(listening.spool.problem())
+        aside.rename(listening.spool.incoming)
+        assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0x0000
+    assert len(listening.received()) == 1
+
+
+def test_refusals_are_counted_by_reason(listening: Listening) -> None:
+    """Each refusal adds one to the counter of its reason."""
+    labels = {"reason": "mismatch"}
+    name = "veritag_instances_refused_total"
+    before = REGISTRY.get_sample_value(name, labels) or 0
+    with Peer(listening.port).associate() as peer:
+        peer.store(data_set(CT_IMAGE_STORAGE, "1.2"), CT_IMAGE_STORAGE, "1.2.3")
+    assert REGISTRY.get_sample_value(name, labels) == before + 1

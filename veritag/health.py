@@ -53,7 +53,7 @@ class HealthServer:
         self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever,
-            kwargs={"poll_interval": 5.0},
+            kwargs={"poll_interval": 0.5},
             name="health",
             daemon=True,
         )

@@ -1,0 +1,36 @@
+"""The command line as a process."""
+
+import os
+import subprocess
+import sys
+
+from veritag import __version__
+
+
+def veritag(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    return subprocess.run(
+        [sys.executable, "-m", "veritag.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **variables},
+    )
+
+
+def test_the_command_tells_its_version() -> None:
+    """`veritag --version` prints one line."""
+    assert veritag("--version").stdout == f"veritag {__version__}\n"
+
+
+def test_an_error_of_ours_is_said_in_words() -> None:
+    """A wrong setting ends with status 1 and one readable line, no traceback."""
+    out = veritag("config", VERITAG_DICOM_PORT="x")
+    assert out.returncode == 1
+    assert "VERITAG_DICOM_PORT" in out.stderr
+    assert "Traceback" not in out.stderr
+
+
+def test_a_wrong_option_is_a_usage_error() -> None:
+    """Status 2, as everywhere on the command line."""
+    assert veritag("config", "--no-such-option").returncode == 2

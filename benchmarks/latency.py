@@ -1,0 +1,90 @@
+"""How long from 0x0000 to the stored verdict, when little is going on.
+
+Synthetic instances of several kinds are sent one by one, each over an association of
+its own, to a running `veritag up`; the times are those in the records.
+
+python -m benchmarks.latency [--instances 120] [--per-second 2] [--json]
+"""
+
+import itertools
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import select
+
+from benchmarks.running import RunningSystem, parser, quantile, running_system, show
+from veritag.records import Records
+from veritag.records.schema import instances
+from veritag.records.status import counts
+from veritag.sender import Receiver, send
+from veritag.testing.phantom import KINDS, phantom_series
+
+_SEED = 7
+_WARM_UP = 10
+_WAIT_SECONDS = 60.0
+
+
+def draw(folder: Path, count: int) -> list[Path]:
+    """Write instances of all kinds in turn."""
+    files = []
+    for number, kind in zip(range(count), itertools.cycle(KINDS), strict=False):
+        (data_set,) = phantom_series(kind, patient=number, instances=1, seed=_SEED)
+        files.append(folder / f"{number:04d}.dcm")
+        data_set.save_as(files[-1], enforce_file_format=True)
+    return files
+
+
+def send_slowly(system: RunningSystem, files: Sequence[Path], pause: float) -> None:
+    """Send one file after the other, at a fixed pace."""
+    receiver = Receiver("127.0.0.1", system.dicom_port, "VERITAG")
+    due = time.monotonic()
+    for file in files:
+        time.sleep(max(0.0, due - time.monotonic()))
+        due += pause
+        (outcome,) = send(receiver, [file])
+        assert outcome.stored, outcome.reason
+
+
+def wait_for_verdicts(records: Records, count: int) -> None:
+    """Wait until everything is inspected."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while counts(records).inspected < count:
+        assert time.monotonic() < deadline, "not everything was inspected"
+        time.sleep(0.2)
+
+
+def latencies(records: Records) -> list[float]:
+    """Return the seconds from acknowledgement to verdict, by time of reception."""
+    query = select(instances.c.received_at, instances.c.inspected_at)
+    with records.read() as connection:
+        rows = connection.execute(query.order_by(instances.c.received_at)).all()
+    return [(inspected - received).total_seconds() for received, inspected in rows]
+
+
+def main() -> None:
+    """Run the benchmark."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--instances", type=int, default=120)
+    arguments.add_argument("--per-second", type=float, default=2)
+    given = arguments.parse_args()
+    with tempfile.TemporaryDirectory(prefix="veritag-latency-") as folder:
+        outgoing, data_dir = Path(folder) / "outgoing", Path(folder) / "data"
+        outgoing.mkdir()
+        files = draw(outgoing, given.instances + _WARM_UP)
+        with running_system(data_dir) as system:
+            send_slowly(system, files, 1 / given.per_second)
+            records = Records.open(f"sqlite:///{data_dir / 'records.sqlite3'}")
+            wait_for_verdicts(records, len(files))
+            seconds = latencies(records)[_WARM_UP:]
+            records.close()
+    shown = {
+        f"p{p}_seconds": round(quantile(seconds, p / 100), 3) for p in (50, 95, 99)
+    }
+    result = {"instances": len(seconds), "per_second": given.per_second, **shown}
+    show({**result, "longest_seconds": round(max(seconds), 3)}, as_json=given.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -184,7 +184,7 @@ def _go_on(
             quote(reviewer),
             max_age=YEAR_SECONDS,
             httponly=True,
-            samesite="strict",
+            samesite="lax",
             secure=request.url.scheme == "https",
         )
     return answer

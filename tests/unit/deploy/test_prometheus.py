@@ -34,7 +34,7 @@ def _promtool(folder: Path, *arguments: str) -> None:
     [
         ("check", "config", "prometheus.yml"),
         ("check", "rules", "alerts.yml"),
-        ("test", "rules", "alerts.test.yml"),
+        ("test", "rules", "alerts.test.yml", "alerts.days.test.yml"),
     ],
     ids=" ".join,
 )
@@ -47,7 +47,11 @@ def test_every_alert_is_seen_firing_and_quiet(
     folder: Path, alerts: list[dict[str, Any]]
 ) -> None:
     """For each alert there is a case that fires and one that stays quiet."""
-    cases = yaml.safe_load((folder / "alerts.test.yml").read_text("utf-8"))["tests"]
+    cases = [
+        case
+        for file in sorted(folder.glob("alerts*.test.yml"))
+        for case in yaml.safe_load(file.read_text("utf-8"))["tests"]
+    ]
     fired: set[str] = set()
     quiet: set[str] = set()
     for case in (c for test in cases for c in test["alert_rule_test"]):

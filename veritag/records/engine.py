@@ -22,6 +22,7 @@ from sqlalchemy.exc import (
     NoSuchModuleError,
     OperationalError,
 )
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from veritag.errors import ConfigurationError, RecordsUnavailable
 
@@ -123,6 +124,8 @@ def _translated() -> Iterator[None]:
         raise RecordsUnavailable(
             f"the database does not answer: {error.orig}"
         ) from error
+    except PoolTimeout as error:
+        raise RecordsUnavailable("the database is busy: no free connection") from error
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise

@@ -5,6 +5,7 @@ from typing import Any
 
 import structlog
 from celery import Celery, Task
+from celery.worker.request import Request
 
 from veritag.errors import RejectError, RetryableError
 from veritag.logs import get_logger
@@ -20,6 +21,23 @@ log = get_logger()
 Act = Callable[[Context, Mapping[str, Any]], None]
 
 
+class StrictRequest(Request):
+    """Says so when a message cannot be acknowledged.
+
+    Celery only logs it; the message then counts as being worked on for ever, and a
+    worker that takes one message at a time never asks for another. The error of the
+    connection makes it reconnect instead.
+    """
+
+    acknowledged: bool = False
+
+    def acknowledge(self) -> None:
+        """Acknowledge the message, or raise the error of the connection."""
+        if not self.acknowledged:
+            self.acknowledged = True
+            self.message.ack()
+
+
 class ObservedTask(Task):
     """Binds the task's id to every log line and says how a message ended.
 
@@ -28,6 +46,7 @@ class ObservedTask(Task):
     """
 
     abstract = True
+    Request = StrictRequest
     act: Act
     context: Context
 

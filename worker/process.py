@@ -4,11 +4,13 @@ import os
 import signal
 import socket
 import threading
+import warnings
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
 
-from celery.signals import worker_ready, worker_shutting_down
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
 from veritag.archive import Archive
 from veritag.dispatch import Dispatcher
@@ -96,7 +98,6 @@ def run_worker(settings: Settings) -> int:
         context.pipeline.close()
         context.records.close()
         dispatcher.close()
-        health.stop()
         log.info("worker_stopped")
 
 
@@ -139,6 +140,9 @@ def _make_ready(context: Context) -> bool:
 
 
 def _consume(settings: Settings, context: Context) -> int:
+    # A container runs as root and takes JSON only; what Celery 6 may do is for later.
+    for category in (SecurityWarning, CPendingDeprecationWarning):
+        warnings.simplefilter("ignore", category)
     app = build_app(settings, context)
 
     def shutting_down(**_signal: object) -> None:
@@ -152,6 +156,10 @@ def _consume(settings: Settings, context: Context) -> int:
             # The signal came before Celery's own handler was there to see it.
             os.kill(os.getpid(), signal.SIGTERM)
 
+    def keep_our_logging(**_signal: object) -> None:
+        """Answer for Celery, which would set levels and handlers of its own."""
+
+    setup_logging.connect(keep_our_logging, weak=False)
     worker_shutting_down.connect(shutting_down, weak=False)
     worker_ready.connect(ready, weak=False)
     # CUDA does not survive a fork, and one process per GPU is all it can use: solo.
@@ -199,5 +207,4 @@ def run_scheduler(settings: Settings) -> int:
     finally:
         dispatcher.close()
         records.close()
-        health.stop()
         log.info("scheduler_stopped")

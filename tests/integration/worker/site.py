@@ -1,0 +1,213 @@
+"""A small site for the worker: records, archive and a real broker, no listener."""
+
+import hashlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset
+
+from tests.parts import require
+from veritag.archive import Archive
+from veritag.broker import PrivateBroker, prepare_broker
+from veritag.dispatch import Dispatcher
+from veritag.errors import MissingPart
+from veritag.instance import Provenance, StoredInstance
+from veritag.records import Records
+from veritag.records.ingest import register
+from veritag.records.status import Counts, counts
+from veritag.settings import Settings
+
+WORK = "run_worker"
+SCHEDULE = "run_scheduler"
+
+_START = """
+import sys
+from veritag.logs import configure_logging
+from veritag.settings import load_settings
+from worker import process
+{before}
+settings = load_settings()
+configure_logging(settings, "test")
+sys.exit(process.{run}(settings))
+"""
+
+# Stands for a decoder that crashes: the patient's name picks the instance.
+CRASH = """
+import os, signal
+from worker import inspection
+make_tile = inspection.make_tile
+def crash(ds, *args, **kwargs):
+    if str(ds.PatientName) == "CRASH":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return make_tile(ds, *args, **kwargs)
+inspection.make_tile = crash
+"""
+
+# Stands for a slow decoder, so that a signal comes while a message is being worked on.
+SLOW = """
+import time
+from worker import inspection
+make_tile = inspection.make_tile
+def slow(ds, *args, **kwargs):
+    time.sleep(0.15)
+    return make_tile(ds, *args, **kwargs)
+inspection.make_tile = slow
+"""
+
+
+@dataclass
+class Site:
+    """Everything around a worker process."""
+
+    data_dir: Path
+    bundle: Path
+    options: dict[str, Any] = field(default_factory=dict)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _names: Any = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        try:
+            self.broker: PrivateBroker = prepare_broker(self.data_dir, 0)
+        except MissingPart as error:
+            require(None, str(error))
+        self.settings = Settings(
+            data_dir=self.data_dir,
+            bundle_dir=self.bundle,
+            broker_url=self.broker.url,
+            worker_http_port=0,
+            scheduler_http_port=0,
+            schedule_seconds=0.2,
+            **self.options,
+        )
+        self.settings.archive_dir.mkdir(parents=True)
+        self.records = Records.open(self.settings.records_url)
+        self.records.migrate()
+        self.dispatcher = Dispatcher.open(self.settings)
+        self.start_broker()
+
+    def start_broker(self) -> None:
+        """Start the broker and wait until it answers."""
+        self.broker_process = self._spawn([*self.broker.argv])
+        self.until(self.broker.answers)
+
+    def start(self, run: str, before: str = "") -> subprocess.Popen[bytes]:
+        """Start a worker or scheduler process on this site's settings."""
+        code = _START.format(run=run, before=before)
+        return self._spawn([sys.executable, "-c", code], log=f"{run}.log")
+
+    def _spawn(
+        self, argv: Sequence[str], log: str = "broker.log"
+    ) -> subprocess.Popen[bytes]:
+        environment = dict(os.environ)
+        for name in ("data_dir", "broker_url", "bundle_dir", *_FOR_PROCESSES):
+            value = getattr(self.settings, name) if hasattr(self, "settings") else None
+            if value is not None:
+                shown = getattr(value, "get_secret_value", lambda v=value: v)()
+                environment[f"VERITAG_{name.upper()}"] = str(shown)
+        with (self.data_dir / log).open("ab") as output:
+            process = subprocess.Popen(
+                argv,
+                env=environment,
+                stdout=output,
+                stderr=output,
+                cwd=Path(__file__).parents[3],
+            )
+        self.processes.append(process)
+        return process
+
+    def log(self, run: str) -> list[dict[str, Any]]:
+        """Return the log lines of a worker or scheduler."""
+        lines = (self.data_dir / f"{run}.log").read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def receive(self, datasets: Sequence[Dataset]) -> list[int]:
+        """Archive and record instances as the indexer does; return their ids."""
+        return list(register(self.records, [self._stored(d) for d in datasets]).new_ids)
+
+    def send(self, datasets: Sequence[Dataset]) -> list[int]:
+        """Receive instances and publish their inspection."""
+        ids = self.receive(datasets)
+        self.dispatcher.inspect(ids)
+        return ids
+
+    def _stored(self, ds: Dataset) -> StoredInstance:
+        stream = BytesIO()
+        ds.save_as(stream, enforce_file_format=True)
+        content = stream.getvalue()
+        name = f"spool-{next(self._names)}"
+        digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+        source = self.data_dir / name
+        source.write_bytes(content)
+        key = Archive(self.settings.archive_dir).put(source, digest)
+        now = datetime.now(UTC)
+        return StoredInstance(
+            spool_name=name,
+            digest=digest,
+            archive_key=key,
+            size=len(content),
+            sop_class_uid=ds.SOPClassUID,
+            sop_instance_uid=ds.SOPInstanceUID,
+            transfer_syntax_uid=ds.file_meta.TransferSyntaxUID,
+            study_instance_uid=ds.StudyInstanceUID,
+            series_instance_uid=ds.SeriesInstanceUID,
+            provenance=Provenance("SENDER", "VERITAG", "127.0.0.1", "a1", now),
+        )
+
+    def counts(self) -> Counts:
+        """Return the counts of the records."""
+        return counts(self.records)
+
+    def until(self, true: Callable[[], bool], seconds: float = 30.0) -> None:
+        """Wait until something holds; fail after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.05)
+
+    def until_inspected(self, count: int, seconds: float = 30.0) -> None:
+        """Wait until so many instances have a verdict."""
+        self.until(lambda: self.counts().inspected >= count, seconds)
+
+    def http(self, run: str, path: str) -> tuple[int, str]:
+        """Return status and body of a process's HTTP port."""
+        started = [line for line in self.log(run) if "http_port" in line]
+        url = f"http://127.0.0.1:{started[-1]['http_port']}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def close(self) -> None:
+        """End every process of the site."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait(10)
+        self.dispatcher.close()
+        self.records.close()
+
+
+_FOR_PROCESSES = (
+    "worker_http_port",
+    "scheduler_http_port",
+    "schedule_seconds",
+    "settle_idle_seconds",
+    "republish_seconds",
+    "stop_grace_seconds",
+    "max_attempts",
+    "require_gpu",
+)

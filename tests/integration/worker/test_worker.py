@@ -1,0 +1,200 @@
+import json
+import signal
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tests.integration.worker.site import CRASH, SCHEDULE, SLOW, WORK, Site
+from veritag.records.inspection import pending
+from veritag.records.worklist import dead_letters, worklist
+from veritag.testing.phantom import phantom_series, plant_wrong_tag
+
+pytestmark = pytest.mark.timeout(120)
+
+MakeSite = Callable[..., Site]
+
+
+def test_a_series_travels_from_message_to_worklist(make_site: MakeSite) -> None:
+    """Instances get verdicts within a second, the series settles, the error is found."""
+    site = make_site(settle_idle_seconds=0.5)
+    site.start(SCHEDULE)
+    site.start(WORK)
+    clean = phantom_series("CT-CHEST", patient=5, instances=6, seed=1)
+    wrong = phantom_series("MR-KNEE", patient=6, instances=6, seed=1)
+    plant_wrong_tag(wrong, "BodyPartExamined", "CHEST")
+    site.send(clean)
+    site.send(wrong)
+    site.until_inspected(12)
+    site.until(lambda: site.counts().series_settled == 2)
+    page = worklist(site.records)
+    assert [row.study_instance_uid for row in page.rows] == [wrong[0].StudyInstanceUID]
+    assert page.rows[0].codes == ("TAG_CONTRADICTS_IMAGE",)
+    assert page.rows[0].patient_id == wrong[0].PatientID
+    status, metrics = site.http(WORK, "/metrics")
+    assert status == 200
+    assert 'veritag_instances_inspected_total{modality="CT",status="inspected"} 6' in (
+        metrics
+    )
+    assert 'veritag_series_settled_total{reason="idle"} 2.0' in metrics
+    assert 'code="TAG_CONTRADICTS_IMAGE",modality="MR"} 1.0' in metrics
+
+
+def test_a_ready_worker_says_so(make_site: MakeSite) -> None:
+    """Readiness names records, broker, bundle and provider, and follows the broker."""
+    site = make_site()
+    site.start(WORK)
+    site.until(lambda: "bundle_loaded" in [line["event"] for line in site.log(WORK)])
+    status, body = site.http(WORK, "/ready")
+    assert status == 200
+    assert json.loads(body)["dependencies"] == dict.fromkeys(
+        ("records", "broker", "bundle", "provider"), "ok"
+    )
+    site.broker_process.kill()
+    site.broker_process.wait()
+    status, body = site.http(WORK, "/ready")
+    assert status == 503
+    assert "does not answer" in json.loads(body)["dependencies"]["broker"]
+
+
+def test_a_lightly_loaded_worker_answers_within_a_second(make_site: MakeSite) -> None:
+    """From acknowledgement to stored verdict, p95 stays far below a second."""
+    site = make_site()
+    site.start(WORK)
+    site.send(phantom_series("CT-HEAD", patient=1, instances=1, seed=9))
+    site.until_inspected(1)
+    delays = []
+    for n, ds in enumerate(
+        phantom_series("CT-CHEST", patient=2, instances=20, seed=3), start=2
+    ):
+        sent = time.monotonic()
+        site.send([ds])
+        while site.counts().inspected < n:
+            assert time.monotonic() - sent < 10
+            time.sleep(0.005)
+        delays.append(time.monotonic() - sent)
+    assert float(np.percentile(delays, 95)) < 1.0
+
+
+def test_a_repeated_message_leaves_one_verdict(make_site: MakeSite) -> None:
+    """At-least-once delivery has its effect once."""
+    site = make_site()
+    ids = site.send(phantom_series("CT-HEAD", patient=1, instances=3, seed=1))
+    site.dispatcher.inspect(ids)
+    site.dispatcher.inspect(ids)
+    site.start(WORK)
+    site.until_inspected(3)
+    stopped = site.processes[-1]
+    stopped.send_signal(signal.SIGTERM)
+    assert stopped.wait(30) == 0
+    lines = [ln for ln in site.log(WORK) if ln["event"] == "instances_inspected"]
+    assert sorted(i for line in lines for i in line["instance_ids"]) == sorted(ids)
+
+
+def test_sigterm_ends_the_worker_after_what_it_is_about(make_site: MakeSite) -> None:
+    """It stops within the grace time with exit 0; the scheduler brings the rest back."""
+    site = make_site(republish_seconds=0.5, stop_grace_seconds=10)
+    sent = phantom_series("CT-CHEST", patient=1, instances=32, seed=1)
+    first = site.start(WORK, SLOW)
+    site.send(sent)
+    site.until_inspected(1)
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(15) == 0
+    done = site.counts().inspected
+    assert 0 < done < 32
+    site.start(SCHEDULE)
+    site.start(WORK)
+    site.until_inspected(32)
+
+
+def test_sigkill_in_a_batch_loses_and_doubles_nothing(make_site: MakeSite) -> None:
+    """What the dead worker held is published again from the records."""
+    site = make_site(republish_seconds=0.5, settle_idle_seconds=1.0)
+    site.start(SCHEDULE)
+    first = site.start(WORK, SLOW)
+    site.send(phantom_series("CT-CHEST", patient=1, instances=30, seed=1))
+    site.until_inspected(1)
+    first.kill()
+    first.wait()
+    assert site.counts().inspected < 30
+    site.start(WORK)
+    site.until_inspected(30)
+    site.until(lambda: site.counts().series_settled == 1)
+    counted = site.counts()
+    assert (counted.inspected, counted.dead_letters, counted.backlog) == (30, 0, 0)
+
+
+def test_an_instance_that_kills_the_worker_is_isolated(make_site: MakeSite) -> None:
+    """It becomes a dead letter with the reason; its companions get their verdicts."""
+    site = make_site(republish_seconds=0.5, max_attempts=2, settle_idle_seconds=1.0)
+    sent = phantom_series("CT-CHEST", patient=1, instances=6, seed=1)
+    sent[2].PatientName = "CRASH"
+    site.start(SCHEDULE)
+    site.send(sent)
+    worker = site.start(WORK, CRASH)
+    restarts = 0
+    while site.counts().dead_letters == 0:
+        assert restarts < 6
+        if worker.poll() is not None:
+            restarts += 1
+            worker = site.start(WORK, CRASH)
+        time.sleep(0.05)
+    site.until_inspected(5)
+    letters = dead_letters(site.records, 10, 0)
+    assert [letter.sop_instance_uid for letter in letters] == [sent[2].SOPInstanceUID]
+    assert letters[0].reason == ("the worker process ended 2 times while inspecting it")
+    site.until(lambda: site.counts().series_settled == 1)
+
+
+def test_a_file_missing_from_the_archive_is_given_up(make_site: MakeSite) -> None:
+    """It is tried again for a while, then it is a dead letter; the rest flows on."""
+    site = make_site(republish_seconds=0.3, max_attempts=2)
+    sent = phantom_series("CT-CHEST", patient=1, instances=3, seed=1)
+    ids = site.receive(sent)
+    next(iter(site.settings.archive_dir.rglob("*.dcm"))).unlink()
+    site.dispatcher.inspect(ids)
+    site.start(SCHEDULE)
+    site.start(WORK)
+    site.until_inspected(2)
+    site.until(lambda: site.counts().dead_letters == 1)
+    reason = dead_letters(site.records, 10, 0)[0].reason
+    assert reason.startswith("inspection failed 2 times: the file cannot be read")
+
+
+@pytest.mark.parametrize("when", ["idle", "working"])
+def test_the_worker_resumes_when_the_broker_comes_back(
+    make_site: MakeSite, when: str
+) -> None:
+    """Killed and started again on the same address, Redis is found without help."""
+    site = make_site(republish_seconds=2.0)
+    site.start(SCHEDULE)
+    site.start(WORK, SLOW if when == "working" else "")
+    site.send(phantom_series("CT-HEAD", patient=1, instances=2, seed=1))
+    if when == "idle":
+        site.until_inspected(2)
+        time.sleep(0.5)
+    else:
+        # Its message can then not be acknowledged.
+        site.until(lambda: pending(site.records, [1])[0].attempts > 0)
+    site.broker_process.kill()
+    site.broker_process.wait()
+    lost = phantom_series("CT-HEAD", patient=2, instances=2, seed=1)
+    site.receive(lost)
+    time.sleep(3)
+    site.start_broker()
+    site.dispatcher.close()
+    site.send(phantom_series("CT-HEAD", patient=3, instances=2, seed=1))
+    site.until_inspected(6, seconds=60)
+
+
+def test_a_missing_gpu_keeps_a_worker_from_being_ready(make_site: MakeSite) -> None:
+    """VERITAG_REQUIRE_GPU=1: it stays unready, says why and takes no message."""
+    site = make_site(require_gpu=True)
+    process = site.start(WORK)
+    site.until(lambda: "not_ready" in [line["event"] for line in site.log(WORK)])
+    status, body = site.http(WORK, "/ready")
+    assert status == 503
+    assert "VERITAG_REQUIRE_GPU" in json.loads(body)["dependencies"]["provider"]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0

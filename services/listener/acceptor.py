@@ -22,8 +22,8 @@ from veritag.spool import Spool
 # A requestor that has connected must ask for an association within so many seconds
 # (ARTIM, PS3.8 section 9.1.5).
 ACSE_SECONDS = 15.0
-# pynetdicom runs the garbage collector every 60 turns.
-_TURN_SECONDS = 0.5
+# How soon a stop is noticed; pynetdicom runs the garbage collector every 60 turns.
+_TURN_SECONDS = 0.1
 _LOOK_SECONDS = 0.02
 
 

@@ -53,7 +53,7 @@ def run_listener(settings: Settings, *, with_indexer: bool) -> None:
             ae_title=settings.ae_title,
             leftovers_removed=leftovers,
         )
-        # The collector runs every half minute; leave out what will never be garbage.
+        # The collector runs every few seconds; leave out what will never be garbage.
         gc.collect()
         gc.freeze()
         stop.wait()

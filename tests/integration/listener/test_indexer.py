@@ -1,0 +1,352 @@
+"""The indexer loses nothing and doubles nothing, wherever it is struck down."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy import func, select
+from tests.integration.listener.conftest import Broker, wait_for
+from tests.integration.listener.wire import CT_IMAGE_STORAGE, IMPLICIT, data_set
+
+from services.listener.indexer import Indexer
+from services.listener.publisher import Publisher
+from veritag.archive import Archive
+from veritag.dispatch import Dispatcher
+from veritag.errors import RecordsUnavailable
+from veritag.instance import Provenance
+from veritag.messages import QUEUE_INSPECTION
+from veritag.part10 import encode_file_meta
+from veritag.records import Records, dispatching, ingest
+from veritag.records.schema import dead_letters, instances, receptions
+from veritag.settings import Settings
+from veritag.spool import Spool
+
+
+class Struck(BaseException):
+    """Stands for SIGKILL: nothing may catch it."""
+
+
+@dataclass
+class Site:
+    """A spool, an archive, records and a broker; indexers come and go."""
+
+    root: Path
+    records: Records
+    broker: Broker
+    linger: float = 0.05
+    running: list[tuple[threading.Event, threading.Thread]] = field(
+        default_factory=list
+    )
+
+    def __post_init__(self) -> None:
+        self.spool = Spool(self.root / "spool")
+        self.spool.prepare()
+        self.archive = Archive(self.root / "archive")
+        self.archive.root.mkdir()
+        self.dispatcher = Dispatcher.open(Settings(broker_url=self.broker.url))
+
+    def receive(
+        self, sop_instance: str, *, more: bytes = b"", data: bytes = b""
+    ) -> str:
+        """Put an instance into the spool as the listener does."""
+        origin = Provenance("CT1", "VERITAG", "127.0.0.1", "a1", datetime.now(UTC))
+        header = encode_file_meta(CT_IMAGE_STORAGE, sop_instance, IMPLICIT, origin)
+        body = data or data_set(CT_IMAGE_STORAGE, sop_instance, more=more)
+        return self.spool.store((header, body))
+
+    def publisher(self) -> Publisher:
+        return Publisher(self.records, self.dispatcher, self.linger)
+
+    def indexer(self, kind: type[Indexer] = Indexer) -> Indexer:
+        return kind(self.spool, self.archive, self.records, self.publisher(), 0.02)
+
+    def start(self) -> None:
+        """Run an indexer as its process does."""
+        stop, indexer = threading.Event(), self.indexer()
+        thread = threading.Thread(target=indexer.run, args=(stop,))
+        thread.start()
+        self.running.append((stop, thread))
+
+    def close(self) -> None:
+        for stop, thread in self.running:
+            stop.set()
+            thread.join(20)
+            assert not thread.is_alive()
+        self.dispatcher.close()
+
+    def count(self, table: Any) -> int:
+        with self.records.read() as connection:
+            return int(connection.scalar(select(func.count()).select_from(table)) or 0)
+
+    def queued(self) -> int:
+        with redis.Redis(port=self.broker.port) as client:
+            return int(client.llen(QUEUE_INSPECTION))
+
+    def archived(self) -> list[Path]:
+        return [p for p in self.archive.root.rglob("*") if p.is_file()]
+
+
+@pytest.fixture
+def site(tmp_path: Path, broker: Broker) -> Iterator[Site]:
+    """A site on SQLite with a running broker."""
+    records = Records.open(f"sqlite:///{tmp_path / 'records.sqlite3'}")
+    records.migrate()
+    site = Site(tmp_path, records, broker)
+    yield site
+    site.close()
+    records.close()
+
+
+def test_an_instance_goes_all_the_way(site: Site) -> None:
+    """From the spool to the archive, the records and the queue; the spool is empty."""
+    site.receive("1.2.3")
+    site.start()
+    wait_for(lambda: site.queued() == 1)
+    assert site.spool.names() == []
+    assert len(site.archived()) == 1
+    assert site.count(instances) == 1
+    wait_for(lambda: dispatching.undispatched(site.records) == [])
+
+
+def test_instances_share_a_message(site: Site) -> None:
+    """What arrives together is published together, 32 to a message."""
+    for number in range(80):
+        site.receive(f"1.2.{number}")
+    site.start()
+    wait_for(lambda: site.count(instances) == 80)
+    wait_for(lambda: dispatching.undispatched(site.records) == [])
+    assert site.queued() == 3
+
+
+def test_the_same_instance_twice_is_one(site: Site) -> None:
+    """Identical bytes are counted as a reception and stored once."""
+    site.receive("1.2.3")
+    site.receive("1.2.3")
+    assert site.indexer().round() == 2
+    assert (site.count(instances), site.count(receptions)) == (1, 2)
+    assert len(site.archived()) == 1
+
+
+def test_other_bytes_under_the_same_uid_are_kept(site: Site) -> None:
+    """Altered bytes under a known SOP Instance UID are kept side by side."""
+    site.receive("1.2.3")
+    site.receive("1.2.3", more=b"\xe0\x7f\x10\x00\x02\x00\x00\x00ab")
+    assert site.indexer().round() == 2
+    assert site.count(instances) == 2
+    assert len(site.archived()) == 2
+
+
+def test_an_unparsable_data_set_is_kept_with_the_reason(site: Site) -> None:
+    """A Data Set without a series is archived and becomes a dead letter at once."""
+    site.receive("1.2.3", data=data_set(CT_IMAGE_STORAGE, "1.2.3")[:60])
+    site.receive("1.2.4")
+    assert site.indexer().round() == 2
+    assert (site.count(instances), site.count(dead_letters)) == (2, 1)
+    assert len(site.archived()) == 2
+
+
+STEPS = ["_archive_one", "_archive_all", "_register", "_forget", "_index"]
+
+
+def _struck(step: str, moment: str) -> type[Indexer]:
+    """Return an indexer that dies before or after a step, the first time only."""
+
+    class Dying(Indexer):
+        struck = False
+
+    def dying(self: Any, *arguments: Any) -> Any:
+        first, self.struck = not self.struck, True
+        if first and moment == "before":
+            raise Struck
+        result = getattr(Indexer, step)(self, *arguments)
+        if first and moment == "after":
+            raise Struck
+        return result
+
+    setattr(Dying, step, dying)
+    return Dying
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_crash_at_any_step_costs_nothing(site: Site, step: str, moment: str) -> None:
+    """Struck down before or after any step, a new indexer completes the work once."""
+    for number in range(3):
+        site.receive(f"1.2.{number}")
+    with pytest.raises(Struck):
+        site.indexer(_struck(step, moment)).round()
+    site.start()
+    wait_for(lambda: site.spool.names() == [])
+    wait_for(lambda: dispatching.undispatched(site.records) == [])
+    assert (site.count(instances), site.count(receptions)) == (3, 3)
+    assert len(site.archived()) == 3
+    assert site.queued() >= 1
+
+
+def test_a_crash_amid_removing_costs_nothing(site: Site, monkeypatch: Any) -> None:
+    """Struck down with half of the files removed, the rest is not recorded again."""
+    for number in range(4):
+        site.receive(f"1.2.{number}")
+    remove = Spool.remove
+    calls = iter(range(10))
+
+    def dying(spool: Spool, name: str) -> None:
+        if next(calls) == 2:
+            raise Struck
+        remove(spool, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "remove", dying)
+        with pytest.raises(Struck):
+            site.indexer().round()
+    assert len(site.spool.names()) == 2
+    assert site.indexer().round() == 2
+    assert (site.count(instances), site.count(receptions)) == (4, 4)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_crash_around_publishing_costs_nothing(
+    site: Site, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Struck down before or after a message, its instances are published again."""
+    site.receive("1.2.3")
+    site.indexer().round()
+    inspect = Dispatcher.inspect
+
+    def dying(dispatcher: Dispatcher, ids: Sequence[int]) -> None:
+        if moment == "after":
+            inspect(dispatcher, ids)
+        raise Struck
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Dispatcher, "inspect", dying)
+        with pytest.raises(Struck):
+            site.publisher().publish(dispatching.undispatched(site.records))
+    assert len(dispatching.undispatched(site.records)) == 1
+    site.start()
+    wait_for(lambda: dispatching.undispatched(site.records) == [])
+    assert site.queued() == (2 if moment == "after" else 1)
+
+
+def test_a_stubborn_file_does_not_stop_the_others(site: Site) -> None:
+    """A file that cannot be indexed stays, is named by readiness, and the rest goes on."""
+    stubborn = site.spool.ready / "0-stubborn.dcm"
+    stubborn.write_bytes(b"not ours")
+    site.receive("1.2.3")
+    indexer = site.indexer()
+    assert indexer.round() == 1
+    assert site.count(instances) == 1
+    assert stubborn.exists()
+    assert "1 files" in str(indexer.problem())
+    assert indexer.round() == 0
+    stubborn.unlink()
+    indexer.round()
+    assert indexer.problem() is None
+
+
+def test_one_refused_row_does_not_stop_the_batch(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the records refuse one instance of a batch the others are recorded."""
+    for number in range(3):
+        site.receive(f"1.2.{number}")
+    register = ingest.register
+
+    def picky(records: Records, batch: Sequence[Any]) -> Any:
+        if any(i.sop_instance_uid == "1.2.1" for i in batch):
+            raise ValueError("no such row")
+        return register(records, batch)
+
+    monkeypatch.setattr(ingest, "register", picky)
+    assert site.indexer().round() == 2
+    assert site.count(instances) == 2
+    assert len(site.spool.names()) == 1
+
+
+def test_without_records_the_spool_keeps_all(site: Site) -> None:
+    """While the database cannot be written files wait; afterwards all are indexed."""
+    path = site.root / "records.sqlite3"
+    blocker = sqlite3.connect(path, isolation_level=None)
+    blocker.execute("BEGIN EXCLUSIVE")
+    site.receive("1.2.3")
+    with pytest.raises(RecordsUnavailable):
+        site.indexer().round()
+    assert len(site.spool.names()) == 1
+    site.start()
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    wait_for(lambda: site.count(instances) == 1)
+    wait_for(lambda: site.spool.names() == [])
+
+
+def test_without_a_broker_indexing_goes_on(site: Site) -> None:
+    """While Redis is down instances are indexed; when it is back all are published."""
+    site.broker.kill()
+    site.start()
+    for number in range(40):
+        site.receive(f"1.2.{number}")
+    wait_for(lambda: site.count(instances) == 40)
+    assert len(dispatching.undispatched(site.records)) == 40
+    site.broker.start()
+    wait_for(lambda: dispatching.undispatched(site.records) == [])
+    assert site.queued() >= 2
+
+
+def test_a_frozen_broker_does_not_block_indexing(site: Site) -> None:
+    """While Redis accepts and does not answer, instances are indexed all the same."""
+    site.start()
+    site.receive("1.2.0")
+    wait_for(lambda: site.queued() == 1)
+    site.broker.freeze()
+    for number in range(1, 20):
+        site.receive(f"1.2.{number}")
+    wait_for(lambda: site.count(instances) == 20, seconds=5)
+    site.broker.thaw()
+    wait_for(lambda: dispatching.undispatched(site.records) == [])
+
+
+@pytest.fixture
+def anywhere(records: Records, tmp_path: Path, broker: Broker) -> Iterator[Site]:
+    """A site on SQLite and on PostgreSQL."""
+    site = Site(tmp_path, records, broker)
+    yield site
+    site.close()
+
+
+def test_indexing_is_the_same_on_each_database(anywhere: Site) -> None:
+    """Both databases take the same way from spool to queue."""
+    anywhere.receive("1.2.3")
+    anywhere.receive("1.2.3")
+    anywhere.start()
+    wait_for(lambda: anywhere.queued() >= 1)
+    wait_for(lambda: anywhere.spool.names() == [])
+    assert (anywhere.count(instances), anywhere.count(receptions)) == (1, 2)
+
+
+def test_dispatch_follows_reception_closely(site: Site) -> None:
+    """An idle site dispatches a lone instance within its linger and little more."""
+    site.linger = 0.25
+    site.start()
+    wait_for(lambda: site.running)
+    site.receive("1.2.0")
+    wait_for(lambda: site.queued() == 1)
+    taken: list[float] = []
+    for number in range(1, 6):
+        start = datetime.now(UTC)
+        site.receive(f"1.2.{number}")
+        _poll(lambda wanted=number + 1: site.queued() == wanted)
+        taken.append((datetime.now(UTC) - start).total_seconds())
+    assert sorted(taken)[2] < 1.0
+
+
+def _poll(condition: Callable[[], bool]) -> None:
+    """Look often; `wait_for` would add its own interval."""
+    wake = threading.Event()
+    while not condition():
+        wake.wait(0.005)

@@ -232,16 +232,8 @@ def _associate(receiver: Receiver, contexts: Sequence[tuple[str, str]]) -> Assoc
     if association.is_rejected:
         raise ReceiverUnavailable(f"{where} rejects the association")
     if not association.is_established and not association.rejected_contexts:
-        _close(association)
         raise ReceiverUnavailable(f"{where} does not answer")
     return association
-
-
-def _close(association: Association) -> None:
-    """Close the socket that pynetdicom leaves open when nobody answers."""
-    transport = association.dul.socket
-    if transport is not None and transport.socket is not None:
-        transport.socket.close()
 
 
 def _send_at_once(event: evt.Event) -> None:

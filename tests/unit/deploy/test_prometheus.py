@@ -43,6 +43,23 @@ def test_promtool_is_content(folder: Path, arguments: tuple[str, ...]) -> None:
     _promtool(folder, *arguments)
 
 
+def test_prometheus_understands_every_panel(
+    tmp_path: Path, panels: list[dict[str, Any]]
+) -> None:
+    """The dashboard's queries are PromQL: each one passes as a recording rule."""
+    queries = [target["expr"] for panel in panels for target in panel["targets"]]
+    rules = [
+        {
+            "record": f"panel:{number}",
+            "expr": query.replace("$__rate_interval", "1m"),
+        }
+        for number, query in enumerate(queries)
+    ]
+    file = tmp_path / "panels.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))
+    _promtool(tmp_path, "check", "rules", "panels.yml")
+
+
 def test_every_alert_is_seen_firing_and_quiet(
     folder: Path, alerts: list[dict[str, Any]]
 ) -> None:

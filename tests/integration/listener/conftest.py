@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import structlog
-from tests.parts import require
 
 from services.listener.acceptor import Acceptor
+from tests.parts import require
 from veritag.settings import Settings
 from veritag.spool import Spool
 
@@ -31,6 +31,7 @@ class Listening:
 
     @property
     def port(self) -> int:
+        """The DICOM port."""
         return self.acceptor.port
 
     def received(self) -> list[Path]:
@@ -98,9 +99,11 @@ class Broker:
 
     @property
     def url(self) -> str:
+        """The broker URL."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
+        """Start, and wait until it answers."""
         binary = _redis_server()
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
         self.process = subprocess.Popen(
@@ -116,14 +119,17 @@ class Broker:
         return True
 
     def freeze(self) -> None:
+        """Let it accept and never answer."""
         assert self.process
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
+        """Let it answer again."""
         assert self.process
         self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
+        """Kill it; its port refuses from now on."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -159,6 +165,7 @@ class Service:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str, **changes: str) -> None:
+        """Start it with more variables, and wait until it listens."""
         environment = {
             **os.environ,
             "VERITAG_DATA_DIR": str(self.data_dir),
@@ -186,13 +193,16 @@ class Service:
 
     @property
     def log(self) -> str:
+        """What the processes have logged so far."""
         return (self.data_dir / "log").read_text()
 
     def signal(self, number: int) -> None:
+        """Send a signal to the listener, not to its indexer."""
         assert self.process
         self.process.send_signal(number)
 
     def wait(self, seconds: float = 30) -> int:
+        """Wait for its end; return the exit status."""
         assert self.process
         return self.process.wait(seconds)
 

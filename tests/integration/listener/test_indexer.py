@@ -5,17 +5,18 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from sqlalchemy import func, select
-from tests.integration.listener.conftest import Broker, wait_for
-from tests.integration.listener.wire import CT_IMAGE_STORAGE, IMPLICIT, data_set
 
 from services.listener.indexer import Indexer
 from services.listener.publisher import Publisher
+from tests.integration.listener.conftest import Broker, wait_for
+from tests.integration.listener.wire import CT_IMAGE_STORAGE, IMPLICIT, data_set
 from veritag.archive import Archive
 from veritag.dispatch import Dispatcher
 from veritag.errors import RecordsUnavailable
@@ -61,9 +62,11 @@ class Site:
         return self.spool.store((header, body))
 
     def publisher(self) -> Publisher:
+        """Return a new publisher, not yet started."""
         return Publisher(self.records, self.dispatcher, self.linger)
 
     def indexer(self, kind: type[Indexer] = Indexer) -> Indexer:
+        """Return a new indexer, not yet running."""
         return kind(self.spool, self.archive, self.records, self.publisher(), 0.02)
 
     def start(self) -> None:
@@ -74,6 +77,7 @@ class Site:
         self.running.append((stop, thread))
 
     def close(self) -> None:
+        """Stop the indexers in good order."""
         for stop, thread in self.running:
             stop.set()
             thread.join(20)
@@ -81,14 +85,17 @@ class Site:
         self.dispatcher.close()
 
     def count(self, table: Any) -> int:
+        """Count the rows of a table."""
         with self.records.read() as connection:
             return int(connection.scalar(select(func.count()).select_from(table)) or 0)
 
     def queued(self) -> int:
+        """Count the messages that wait for a worker."""
         with redis.Redis(port=self.broker.port) as client:
             return int(client.llen(QUEUE_INSPECTION))
 
     def archived(self) -> list[Path]:
+        """Return the files in the archive."""
         return [p for p in self.archive.root.rglob("*") if p.is_file()]
 
 
@@ -340,9 +347,13 @@ def test_dispatch_follows_reception_closely(site: Site) -> None:
     for number in range(1, 6):
         start = datetime.now(UTC)
         site.receive(f"1.2.{number}")
-        _poll(lambda wanted=number + 1: site.queued() == wanted)
+        _poll(partial(_has_queued, site, number + 1))
         taken.append((datetime.now(UTC) - start).total_seconds())
     assert sorted(taken)[2] < 1.0
+
+
+def _has_queued(site: Site, wanted: int) -> bool:
+    return site.queued() == wanted
 
 
 def _poll(condition: Callable[[], bool]) -> None:

@@ -1,5 +1,6 @@
 """Who may associate, and what a hostile or careless peer cannot do."""
 
+import contextlib
 import socket
 import struct
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 from prometheus_client import REGISTRY
+
 from tests.integration.listener.conftest import Listening, wait_for
 from tests.integration.listener.wire import (
     CT_IMAGE_STORAGE,
@@ -103,10 +105,9 @@ def test_a_huge_pdu_length_is_not_believed_before_association(
     with socket.create_connection(("127.0.0.1", listening.port), timeout=5) as peer:
         peer.sendall(struct.pack(">BBL", kind, 0, 0xFFFFFFFF) + bytes(1000))
         peer.settimeout(5)
-        with pytest.raises((ConnectionError, StopIteration)):
+        with contextlib.suppress(ConnectionError):
             while peer.recv(4096):
                 pass
-            raise StopIteration
     wait_for(lambda: not listening.acceptor.associations, seconds=5)
 
 
@@ -193,7 +194,7 @@ def test_stopping_lets_what_is_being_received_finish(listening: Listening) -> No
         stopping = threading.Thread(target=listening.acceptor.stop, args=(10,))
         stopping.start()
         assert idle.read()[0] in (7, 0)
-        with pytest.raises(OSError):
+        with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", listening.port), timeout=2)
         busy.send_data(data[20:], last=True)
         assert busy.answer().status == 0x0000

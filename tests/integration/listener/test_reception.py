@@ -10,11 +10,11 @@ import pydicom
 import pytest
 from pydicom.uid import UID
 from pynetdicom import AE, _config
+
+from services.listener.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer
 from tests.parts import program
-
-from services.listener.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from veritag.elements import DEFLATED, EXPLICIT_BIG
 from veritag.part10 import read_file_meta
 

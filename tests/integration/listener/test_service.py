@@ -10,9 +10,9 @@ import urllib.request
 from pathlib import Path
 
 import psutil
+
 from tests.integration.listener.conftest import Service, wait_for
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set
-
 from veritag.records import Records, dispatching
 from veritag.records.status import counts
 

@@ -74,7 +74,6 @@ class Peer:
         """Connect."""
         self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=20)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return self
 
     def __enter__(self) -> Self:
         return self

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import redis
-from tests.parts import program
 
+from tests.parts import program
 from veritag.dispatch import Dispatcher
 from veritag.errors import BrokerUnavailable
 from veritag.messages import (
@@ -34,6 +34,7 @@ class Redis:
         self.folder = folder
 
     def start(self) -> None:
+        """Start, and wait for the socket."""
         self.socket.unlink(missing_ok=True)
         arguments = ["--port", "0", "--unixsocket", str(self.socket), "--save", ""]
         command = [program("redis-server"), *arguments, "--dir", str(self.folder)]
@@ -42,10 +43,12 @@ class Redis:
             time.sleep(0.01)
 
     def stop(self) -> None:
+        """Kill it."""
         self.process.kill()
         self.process.wait()
 
     def messages(self, queue: str) -> list[dict[str, Any]]:
+        """Return what waits in a queue."""
         with redis.Redis(unix_socket_path=str(self.socket)) as client:
             return [json.loads(m) for m in client.lrange(queue, 0, -1)]
 

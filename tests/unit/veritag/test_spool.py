@@ -1,6 +1,5 @@
 """The spool keeps what it was given, whole or not at all."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -48,7 +47,7 @@ def test_the_reserve_is_kept(tmp_path: Path) -> None:
 def test_a_failure_leaves_nothing_behind(spool: Spool) -> None:
     """When the disk fails in the middle no file remains, neither half nor whole."""
     spool.ready.rmdir()
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError):
         spool.store((b"x",))
     assert list(spool.incoming.iterdir()) == []
 
@@ -83,4 +82,4 @@ def test_removing_twice_is_nothing(spool: Spool) -> None:
     name = spool.store((b"x",))
     spool.remove(name)
     spool.remove(name)
-    assert not os.listdir(spool.ready)
+    assert spool.names() == []

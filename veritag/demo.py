@@ -99,14 +99,25 @@ def _system(
             preexec_fn=die_with_parent(),  # noqa: PLW1509 - one system call
         )
     try:
-        with console.status("starting the system and drawing synthetic studies"):
+        with _step(console, "starting the system and drawing synthetic studies"):
             studies = meanwhile()
             where = _wait_for_start(process, data_dir)
         yield _RunningSystem(process, where, _settings(data_dir)), studies
     finally:
         process.terminate()
-        with console.status("stopping the system"):
+        with _step(console, "stopping the system"):
             process.wait()
+
+
+@contextmanager
+def _step(console: Console, what: str) -> Iterator[None]:
+    """Show what is going on, on a terminal only while it does."""
+    if console.is_terminal:
+        with console.status(what):
+            yield
+    else:
+        console.print(what, highlight=False)
+        yield
 
 
 def _environment(data_dir: Path) -> dict[str, str]:
@@ -149,12 +160,14 @@ def _send_all(
         "127.0.0.1", where["dicom_port"], where["ae_title"], "VERITAG-DEMO"
     )
     files = [*real_files(), *sorted(outgoing.glob("*.dcm"))]
-    with console.status(f"sending {len(files)} instances to port {receiver.port}"):
+    with _step(console, f"sending {len(files)} instances to port {receiver.port}"):
         outcomes = send(receiver, files)
     for outcome in outcomes:
         if outcome.reason is not None:
             console.print(
-                f"not stored: {outcome.path.name}: {outcome.reason}", markup=False
+                f"not stored: {outcome.path.name}: {outcome.reason}",
+                markup=False,
+                soft_wrap=True,
             )
     return outcomes
 
@@ -168,7 +181,7 @@ def _report(
     sent = sum(o.stored for o in outcomes)
     records = Records.open(system.settings.records_url)
     try:
-        with console.status("inspecting"):
+        with _step(console, "inspecting"):
             found = _wait_until_settled(records, sent)
         series, bundle_id = flagged_series(records)
     finally:

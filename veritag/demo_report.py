@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
@@ -180,9 +180,19 @@ def show_report(report: DemoReport) -> None:
     """Print the report for people on stdout."""
     console = Console()
     console.print(_errors_table(report))
-    if report.others:
-        console.print(_others_table(report))
-    console.print(Panel(Group(*_lines(report)), title="Veritag demo", expand=False))
+    telling = [
+        o for o in report.others if _codes(o) != {FindingCode.UNKNOWN_KIND.value}
+    ]
+    if telling:
+        console.print(_others_table(telling))
+    strange = len(report.others) - len(telling)
+    console.print(
+        Panel("\n".join(_lines(report, strange)), title="Veritag demo", expand=False)
+    )
+
+
+def _codes(other: dict[str, Any]) -> set[str]:
+    return {f["code"] for f in other["findings"]}
 
 
 def _errors_table(report: DemoReport) -> Table:
@@ -206,9 +216,9 @@ def _errors_table(report: DemoReport) -> Table:
     return table
 
 
-def _others_table(report: DemoReport) -> Table:
+def _others_table(others: Sequence[dict[str, Any]]) -> Table:
     table = Table("series", "modality", "instances", "findings", title="Also flagged")
-    for other in report.others:
+    for other in others:
         findings = [
             f"{f['code']} {f['tag'] or ''} {f['observed'] or ''}".strip()
             for f in other["findings"]
@@ -223,12 +233,23 @@ def _others_table(report: DemoReport) -> Table:
     return table
 
 
-def _lines(report: DemoReport) -> list[str]:
+def _lines(report: DemoReport, strange: int) -> list[str]:
     return [
-        f"sent {report.sent}, recorded {report.received}, inspected {report.inspected}",
-        f"dead letters {report.dead_letters}, files not accepted {report.refused}",
-        f"planted errors {report.planted}: found {report.found}, missed {report.missed}",
-        f"right synthetic series called wrong: {report.false_alarms}",
-        f"bundle {report.bundle_id}, taught on real images and on phantoms of others",
-        f"flagged studies after {report.seconds:.0f} s: [bold]{report.review_url}[/]",
+        (
+            f"sent {report.sent}, recorded {report.received}, inspected {report.inspected}, "
+            f"dead letters {report.dead_letters}, not accepted {report.refused}"
+        ),
+        (
+            f"planted errors {report.planted}: found {report.found}, missed {report.missed}; "
+            f"right synthetic series called wrong: {report.false_alarms}"
+        ),
+        f"series of a kind the bundle does not know: {strange}",
+        (
+            f"bundle {report.bundle_id}; the starter bundle has learnt from real images "
+            "and from phantoms of other made-up patients"
+        ),
+        (
+            f"after {report.seconds:.0f} s, flagged studies are at "
+            f"[bold]{report.review_url}[/]"
+        ),
     ]

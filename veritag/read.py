@@ -20,6 +20,8 @@ from veritag.errors import UnusableInstance
 
 PREAMBLE = 128
 
+_LOGGER = logging.getLogger("pydicom")
+
 _OTHER_KINDS = (
     (b"\x89PNG", "a PNG picture"),
     (b"\xff\xd8\xff", "a JPEG picture"),
@@ -44,7 +46,8 @@ def _silence_pydicom() -> None:
     Values are judged by Veritag itself; that one is odd is no reason for a warning.
     """
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    if _LOGGER.level != logging.CRITICAL:
+        _LOGGER.setLevel(logging.CRITICAL)
     # `catch_warnings` is not safe among threads, a standing filter is.
     newest = warnings.filters[0] if warnings.filters else None
     if newest is None or getattr(newest[3], "pattern", None) != _QUIET:
@@ -84,8 +87,9 @@ def open_instance(path: Path) -> Dataset:
 def _open(path: Path) -> Dataset:
     with path.open("rb") as file:
         head = file.read(PREAMBLE + 4)
-    _require_dicom_head(head)
-    ds = pydicom.dcmread(path, force=True)
+        _require_dicom_head(head)
+        file.seek(0)
+        ds = pydicom.dcmread(file, force=True)
     if head[PREAMBLE:] != b"DICM":
         _require_sense(ds)
     elif not ds and not ds.file_meta:

@@ -43,10 +43,15 @@ _IN_FUNCTIONAL_GROUPS = {
     "AnatomicRegionSequence": "FrameAnatomySequence",
 }
 
+_UIDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+
+_PLAIN = frozenset((*JUDGED_TAGS, *_UIDS))
+"""Elements whose VR is text in every encoding: CS, LO, DS, IS, UI (PS3.5 6.2)."""
+
 _TAGS = {
     keyword: tag_for_keyword(keyword) or 0
     for keyword in (
-        *JUDGED_TAGS,
+        *_PLAIN,
         *_NUMBERS.values(),
         *_IN_FUNCTIONAL_GROUPS.values(),
         "AnatomicRegionSequence",
@@ -87,11 +92,21 @@ def _judged_value(ds: Dataset, keyword: str) -> TagValue | None:
 
 
 def _value(ds: Dataset, keyword: str) -> Any:
-    """Return a value, None where the element is absent or cannot be read."""
+    """Return a value, None where the element is absent or cannot be read.
+
+    Plain text is taken as it was read: pydicom's conversion into its own types costs
+    ten times as much, and nothing here needs them.
+    """
     tag = _TAGS.get(keyword) or tag_for_keyword(keyword)
-    if tag is None or tag not in ds:
+    if tag is None:
         return None
     try:
+        element = ds.get_item(tag)
+        if element is None:
+            return None
+        raw = element.value
+        if keyword in _PLAIN and isinstance(raw, bytes) and raw.isascii():
+            return raw.decode("ascii")
         return ds[tag].value
     except Exception:  # noqa: BLE001 -- a malformed element raises anything at all
         return None
@@ -143,13 +158,15 @@ def _text(value: Any) -> str | None:
         value = value.decode("latin-1")
     if value is None or not hasattr(value, "__str__"):
         return None
-    kept = "".join(c for c in str(value) if c.isprintable())
+    text = str(value)
+    # The padding of UI values is a NUL, which is not printable.
+    kept = text if text.isprintable() else "".join(filter(str.isprintable, text))
     return kept.strip()[:_LONGEST] or None
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, MultiValue):
-        value = value[0] if value else None
+    first = _parts(value)[:1]
+    value = first[0] if first else None
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -157,12 +174,22 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def _parts(value: Any) -> list[Any]:
+    if isinstance(value, MultiValue):
+        return list(value)
+    return value.split("\\") if isinstance(value, str) else [value]
+
+
 def _orientation(value: Any) -> tuple[float, ...] | None:
-    if not isinstance(value, MultiValue) or len(value) != _ORIENTATION_VALUES:
-        return None
-    numbers = tuple(_number(part) for part in value)
+    numbers = [_number(part) for part in _parts(value)]
     kept = tuple(n for n in numbers if n is not None)
-    return kept if len(kept) == _ORIENTATION_VALUES else None
+    complete = len(kept) == len(numbers) == _ORIENTATION_VALUES
+    return kept if complete else None
+
+
+def read_uid(ds: Dataset, keyword: str) -> str | None:
+    """Return a UID as received, None where it is absent or empty."""
+    return _text(_value(ds, keyword))
 
 
 def read_identity(ds: Dataset) -> "Identity":

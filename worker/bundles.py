@@ -23,7 +23,8 @@ class BundleInUse:
     def __init__(self, bundles_dir: Path, records: Records) -> None:
         self._bundles_dir = bundles_dir
         self._records = records
-        self._seen: tuple[Path, int] | None = None
+        self._loaded: tuple[Path, int] | None = None
+        self._refused: tuple[Path, int] | None = None
         self._model: Model | None = None
         self._registered = False
         self.problem: str | None = "no bundle is loaded yet"
@@ -53,11 +54,15 @@ class BundleInUse:
     def _refresh(self) -> None:
         path = resolve_bundle_path(self._bundles_dir)
         manifest = path / MANIFEST
-        changed = manifest.stat().st_mtime_ns if manifest.is_file() else 0
-        if (path, changed) == self._seen:
-            return
-        model = Model(load_bundle(path))
-        self._seen, self._model = (path, changed), model
+        wanted = path, manifest.stat().st_mtime_ns if manifest.is_file() else 0
+        if wanted == self._loaded:
+            self.problem = None
+        elif wanted != self._refused:
+            self._refused = wanted
+            self._use(Model(load_bundle(path)), wanted)
+
+    def _use(self, model: Model, loaded: tuple[Path, int]) -> None:
+        self._loaded, self._refused, self._model = loaded, None, model
         self._registered, self.problem = False, None
         _announce(model)
 

@@ -16,7 +16,7 @@ from veritag.metrics import STAGE_SECONDS
 from veritag.profiles import sharpened
 from veritag.read import open_instance
 from veritag.records.inspection import Identity
-from veritag.tags import read_identity, read_tags
+from veritag.tags import read_identity, read_tags, read_uid
 from veritag.tile import Preprocessing, Tile, make_tile
 
 
@@ -41,8 +41,15 @@ class Prepared:
     study_instance_uid: str | None = None
 
 
-def prepare(path: Path, pre: Preprocessing, *, max_frame_mb: int) -> Prepared:
+def prepare(
+    path: Path, pre: Preprocessing, *, max_frame_mb: int, identify: bool = True
+) -> Prepared:
     """Read and decode one instance.
+
+    Parameters
+    ----------
+    identify
+        Take what reviewers know the study by, too.
 
     Raises
     ------
@@ -59,12 +66,14 @@ def prepare(path: Path, pre: Preprocessing, *, max_frame_mb: int) -> Prepared:
         return Prepared(VerdictStatus.UNREADABLE, reason=str(error))
     read = time.perf_counter()
     STAGE_SECONDS.labels("read").observe(read - started)
-    prepared = prepare_dataset(ds, pre, max_frame_mb=max_frame_mb)
+    prepared = prepare_dataset(ds, pre, max_frame_mb=max_frame_mb, identify=identify)
     STAGE_SECONDS.labels("tile").observe(time.perf_counter() - read)
     return prepared
 
 
-def prepare_dataset(ds: Dataset, pre: Preprocessing, *, max_frame_mb: int) -> Prepared:
+def prepare_dataset(
+    ds: Dataset, pre: Preprocessing, *, max_frame_mb: int, identify: bool = True
+) -> Prepared:
     """Take tags, identity and tile of a Data Set; nothing is read or stored."""
     tile: Tile | None = None
     reason = None
@@ -80,20 +89,12 @@ def prepare_dataset(ds: Dataset, pre: Preprocessing, *, max_frame_mb: int) -> Pr
         tile,
         reason,
         read_tags(ds),
-        read_identity(ds),
-        _uid(ds, "SOPClassUID") or "",
-        _uid(ds, "SOPInstanceUID"),
-        _uid(ds, "SeriesInstanceUID"),
-        _uid(ds, "StudyInstanceUID"),
+        read_identity(ds) if identify else None,
+        read_uid(ds, "SOPClassUID") or "",
+        read_uid(ds, "SOPInstanceUID"),
+        read_uid(ds, "SeriesInstanceUID"),
+        read_uid(ds, "StudyInstanceUID"),
     )
-
-
-def _uid(ds: Dataset, keyword: str) -> str | None:
-    try:
-        value = ds.get(keyword)
-    except Exception:  # noqa: BLE001 -- a malformed element raises anything at all
-        return None
-    return str(value).strip("\0 ")[:64] or None if value else None
 
 
 def plain_verdict(bundle: ModelBundle, prepared: Prepared) -> Verdict:

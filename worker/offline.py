@@ -102,7 +102,8 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 def _inspect(
     settings: Settings, model: Model, files: Sequence[Path]
 ) -> Iterator[OfflineInstance]:
-    with closing(Pipeline(settings.decode_threads, settings.max_frame_mb)) as pipeline:
+    threads, limit = settings.decode_threads, settings.max_frame_mb
+    with closing(Pipeline(threads, limit, identify=False)) as pipeline:
         for outcome in pipeline.run(model, ((path, path) for path in files)):
             verdict = outcome.verdict or _failed(model, outcome)
             yield OfflineInstance(outcome.key, verdict, outcome.prepared)

@@ -2,9 +2,10 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -38,12 +39,16 @@ class Pipeline:
     ----------
     threads
         That read and decode; their memory is bounded by a few instances each.
+    identify
+        Take what reviewers know a study by, too.
     """
 
-    def __init__(self, threads: int, max_frame_mb: int) -> None:
+    def __init__(
+        self, threads: int, max_frame_mb: int, *, identify: bool = True
+    ) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._ahead = _AHEAD * threads
-        self._max_frame_mb = max_frame_mb
+        self._prepare = partial(prepare, max_frame_mb=max_frame_mb, identify=identify)
 
     def close(self) -> None:
         """Stop the threads."""
@@ -51,7 +56,7 @@ class Pipeline:
 
     def run(
         self, model: Model, files: Iterable[tuple[Key, Path]]
-    ) -> Iterator[Inspected[Key]]:
+    ) -> Generator[Inspected[Key], None, None]:
         """Yield an outcome for each file, in the order of the files.
 
         What keeps one file from being inspected is in its outcome; the others go on.
@@ -73,9 +78,7 @@ class Pipeline:
         pre = model.bundle.manifest.preprocessing
         try:
             for key, path in files:
-                future = self._pool.submit(
-                    prepare, path, pre, max_frame_mb=self._max_frame_mb
-                )
+                future = self._pool.submit(self._prepare, path, pre)
                 ahead.append((key, future))
                 if len(ahead) >= self._ahead:
                     yield _outcome(model, *ahead.popleft())

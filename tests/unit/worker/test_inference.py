@@ -1,0 +1,86 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from tests.bundles import make_bundle
+from veritag.bundle import ModelBundle, load_bundle, seal_bundle
+from veritag.errors import BundleRejected
+from worker.inference import CPU, CUDA, Model
+
+
+@pytest.fixture(scope="module")
+def model(bundle: ModelBundle) -> Model:
+    """The bundle's model, loaded."""
+    return Model(bundle)
+
+
+def tiles(count: int) -> np.ndarray:
+    rng = np.random.default_rng(count)
+    return rng.integers(0, 256, (count, 64, 64), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 11])
+def test_padding_to_a_bucket_changes_nothing(model: Model, count: int) -> None:
+    """A tile's row is the same however many tiles come with it."""
+    images = tiles(count)
+    together = model.assign(images)
+    assert together.soft_assignment.shape == (count, 4)
+    assert together.distance.shape == (count, 4)
+    for row in range(count):
+        alone = model.assign(images[row : row + 1])
+        np.testing.assert_allclose(
+            alone.soft_assignment[0], together.soft_assignment[row], rtol=1e-5
+        )
+
+
+def test_soft_assignments_sum_to_one(model: Model) -> None:
+    """Each row of q is a distribution over the clusters."""
+    said = model.assign(tiles(6))
+    np.testing.assert_allclose(said.soft_assignment.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_the_provider_is_the_one_that_runs(
+    bundle: ModelBundle, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the package was built with, the session's own word counts, in silence."""
+    model = Model(bundle)
+    session = ort.InferenceSession(str(bundle.model_path), providers=[CPU])
+    assert session.get_providers() == [CPU]
+    assert model.provider in (CPU, CUDA)
+    assert model.batch == (4 if model.provider == CPU else 32)
+    assert "onnxruntime" not in capfd.readouterr().err
+
+
+def test_a_model_that_does_not_load_is_rejected(
+    bundle: ModelBundle, tmp_path: Path
+) -> None:
+    """A sealed bundle with a broken model is refused in words."""
+    path = tmp_path / "broken"
+    path.mkdir()
+    (path / "model.onnx").write_bytes(b"no model at all")
+    broken = seal_bundle(path, bundle.manifest)
+    with pytest.raises(BundleRejected, match="ONNX Runtime cannot load"):
+        Model(broken)
+
+
+def test_outputs_that_do_not_fit_the_manifest_are_rejected(
+    bundle: ModelBundle, tmp_path: Path
+) -> None:
+    """Model and manifest must speak of the same number of clusters."""
+    path = tmp_path / "other"
+    path.mkdir()
+    shutil.copy(bundle.model_path, path)
+    fewer = replace(bundle.manifest, clusters=bundle.manifest.clusters[:2])
+    with pytest.raises(BundleRejected, match="its manifest says"):
+        Model(seal_bundle(path, fewer))
+
+
+def test_the_test_bundle_is_a_real_one(tmp_path: Path) -> None:
+    """Made twice from the same phantoms it has the same id, and its seal holds."""
+    first = make_bundle(tmp_path / "a", ["CT-HEAD"])
+    second = make_bundle(tmp_path / "b", ["CT-HEAD"])
+    assert load_bundle(first.path).bundle_id == second.bundle_id

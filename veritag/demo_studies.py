@@ -83,19 +83,24 @@ def real_files() -> Iterator[Path]:
     which say nothing about a picture.
     """
     folder = Path(pydicom.__file__).parent / "data" / "test_files"
+    seen = set()
     for path in sorted(folder.glob("*.dcm")):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd on purpose
-            if _is_image(path):
-                yield path
+            uid = _image_uid(path)
+        # Many are one image in several encodings under one SOP Instance UID.
+        if uid and uid not in seen:
+            seen.add(uid)
+            yield path
 
 
-def _is_image(path: Path) -> bool:
+def _image_uid(path: Path) -> str | None:
     try:
         ds = pydicom.dcmread(path, stop_before_pixels=True)
         meta, sop_class = ds.file_meta, ds.SOPClassUID
         written = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
         same = written == (sop_class, ds.SOPInstanceUID)
     except Exception:  # noqa: BLE001 - broken on purpose
-        return False
-    return same and "Image Storage" in sop_class.name and "TransferSyntaxUID" in meta
+        return None
+    usable = same and "Image Storage" in sop_class.name and "TransferSyntaxUID" in meta
+    return str(ds.SOPInstanceUID) if usable else None

@@ -1,0 +1,35 @@
+"""One system for all acceptance tests; each counts only what it has sent itself."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.system import System
+from tests.bundles import make_bundle
+from veritag.bundle import MANIFEST, starter_bundle_path
+from veritag.testing.phantom import KINDS
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A running `veritag up` with the starter bundle."""
+    environment = {}
+    if not (starter_bundle_path() / MANIFEST).is_file():
+        bundle = tmp_path_factory.mktemp("bundle") / "phantoms"
+        make_bundle(bundle, KINDS)
+        environment["VERITAG_BUNDLE_DIR"] = str(bundle)
+    running = System(tmp_path_factory.mktemp("system"), environment)
+    running.start()
+    yield running
+    status = running.stop()
+    running.records.close()
+    assert status == 0, running.said()
+
+
+@pytest.fixture
+def outgoing(tmp_path: Path) -> Path:
+    """An empty folder for what is sent."""
+    folder = tmp_path / "outgoing"
+    folder.mkdir()
+    return folder

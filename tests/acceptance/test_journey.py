@@ -1,0 +1,165 @@
+"""From a sender that is not ours to a decision, on the running system."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from tests.acceptance.senders import dcmsend, storescu, write_phantoms
+from tests.acceptance.system import System
+from veritag.testing.phantom import plant_wrong_tag
+
+pytestmark = pytest.mark.acceptance
+
+CORPUS_FILES = 90
+
+
+def real_sample(corpus: Path, folder: Path) -> None:
+    """Copy files of every group, transfer syntax and SOP class of the corpus."""
+    with (corpus / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    kinds: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        kind = row["group"], row["transfer_syntax"], row["sop_class_name"]
+        kinds.setdefault(kind, []).append(row["path"])
+    chosen = [path for paths in kinds.values() for path in paths[:2]][:CORPUS_FILES]
+    for n, path in enumerate(chosen):
+        shutil.copy(corpus / path, folder / f"{n:03d}.dcm")
+
+
+def everything_answered(system: System, before: Any, sent: int) -> Any:
+    return system.wait_for(
+        lambda now: now.received == before.received + sent and now.backlog == 0
+    )
+
+
+def test_real_files_all_get_a_verdict_or_a_reason(
+    system: System, outgoing: Path, request: pytest.FixtureRequest
+) -> None:
+    """Every instance DCMTK was told is stored is recorded, and gets an answer."""
+    try:
+        real_sample(request.getfixturevalue("corpus"), outgoing)
+    except pytest.skip.Exception:
+        shipped = Path(pydicom.__file__).parent / "data" / "test_files"
+        shutil.copytree(shipped, outgoing, dirs_exist_ok=True)
+    before = system.counts()
+    sent = dcmsend(system, outgoing)
+    assert sent > 40
+    after = everything_answered(system, before, sent)
+    answered = after.inspected + after.dead_letters
+    # An instance can have both: a verdict that it is unreadable, and a dead letter.
+    assert answered >= after.indexed
+    assert after.backlog == 0
+
+
+def find_series(system: System, series_instance_uid: str, study: str) -> Any:
+    for series in system.get(f"studies/{study}")["series"]:
+        if series["series_instance_uid"] == series_instance_uid:
+            return series
+    pytest.fail(f"the study does not hold {series_instance_uid}")
+
+
+def test_a_planted_error_is_found_decided_and_counted(
+    system: System, outgoing: Path
+) -> None:
+    """A wrong body part is in the worklist; a decision takes it off; figures agree."""
+    datasets = write_phantoms(outgoing, "CT-HEAD", 6)
+    plant_wrong_tag(datasets, "BodyPartExamined", "ABDOMEN")
+    for path, ds in zip(sorted(outgoing.iterdir()), datasets, strict=True):
+        ds.save_as(path, enforce_file_format=True)
+    study, series_uid = datasets[0].StudyInstanceUID, datasets[0].SeriesInstanceUID
+    before = system.counts()
+    assert storescu(system, outgoing) == 6
+    system.wait_for(lambda now: now.findings_open > before.findings_open)
+
+    rows = system.get("worklist?limit=1000")["rows"]
+    assert study in {row["study_instance_uid"] for row in rows}
+    finding = next(
+        f
+        for f in find_series(system, series_uid, study)["findings"]
+        if f["code"] == "TAG_CONTRADICTS_IMAGE"
+    )
+    assert (finding["tag"], finding["observed"]) == ("BodyPartExamined", "ABDOMEN")
+    assert finding["expected"][0]["value"] in {"HEAD", "BRAIN", "SKULL"}
+
+    decision = {
+        "decision": "CORRECTED",
+        "corrected_value": "HEAD",
+        "reviewer": "radiographer",
+    }
+    posted = system.post(f"findings/{finding['finding_id']}/decisions", decision)
+    assert posted["decision"] == "CORRECTED"
+    decided = system.get(f"findings/{finding['finding_id']}")
+    assert [d["reviewer"] for d in decided["decisions"]] == ["radiographer"]
+    assert system.metric("indexer", "veritag_instances_indexed_total") >= 6
+
+
+def test_metrics_status_and_records_agree(system: System, outgoing: Path) -> None:
+    """The same numbers stand in the records, in the metrics and in `veritag status`."""
+    write_phantoms(outgoing, "MR-KNEE", 5)
+    received = system.metric("listener", "veritag_instances_received_total")
+    inspected = system.metric("worker", "veritag_instances_inspected_total")
+    before = system.counts()
+    assert dcmsend(system, outgoing) == 5
+    after = everything_answered(system, before, 5)
+    assert system.metric("listener", "veritag_instances_received_total") == received + 5
+    assert system.metric("worker", "veritag_instances_inspected_total") == inspected + 5
+    told = json.loads(system.command("status", "--json").stdout)
+    assert told["bundle_id"].startswith("vb-")
+    assert (told["received"], told["indexed"], told["inspected"]) == (
+        after.received,
+        after.indexed,
+        after.inspected,
+    )
+    assert told["backlog"] == 0
+
+
+def test_the_same_instance_twice_is_one_instance(
+    system: System, outgoing: Path
+) -> None:
+    """A repeated instance is received twice and inspected once."""
+    write_phantoms(outgoing, "US-ABDOMEN", 2)
+    before = system.counts()
+    assert storescu(system, outgoing) == 2
+    assert storescu(system, outgoing) == 2
+    after = everything_answered(system, before, 4)
+    assert after.indexed == before.indexed + 2
+    assert after.inspected == before.inspected + 2
+
+
+def test_other_bytes_under_the_same_uid_are_kept_and_told(
+    system: System, outgoing: Path
+) -> None:
+    """Both versions are kept, and the series gets the finding that names the conflict."""
+    ds = write_phantoms(outgoing, "MR-BRAIN", 1)[0]
+    ds.ImageComments = "altered on the way"
+    ds.save_as(outgoing / "altered.dcm", enforce_file_format=True)
+    before = system.counts()
+    assert storescu(system, outgoing) == 2
+    after = everything_answered(system, before, 2)
+    assert after.indexed == before.indexed + 2
+
+    def conflict(_now: object) -> bool:
+        series = find_series(system, ds.SeriesInstanceUID, ds.StudyInstanceUID)
+        return any(f["code"] == "DUPLICATE_UID_CONFLICT" for f in series["findings"])
+
+    system.wait_for(conflict)
+
+
+def test_a_uid_is_never_a_path(system: System, outgoing: Path) -> None:
+    """An instance named like a path out of the archive is refused or kept inside it."""
+    ds = write_phantoms(outgoing, "CR-HAND", 1, size=64)[0]
+    path = next(outgoing.iterdir())
+    uid = ds.SOPInstanceUID.encode()
+    evil = b"../../../../../../tmp/veritag-evil".ljust(len(uid), b"x")[: len(uid)]
+    path.write_bytes(path.read_bytes().replace(uid, evil))
+    before = system.counts()
+    sent = storescu(system, outgoing)
+    everything_answered(system, before, sent)
+    assert not list(Path("/tmp").glob("veritag-evil*"))
+    inside = {p.parent.parent for p in system.data_dir.rglob("*evil*")}
+    assert not inside

@@ -88,8 +88,7 @@ class Site:
             broker_url=self.broker.url,
             worker_http_port=0,
             scheduler_http_port=0,
-            schedule_seconds=0.2,
-            **self.options,
+            **{"schedule_seconds": 0.2, **self.options},
         )
         self.settings.archive_dir.mkdir(parents=True)
         self.records = Records.open(self.settings.records_url)

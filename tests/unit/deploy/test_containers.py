@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.unit.deploy.dockerfile import Stage, read_stages
 from veritag.settings import Settings
@@ -131,6 +132,19 @@ def test_data_stores_are_reachable_from_inside_only(compose: dict[str, Any]) -> 
     for name in ("postgres", "redis"):
         assert compose["services"][name]["networks"] == ["datastore"]
         assert "ports" not in compose["services"][name]
+
+
+def test_the_gpu_file_changes_only_the_worker(
+    root: Path, compose: dict[str, Any]
+) -> None:
+    """Over compose.yaml it gives the worker CUDA 13 with cuDNN, and insists on it."""
+    text = (root / "deploy/compose.gpu.yaml").read_text("utf-8")
+    (name,) = yaml.safe_load(text)["services"]
+    worker = yaml.safe_load(text)["services"][name]
+    assert name in compose["services"]
+    assert "cuda:13." in worker["build"]["args"]["BASE_IMAGE"]
+    assert "cudnn" in worker["build"]["args"]["BASE_IMAGE"]
+    assert worker["environment"] == {"VERITAG_REQUIRE_GPU": "1"}
 
 
 def test_only_dicom_is_published_to_the_network(compose: dict[str, Any]) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-PAGES = (
-    "README.md",
-    "CHANGELOG.md",
-    *(f"docs/{n}.md" for n in ("architecture", "benchmarks", "operations", "settings")),
-)
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = [
+    str(page.relative_to(ROOT))
+    for page in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")))
+]
 
 
 def _anchors(page: Path) -> set[str]:

@@ -27,8 +27,9 @@ DEFLATED = frozenset(
     {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"}
 )
 
-# PS3.5 section 9.1; the leading zeros that it forbids are common and harmless.
-_UID = re.compile(r"[0-9.]{1,64}\Z")
+# PS3.5 section 9.1 allows digits and dots; de-identified archives are full of hashes
+# and words, which identify as well. What could be a path or a control is refused.
+_UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
 # PS3.5 table 7.1-1: these have a reserved field and a 32-bit length.
 _LONG_VRS = frozenset(
     vr.encode() for vr in "OB OD OF OL OV OW SQ SV UC UN UR UT UV".split()
@@ -45,7 +46,7 @@ _CHUNK = 1 << 16
 
 
 def is_uid(value: str) -> bool:
-    """Tell whether a value can be a UID: digits and dots, 64 at most."""
+    """Tell whether a value can serve as a UID, in the widest sense that is safe."""
     return _UID.match(value) is not None
 
 

@@ -46,8 +46,20 @@ STORAGE_SOP_CLASSES: frozenset[str] = frozenset(
     | _unserved_storage()
 ) - {_MEDIA_DIRECTORY}
 
-# Whatever is stored is stored as received, so each one is as good as the other.
-TRANSFER_SYNTAXES: frozenset[str] = frozenset(ALL_TRANSFER_SYNTAXES)
+# Retired transfer syntaxes that are no encodings of PS3.5: MIME, XML, Papyrus.
+_FOREIGN_SYNTAXES = {
+    "1.2.840.10008.1.2.6.1",
+    "1.2.840.10008.1.2.6.2",
+    "1.2.840.10008.1.20",
+}
+
+# Whatever is stored is stored as received, so each one is as good as the other, the
+# retired ones of old archives too.
+TRANSFER_SYNTAXES: frozenset[str] = frozenset(ALL_TRANSFER_SYNTAXES) | {
+    uid
+    for uid, (_, kind, *_rest) in UID_dictionary.items()
+    if kind == "Transfer Syntax" and uid not in _FOREIGN_SYNTAXES
+}
 
 
 def is_storage(sop_class_uid: str, accept_private: bool) -> bool:

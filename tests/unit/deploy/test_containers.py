@@ -156,7 +156,7 @@ def test_only_dicom_is_published_to_the_network(compose: dict[str, Any]) -> None
 
 def test_redis_never_drops_a_message(compose: dict[str, Any]) -> None:
     """The broker appends to a file and refuses rather than evicts."""
-    command = " ".join(compose["services"]["redis"]["command"])
+    command = compose["services"]["redis"]["command"]
     assert "--appendonly yes" in command
     assert "--maxmemory-policy noeviction" in command
 

@@ -28,7 +28,7 @@ from pynetdicom.pdu_primitives import (
     ImplementationClassUIDNotification,
     MaximumLengthNotification,
 )
-from pynetdicom.presentation import StoragePresentationContexts, build_context
+from pynetdicom.presentation import AllStoragePresentationContexts, build_context
 
 from benchmarks.running import parser, quantile, show, veritag
 from veritag.ports import free_port
@@ -80,7 +80,7 @@ def request(contexts: int) -> bytes:
     implementation.implementation_class_uid = "1.2.826.0.1.3680043.8.498.1"
     primitive.user_information = [length, implementation]
     proposed = []
-    for number, offered in enumerate(StoragePresentationContexts[:contexts]):
+    for number, offered in enumerate(AllStoragePresentationContexts[:contexts]):
         context = build_context(str(offered.abstract_syntax), ImplicitVRLittleEndian)
         context.context_id = 2 * number + 1
         proposed.append(context)

@@ -1,0 +1,26 @@
+"""The benchmarks measure what they say."""
+
+import pytest
+from pynetdicom.pdu import A_ASSOCIATE_RQ
+
+from benchmarks.association import RELEASE, request
+from benchmarks.running import quantile
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.0, 1.0), (0.5, 51.0), (0.95, 96.0), (1.0, 100.0)]
+)
+def test_quantile_is_one_of_the_values(share: float, expected: float) -> None:
+    """A quantile is the value that this share of the others lies below."""
+    values = [float(n) for n in range(100, 0, -1)]
+    assert quantile(values, share) == expected
+
+
+@pytest.mark.parametrize("contexts", [1, 128])
+def test_the_lean_client_speaks_dicom(contexts: int) -> None:
+    """The request proposes as many contexts as told, each with one transfer syntax."""
+    pdu = A_ASSOCIATE_RQ()
+    pdu.decode(request(contexts))
+    assert len(pdu.presentation_context) == contexts
+    assert all(len(c.transfer_syntax) == 1 for c in pdu.presentation_context)
+    assert RELEASE[0] == 0x05  # PS3.8 Table 9-24

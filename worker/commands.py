@@ -38,7 +38,7 @@ def schedule() -> None:
     """Ask for settling, publish again what was lost, keep the counts."""
     from veritag.logs import configure_logging
     from veritag.settings import load_settings
-    from worker.process import run_scheduler
+    from worker.scheduler import run_scheduler
 
     settings = load_settings()
     configure_logging(settings, "scheduler")

@@ -5,33 +5,25 @@ import signal
 import socket
 import threading
 import warnings
-from collections.abc import Callable
-from functools import partial
-from types import FrameType
 
 from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
 from veritag.archive import Archive
 from veritag.dispatch import Dispatcher
-from veritag.errors import RetryableError
 from veritag.health import Check, HealthServer
 from veritag.logs import get_logger
 from veritag.messages import QUEUE_INSPECTION, QUEUE_SETTLING
-from veritag.queue import celery_app
 from veritag.records import Records
 from veritag.settings import Settings
 from worker.app import build_app
 from worker.bundles import BundleInUse
 from worker.context import Context
 from worker.inference import CUDA
+from worker.lifecycle import answers, stop_signals, until_available
 from worker.pipeline import Pipeline
-from worker.scheduler import Scheduler, inspection_queue_length
 
 log = get_logger()
-
-_RETRY_SECONDS = 1.0
-_LONGEST_RETRY_SECONDS = 30.0
 
 
 def open_context(settings: Settings) -> Context:
@@ -45,19 +37,6 @@ def open_context(settings: Settings) -> Context:
         pipeline=Pipeline(settings.decode_threads, settings.max_frame_mb),
         name=f"{socket.gethostname()}:{os.getpid()}",
     )
-
-
-def answers(ask: Callable[[], None]) -> Check:
-    """Return a check of a dependency that raises RetryableError while it is away."""
-
-    def check() -> str | None:
-        try:
-            ask()
-        except RetryableError as error:
-            return str(error)
-        return None
-
-    return check
 
 
 def checks(context: Context, dispatcher: Dispatcher) -> dict[str, Check]:
@@ -99,31 +78,6 @@ def run_worker(settings: Settings) -> int:
         context.records.close()
         dispatcher.close()
         log.info("worker_stopped")
-
-
-def stop_signals(stopping: threading.Event) -> None:
-    """Set the event on SIGTERM and SIGINT."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-
-
-def until_available(act: Callable[[], None], stopping: threading.Event) -> bool:
-    """Repeat until what `act` needs is there; False when the process shall end."""
-    wait = _RETRY_SECONDS
-    while not stopping.is_set():
-        try:
-            act()
-        except RetryableError as error:
-            log.warning("waiting", reason=str(error), again_in_seconds=wait)
-            stopping.wait(wait)
-            wait = min(2 * wait, _LONGEST_RETRY_SECONDS)
-        else:
-            return True
-    return False
 
 
 def _make_ready(context: Context) -> bool:
@@ -182,29 +136,3 @@ def _overdue() -> None:
     """End the process although a message is not done; its attempts are recorded."""
     log.error("stop_grace_exceeded")
     os._exit(1)
-
-
-def run_scheduler(settings: Settings) -> int:
-    """Schedule until SIGTERM or SIGINT; return the exit status."""
-    stopping = threading.Event()
-    records = Records.open(settings.records_url)
-    app = celery_app(settings, "veritag.scheduler")
-    dispatcher = Dispatcher(app)
-    dependencies = {
-        "records": answers(records.ping),
-        "broker": answers(dispatcher.ping),
-    }
-    health = HealthServer(
-        settings.http_host, settings.scheduler_http_port, dependencies
-    )
-    log.info("scheduler_started", http_port=health.start())
-    stop_signals(stopping)
-    try:
-        if until_available(records.migrate, stopping):
-            length = partial(inspection_queue_length, app)
-            Scheduler(settings, records, dispatcher, length).run(stopping)
-        return 0
-    finally:
-        dispatcher.close()
-        records.close()
-        log.info("scheduler_stopped")

@@ -7,12 +7,14 @@ or run twice: at worst something is asked for twice, and every task is idempoten
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 
 from veritag.dispatch import Dispatcher
 from veritag.errors import BrokerUnavailable, RetryableError
+from veritag.health import HealthServer
 from veritag.logs import get_logger
 from veritag.messages import QUEUE_INSPECTION
 from veritag.metrics import (
@@ -22,11 +24,13 @@ from veritag.metrics import (
     OPEN_FINDINGS,
     REPUBLISHED,
 )
+from veritag.queue import celery_app
 from veritag.records import Records
 from veritag.records.dispatching import mark_dispatched, stale
 from veritag.records.settling import due_series
 from veritag.records.status import counts
 from veritag.settings import Settings
+from worker.lifecycle import answers, stop_signals, until_available
 
 log = get_logger()
 
@@ -155,3 +159,29 @@ def inspection_queue_length(app: Celery) -> int:
         raise BrokerUnavailable(
             f"the message broker does not answer: {error}"
         ) from error
+
+
+def run_scheduler(settings: Settings) -> int:
+    """Schedule until SIGTERM or SIGINT; return the exit status."""
+    stopping = threading.Event()
+    records = Records.open(settings.records_url)
+    app = celery_app(settings, "veritag.scheduler")
+    dispatcher = Dispatcher(app)
+    dependencies = {
+        "records": answers(records.ping),
+        "broker": answers(dispatcher.ping),
+    }
+    health = HealthServer(
+        settings.http_host, settings.scheduler_http_port, dependencies
+    )
+    log.info("scheduler_started", http_port=health.start())
+    stop_signals(stopping)
+    try:
+        if until_available(records.migrate, stopping):
+            length = partial(inspection_queue_length, app)
+            Scheduler(settings, records, dispatcher, length).run(stopping)
+        return 0
+    finally:
+        dispatcher.close()
+        records.close()
+        log.info("scheduler_stopped")

@@ -31,16 +31,17 @@ from veritag.settings import Settings
 
 WORK = "run_worker"
 SCHEDULE = "run_scheduler"
+_MODULES = {WORK: "process", SCHEDULE: "scheduler"}
 
 _START = """
 import sys
 from veritag.logs import configure_logging
 from veritag.settings import load_settings
-from worker import process
+from worker.{module} import {run}
 {before}
 settings = load_settings()
 configure_logging(settings, "test")
-sys.exit(process.{run}(settings))
+sys.exit({run}(settings))
 """
 
 # Stands for a decoder that crashes: the patient's name picks the instance.
@@ -103,7 +104,7 @@ class Site:
 
     def start(self, run: str, before: str = "") -> subprocess.Popen[bytes]:
         """Start a worker or scheduler process on this site's settings."""
-        code = _START.format(run=run, before=before)
+        code = _START.format(run=run, module=_MODULES[run], before=before)
         return self._spawn([sys.executable, "-c", code], log=f"{run}.log")
 
     def _spawn(

@@ -50,10 +50,16 @@ def encode_file_meta(
     sop_instance_uid: str,
     transfer_syntax_uid: str,
     provenance: Provenance,
+    length: int | None = None,
 ) -> bytes:
     """Return preamble, prefix and File Meta Information (PS3.10 table 7.1-1).
 
     Encoded by hand: pydicom takes longer for it than the disk takes for the file.
+
+    Parameters
+    ----------
+    length
+        Exact length to reach by padding our Private Information; it must suffice.
     """
     private = {
         "received_at": provenance.received_at.isoformat(),
@@ -74,8 +80,19 @@ def encode_file_meta(
             _long(0x0102, b"OB", json.dumps(private).encode()),
         )
     )
-    length = struct.pack("<HH2sHL", 2, 0x0000, b"UL", 4, len(body))
-    return _PREAMBLE + length + body
+    if length is not None:
+        body = _pad(body, length - len(_PREAMBLE) - _GROUP_LENGTH)
+    group_length = struct.pack("<HH2sHL", 2, 0x0000, b"UL", 4, len(body))
+    return _PREAMBLE + group_length + body
+
+
+def _pad(body: bytes, length: int) -> bytes:
+    """Lengthen the last element, JSON text, by spaces."""
+    start = body.rindex(struct.pack("<HH2sH", 2, 0x0102, b"OB", 0))
+    value = body[start + 12 :].ljust(length - start - 12)
+    if start + 12 + len(value) != length:
+        raise ValueError(f"{len(body)} bytes do not fit into {length}")
+    return body[:start] + _long(0x0102, b"OB", value)
 
 
 def _short(element: int, vr: bytes, value: str) -> bytes:

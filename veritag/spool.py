@@ -11,14 +11,15 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from veritag.errors import RetryableError
 
 MEGABYTE = 1 << 20
 _SUFFIX = ".dcm"
+_STEP = 64 * MEGABYTE
 
 Chunk = bytes | bytearray | memoryview
 
@@ -29,6 +30,46 @@ class SpoolFull(RetryableError):
 
 class SpoolInUse(RetryableError):
     """Another process does the same work on this spool."""
+
+
+class Incoming:
+    """A file in `incoming/` that grows while an instance comes in."""
+
+    def __init__(
+        self, path: Path, header_space: int, check: Callable[[], None]
+    ) -> None:
+        self.path = path
+        self._check = check
+        self._written = self._synced = 0
+        self._file = _create(path)
+        self._file.seek(header_space)
+
+    def write(self, data: Chunk) -> None:
+        """Append; a long file is written to disk in steps, not all at its end."""
+        self._file.write(data)
+        self._written += len(data)
+        if self._written - self._synced >= _STEP:
+            self._check()
+            self._file.flush()
+            os.fdatasync(self._file.fileno())
+            self._synced = self._written
+
+    def read_from(self, position: int) -> BinaryIO:
+        """Return the file, to be read from there on."""
+        self._file.flush()
+        self._file.seek(position)
+        return self._file
+
+    def finish(self, header: bytes) -> None:
+        """Put the header into its space and make all durable."""
+        self._file.seek(0)
+        self._file.write(header)
+        _finish(self._file)
+
+    def discard(self) -> None:
+        """Remove it."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
 
 
 class Spool:
@@ -85,17 +126,56 @@ class Spool:
             If the disk fails; nothing is left behind.
         """
         self._require_room(sum(len(chunk) for chunk in chunks))
-        name = f"{time.time_ns():020d}-{secrets.token_hex(8)}{_SUFFIX}"
-        part, final = self.incoming / name, self.ready / name
+        part = self.incoming / _new_name()
         try:
-            _write(part, chunks)
+            with _create(part) as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                _finish(file)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+        return self._publish(part)
+
+    def begin(self, header_space: int) -> Incoming:
+        """Start a file for an instance of unknown length, with space for its header.
+
+        Raises
+        ------
+        SpoolFull
+        OSError
+        """
+        self._require_room(0)
+        path = self.incoming / _new_name()
+        return Incoming(path, header_space, lambda: self._require_room(0))
+
+    def commit(self, incoming: Incoming, header: bytes) -> str:
+        """Make a begun file durable; return its name.
+
+        Raises
+        ------
+        OSError
+            If the disk fails; nothing is left behind.
+        """
+        try:
+            incoming.finish(header)
+        except OSError:
+            incoming.discard()
+            raise
+        return self._publish(incoming.path)
+
+    def _publish(self, part: Path) -> str:
+        """Move a durable file to where it counts as acknowledged."""
+        # Named anew, so that names sort by the time of acknowledgement.
+        final = self.ready / _new_name()
+        try:
             part.rename(final)
             sync_folder(self.ready)
         except OSError:
             for path in (part, final):
                 path.unlink(missing_ok=True)
             raise
-        return name
+        return final.name
 
     def _require_room(self, size: int) -> None:
         if self.free_bytes() - size < self._reserve:
@@ -135,13 +215,19 @@ class Spool:
         self.path(name).unlink(missing_ok=True)
 
 
-def _write(path: Path, chunks: Sequence[Chunk]) -> None:
-    with path.open("xb") as file:
-        os.fchmod(file.fileno(), 0o640)
-        for chunk in chunks:
-            file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
+def _new_name() -> str:
+    return f"{time.time_ns():020d}-{secrets.token_hex(8)}{_SUFFIX}"
+
+
+def _create(path: Path) -> BinaryIO:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    return os.fdopen(descriptor, "w+b")
+
+
+def _finish(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,9 +2,9 @@
 
 import threading
 import time
+from typing import Any, cast
 
 from pynetdicom import AE, _config
-from pynetdicom.transport import AssociationServer
 
 from services.listener.association import (
     StorageAssociation,
@@ -36,12 +36,13 @@ class Acceptor:
         # Its own handlers would format every data set for the debug log.
         _config.LOG_HANDLER_LEVEL = "none"
         try:
-            self._server = self._make_server(Reception(settings, spool))
+            self._server = self._make_server(Reception(settings))
         except OSError as error:
             raise ConfigurationError(
                 f"cannot listen on {settings.dicom_host}:{settings.dicom_port}: "
                 f"{error.strerror}; set VERITAG_DICOM_HOST or VERITAG_DICOM_PORT"
             ) from error
+        self._server.spool = spool
         self._stopped = False
         self._thread = threading.Thread(
             target=self._server.serve_forever,
@@ -50,13 +51,14 @@ class Acceptor:
             daemon=True,
         )
 
-    def _make_server(self, reception: Reception) -> AssociationServer:
-        return self._ae.make_server(
+    def _make_server(self, reception: Reception) -> StorageServer:
+        server: Any = self._ae.make_server(
             (self._settings.dicom_host, self._settings.dicom_port),
             evt_handlers=reception.bindings(),
             server_class=StorageServer,
             request_handler=StorageRequestHandler,
         )
+        return cast(StorageServer, server)
 
     @property
     def port(self) -> int:

@@ -2,6 +2,7 @@
 
 - A PDU length is checked before anything is read: the peer states it in four bytes and
   pynetdicom would collect up to 4 GiB (PS3.8 section D.1 lets us limit it).
+- A Data Set that does not end goes to disk, not into memory, see `buffer`.
 - A connection that says nothing, or closes without a word, as the probe of a load
   balancer does, ends at once in place of waiting for the association timeout.
 - Every read and write has a timeout, so that no thread waits for ever.
@@ -13,7 +14,7 @@ import contextlib
 import secrets
 import socket
 import time
-from typing import Any
+from typing import Any, cast
 
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
@@ -24,8 +25,10 @@ from pynetdicom.transport import (
     RequestHandler,
 )
 
+from services.listener.buffer import BufferingDIMSE
 from veritag.logs import get_logger
 from veritag.metrics import ASSOCIATIONS_OPEN
+from veritag.spool import Spool
 
 # An A-ASSOCIATE-RQ with 128 contexts and all transfer syntaxes has about 400 kB.
 ASSOCIATE_LIMIT = 1 << 20
@@ -101,6 +104,7 @@ class StorageAssociation(Association):
         super().__init__(ae, mode)
         self.association_id = secrets.token_hex(8)
         self.dul = self._upper_layer = PromptDUL(self)
+        self.dimse = self.buffering = BufferingDIMSE(self)
         # Timers belong to the upper layer; set them again on the new one.
         self.acse_timeout = self.ae.acse_timeout
         self.network_timeout = self.ae.network_timeout
@@ -140,6 +144,7 @@ class StorageAssociation(Association):
             super()._run_reactor()
         finally:
             ASSOCIATIONS_OPEN.dec()
+            self.buffering.forget()
 
 
 class StorageRequestHandler(RequestHandler):
@@ -147,7 +152,9 @@ class StorageRequestHandler(RequestHandler):
 
     def _create_association(self) -> StorageAssociation:
         assoc = StorageAssociation(self.ae, MODE_ACCEPTOR)
-        assoc._server = self.server  # noqa: SLF001
+        server = cast("StorageServer", self.server)
+        assoc._server = server  # noqa: SLF001
+        assoc.buffering.spool = server.spool
         # pynetdicom finds its acceptors by this name.
         assoc.name = f"AcceptorThread@{assoc.association_id}"
         connection = BoundedSocket(assoc, client_socket=self.request)
@@ -183,6 +190,7 @@ class StorageServer(AssociationServer):
     """
 
     request_queue_size = 128
+    spool: Spool
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection and set it up."""

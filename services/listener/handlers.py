@@ -4,13 +4,14 @@ The way to 0x0000 is short on purpose: compare the UIDs, write, fsync, rename. N
 database, no broker, no decoding, and never `event.dataset`.
 """
 
-import io
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pydicom.dataset import Dataset
 from pynetdicom import evt
 
+from services.listener.buffer import DataSetBuffer, EncodeHeader
 from services.listener.contexts import common_extended, contexts_for
 from services.listener.status import (
     CLASS_NOT_SUPPORTED,
@@ -33,7 +34,7 @@ from veritag.metrics import (
 )
 from veritag.part10 import encode_file_meta
 from veritag.settings import Settings
-from veritag.spool import Spool, SpoolFull
+from veritag.spool import SpoolFull
 
 # PS3.8 table 9-21: (source, reason) of an A-ASSOCIATE-RJ.
 _REJECTIONS = {
@@ -46,9 +47,8 @@ _REJECTIONS = {
 class Reception:
     """The handlers of one listener."""
 
-    def __init__(self, settings: Settings, spool: Spool) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._spool = spool
         self._log = get_logger()
 
     def bindings(self) -> list[evt.EventHandlerType]:
@@ -120,34 +120,37 @@ class Reception:
         return SUCCESS.code
 
     def _store(self, event: Any) -> str:
-        request, context = event.request, event.context
+        request = event.request
         self._require_authorized(event.assoc)
-        stream = request.DataSet
-        if stream is None:
+        buffer = request.DataSet
+        if not isinstance(buffer, DataSetBuffer):
             raise Refused(NOT_UNDERSTOOD, "The message has no Data Set")
+        with buffer:
+            return self._keep(buffer, event)
+
+    def _keep(self, buffer: DataSetBuffer, event: Any) -> str:
+        request, context = event.request, event.context
         sop_class, sop_instance = _command_uids(request)
         if sop_class != context.abstract_syntax:
             raise Refused(
                 CLASS_NOT_SUPPORTED, "SOP Class is not that of the presentation context"
             )
-        _compare(stream, str(context.transfer_syntax), sop_class, sop_instance)
-        header = encode_file_meta(
-            sop_class,
-            sop_instance,
-            str(context.transfer_syntax),
-            _provenance(event.assoc),
+        syntax = str(context.transfer_syntax)
+        if buffer.failure is None:
+            _compare(buffer, syntax, sop_class, sop_instance)
+        origin = _provenance(event.assoc)
+        return self._commit(
+            buffer, partial(encode_file_meta, sop_class, sop_instance, syntax, origin)
         )
-        return self._spool_away(header, stream)
 
     def _require_authorized(self, assoc: Any) -> None:
         allowed = self._settings.calling_ae_titles
         if allowed and assoc.requestor.ae_title.strip() not in allowed:
             raise Refused(NOT_AUTHORIZED, "Calling AE title is not authorized")
 
-    def _spool_away(self, header: bytes, stream: io.BytesIO) -> str:
+    def _commit(self, buffer: DataSetBuffer, encode_header: EncodeHeader) -> str:
         try:
-            with stream.getbuffer() as data:
-                return self._spool.store((header, data))
+            return buffer.commit(encode_header)
         except SpoolFull as error:
             raise Refused(OUT_OF_RESOURCES, "Not enough free disk space") from error
         except OSError as error:
@@ -197,12 +200,12 @@ def _command_uids(request: Any) -> tuple[str, str]:
 
 
 def _compare(
-    stream: io.BytesIO, transfer_syntax: str, sop_class: str, sop_instance: str
+    buffer: DataSetBuffer, transfer_syntax: str, sop_class: str, sop_instance: str
 ) -> None:
     """Refuse what the command names otherwise than the Data Set."""
-    stream.seek(0)
+    wanted = (SOP_CLASS_UID, SOP_INSTANCE_UID)
     try:
-        uids = read_uids(stream, transfer_syntax, (SOP_CLASS_UID, SOP_INSTANCE_UID))
+        uids = read_uids(buffer.elements(), transfer_syntax, wanted)
     except UnusableInstance as error:
         raise Refused(NOT_UNDERSTOOD, str(error)) from error
     if SOP_CLASS_UID not in uids or SOP_INSTANCE_UID not in uids:

@@ -79,3 +79,19 @@ def test_a_foreign_file_is_unusable() -> None:
     folder = Path(pydicom.__file__).parent / "data" / "test_files"
     with pytest.raises(UnusableInstance):
         read_file_meta(folder / "CT_small.dcm")
+
+
+def test_a_header_can_have_a_given_length(tmp_path: Path) -> None:
+    """Padded to an exact length the File Meta Information says the same."""
+    header = encode_file_meta(CT, "1.2.3", EXPLICIT, ORIGIN, length=2048)
+    assert len(header) == 2048
+    path = tmp_path / "x.dcm"
+    path.write_bytes(header + b"DATA")
+    meta = read_file_meta(path)
+    assert (meta.dataset_offset, meta.provenance) == (2048, ORIGIN)
+    assert (
+        pydicom.dcmread(path, force=True).file_meta.MediaStorageSOPInstanceUID
+        == "1.2.3"
+    )
+    with pytest.raises(ValueError, match="do not fit"):
+        encode_file_meta(CT, "1.2.3", EXPLICIT, ORIGIN, length=300)

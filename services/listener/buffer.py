@@ -1,0 +1,111 @@
+"""The Data Set of a message while it comes in: in memory while small, else on disk.
+
+A whole-slide image or a tomosynthesis has gigabytes; no association may fill the memory
+with one, nor with fragments that never end.
+"""
+
+import io
+from collections.abc import Callable
+from typing import BinaryIO, cast
+
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.pdu_primitives import P_DATA
+
+from veritag.spool import Chunk, Incoming, Spool, SpoolFull
+
+MEMORY_LIMIT = 4 << 20
+# File Meta Information that is written last, before what is there already.
+HEADER_SPACE = 2048
+
+EncodeHeader = Callable[[int | None], bytes]
+
+
+class DataSetBuffer(io.BytesIO):
+    """What pynetdicom writes fragments into; it insists on a BytesIO.
+
+    A failing disk is remembered in `failure` and the rest of the message is read and
+    forgotten, so that the sender gets an answer.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        super().__init__()
+        self._spool = spool
+        self._incoming: Incoming | None = None
+        self.failure: OSError | SpoolFull | None = None
+
+    def write(self, data: Chunk) -> int:  # type: ignore[override]
+        """Append a fragment."""
+        if self.failure is not None or self.closed:
+            return len(data)
+        if self._incoming is None and self.tell() + len(data) <= MEMORY_LIMIT:
+            return super().write(data)
+        try:
+            self._spill().write(data)
+        except (OSError, SpoolFull) as error:
+            self.failure = error
+            self._discard()
+        return len(data)
+
+    def _spill(self) -> Incoming:
+        if self._incoming is None:
+            self._incoming = self._spool.begin(HEADER_SPACE)
+            self._incoming.write(self.getvalue())
+            self.truncate(0)
+        return self._incoming
+
+    def elements(self) -> BinaryIO:
+        """Return the encoded Data Set, positioned at its first element."""
+        if self._incoming is not None:
+            return self._incoming.read_from(HEADER_SPACE)
+        self.seek(0)
+        return cast(BinaryIO, self)
+
+    def commit(self, encode_header: EncodeHeader) -> str:
+        """Make header and Data Set durable; return the spool name.
+
+        Parameters
+        ----------
+        encode_header
+            Makes the header, of the given length if that is not None.
+
+        Raises
+        ------
+        SpoolFull
+        OSError
+        """
+        if self.failure is not None:
+            raise self.failure
+        if self._incoming is None:
+            with self.getbuffer() as data:
+                return self._spool.store((encode_header(None), data))
+        incoming, self._incoming = self._incoming, None
+        return self._spool.commit(incoming, encode_header(HEADER_SPACE))
+
+    def close(self) -> None:
+        """Forget what was not committed."""
+        self._discard()
+        super().close()
+
+    def _discard(self) -> None:
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.discard()
+
+
+class BufferingDIMSE(DIMSEServiceProvider):
+    """Receives every Data Set into a `DataSetBuffer`."""
+
+    spool: Spool
+
+    def receive_primitive(self, primitive: P_DATA) -> None:
+        """Take a part of a message."""
+        if self.message is None:
+            self.message = DIMSEMessage()
+            self.message.data_set = DataSetBuffer(self.spool)
+        super().receive_primitive(primitive)
+
+    def forget(self) -> None:
+        """Let go of a message that will never be complete."""
+        if self.message is not None and self.message.data_set is not None:
+            self.message.data_set.close()

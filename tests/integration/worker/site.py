@@ -85,11 +85,14 @@ class Site:
             require(None, str(error))
         self.settings = Settings(
             data_dir=self.data_dir,
-            bundle_dir=self.bundle,
             broker_url=self.broker.url,
             worker_http_port=0,
             scheduler_http_port=0,
-            **{"schedule_seconds": 0.2, **self.options},
+            **{
+                "bundle_dir": self.bundle,
+                "schedule_seconds": 0.2,
+                **self.options,
+            },
         )
         self.settings.archive_dir.mkdir(parents=True)
         self.records = Records.open(self.settings.records_url)

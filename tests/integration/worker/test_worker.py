@@ -2,13 +2,16 @@ import json
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.bundles import make_bundle
 from tests.integration.worker.site import CRASH, SCHEDULE, SLOW, WORK, Site
 from veritag.records.inspection import pending
-from veritag.records.worklist import dead_letters, worklist
+from veritag.records.worklist import dead_letters, study_detail, worklist
 from veritag.testing.phantom import phantom_series, plant_wrong_tag
 
 pytestmark = pytest.mark.timeout(120)
@@ -198,3 +201,78 @@ def test_a_missing_gpu_keeps_a_worker_from_being_ready(make_site: MakeSite) -> N
     assert "VERITAG_REQUIRE_GPU" in json.loads(body)["dependencies"]["provider"]
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
+
+
+def test_a_late_instance_opens_its_series_again(make_site: MakeSite) -> None:
+    """The series is judged anew, and a finding that no longer holds is withdrawn."""
+    site = make_site(settle_idle_seconds=0.3)
+    site.start(SCHEDULE)
+    site.start(WORK)
+    sent = phantom_series("CT-HEAD", patient=1, instances=6, seed=1)
+    plant_wrong_tag(sent[:1], "BodyPartExamined", "KNEE")
+    site.send(sent[:1])
+    site.until(lambda: site.counts().findings_open == 1)
+    site.send(sent[1:])
+    site.until(lambda: site.counts().inspected == 6)
+    site.until(lambda: len(settled(site)) >= 2)
+    site.until(lambda: settled(site)[-1]["instances"] == 6)
+    assert "TAG_CONTRADICTS_IMAGE" not in settled(site)[-1]["findings"]
+    detail = study_detail(site.records, sent[0].StudyInstanceUID)
+    assert detail is not None
+    withdrawn = [
+        row.finding.code.value
+        for row in detail.series[0].findings
+        if row.withdrawn_at is not None
+    ]
+    assert withdrawn == ["TAG_CONTRADICTS_IMAGE"]
+
+
+def settled(site: Site) -> list[dict[str, Any]]:
+    return [line for line in site.log(WORK) if line["event"] == "series_settled"]
+
+
+def test_one_bundle_answers_for_a_whole_series(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    """What an older bundle inspected is inspected again before the series is judged."""
+    home = tmp_path / "bundles"
+    make_bundle(home / "old", ["CT-HEAD"])
+    newer = make_bundle(home / "new", ["CT-HEAD", "MR-KNEE"])
+    (home / "active").write_text("old")
+    site = make_site(settle_idle_seconds=2.0, bundle_dir=home)
+    site.start(WORK)
+    sent = phantom_series("MR-KNEE", patient=4, instances=6, seed=1)
+    plant_wrong_tag(sent, "BodyPartExamined", "HEAD")
+    site.send(sent[:3])
+    site.until_inspected(3)
+    (home / "active").write_text("new")
+    site.send(sent[3:])
+    site.until_inspected(6)
+    site.start(SCHEDULE)
+    site.until(lambda: site.counts().series_settled == 1)
+    detail = study_detail(site.records, sent[0].StudyInstanceUID)
+    assert detail is not None
+    [row] = detail.series[0].findings
+    assert row.finding.code.value == "TAG_CONTRADICTS_IMAGE"
+    assert row.finding.evidence["instances"] == 6
+    assert row.bundle_id == newer.bundle_id
+
+
+def test_an_unreadable_instance_gets_a_verdict_with_the_reason(
+    make_site: MakeSite,
+) -> None:
+    """Damaged pixels are no failure of the worker: they are what was found."""
+    site = make_site(settle_idle_seconds=0.3)
+    site.start(SCHEDULE)
+    site.start(WORK)
+    sent = phantom_series("CT-HEAD", patient=1, instances=1, seed=1)
+    sent[0].PixelData = sent[0].PixelData[:100]
+    site.send(sent)
+    site.until(lambda: site.counts().findings_open == 1)
+    detail = study_detail(site.records, sent[0].StudyInstanceUID)
+    assert detail is not None
+    [row] = detail.series[0].findings
+    assert row.finding.code.value == "UNREADABLE"
+    [reason] = row.finding.evidence["reasons"]
+    assert reason["reason"].startswith("the Pixel Data hold 100 bytes")
+    assert site.counts().dead_letters == 0

@@ -1,4 +1,3 @@
-
 import pytest
 
 from tests.bundles import make_bundle

@@ -7,8 +7,10 @@ import onnxruntime as ort
 import pytest
 
 from tests.bundles import make_bundle
+from tests.parts import require
 from veritag.bundle import ModelBundle, load_bundle, seal_bundle
 from veritag.errors import BundleRejected
+from worker import inference
 from worker.inference import CPU, CUDA, Model
 
 
@@ -53,6 +55,21 @@ def test_the_provider_is_the_one_that_runs(
     assert model.provider in (CPU, CUDA)
     assert model.batch == (4 if model.provider == CPU else 32)
     assert "onnxruntime" not in capfd.readouterr().err
+
+
+def test_cuda_without_its_libraries_falls_back_in_silence(
+    bundle: ModelBundle,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A driver alone does not make a GPU usable; the provider in use tells the truth."""
+    require(CUDA in ort.get_available_providers(), "onnxruntime is built without CUDA")
+    monkeypatch.setattr(inference, "_has_cuda_driver", lambda: True)
+    model = Model(bundle)
+    error = capfd.readouterr().err
+    assert "libcublas" not in error
+    assert "E:onnxruntime" not in error
+    assert len(model.assign(tiles(3)).distance) == 3
 
 
 def test_a_model_that_does_not_load_is_rejected(

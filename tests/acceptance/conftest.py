@@ -28,8 +28,10 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 
 @pytest.fixture
-def outgoing(tmp_path: Path) -> Path:
-    """An empty folder for what is sent."""
+def outgoing(system: System, tmp_path: Path) -> Path:
+    """An empty folder for what is sent, when nothing of another test is on its way."""
+    ready = system.data_dir / "spool" / "ready"
+    system.wait_for(lambda now: now.backlog == 0 and not list(ready.iterdir()))
     folder = tmp_path / "outgoing"
     folder.mkdir()
     return folder

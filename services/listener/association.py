@@ -35,6 +35,7 @@ ASSOCIATE_LIMIT = 1 << 20
 # Connections over the limit get an A-ASSOCIATE-RJ; so many more are not even read.
 _SPARE_CONNECTIONS = 32
 _TURN = 0.1
+_ABORT_TURNS = 5
 
 
 class PduTooLong(OSError):
@@ -122,10 +123,20 @@ class StorageAssociation(Association):
 
     def end(self) -> None:
         """End an association with A-ABORT, a mere connection by closing it."""
-        if self.is_established:
-            self.abort()
-        else:
-            self._upper_layer.hang_up()
+        established = self.is_established
+        if established:
+            self.abort(block=False)
+            self._let_it_out()
+        # The thread that sends may wait for the rest of a PDU, and would for long.
+        self._upper_layer.hang_up()
+        if established:
+            self.kill()
+
+    def _let_it_out(self) -> None:
+        for _ in range(_ABORT_TURNS):
+            time.sleep(_TURN)
+            if self.dul.to_provider_queue.empty():
+                return
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
         if not msg.is_valid_request:

@@ -26,15 +26,17 @@ class IndexerChild:
         """Start the indexer."""
         self._thread.start()
 
-    def stop(self, grace_seconds: float) -> None:
-        """End the indexer; what it has not indexed waits in the spool."""
+    def ask_to_stop(self) -> None:
+        """Tell the indexer to end; what it has not indexed waits in the spool."""
         self._stopping.set()
-        process = self._process
-        if process is not None:
-            process.terminate()
-        self._thread.join(grace_seconds)
-        if process is not None and process.poll() is None:
-            process.kill()
+        if self._process is not None:
+            self._process.terminate()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end, and see to it after so many seconds."""
+        self._thread.join(seconds)
+        if self._thread.is_alive() and self._process is not None:
+            self._process.kill()
             self._thread.join()
 
     def _run(self) -> None:

@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import threading
+import time
 from typing import IO
 
 from services.listener.acceptor import Acceptor
@@ -57,9 +58,13 @@ def run_listener(settings: Settings, *, with_indexer: bool) -> None:
         gc.collect()
         gc.freeze()
         stop.wait()
+        started = time.monotonic()
+        if indexer:
+            indexer.ask_to_stop()
         acceptor.stop(settings.stop_grace_seconds)
         if indexer:
-            indexer.stop(settings.stop_grace_seconds)
+            spent = time.monotonic() - started
+            indexer.wait(max(1.0, settings.stop_grace_seconds - spent))
 
 
 def run_indexer(settings: Settings, parent: int | None = None) -> None:

@@ -202,3 +202,29 @@ def test_stopping_lets_what_is_being_received_finish(listening: Listening) -> No
         stopping.join(10)
         assert not stopping.is_alive()
     assert len(listening.received()) == 1
+
+
+def test_stopping_does_not_wait_for_half_a_pdu(listening: Listening) -> None:
+    """A peer that has stopped in the middle of a PDU does not hold up the stop."""
+    with Peer(listening.port).associate() as stuck:
+        stuck.socket.sendall(struct.pack(">BBL", 4, 0, 100) + bytes(10))
+        with Peer(listening.port) as silent:
+            time.sleep(0.3)
+            start = time.monotonic()
+            listening.acceptor.stop(grace_seconds=10)
+            assert time.monotonic() - start < 5
+            assert silent.read()[0] == 0
+    assert listening.acceptor.associations == []
+
+
+def test_stopping_ends_a_sender_that_never_pauses(listening: Listening) -> None:
+    """At the end of the grace what is still being received is aborted."""
+    with Peer(listening.port).associate() as peer:
+        peer.send_command(CT_IMAGE_STORAGE, "1.2.3")
+        peer.send_data(b"x", last=False)
+        time.sleep(0.2)
+        start = time.monotonic()
+        listening.acceptor.stop(grace_seconds=1)
+        assert 0.9 < time.monotonic() - start < 5
+        assert peer.read()[0] in (7, 0)
+    assert listening.received() == []

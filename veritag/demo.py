@@ -62,6 +62,9 @@ def run_demo(*, leave: bool, as_json: bool) -> int:
     require_extras()
     started = time.monotonic()
     console = Console(stderr=True)
+    # However it is asked to end, the system is stopped and its directory removed.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="veritag-demo-") as folder:
         data_dir, outgoing = Path(folder) / "data", Path(folder) / "outgoing"
         outgoing.mkdir()
@@ -215,7 +218,6 @@ def _wait_for_ctrl_c(system: _RunningSystem, console: Console) -> None:
     console.print(
         f"Veritag keeps running; review at {system.where['review_url']}, Ctrl-C stops it."
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         system.process.wait()
     except KeyboardInterrupt:

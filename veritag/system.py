@@ -79,9 +79,9 @@ class System:
             "ae_title": self.settings.ae_title,
             "dicom_host": self.settings.dicom_host,
             "dicom_port": self.ports.dicom,
-            "review_url": f"http://{review}:{self.ports.review}/",
+            "review_url": f"http://{in_url(review)}:{self.ports.review}/",
             "metrics": {
-                role: f"http://{metrics}:{port}/metrics"
+                role: f"http://{in_url(metrics)}:{port}/metrics"
                 for role, port in self.ports.http.items()
             },
             "moved": list(self.ports.moved),
@@ -100,6 +100,11 @@ def reachable(host: str) -> str:
     """Return an address under which a bound address is reached from this machine."""
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
     return everywhere.get(host, host)
+
+
+def in_url(host: str) -> str:
+    """Return a host as a URL has it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def http_check(host: str, port: int) -> Check:

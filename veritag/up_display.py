@@ -58,6 +58,8 @@ class StartDisplay:
 def summary(system: Mapping[str, Any]) -> Panel:
     """Return where everything is, for people."""
     table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     where = f"{system['ae_title']} @ {system['dicom_host']}:{system['dicom_port']}"
     table.add_row("DICOM", f"[bold]{where}[/]")
     table.add_row("Review", f"[bold]{system['review_url']}[/]")

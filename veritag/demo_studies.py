@@ -102,5 +102,6 @@ def _image_uid(path: Path) -> str | None:
         same = written == (sop_class, ds.SOPInstanceUID)
     except Exception:  # noqa: BLE001 - broken on purpose
         return None
-    usable = same and "Image Storage" in sop_class.name and "TransferSyntaxUID" in meta
+    needed = "StudyInstanceUID" in ds and "SeriesInstanceUID" in ds
+    usable = same and needed and "Image Storage" in sop_class.name
     return str(ds.SOPInstanceUID) if usable else None

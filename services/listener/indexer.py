@@ -27,6 +27,7 @@ BATCH = 128
 _CHUNK = 1 << 20
 _FIRST_DELAY = 0.5
 _LAST_DELAY = 10.0
+_STOP_SECONDS = 10.0
 # A single file that resists is tried again after so many seconds, then twice as many.
 _FILE_FIRST_DELAY = 2.0
 _FILE_LAST_DELAY = 300.0
@@ -75,6 +76,7 @@ class Indexer:
                 delay = _FIRST_DELAY
                 if not indexed:
                     stop.wait(self._poll)
+        self._publisher.stop(_STOP_SECONDS)
 
     def _prepare(self) -> None:
         self._records.migrate()

@@ -115,7 +115,6 @@ def run_indexer(settings: Settings, parent: int | None = None) -> None:
             _watch_parent(parent, stop)
         get_logger().info("indexing", http_port=http_port)
         indexer.run(stop)
-        publisher.stop(settings.stop_grace_seconds)
         dispatcher.close()
         records.close()
 

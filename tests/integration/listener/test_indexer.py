@@ -1,6 +1,5 @@
 """The indexer loses nothing and doubles nothing, wherever it is struck down."""
 
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -278,18 +277,18 @@ def test_one_refused_row_does_not_stop_the_batch(
 
 def test_without_records_the_spool_keeps_all(site: Site) -> None:
     """While the database cannot be written files wait; afterwards all are indexed."""
-    path = site.root / "records.sqlite3"
-    blocker = sqlite3.connect(path, isolation_level=None)
-    blocker.execute("BEGIN EXCLUSIVE")
+    path = site.root / "elsewhere" / "records.sqlite3"
+    site.records.close()
+    site.records = Records.open(f"sqlite:///{path}")
+    path.parent.rmdir()
     site.receive("1.2.3")
     with pytest.raises(RecordsUnavailable):
         site.indexer().round()
     assert len(site.spool.names()) == 1
     site.start()
-    blocker.execute("ROLLBACK")
-    blocker.close()
-    wait_for(lambda: site.count(instances) == 1)
+    path.parent.mkdir()
     wait_for(lambda: site.spool.names() == [])
+    assert site.count(instances) == 1
 
 
 def test_without_a_broker_indexing_goes_on(site: Site) -> None:

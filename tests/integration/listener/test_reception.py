@@ -153,3 +153,34 @@ def test_all_classes_and_syntaxes_are_accepted(listening: Listening) -> None:
     assoc = ae.associate("127.0.0.1", listening.port)
     assert assoc.rejected_contexts == []
     assoc.release()
+
+
+def test_malformed_files_are_answered(listening: Listening, corpus: Path) -> None:
+    """Each malformed file that can be offered at all gets a status, and no harm comes."""
+    _config.STORE_SEND_CHUNKED_DATASET = True
+    answers = []
+    try:
+        for path in sorted((corpus / "malformed").iterdir()):
+            answers.append(_offer(listening.port, path))
+    finally:
+        _config.STORE_SEND_CHUNKED_DATASET = False
+    assert set(answers) <= {0x0000, 0xA900, 0xC000, None}
+    assert answers.count(0x0000) == len(listening.received())
+    assert _dcmtk("echoscu", "127.0.0.1", listening.port).returncode == 0
+
+
+def _offer(port: int, path: Path) -> int | None:
+    """Send a file as its File Meta Information says; None where that is impossible."""
+    ae = AE()
+    try:
+        meta = pydicom.filereader.read_file_meta_info(path)
+        sop_class = meta.MediaStorageSOPClassUID
+        ae.add_requested_context(sop_class, meta.TransferSyntaxUID)
+    except (pydicom.errors.InvalidDicomError, AttributeError, ValueError):
+        return None
+    assoc = ae.associate("127.0.0.1", port)
+    if not assoc.is_established:
+        return None
+    answer = assoc.send_c_store(path)
+    assoc.release()
+    return int(answer.Status) if "Status" in answer else None

@@ -158,10 +158,9 @@ def test_all_classes_and_syntaxes_are_accepted(listening: Listening) -> None:
 def test_malformed_files_are_answered(listening: Listening, corpus: Path) -> None:
     """Each malformed file that can be offered at all gets a status, and no harm comes."""
     _config.STORE_SEND_CHUNKED_DATASET = True
-    answers = []
+    files = sorted((corpus / "malformed").iterdir())
     try:
-        for path in sorted((corpus / "malformed").iterdir()):
-            answers.append(_offer(listening.port, path))
+        answers = [_offer(listening.port, path) for path in files]
     finally:
         _config.STORE_SEND_CHUNKED_DATASET = False
     assert set(answers) <= {0x0000, 0xA900, 0xC000, None}

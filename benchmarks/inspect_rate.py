@@ -87,8 +87,9 @@ def bare_loop_one_thread(
 
 def ours(model: Model, files: Sequence[Path], threads: int) -> None:
     """Inspect as `veritag inspect` and the worker do, the judgement included."""
-    with closing(Pipeline(threads, 1024, identify=False)) as pipeline:
-        done = list(pipeline.run(model, ((path, path) for path in files)))
+    with closing(Pipeline(threads, 1024)) as pipeline:
+        named = ((path, path) for path in files)
+        done = list(pipeline.run(model, named, identify=lambda _: False))
     verdicts = [one.verdict for one in done if one.verdict is not None]
     assert len(verdicts) == len(files)
     judge_series(model.bundle.manifest, verdicts)

@@ -6,10 +6,10 @@ again becomes a dead letter; its companions go on.
 """
 
 import faulthandler
-import itertools
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -37,9 +37,12 @@ from worker.pipeline import Inspected
 
 log = get_logger()
 
-# Attempts are counted and verdicts stored for so many at a time: what a dying worker
-# leaves undone stays small, and a GPU still gets its batch.
-LEAST_CHUNK = 8
+# Verdicts are stored at the latest so long after they were made: a transaction costs
+# as much as several inspections, and a dying worker takes along what it holds.
+STORE_SECONDS = 0.25
+
+# Instances of a series whose identity is read in a batch.
+_IDENTIFIED = 2
 
 # One instance may take this long. Longer is a decoder that never ends, which nothing
 # in Python can stop: the process ends itself, and its attempt is on the records.
@@ -49,19 +52,19 @@ INSTANCE_SECONDS = 120.0
 def inspect_pending(
     context: Context, model: Model, found: Sequence[PendingInstance]
 ) -> None:
-    """Inspect instances in chunks until all are done or the process shall end.
+    """Inspect instances until all are done or the process shall end.
 
     Raises
     ------
     RetryableError
         If archive or records are away; what is left is published again.
     """
-    for chunk in _chunks(found, max(LEAST_CHUNK, model.batch)):
+    for batch in _batches(found, context.settings.max_attempts):
         if context.stopping.is_set():
             # What is left was not begun: the sweeper publishes it again.
             log.info("message_left", instance_ids=[one.instance_id for one in found])
             return
-        _inspect_chunk(context, model, chunk)
+        _inspect_batch(context, model, batch)
 
 
 def inspect_again(
@@ -72,43 +75,39 @@ def inspect_again(
     No attempts are counted: these instances have shown that they can be inspected.
     What fails all the same keeps the verdict that it has.
     """
-    size = max(LEAST_CHUNK, model.batch)
-    for start in range(0, len(found), size):
-        if context.stopping.is_set():
-            return
-        _require_archive(context.archive)
-        outcomes = list(_run(context, model, found[start : start + size]))
+    _require_archive(context.archive)
+    for outcomes in _run(context, model, found):
         _store(context, [o for o in outcomes if o.verdict is not None])
 
 
-def _chunks(
-    found: Sequence[PendingInstance], size: int
+def _batches(
+    found: Sequence[PendingInstance], max_attempts: int
 ) -> Iterator[list[PendingInstance]]:
     """Yield fresh instances together and each that was tried before on its own.
 
     An instance that ends the process takes its companions' first attempt with it, and
     nothing more.
     """
-    fresh = iter([one for one in found if one.attempts == 0])
-    while chunk := list(itertools.islice(fresh, size)):
-        yield chunk
-    yield from ([one] for one in found if one.attempts > 0)
+    together = [one for one in found if one.attempts == 0 and max_attempts > 1]
+    if together:
+        yield together
+    yield from ([one] for one in found if one not in together)
 
 
-def _inspect_chunk(
-    context: Context, model: Model, chunk: Sequence[PendingInstance]
+def _inspect_batch(
+    context: Context, model: Model, batch: Sequence[PendingInstance]
 ) -> None:
     _require_archive(context.archive)
-    if chunk[0].attempts >= context.settings.max_attempts:
-        _give_up(context, chunk[0], _ended_process(chunk[0].attempts))
+    if batch[0].attempts >= context.settings.max_attempts:
+        _give_up(context, batch[0], _ended_process(batch[0].attempts))
         return
-    ids = [one.instance_id for one in chunk]
+    ids = [one.instance_id for one in batch]
     context.patiently(lambda: begin_attempt(context.records, ids, context.name))
-    outcomes = list(_run(context, model, chunk))
-    _store(context, [o for o in outcomes if o.verdict is not None])
-    for outcome in outcomes:
-        if outcome.error is not None:
-            _fail(context, outcome.key, outcome.error)
+    for outcomes in _run(context, model, batch):
+        _store(context, [o for o in outcomes if o.verdict is not None])
+        for outcome in outcomes:
+            if outcome.error is not None:
+                _fail(context, outcome.key, outcome.error)
 
 
 def _ended_process(attempts: int) -> str:
@@ -122,20 +121,49 @@ def _require_archive(archive: Archive) -> None:
 
 
 def _run(
-    context: Context, model: Model, chunk: Sequence[PendingInstance]
-) -> Iterator[Inspected[PendingInstance]]:
-    files = [(one, context.archive.path(one.archive_key)) for one in chunk]
+    context: Context, model: Model, batch: Sequence[PendingInstance]
+) -> Iterator[list[Inspected[PendingInstance]]]:
+    """Yield outcomes as many together as come within a moment.
+
+    When the process shall end, what was begun is finished and no more is begun.
+    """
+    files = (
+        (one, context.archive.path(one.archive_key))
+        for one in batch
+        if not context.stopping.is_set()
+    )
+    held: list[Inspected[PendingInstance]] = []
+    since = _watch()
     try:
-        _watch()
-        for outcome in context.pipeline.run(model, files):
-            _watch()
-            yield outcome
+        for outcome in context.pipeline.run(model, files, _first_of_series()):
+            held.append(outcome)
+            if time.monotonic() - since >= STORE_SECONDS:
+                since = _watch()
+                yield held
+                held = []
+        yield held
     finally:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _watch() -> None:
+def _watch() -> float:
+    """Set the time that the next instances may take; return the moment."""
     faulthandler.dump_traceback_later(INSTANCE_SECONDS, exit=True)
+    return time.monotonic()
+
+
+def _first_of_series() -> Callable[[PendingInstance], bool]:
+    """Return whom to ask whether an instance is among the first of its series.
+
+    All instances of a series name it alike; one would do, if it is readable.
+    """
+    seen: Counter[int | None] = Counter()
+
+    def ask(one: PendingInstance) -> bool:
+        seen[one.series_id] += 1
+        return seen[one.series_id] <= _IDENTIFIED
+
+    return ask
 
 
 def _store(context: Context, done: Sequence[Inspected[PendingInstance]]) -> None:

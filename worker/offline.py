@@ -102,9 +102,10 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 def _inspect(
     settings: Settings, model: Model, files: Sequence[Path]
 ) -> Iterator[OfflineInstance]:
+    named = ((path, path) for path in files)
     threads, limit = settings.decode_threads, settings.max_frame_mb
-    with closing(Pipeline(threads, limit, identify=False)) as pipeline:
-        for outcome in pipeline.run(model, ((path, path) for path in files)):
+    with closing(Pipeline(threads, limit)) as pipeline:
+        for outcome in pipeline.run(model, named, identify=lambda _: False):
             verdict = outcome.verdict or _failed(model, outcome)
             yield OfflineInstance(outcome.key, verdict, outcome.prepared)
 

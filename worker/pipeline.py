@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,31 +39,35 @@ class Pipeline:
     ----------
     threads
         That read and decode; their memory is bounded by a few instances each.
-    identify
-        Take what reviewers know a study by, too.
     """
 
-    def __init__(
-        self, threads: int, max_frame_mb: int, *, identify: bool = True
-    ) -> None:
+    def __init__(self, threads: int, max_frame_mb: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._ahead = _AHEAD * threads
-        self._prepare = partial(prepare, max_frame_mb=max_frame_mb, identify=identify)
+        self._prepare = partial(prepare, max_frame_mb=max_frame_mb)
 
     def close(self) -> None:
         """Stop the threads."""
         self._pool.shutdown(cancel_futures=True)
 
     def run(
-        self, model: Model, files: Iterable[tuple[Key, Path]]
+        self,
+        model: Model,
+        files: Iterable[tuple[Key, Path]],
+        identify: Callable[[Key], bool] = lambda _: True,
     ) -> Generator[Inspected[Key], None, None]:
         """Yield an outcome for each file, in the order of the files.
 
         What keeps one file from being inspected is in its outcome; the others go on.
+
+        Parameters
+        ----------
+        identify
+            Of which files to take what reviewers know a study by.
         """
         waiting: list[Inspected[Key]] = []
         pictures = 0
-        for outcome in self._prepared(model, files):
+        for outcome in self._prepared(model, files, identify):
             waiting.append(outcome)
             pictures += outcome.error is None and outcome.verdict is None
             if pictures == model.batch or len(waiting) >= _AHEAD * model.batch:
@@ -72,13 +76,18 @@ class Pipeline:
         yield from _assign(model, waiting)
 
     def _prepared(
-        self, model: Model, files: Iterable[tuple[Key, Path]]
+        self,
+        model: Model,
+        files: Iterable[tuple[Key, Path]],
+        identify: Callable[[Key], bool],
     ) -> Iterator[Inspected[Key]]:
         ahead: deque[tuple[Key, Future[Prepared]]] = deque()
         pre = model.bundle.manifest.preprocessing
         try:
             for key, path in files:
-                future = self._pool.submit(self._prepare, path, pre)
+                future = self._pool.submit(
+                    self._prepare, path, pre, identify=identify(key)
+                )
                 ahead.append((key, future))
                 if len(ahead) >= self._ahead:
                     yield _outcome(model, *ahead.popleft())

@@ -1,7 +1,7 @@
 """Attempts, verdicts and dead letters."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -166,8 +166,12 @@ def store_verdicts(
         _identify(connection, series_ids, identities or {})
 
 
+_COLUMNS = [field.name for field in fields(Verdict)]
+
+
 def _row(instance_id: int, verdict: Verdict, now: datetime) -> dict[str, Any]:
-    row = asdict(verdict)
+    # Not asdict: it copies every number of the soft assignment.
+    row = {name: getattr(verdict, name) for name in _COLUMNS}
     row["status"] = verdict.status.value
     row["reason"] = clean_text(verdict.reason)
     row["soft_assignment"] = [round(q, 6) for q in verdict.soft_assignment]

@@ -226,9 +226,7 @@ def moved(points: Outline, x: float, y: float = 0.0) -> Outline:
     return _outline(points + np.array([x, y]))
 
 
-def arc(  # noqa: PLR0917 - as one writes an arc
-    x: float, y: float, rx: float, ry: float, start: float, stop: float
-) -> Outline:
+def arc(x: float, y: float, rx: float, ry: float, start: float, stop: float) -> Outline:
     """Return points along an arc of an ellipse, angles in degrees from +x towards +y."""
     t = np.radians(np.linspace(start, stop, 40))
     return _outline(np.stack([x + rx * np.cos(t), y + ry * np.sin(t)], axis=1))

@@ -124,7 +124,7 @@ def test_sigterm_ends_the_wait_at_once(supervise: Callable[..., Supervisor]) -> 
 
 
 def test_watching_costs_no_cpu_time(supervise: Callable[..., Supervisor]) -> None:
-    """A second of watching takes less than a hundredth of a second of CPU time."""
+    """A second of watching takes less than a twentieth of a second of CPU time."""
     with supervise(program("idle", SLEEP)) as supervisor:
         start_all(supervisor)
         before, end = time.process_time(), time.monotonic() + 1

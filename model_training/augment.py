@@ -1,0 +1,60 @@
+"""Small variations of tiles: what differs between scanners, not between body parts."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ROTATION = math.radians(8)
+SCALE = 0.12
+SHIFT = 0.10
+GAMMA = 0.7
+WINDOW = 0.3
+NOISE = 0.03
+
+
+def mirrored(tiles: Tensor, generator: torch.Generator) -> Tensor:
+    """Return tiles of which a random half is mirrored left to right."""
+    chosen = _uniform(len(tiles), generator, tiles) > 0
+    return torch.where(chosen.view(-1, 1, 1, 1), tiles.flip(3), tiles)
+
+
+def varied(tiles: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
+    """Return tiles (N, 1, size, size) in [0, 1], moved a little and shown otherwise.
+
+    Each is turned, scaled and shifted; its gray scale is bent by a gamma and cut by a
+    narrower window; some noise is added.
+    """
+    moved = _moved(tiles, generator, strength)
+    shown = _shown(moved, generator, strength)
+    noise = torch.randn(shown.shape, generator=generator).to(shown)
+    size = NOISE * strength * _uniform(len(tiles), generator, tiles).abs()
+    return (shown + noise * size.view(-1, 1, 1, 1)).clamp(0, 1)
+
+
+def _uniform(count: int, generator: torch.Generator, like: Tensor) -> Tensor:
+    """Return numbers in [-1, 1)."""
+    return (torch.rand(count, generator=generator) * 2 - 1).to(like)
+
+
+def _moved(tiles: Tensor, generator: torch.Generator, strength: float) -> Tensor:
+    turn, zoom, right, down, stretch = (
+        _uniform(len(tiles), generator, tiles) * strength for _ in range(5)
+    )
+    angle, scale = turn * ROTATION, 1 + zoom * SCALE
+    wider = scale * (1 + stretch * SCALE / 2)
+    rows = (
+        torch.stack([scale * angle.cos(), -wider * angle.sin(), right * SHIFT], 1),
+        torch.stack([scale * angle.sin(), wider * angle.cos(), down * SHIFT], 1),
+    )
+    grid = F.affine_grid(torch.stack(rows, 1), list(tiles.shape), align_corners=False)
+    return F.grid_sample(tiles, grid, align_corners=False)
+
+
+def _shown(tiles: Tensor, generator: torch.Generator, strength: float) -> Tensor:
+    gamma = torch.exp(_uniform(len(tiles), generator, tiles) * GAMMA * strength)
+    low = _uniform(len(tiles), generator, tiles).clamp(min=0) * WINDOW * strength / 2
+    high = 1 - _uniform(len(tiles), generator, tiles).clamp(min=0) * WINDOW * strength
+    low, high, gamma = (value.view(-1, 1, 1, 1) for value in (low, high, gamma))
+    return ((tiles - low) / (high - low)).clamp(0, 1) ** gamma

@@ -1,0 +1,101 @@
+"""Cluster centres and assignments; pure functions of arrays, N images, K clusters.
+
+Equations are those of Manojlovic and Stajduhar (2021), after Xie et al. (2016).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans, MiniBatchKMeans
+
+Floats = NDArray[np.float64]
+
+LEAST_VARIANCE = 1e-3
+"""Share of the first component's variance under which a component is left as small."""
+MANY = 30_000
+"""Embeddings above which k-means works on mini-batches."""
+
+
+def squared_distances(embedding: Floats, cluster_centers: Floats) -> Floats:
+    """Return squared Euclidean distances, of shape (N, K)."""
+    cross = embedding @ cluster_centers.T
+    own = (embedding**2).sum(axis=1, keepdims=True) + (cluster_centers**2).sum(axis=1)
+    result: Floats = np.maximum(own - 2 * cross, 0.0)
+    return result
+
+
+def soft_assignment(
+    embedding: Floats, cluster_centers: Floats, alpha: float = 1.0
+) -> Floats:
+    """Return q of eq. 11, of shape (N, K): Student's t with `alpha` degrees of freedom."""
+    squared = squared_distances(embedding, cluster_centers)
+    kernel = (1.0 + squared / alpha) ** (-(alpha + 1.0) / 2.0)
+    q: Floats = kernel / kernel.sum(axis=1, keepdims=True)
+    return q
+
+
+def target_distribution(q: Floats) -> Floats:
+    """Return p of eq. 12 over the whole set, of shape (N, K)."""
+    emphasized = q**2 / q.sum(axis=0)
+    p: Floats = emphasized / emphasized.sum(axis=1, keepdims=True)
+    return p
+
+
+def initial_centers(embedding: Floats, n_clusters: int, seed: int) -> Floats:
+    """Return k-means centres of embeddings (N, D), of shape (K, D).
+
+    Raises
+    ------
+    ValueError
+        If there are fewer images than clusters.
+    """
+    if len(embedding) < n_clusters:
+        raise ValueError(f"{len(embedding)} images cannot fill {n_clusters} clusters")
+    if len(embedding) > MANY:
+        means = MiniBatchKMeans(n_clusters, random_state=seed, n_init=3, batch_size=4096)
+    else:
+        means = KMeans(n_clusters, random_state=seed, n_init=1, max_iter=100)
+    centers: Floats = means.fit(embedding).cluster_centers_.astype(np.float64)
+    return centers
+
+
+@dataclass(frozen=True, slots=True)
+class Whitening:
+    """A linear map to uncorrelated components of unit variance.
+
+    Attributes
+    ----------
+    mean
+        Of shape (D,).
+    matrix
+        Of shape (D, D); an embedding z becomes (z - mean) @ matrix.
+    """
+
+    mean: Floats
+    matrix: Floats
+
+    def apply(self, embedding: Floats) -> Floats:
+        """Return embeddings (N, D) as they are clustered."""
+        whitened: Floats = (embedding - self.mean) @ self.matrix
+        return whitened
+
+
+def fit_whitening(embedding: Floats, power: float = 1.0) -> Whitening:
+    """Return the whitening of embeddings (N, D).
+
+    Parameters
+    ----------
+    power
+        1 gives every component unit variance, 0 leaves the variances as they are but
+        for a common scale.
+    """
+    mean = embedding.mean(axis=0)
+    variances, axes = np.linalg.eigh(np.cov(embedding - mean, rowvar=False))
+    order = np.argsort(variances)[::-1]
+    variances, axes = np.maximum(variances[order], 0.0), axes[:, order]
+    floor = max(float(variances[0]) * LEAST_VARIANCE, 1e-12)
+    scale = np.maximum(variances, floor) ** (-power / 2)
+    matrix = axes * scale
+    spread = np.sqrt((variances * scale**2).sum() / len(variances))
+    return Whitening(mean, matrix / max(float(spread), 1e-12))

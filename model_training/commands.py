@@ -1,0 +1,105 @@
+"""The command `veritag train`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+REQUIRES = ("torch", "sklearn", "onnx", "onnxruntime", "cv2")
+
+
+class Device(StrEnum):
+    """Where to train."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of the training room."""
+    app.command("train")(train)
+
+
+def train(
+    more_images: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PATH...]", help="More paths for --images.", exists=True
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Data directory of a Veritag, whose archive is learnt from; default: "
+            "the configured one, where neither --images nor --phantoms is given.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of DICOM files, or with labels.csv or manifest.csv.",
+            exists=True,
+        ),
+    ] = None,
+    phantoms: Annotated[
+        int,
+        typer.Option(help="Made-up patients of every phantom kind to learn, too.", min=0),
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to become the bundle; default: one named by its id among the "
+            "bundles of the data directory."
+        ),
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.AUTO,
+    epochs: Annotated[int, typer.Option(help="Most passes.", min=1)] = 40,
+    size: Annotated[
+        int, typer.Option(help="Side of the tiles in pixels, a multiple of 32.", min=32)
+    ] = 64,
+    clusters: Annotated[int, typer.Option(help="Number of clusters.", min=2)] = 25,
+    views: Annotated[
+        int, typer.Option(help="Varied copies of each image in the clusters.", min=0)
+    ] = 2,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
+    threads: Annotated[
+        int, typer.Option(help="CPU threads to train with; 0: all.", min=0)
+    ] = 0,
+    with_research: Annotated[
+        bool,
+        typer.Option(
+            "--with-research", help="Also learn from images for research use only."
+        ),
+    ] = False,
+    pictures: Annotated[
+        bool, typer.Option(help="Show images of the snapshot in the report.")
+    ] = True,
+) -> None:
+    """Learn a bundle from images: snapshot, training, calibration, check, export."""
+    from model_training.runtime import keep_memory
+
+    keep_memory()
+    from model_training.config import TrainingConfig
+    from model_training.run import Request, run_training
+    from veritag.settings import load_settings
+
+    config = TrainingConfig(
+        size=size, clusters=clusters, epochs=epochs, views=views, seed=seed
+    )
+    request = Request(
+        config=config,
+        images=tuple([*(images or ()), *(more_images or ())]),
+        data=data,
+        phantoms=phantoms,
+        out=out,
+        device=device.value,
+        threads=threads,
+        with_research=with_research,
+        with_tiles=pictures,
+    )
+    bundle = run_training(request, load_settings())
+    typer.echo(bundle.path)

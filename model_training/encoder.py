@@ -1,0 +1,93 @@
+"""The convolutional autoencoder of Manojlovic and Stajduhar (2021), for any tile size.
+
+Encoder: five stages of 3x3 convolution, ReLU and 2x2 max-pooling, then a dense layer.
+Decoder: its mirror, with bilinear upsampling before each convolution and a sigmoid.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+FILTERS = (32, 32, 64, 64, 64)
+EMBEDDING = 100
+
+
+class Encoder(nn.Module):
+    """Tiles (N, 1, size, size) in [0, 1] to embeddings (N, embedding)."""
+
+    def __init__(
+        self, size: int, filters: Sequence[int] = FILTERS, embedding: int = EMBEDDING
+    ) -> None:
+        super().__init__()
+        stages: list[nn.Module] = []
+        before = 1
+        for width in filters:
+            stages += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+            before = width
+        self.convolutions = nn.Sequential(*stages)
+        side = inner_side(size, len(filters))
+        self.dense = nn.Linear(before * side * side, embedding)
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Return the embedding z."""
+        features: Tensor = self.convolutions(tiles)
+        return self.dense(features.flatten(1))  # type: ignore[no-any-return]
+
+
+class Decoder(nn.Module):
+    """Embeddings (N, embedding) to tiles (N, 1, size, size) in [0, 1]."""
+
+    def __init__(
+        self, size: int, filters: Sequence[int] = FILTERS, embedding: int = EMBEDDING
+    ) -> None:
+        super().__init__()
+        self.side = inner_side(size, len(filters))
+        self.width = filters[-1]
+        self.dense = nn.Linear(embedding, self.width * self.side**2)
+        stages: list[nn.Module] = []
+        before = self.width
+        for after in [*reversed(filters[:-1]), 1]:
+            stages += [
+                nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+                nn.Conv2d(before, after, 3, padding=1),
+                nn.ReLU(),
+            ]
+            before = after
+        self.convolutions = nn.Sequential(*stages[:-1], nn.Sigmoid())
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Return the reconstructed tiles."""
+        features = torch.relu(self.dense(embedding))
+        maps = features.view(-1, self.width, self.side, self.side)  # (N, C, h, w)
+        return self.convolutions(maps)  # type: ignore[no-any-return]
+
+
+class Autoencoder(nn.Module):
+    """Encoder and decoder together."""
+
+    def __init__(
+        self, size: int, filters: Sequence[int] = FILTERS, embedding: int = EMBEDDING
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(size, filters, embedding)
+        self.decoder = Decoder(size, filters, embedding)
+
+    def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the embedding and the reconstruction."""
+        embedding = self.encoder(tiles)
+        return embedding, self.decoder(embedding)
+
+
+def inner_side(size: int, stages: int) -> int:
+    """Return the side of the innermost feature maps.
+
+    Raises
+    ------
+    ValueError
+        If the tile size is no multiple of two to the power of the stages.
+    """
+    side, rest = divmod(size, 2**stages)
+    if rest or side < 1:
+        raise ValueError(f"the tile size {size} is no multiple of {2**stages}")
+    return side

@@ -1,0 +1,38 @@
+"""Pictures of the phantom generator, as a source to learn from."""
+
+from collections.abc import Iterator
+
+from model_training.snapshot import Sample, Snapshot, assemble
+from model_training.sources import patient_group
+from veritag.concepts import normalize
+from veritag.tags import read_tags
+from veritag.testing.phantom import KINDS, phantom_series
+from veritag.tile import Preprocessing, Tile, make_tile
+
+SOURCE = "veritag.testing.phantom"
+SLICES = 4
+# Far from the seeds of tests and demo, whose phantoms must be new to the model.
+SEED = 7_000_003
+
+
+def phantom_snapshot(patients: int, preprocessing: Preprocessing) -> Snapshot:
+    """Return pictures of so many made-up patients of every phantom kind."""
+    return assemble(_draw(patients, preprocessing), preprocessing)
+
+
+def _draw(patients: int, preprocessing: Preprocessing) -> Iterator[tuple[Tile, Sample]]:
+    for kind in KINDS:
+        for patient in range(patients):
+            series = phantom_series(kind, patient=patient, instances=SLICES, seed=SEED)
+            for ds in series:
+                tags = {k: normalize(k, v) for k, v in read_tags(ds).items()}
+                yield (
+                    make_tile(ds, preprocessing),
+                    Sample(
+                        tags={k: v for k, v in tags.items() if v},
+                        patient=patient_group(SOURCE, f"{kind}-{patient}"),
+                        source=SOURCE,
+                        license="drawn, Apache-2.0",
+                        is_synthetic=True,
+                    ),
+                )

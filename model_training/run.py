@@ -1,0 +1,185 @@
+"""One training run as `veritag train` does it, with progress on stderr."""
+
+import shutil
+import tempfile
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+import veritag
+from model_training.card import card_markdown
+from model_training.config import TrainingConfig
+from model_training.encoder import inner_side
+from model_training.learn import Learnt, learn, make_bundle, prepare
+from model_training.phantoms import phantom_snapshot
+from model_training.report import report_html
+from model_training.runtime import choose_device
+from model_training.snapshot import Snapshot, join, take_snapshot
+from model_training.sources import Entry, archive_of, entries_of
+from model_training.train import EpochFigures, train_autoencoder
+from veritag.bundle import ModelBundle, load_bundle
+from veritag.errors import ConfigurationError, StopError
+from veritag.settings import Settings
+from veritag.tile import Preprocessing
+
+CARD = "MODEL_CARD.md"
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a run; see `veritag train --help`."""
+
+    config: TrainingConfig
+    images: tuple[Path, ...] = ()
+    data: Path | None = None
+    phantoms: int = 0
+    out: Path | None = None
+    device: str = "auto"
+    threads: int = 0
+    with_research: bool = False
+    with_tiles: bool = True
+
+
+def run_training(request: Request, settings: Settings) -> ModelBundle:
+    """Train, calibrate, check and seal; return the bundle in its place.
+
+    Raises
+    ------
+    StopError
+        If there is nothing to learn from, or too little.
+    """
+    _require_sense(request)
+    device = choose_device(request.device)
+    if request.threads:
+        torch.set_num_threads(request.threads)
+    bundles = request.data / "bundles" if request.data else settings.bundles_dir
+    parent = request.out.parent if request.out else bundles
+    parent.mkdir(parents=True, exist_ok=True)
+    with _progress() as progress:
+        snapshot = _snapshot(request, settings, progress)
+        learnt = _learn(request, snapshot, device, progress)
+    work = Path(tempfile.mkdtemp(prefix=".training-", dir=parent))
+    try:
+        _write_pages(learnt, snapshot, work, with_tiles=request.with_tiles)
+        sealed = make_bundle(learnt, snapshot, work, _lineage(request))
+        place = request.out or bundles / sealed.bundle_id
+        work.chmod(0o755)
+        work.rename(place)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return load_bundle(place)
+
+
+def _require_sense(request: Request) -> None:
+    out = request.out
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigurationError(f"--out {out} exists and is not an empty folder")
+    try:
+        inner_side(request.config.size, len(request.config.filters))
+    except ValueError as error:
+        raise ConfigurationError(f"--size: {error}") from None
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def _snapshot(request: Request, settings: Settings, progress: Progress) -> Snapshot:
+    preprocessing = Preprocessing(size=request.config.size)
+    entries = _entries(request, settings)
+    bar = progress.add_task("reading images", total=len(entries))
+    with warnings.catch_warnings():
+        # pydicom warns of every oddity of every file; what counts is counted.
+        warnings.simplefilter("ignore")
+        snapshot = take_snapshot(
+            entries, preprocessing, on_step=lambda n: progress.advance(bar, n)
+        )
+    if request.phantoms:
+        snapshot = join([snapshot, phantom_snapshot(request.phantoms, preprocessing)])
+    for reason, count in snapshot.left_out.items():
+        progress.console.print(f"left out {count}: {reason}", highlight=False)
+    if not len(snapshot):
+        raise StopError("there is no image to learn from")
+    return snapshot
+
+
+def _entries(request: Request, settings: Settings) -> list[Entry]:
+    folders = list(request.images)
+    if request.data is not None:
+        folders.append(archive_of(request.data))
+    elif not folders and not request.phantoms:
+        folders.append(settings.archive_dir)
+    return [
+        entry
+        for folder in folders
+        for entry in entries_of(folder, with_research=request.with_research)
+    ]
+
+
+def _learn(
+    request: Request, snapshot: Snapshot, device: str, progress: Progress
+) -> Learnt:
+    config = request.config
+    split = prepare(snapshot, config)
+    training = int(split.training.sum())
+    bar = progress.add_task(f"training on {device}", total=config.epochs * training)
+
+    def tell(epoch: EpochFigures) -> None:
+        progress.update(bar, description=f"training on {device}, held out {epoch.held_out:.5f}")
+
+    autoencoder, history = train_autoencoder(
+        snapshot.tiles[split.training],
+        snapshot.tiles[split.calibration],
+        config,
+        device=device,
+        on_step=lambda n: progress.advance(bar, n),
+        on_epoch=tell,
+    )
+    progress.update(bar, total=len(history) * training)
+    steps = progress.add_task("clusters", total=3)
+
+    def on_step(name: str) -> None:
+        progress.update(steps, description=name, advance=1)
+
+    return learn(snapshot, split, autoencoder, history, config, on_step=on_step)
+
+
+def _write_pages(
+    learnt: Learnt, snapshot: Snapshot, folder: Path, *, with_tiles: bool
+) -> None:
+    page = report_html(learnt, snapshot, with_tiles=with_tiles)
+    (folder / REPORT).write_text(page, encoding="utf-8")
+    card = card_markdown(learnt, snapshot, veritag.__version__)
+    (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def _lineage(request: Request) -> dict[str, Any]:
+    return {
+        "inputs": {
+            "images": len(request.images),
+            "archive": request.data is not None,
+            "phantoms": request.phantoms,
+            "with_research": request.with_research,
+        },
+        "seed": asdict(request.config)["seed"],
+    }

@@ -84,8 +84,8 @@ def test_probes_leave_nothing_behind(listening: Listening) -> None:
     threads = threading.active_count()
     for _ in range(50):
         socket.create_connection(("127.0.0.1", listening.port), timeout=5).close()
-    wait_for(lambda: not listening.acceptor.associations, seconds=5)
-    wait_for(lambda: threading.active_count() <= threads, seconds=5)
+    wait_for(lambda: not listening.acceptor.associations)
+    wait_for(lambda: threading.active_count() <= threads)
 
 
 def test_other_protocols_are_turned_away(listening: Listening) -> None:
@@ -94,7 +94,7 @@ def test_other_protocols_are_turned_away(listening: Listening) -> None:
         browser.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         while browser.recv(4096):
             pass
-    wait_for(lambda: not listening.acceptor.associations, seconds=5)
+    wait_for(lambda: not listening.acceptor.associations)
 
 
 @pytest.mark.parametrize("kind", [1, 4, 7])
@@ -108,7 +108,7 @@ def test_a_huge_pdu_length_is_not_believed_before_association(
         with contextlib.suppress(ConnectionError):
             while peer.recv(4096):
                 pass
-    wait_for(lambda: not listening.acceptor.associations, seconds=5)
+    wait_for(lambda: not listening.acceptor.associations)
 
 
 def test_a_huge_pdu_length_is_not_believed_within_an_association(
@@ -120,7 +120,7 @@ def test_a_huge_pdu_length_is_not_believed_within_an_association(
         assert peer.max_pdu == listening.settings.max_pdu_bytes
         peer.socket.sendall(struct.pack(">BBL", 4, 0, 0xFFFFFFFF) + bytes(100_000))
         assert peer.read()[0] in (7, 0)
-    wait_for(lambda: not listening.acceptor.associations, seconds=5)
+    wait_for(lambda: not listening.acceptor.associations)
     assert psutil.Process().memory_info().rss - before < 50 << 20
 
 
@@ -129,7 +129,7 @@ def test_a_peer_that_falls_silent_is_let_go(listen: Callable[..., Listening]) ->
     listening = listen(network_timeout_seconds=1.0)
     with Peer(listening.port).associate() as peer:
         peer.socket.sendall(struct.pack(">BBL", 4, 0, 100) + bytes(10))
-        wait_for(lambda: not listening.acceptor.associations, seconds=8)
+        wait_for(lambda: not listening.acceptor.associations)
 
 
 def test_an_idle_association_is_let_go(listen: Callable[..., Listening]) -> None:
@@ -137,7 +137,7 @@ def test_an_idle_association_is_let_go(listen: Callable[..., Listening]) -> None
     listening = listen(network_timeout_seconds=1.0)
     with Peer(listening.port).associate() as peer:
         assert peer.read()[0] in (7, 0)
-    wait_for(lambda: not listening.acceptor.associations, seconds=8)
+    wait_for(lambda: not listening.acceptor.associations)
 
 
 def test_the_requestors_first_transfer_syntax_is_taken(listening: Listening) -> None:

@@ -2,7 +2,7 @@
 
 import io
 import struct
-import time
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -124,17 +124,19 @@ def _data_set_offset(path: Path) -> int:
 
 
 def test_deflated_data_is_inflated_only_as_far_as_needed() -> None:
-    """A deflated bomb behind the UIDs costs neither time nor memory."""
+    """A deflated bomb behind the UIDs costs no memory."""
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
     pixels = struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OW", 0, 200 << 20)
     data = squeeze.compress(_encode(_data_set(), EXPLICIT) + pixels)
     for _ in range(200):
         data += squeeze.compress(bytes(1 << 20))
     data += squeeze.flush()
-    start = time.process_time()
+    tracemalloc.start()
     found = read_uids(io.BytesIO(data), DEFLATED, ALL)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     assert found == _uids(_data_set())
-    assert time.process_time() - start < 1
+    assert peak < 20 << 20
 
 
 @pytest.mark.parametrize(
@@ -157,10 +159,8 @@ def test_a_length_beyond_the_end_is_unusable() -> None:
 
 def test_endless_empty_elements_are_given_up() -> None:
     """Megabytes of empty elements do not occupy the listener."""
-    start = time.process_time()
     with pytest.raises(UnusableInstance, match="too many"):
         read_uids(io.BytesIO(bytes(8 << 20)), IMPLICIT, ALL)
-    assert time.process_time() - start < 5
 
 
 def test_deep_nesting_is_walked_without_recursion() -> None:

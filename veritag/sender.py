@@ -7,6 +7,7 @@ have, so that nothing is decoded, converted or left behind for want of a context
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,11 +67,18 @@ class SendOutcome:
 
 @dataclass(frozen=True, slots=True)
 class _Outgoing:
-    """A file that can be sent; `data_set` only where it has no file meta information."""
+    """A file that can be sent; `data_set` only where it has no file meta information.
+
+    Attributes
+    ----------
+    is_odd
+        The Data Set is of odd length, as a cut-off or deflated file may be.
+    """
 
     path: Path
     sop_class_uid: str
     transfer_syntax_uid: str
+    is_odd: bool = False
     data_set: Dataset | None = None
 
     @property
@@ -122,16 +130,18 @@ def send(
 def _look_at(path: Path) -> _Outgoing:
     """Read what the contexts are negotiated for; raises UnusableInstance."""
     try:
-        meta, _ = split_dataset(path)
+        meta, offset = split_dataset(path)
         sop_class, syntax = meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID
         if sop_class and syntax and meta.MediaStorageSOPInstanceUID:
-            return _Outgoing(path, str(sop_class), str(syntax))
+            is_odd = (path.stat().st_size - offset) % 2 == 1
+            return _Outgoing(path, str(sop_class), str(syntax), is_odd)
     except Exception:  # noqa: BLE001, S110 - the tolerant reader tells what is wrong
         pass
     ds = open_instance(path)
     if not ds.get("SOPClassUID") or not ds.get("SOPInstanceUID"):
         raise UnusableInstance("it names no SOP class or no SOP Instance UID")
-    return _Outgoing(path, ds.SOPClassUID, ds.file_meta.TransferSyntaxUID, ds)
+    syntax = ds.file_meta.TransferSyntaxUID
+    return _Outgoing(path, ds.SOPClassUID, syntax, data_set=ds)
 
 
 def _by_contexts(outgoing: Sequence[_Outgoing]) -> Iterator[list[_Outgoing]]:
@@ -150,9 +160,13 @@ def _send_group(
     waiting, lost = deque(group), 0
     while waiting:
         association = _associate(receiver, contexts)
+        accepted = {
+            (str(c.abstract_syntax), str(c.transfer_syntax[0]))
+            for c in association.accepted_contexts
+        }
         try:
             while waiting:
-                reason = _store(association, waiting[0])
+                reason = _store(association, accepted, waiting[0])
                 tell(SendOutcome(waiting.popleft().path, reason))
                 lost = 0
         except _AssociationLost:
@@ -166,16 +180,15 @@ def _send_group(
                 association.release()
 
 
-def _store(association: Association, outgoing: _Outgoing) -> str | None:
+def _store(
+    association: Association,
+    accepted: AbstractSet[tuple[str, str]],
+    outgoing: _Outgoing,
+) -> str | None:
     """Send one file; return why it was not stored, None when it was."""
-    sop_class, syntax = outgoing.context
-    accepted = {
-        (c.abstract_syntax, c.transfer_syntax[0]) for c in association.accepted_contexts
-    }
-    if (sop_class, syntax) not in accepted:
-        return (
-            f"the receiver does not accept {UID(sop_class).name} in {UID(syntax).name}"
-        )
+    if outgoing.context not in accepted:
+        sop_class, syntax = map(UID, outgoing.context)
+        return f"the receiver does not accept {sop_class.name} in {syntax.name}"
     if not association.is_established:
         raise _AssociationLost
     try:
@@ -190,16 +203,12 @@ def _store(association: Association, outgoing: _Outgoing) -> str | None:
 
 @contextmanager
 def _even(outgoing: _Outgoing) -> Iterator[Dataset | Path]:
-    """Yield what is sent; a cut-off or deflated file may have to be padded.
+    """Yield what is sent, padded where it has to be.
 
     A Data Set is of even length on the wire (PS3.5 7.1, A.5).
     """
-    if outgoing.data_set is not None:
-        yield outgoing.data_set
-        return
-    offset = split_dataset(outgoing.path)[1]
-    if (outgoing.path.stat().st_size - offset) % 2 == 0:
-        yield outgoing.path
+    if not outgoing.is_odd:
+        yield outgoing.data_set or outgoing.path
         return
     with NamedTemporaryFile(suffix=".dcm") as padded:
         padded.write(outgoing.path.read_bytes() + b"\0")

@@ -13,6 +13,7 @@ These classes override internals of pynetdicom 3.0; its version is pinned.
 import contextlib
 import secrets
 import socket
+import threading
 import time
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ from pynetdicom.transport import (
 )
 
 from services.listener.buffer import BufferingDIMSE
+from services.listener.waiting import TURN, Bell, Checkpoint, WakingQueue
 from veritag.logs import get_logger
 from veritag.metrics import ASSOCIATIONS_OPEN
 from veritag.spool import Spool
@@ -34,8 +36,8 @@ from veritag.spool import Spool
 ASSOCIATE_LIMIT = 1 << 20
 # Connections over the limit get an A-ASSOCIATE-RJ; so many more are not even read.
 _SPARE_CONNECTIONS = 32
-_TURN = 0.1
 _ABORT_TURNS = 5
+_STOP_LOOK = 0.001
 
 
 class PduTooLong(OSError):
@@ -68,9 +70,46 @@ class BoundedSocket(AssociationSocket):
 
 
 class PromptDUL(DULServiceProvider):
-    """An upper layer that notices when the peer goes before it has said anything."""
+    """An upper layer that waits for events.
+
+    It also notices when the peer goes before it has said anything.
+    """
 
     _ended = False
+
+    def __init__(self, assoc: Any) -> None:
+        self._bell = Bell()
+        self._killed = False
+        super().__init__(assoc)
+        self.to_provider_queue = WakingQueue(self._bell.ring)
+
+    @property
+    def _run_loop_delay(self) -> float:
+        """Seconds that the reactor sleeps between two looks; our wait is before it."""
+        if threading.current_thread() is not self:
+            return _STOP_LOOK
+        self._bell.wait(self.socket.socket if self.socket else None)
+        return 0.0
+
+    @_run_loop_delay.setter
+    def _run_loop_delay(self, _seconds: float) -> None:
+        pass
+
+    @property
+    def _kill_thread(self) -> bool:
+        return self._killed
+
+    @_kill_thread.setter
+    def _kill_thread(self, killed: bool) -> None:
+        self._killed = killed
+        self._bell.ring()
+
+    def run_reactor(self) -> None:
+        """Run until killed."""
+        try:
+            super().run_reactor()
+        finally:
+            self._bell.close()
 
     def _read_pdu_data(self) -> None:
         super()._read_pdu_data()
@@ -84,9 +123,9 @@ class PromptDUL(DULServiceProvider):
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         primitive = None
         while primitive is None and not self._ended and time.monotonic() < deadline:
-            primitive = super().receive_pdu(wait=True, timeout=_TURN)
+            primitive = super().receive_pdu(wait=True, timeout=TURN)
         if primitive is None:
-            time.sleep(_TURN)  # an A-ABORT may be on its way
+            time.sleep(TURN)  # an A-ABORT may be on its way
             self.hang_up()
         return primitive
 
@@ -106,10 +145,18 @@ class StorageAssociation(Association):
         self.association_id = secrets.token_hex(8)
         self.dul = self._upper_layer = PromptDUL(self)
         self.dimse = self.buffering = BufferingDIMSE(self)
+        checkpoint = Checkpoint(self._has_work)
+        checkpoint.set()
+        self.dul.to_user_queue = WakingQueue(checkpoint.wake)
+        self.dimse.msg_queue = WakingQueue(checkpoint.wake)
+        self._reactor_checkpoint = checkpoint
         # Timers belong to the upper layer; set them again on the new one.
         self.acse_timeout = self.ae.acse_timeout
         self.network_timeout = self.ae.network_timeout
         self._serving = False
+
+    def _has_work(self) -> bool:
+        return not (self.dimse.msg_queue.empty() and self.dul.to_user_queue.empty())
 
     @property
     def is_receiving(self) -> bool:
@@ -134,7 +181,7 @@ class StorageAssociation(Association):
 
     def _let_it_out(self) -> None:
         for _ in range(_ABORT_TURNS):
-            time.sleep(_TURN)
+            time.sleep(TURN)
             if self.dul.to_provider_queue.empty():
                 return
 

@@ -4,12 +4,14 @@ import logging
 import warnings
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import pydicom
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
     UID,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -19,6 +21,12 @@ from pydicom.uid import (
 from veritag.errors import UnusableInstance
 
 PREAMBLE = 128
+MAX_INFLATED_MB = 2048
+
+_HEAD = 2048
+_DEFLATED = str(DeflatedExplicitVRLittleEndian).encode()
+# Tag and value of (0002,0000): what follows it in the File Meta Information, in bytes.
+_META_LENGTH = b"\x02\x00\x00\x00UL\x04\x00"
 
 _LOGGER = logging.getLogger("pydicom")
 
@@ -86,11 +94,13 @@ def open_instance(path: Path) -> Dataset:
 
 def _open(path: Path) -> Dataset:
     with path.open("rb") as file:
-        head = file.read(PREAMBLE + 4)
+        head = file.read(_HEAD)
         _require_dicom_head(head)
+        if _DEFLATED in head:
+            _require_bounded(file, head)
         file.seek(0)
         ds = pydicom.dcmread(file, force=True)
-    if head[PREAMBLE:] != b"DICM":
+    if not _has_prefix(head):
         _require_sense(ds)
     elif not ds and not ds.file_meta:
         raise UnusableInstance("the file ends before its Data Set")
@@ -99,10 +109,33 @@ def _open(path: Path) -> Dataset:
     return ds
 
 
+def _has_prefix(head: bytes) -> bool:
+    return head[PREAMBLE : PREAMBLE + 4] == b"DICM"
+
+
+def _require_bounded(file: BinaryIO, head: bytes) -> None:
+    """Refuse a deflated Data Set of a size that would end the process."""
+    start = head.find(_META_LENGTH, PREAMBLE)
+    if start < 0:
+        return
+    start += len(_META_LENGTH) + 4
+    file.seek(start + int.from_bytes(head[start - 4 : start], "little"))
+    inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while not inflater.eof:
+        piece = inflater.unconsumed_tail or file.read(1 << 16)
+        if not piece:
+            return
+        size += len(inflater.decompress(piece, 1 << 20))
+        if size > MAX_INFLATED_MB << 20:
+            raise UnusableInstance(
+                f"the deflated Data Set is over {MAX_INFLATED_MB} MB when inflated"
+            )
+
+
 def _require_dicom_head(head: bytes) -> None:
     if not head:
         raise UnusableInstance("the file is empty")
-    if head[PREAMBLE:] == b"DICM":
+    if _has_prefix(head):
         return
     start = head.lstrip().lower()
     for magic, kind in _OTHER_KINDS:

@@ -4,14 +4,17 @@ import pydicom
 import pytest
 from pydicom import Dataset
 from pydicom.data import get_testdata_file
+from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
     CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
 
 from tests.parts import require
+from veritag import read
 from veritag.errors import NoPixels, UnusableInstance
 from veritag.read import open_instance
 from veritag.tile import Preprocessing, make_tile
@@ -93,6 +96,25 @@ def test_a_damaged_deflated_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(whole[:400] + bytes(200) + whole[600:])
     with pytest.raises(UnusableInstance, match="deflated Data Set is damaged"):
         open_instance(path)
+
+
+def test_a_deflated_bomb_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small file that inflates without end is refused before it fills the memory."""
+    monkeypatch.setattr(read, "MAX_INFLATED_MB", 8)
+    ds = Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, "1.2.3"
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    ds.add_new("PixelData", "OW", bytes(9 << 20))
+    path = tmp_path / "bomb"
+    ds.save_as(path, enforce_file_format=True)
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(UnusableInstance, match="over 8 MB when inflated"):
+        open_instance(path)
+    monkeypatch.setattr(read, "MAX_INFLATED_MB", 16)
+    assert len(open_instance(path).PixelData) == 9 << 20
 
 
 @pytest.mark.parametrize("kept", [140, 300, 900, 4000, 20000])

@@ -16,6 +16,7 @@ _STYLES = {
     Severity.INFO: "cyan",
 }
 _BROKEN_SHOWN = 20
+_WIDTH_OF_FILES = 140
 
 Judged = tuple[str | None, Sequence[Verdict], SeriesJudgement]
 
@@ -28,10 +29,14 @@ def print_report(
 ) -> None:
     """Print a table of series with their findings, then the unreadable files."""
     console = Console()
+    if not console.is_terminal:
+        # A file or a pipe has no width: long lines break less than folded ones.
+        console = Console(width=_WIDTH_OF_FILES)
     if judged:
         console.print(_table(judged))
     for path, reason in broken[:_BROKEN_SHOWN]:
-        console.print(f"[red]unreadable[/] {escape(str(path))}: {escape(reason)}")
+        line = f"[red]unreadable[/] {escape(str(path))}: {escape(reason)}"
+        console.print(line, soft_wrap=True, highlight=False)
     if len(broken) > _BROKEN_SHOWN:
         console.print(f"... and {len(broken) - _BROKEN_SHOWN} more unreadable files")
     flagged = sum(bool(judgement.findings) for _, _, judgement in judged)
@@ -39,6 +44,7 @@ def print_report(
         f"{files} files, {len(judged)} series, {flagged} with findings, "
         f"{len(broken)} unreadable; judged by {bundle_id}",
         highlight=False,
+        soft_wrap=True,
     )
 
 

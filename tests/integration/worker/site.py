@@ -56,6 +56,19 @@ def crash(ds, *args, **kwargs):
 inspection.make_tile = crash
 """
 
+# Stands for a decoder that never ends and holds the interpreter's lock meanwhile.
+HANG = """
+from worker import attempts, inspection
+attempts.INSTANCE_SECONDS = 1.0
+make_tile = inspection.make_tile
+def hang(ds, *args, **kwargs):
+    if str(ds.PatientName) == "HANG":
+        import re
+        re.match("(a+)+$", "a" * 64 + "b")
+    return make_tile(ds, *args, **kwargs)
+inspection.make_tile = hang
+"""
+
 # Stands for a slow decoder, so that a signal comes while a message is being worked on.
 SLOW = """
 import time

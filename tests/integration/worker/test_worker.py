@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.bundles import make_bundle
-from tests.integration.worker.site import CRASH, SCHEDULE, SLOW, WORK, Site
+from tests.integration.worker.site import CRASH, HANG, SCHEDULE, SLOW, WORK, Site
 from veritag.records.inspection import pending
 from veritag.records.worklist import dead_letters, study_detail, worklist
 from veritag.testing.phantom import phantom_series, plant_wrong_tag
@@ -128,20 +128,23 @@ def test_sigkill_in_a_batch_loses_and_doubles_nothing(make_site: MakeSite) -> No
     assert (counted.inspected, counted.dead_letters, counted.backlog) == (30, 0, 0)
 
 
-def test_an_instance_that_kills_the_worker_is_isolated(make_site: MakeSite) -> None:
+@pytest.mark.parametrize(("name", "poison"), [("CRASH", CRASH), ("HANG", HANG)])
+def test_an_instance_that_ends_the_worker_is_isolated(
+    make_site: MakeSite, name: str, poison: str
+) -> None:
     """It becomes a dead letter with the reason; its companions get their verdicts."""
     site = make_site(republish_seconds=0.5, max_attempts=2, settle_idle_seconds=1.0)
     sent = phantom_series("CT-CHEST", patient=1, instances=6, seed=1)
-    sent[2].PatientName = "CRASH"
+    sent[2].PatientName = name
     site.start(SCHEDULE)
     site.send(sent)
-    worker = site.start(WORK, CRASH)
+    worker = site.start(WORK, poison)
     restarts = 0
     while site.counts().dead_letters == 0:
         assert restarts < 6
         if worker.poll() is not None:
             restarts += 1
-            worker = site.start(WORK, CRASH)
+            worker = site.start(WORK, poison)
         time.sleep(0.05)
     site.until_inspected(5)
     letters = dead_letters(site.records, 10, 0)

@@ -1,0 +1,1 @@
+"""From images to a bundle: snapshot, training, calibration, check, export."""

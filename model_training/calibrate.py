@@ -6,7 +6,7 @@ scanner's pictures do to the model; a threshold must hold on both.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -65,7 +65,9 @@ class Evidence:
         return self.distance <= limits
 
 
-def gather(model: ClusterModel, embedding: Floats, values: Values, seed: int) -> Evidence:
+def gather(
+    model: ClusterModel, embedding: Floats, values: Values, seed: int
+) -> Evidence:
     """Score held-out embeddings (n, D) under their own and under wrong values."""
     rng = np.random.default_rng(seed)
     wrong = {tag: wrong_values(tag, values[tag], rng) for tag in JUDGED_TAGS}
@@ -102,8 +104,8 @@ class Calibration:
 def calibrate(evidence: Sequence[Evidence]) -> Calibration:
     """Choose radii and thresholds that find most and keep the promises on all evidence.
 
-    One radius for all groups comes first; then each group's is moved by itself for as
-    long as more wrong values are found by it.
+    From every common radius, each group's is moved by itself to where most wrong
+    values are found; the best end counts.
 
     Parameters
     ----------
@@ -112,24 +114,31 @@ def calibrate(evidence: Sequence[Evidence]) -> Calibration:
     """
     radius = {q: float(np.quantile(evidence[0].distance, q)) for q in RADIUS_QUANTILES}
     groups = sorted({g for e in evidence for g in e.group.tolist()})
-    # Of equals the wider radius, which knows more kinds.
-    common = max(
-        reversed(RADIUS_QUANTILES),
-        key=lambda q: _found(evidence, dict.fromkeys(groups, radius[q])),
-    )
-    chosen = dict.fromkeys(groups, common)
-    for group in groups * ROUNDS:
-        chosen[group] = max(
-            (chosen[group], *reversed(RADIUS_QUANTILES)),
-            key=lambda q: _found(
-                evidence,
-                {g: radius[q if g == group else chosen[g]] for g in groups},  # noqa: B023 -- used at once
-            ),
-        )
-    radii = {g: radius[chosen[g]] for g in groups}
+
+    def found(quantiles: Mapping[str, float]) -> float:
+        return _found(evidence, {g: radius[q] for g, q in quantiles.items()})
+
+    # Of equals the wider radii, which know more kinds: they are tried first.
+    wide_first = RADIUS_QUANTILES[::-1]
+    tried = [_ascend(found, dict.fromkeys(groups, q), wide_first) for q in wide_first]
+    chosen = max(tried, key=found)
+    radii = {g: radius[q] for g, q in chosen.items()}
     thresholds = {t: choose_threshold(evidence, t, radii) for t in JUDGED_TAGS}
     tags = {t: _tag_calibration(evidence, t, radii, thresholds[t]) for t in JUDGED_TAGS}
     return Calibration(radii, chosen, tags)
+
+
+def _ascend(
+    found: Callable[[Mapping[str, float]], float],
+    start: dict[str, float],
+    quantiles: Sequence[float],
+) -> dict[str, float]:
+    """Move one group's quantile after the other to where most is found."""
+    chosen = dict(start)
+    for group in [*start] * ROUNDS:
+        choices = [{**chosen, group: q} for q in (chosen[group], *quantiles)]
+        chosen = max(choices, key=found)
+    return chosen
 
 
 def uncalibrated(model: ClusterModel, embedding: Floats) -> Calibration:
@@ -237,7 +246,9 @@ def _probability_map(
     Every kind of evidence counts alike, whatever its number of images.
     """
     scores = np.concatenate([*right, *wrong])
-    is_wrong = np.concatenate([np.zeros(sum(map(len, right))), np.ones(sum(map(len, wrong)))])
+    is_wrong = np.concatenate(
+        [np.zeros(sum(map(len, right))), np.ones(sum(map(len, wrong)))]
+    )
     weights = np.concatenate(
         [np.full(len(r), (1 - ERROR_RATE) / len(r)) for r in right]
         + [np.full(len(w), ERROR_RATE / len(w)) for w in wrong]

@@ -88,7 +88,8 @@ def card_markdown(learnt: Learnt, snapshot: Snapshot, version: str) -> str:
             for s in summary["sources"]
         ),
         figures="\n".join(_figures(figures["unseen"], learnt)),
-        by_modality="\n".join(_by_modality(figures["unseen"], learnt)) or "| - | - | - |",
+        by_modality="\n".join(_by_modality(figures["unseen"], learnt))
+        or "| - | - | - |",
         known=f"{figures['unseen_of_known_kind'] or 0:.0%}",
         shift=_shift(figures),
     )

@@ -68,7 +68,8 @@ class ClusterModel:
             if fits.any():  # what was never seen cannot be called wrong
                 rows = observed == value
                 scores[rows] = 1 - mass[rows][:, fits].sum(axis=1)
-        return np.clip(scores, 0, 1)
+        clipped: Floats = np.clip(scores, 0, 1)
+        return clipped
 
 
 def fit_cluster_model(

@@ -53,7 +53,9 @@ def initial_centers(embedding: Floats, n_clusters: int, seed: int) -> Floats:
     if len(embedding) < n_clusters:
         raise ValueError(f"{len(embedding)} images cannot fill {n_clusters} clusters")
     if len(embedding) > MANY:
-        means = MiniBatchKMeans(n_clusters, random_state=seed, n_init=3, batch_size=4096)
+        means = MiniBatchKMeans(
+            n_clusters, random_state=seed, n_init=3, batch_size=4096
+        )
     else:
         means = KMeans(n_clusters, random_state=seed, n_init=1, max_iter=100)
     centers: Floats = means.fit(embedding).cluster_centers_.astype(np.float64)

@@ -47,7 +47,9 @@ def train(
     ] = None,
     phantoms: Annotated[
         int,
-        typer.Option(help="Made-up patients of every phantom kind to learn, too.", min=0),
+        typer.Option(
+            help="Made-up patients of every phantom kind to learn, too.", min=0
+        ),
     ] = 0,
     out: Annotated[
         Path | None,
@@ -92,7 +94,7 @@ def train(
     )
     request = Request(
         config=config,
-        images=tuple([*(images or ()), *(more_images or ())]),
+        images=(*(images or ()), *(more_images or ())),
         data=data,
         phantoms=phantoms,
         out=out,

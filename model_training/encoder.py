@@ -23,7 +23,11 @@ class Encoder(nn.Module):
         stages: list[nn.Module] = []
         before = 1
         for width in filters:
-            stages += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+            stages += [
+                nn.Conv2d(before, width, 3, padding=1),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
             before = width
         self.convolutions = nn.Sequential(*stages)
         side = inner_side(size, len(filters))
@@ -87,7 +91,7 @@ def inner_side(size: int, stages: int) -> int:
     ValueError
         If the tile size is no multiple of two to the power of the stages.
     """
-    side, rest = divmod(size, 2**stages)
+    side, rest = divmod(size, 1 << stages)
     if rest or side < 1:
         raise ValueError(f"the tile size {size} is no multiple of {2**stages}")
     return side

@@ -34,7 +34,7 @@ class InspectionModel(nn.Module):
         x = tiles.unsqueeze(1).to(torch.float32) / 255.0  # (N, 1, size, size)
         z = self.dense(self.convolutions(x).flatten(1))
         # Differences first: |a|^2 - 2ab + |b|^2 would lose the small distances.
-        squared = ((z.unsqueeze(1) - self.centers) ** 2).sum(2)  # type: ignore[operator]
+        squared = ((z.unsqueeze(1) - self.centers) ** 2).sum(2)
         kernel = 1.0 / (1.0 + squared)  # eq. 11 with alpha = 1
         return z, kernel / kernel.sum(1, keepdim=True), torch.sqrt(squared)
 
@@ -43,7 +43,10 @@ def _whitened(dense: nn.Linear, whitening: Whitening) -> nn.Linear:
     """Fold the whitening into the encoder's last layer."""
     matrix = torch.tensor(whitening.matrix, dtype=torch.float64)
     mean = torch.tensor(whitening.mean, dtype=torch.float64)
-    weight, bias = dense.weight.detach().cpu().double(), dense.bias.detach().cpu().double()
+    weight, bias = (
+        dense.weight.detach().cpu().double(),
+        dense.bias.detach().cpu().double(),
+    )
     folded = nn.Linear(dense.in_features, matrix.shape[1])
     folded.weight.data = (matrix.T @ weight).float()
     folded.bias.data = ((bias - mean) @ matrix).float()
@@ -72,7 +75,9 @@ def export_onnx(model: InspectionModel, size: int, path: Path) -> None:
 
 def run_onnx(path: Path, tiles: NDArray[np.uint8], batch: int = 64) -> list[Floats]:
     """Return embedding, soft assignment and distance of tiles by ONNX Runtime on CPU."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        str(path), providers=["CPUExecutionProvider"]
+    )
     parts = [
         session.run(list(OUTPUTS), {INPUT: tiles[start : start + batch]})
         for start in range(0, len(tiles), batch)
@@ -99,5 +104,7 @@ def parity(model: InspectionModel, path: Path, tiles: NDArray[np.uint8]) -> floa
             scale = max(float(np.abs(theirs).max()), 1e-6)
             largest = max(largest, float(np.abs(ours - theirs).max()) / scale)
     if not largest <= TOLERANCE:
-        raise StopError(f"the exported model differs from the trained one by {largest:.2g}")
+        raise StopError(
+            f"the exported model differs from the trained one by {largest:.2g}"
+        )
     return largest

@@ -62,7 +62,8 @@ def wrong_values(
     """
     occurring = Counter(v for v in right.tolist() if v)
     return np.array(
-        [_wrong_value(tag, str(value), occurring, rng) for value in right], dtype=np.str_
+        [_wrong_value(tag, str(value), occurring, rng) for value in right],
+        dtype=np.str_,
     )
 
 

@@ -78,7 +78,10 @@ def learn(
 ) -> Learnt:
     """Cluster, calibrate and check on top of a trained autoencoder."""
     on_step("clusters")
-    views = [embed(autoencoder, snapshot.tiles, config, view) for view in range(config.views + 1)]
+    views = [
+        embed(autoencoder, snapshot.tiles, config, view)
+        for view in range(config.views + 1)
+    ]
     values = {tag: snapshot.values(tag) for tag in JUDGED_TAGS}
     model = _fit(views, values, split.training, config, sharpness=1.0)
     held, held_values = views[0][split.calibration], _rows(values, split.calibration)
@@ -138,7 +141,10 @@ def prepare(snapshot: Snapshot, config: TrainingConfig) -> Split:
 
 @torch.no_grad()
 def embed(
-    autoencoder: Autoencoder, tiles: NDArray[np.uint8], config: TrainingConfig, view: int
+    autoencoder: Autoencoder,
+    tiles: NDArray[np.uint8],
+    config: TrainingConfig,
+    view: int,
 ) -> Floats:
     """Return raw embeddings, of shape (N, D); views above 0 are of varied tiles."""
     generator = torch.Generator().manual_seed(config.seed * 1000 + view)
@@ -218,7 +224,9 @@ def _views(
     views: list[Floats], values: Values, chosen: NDArray[np.bool_]
 ) -> tuple[Floats, Values]:
     embedding = np.concatenate([view[chosen] for view in views])
-    repeated = {tag: np.tile(column[chosen], len(views)) for tag, column in values.items()}
+    repeated = {
+        tag: np.tile(column[chosen], len(views)) for tag, column in values.items()
+    }
     return embedding, repeated
 
 
@@ -240,7 +248,9 @@ def _unseen_sources(
     to learn from leaving one out.
     """
     usable = ~split.unseen
-    real = np.array([s.is_dicom and not s.is_synthetic for s in snapshot.samples]) & usable
+    real = (
+        np.array([s.is_dicom and not s.is_synthetic for s in snapshot.samples]) & usable
+    )
     sources = np.array([s.source for s in snapshot.samples])
     names, counts = np.unique(sources[real], return_counts=True)
     if len(names) < LEAST_SOURCES:
@@ -248,7 +258,9 @@ def _unseen_sources(
     parts = []
     for fold in _folds(dict(zip(names.tolist(), counts.tolist(), strict=True))):
         left_out = real & np.isin(sources, fold)
-        model = _fit(views, values, (split.training | real) & ~left_out, config, sharpness)
+        model = _fit(
+            views, values, (split.training | real) & ~left_out, config, sharpness
+        )
         parts.append(
             gather(model, views[0][left_out], _rows(values, left_out), config.seed)
         )

@@ -64,7 +64,9 @@ def fit_profiles(weights: Floats, values: NDArray[np.str_]) -> TagProfiles:
     return TagProfiles(tuple(names.tolist()), table, support)
 
 
-def fit_all(weights: Floats, values: dict[str, NDArray[np.str_]]) -> dict[str, TagProfiles]:
+def fit_all(
+    weights: Floats, values: dict[str, NDArray[np.str_]]
+) -> dict[str, TagProfiles]:
     """Return the profiles of every judged tag that occurs, keyword to profiles."""
     return {
         tag: fit_profiles(weights, values[tag])
@@ -73,7 +75,9 @@ def fit_all(weights: Floats, values: dict[str, NDArray[np.str_]]) -> dict[str, T
     }
 
 
-def cluster_profiles(profiles: dict[str, TagProfiles], n: int) -> tuple[ClusterProfile, ...]:
+def cluster_profiles(
+    profiles: dict[str, TagProfiles], n: int
+) -> tuple[ClusterProfile, ...]:
     """Return the profiles as a bundle holds them, for n clusters."""
     return tuple(
         ClusterProfile(

@@ -31,7 +31,15 @@ small {{ color: #555; }}
 {body}
 </body></html>
 """
+FLAGGING = """<h2>Wrong tags found on unseen patients</h2>
+<p>With 15 % wrong tags, half of them plausible confusions. In brackets the 95 % Wilson
+interval.</p><table><tr><th>Tag<th>Threshold<th>Precision<th>Recall<th>False alarms
+<th>Right tags<th>Wrong tags</tr>"""
+CLUSTERS = """<h2>Clusters</h2>
+<p>The first picture is what the decoder draws of the center.</p>
+<table><tr><th>Cluster<th>Center<th>Images<th>Tags</tr>"""
 SAMPLES = 6
+LEAST_SHOWN = 0.01
 LARGEST = 64
 
 
@@ -63,11 +71,7 @@ def _data(learnt: Learnt, snapshot: Snapshot) -> str:
 
 
 def _flagging(learnt: Learnt) -> str:
-    rows = [
-        "<h2>Wrong tags found on unseen patients</h2><p>With 15 % wrong tags, half of them "
-        "plausible confusions. In brackets the 95 % Wilson interval.</p><table><tr><th>Tag"
-        "<th>Threshold<th>Precision<th>Recall<th>False alarms<th>Right tags<th>Wrong tags</tr>"
-    ]
+    rows = [FLAGGING]
     for tag in JUDGED_TAGS:
         figures = learnt.figures["unseen"].get(tag, {}).get("all")
         threshold = learnt.calibration.tags[tag].threshold
@@ -90,7 +94,9 @@ def _share(figures: dict[str, float], name: str) -> str:
 
 
 def _training(learnt: Learnt) -> str:
-    rows = ["<h2>Reconstruction error</h2><table><tr><th>Pass<th>Training<th>Held out</tr>"]
+    rows = [
+        "<h2>Reconstruction error</h2><table><tr><th>Pass<th>Training<th>Held out</tr>"
+    ]
     rows += [
         f"<tr><td class=n>{e['epoch']}<td class=n>{e['loss']:.5f}<td class=n>{e['held_out']:.5f}</tr>"
         for e in learnt.figures["epochs"]
@@ -100,7 +106,9 @@ def _training(learnt: Learnt) -> str:
 
 @torch.no_grad()
 def _reconstructions(learnt: Learnt, snapshot: Snapshot) -> str:
-    chosen = np.flatnonzero(learnt.split.calibration)[:: max(1, int(learnt.split.calibration.sum()) // 12)][:12]
+    chosen = np.flatnonzero(learnt.split.calibration)[
+        :: max(1, int(learnt.split.calibration.sum()) // 12)
+    ][:12]
     device = str(next(learnt.autoencoder.parameters()).device)
     _, drawn = learnt.autoencoder(as_input(snapshot.tiles[chosen], device))
     pictures = (drawn[:, 0].cpu().numpy() * 255).astype(np.uint8)
@@ -117,10 +125,7 @@ def _clusters(learnt: Learnt, snapshot: Snapshot, *, with_tiles: bool) -> str:
     nearest = squared.argmin(axis=1)
     tiles, centers = snapshot.tiles[training], draw_centers(learnt)
     sizes = np.bincount(nearest, minlength=len(centers))
-    rows = [
-        "<h2>Clusters</h2><p>The picture is what the decoder draws of the centre."
-        "</p><table><tr><th>Cluster<th>Centre<th>Images<th>Tags</tr>"
-    ]
+    rows = [CLUSTERS]
     for k in np.argsort(-sizes)[:LARGEST]:
         own = np.flatnonzero(nearest == k)
         closest = own[np.argsort(squared[own, k])][:SAMPLES]
@@ -140,7 +145,9 @@ def _profile(learnt: Learnt, k: int) -> Iterator[str]:
         row = profiles.table[k]
         first = np.argsort(-row)[:3]
         shares = ", ".join(
-            f"{escape(profiles.values[v])} {row[v]:.0%}" for v in first if row[v] >= 0.01  # noqa: PLR2004 -- less is not worth a word
+            f"{escape(profiles.values[v])} {row[v]:.0%}"
+            for v in first
+            if row[v] >= LEAST_SHOWN
         )
         yield f"{tag}: {shares}"
 
@@ -149,9 +156,13 @@ def _profile(learnt: Learnt, k: int) -> Iterator[str]:
 def draw_centers(learnt: Learnt) -> NDArray[np.uint8]:
     """Return what the decoder draws of each centre, of shape (K, size, size)."""
     whitening = learnt.model.whitening
-    raw: Floats = learnt.model.centers @ np.linalg.pinv(whitening.matrix) + whitening.mean
+    raw: Floats = (
+        learnt.model.centers @ np.linalg.pinv(whitening.matrix) + whitening.mean
+    )
     device = next(learnt.autoencoder.parameters()).device
-    drawn = learnt.autoencoder.decoder(torch.tensor(raw, dtype=torch.float32, device=device))
+    drawn = learnt.autoencoder.decoder(
+        torch.tensor(raw, dtype=torch.float32, device=device)
+    )
     pictures: NDArray[np.uint8] = (drawn[:, 0].cpu().numpy() * 255).astype(np.uint8)
     return pictures
 

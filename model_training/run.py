@@ -145,7 +145,9 @@ def _learn(
     bar = progress.add_task(f"training on {device}", total=config.epochs * training)
 
     def tell(epoch: EpochFigures) -> None:
-        progress.update(bar, description=f"training on {device}, held out {epoch.held_out:.5f}")
+        progress.update(
+            bar, description=f"training on {device}, held out {epoch.held_out:.5f}"
+        )
 
     autoencoder, history = train_autoencoder(
         snapshot.tiles[split.training],

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -52,7 +51,9 @@ class Sample:
     @property
     def kind(self) -> str:
         """Modality and body part, the coarsest description of what is shown."""
-        return f"{self.tags.get('Modality', '-')} {self.tags.get('BodyPartExamined', '-')}"
+        return (
+            f"{self.tags.get('Modality', '-')} {self.tags.get('BodyPartExamined', '-')}"
+        )
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,9 @@ def _take_instance(entry: Entry, preprocessing: Preprocessing) -> tuple[Tile, Sa
         patient = str(ds.get("PatientID") or ds.get("StudyInstanceUID") or entry.path)
     except Exception as error:
         # Malformed files raise anything; a snapshot goes on without them.
-        raise UnusableInstance(f"not readable as DICOM: {type(error).__name__}") from error
+        raise UnusableInstance(
+            f"not readable as DICOM: {type(error).__name__}"
+        ) from error
     tile = make_tile(ds, preprocessing)
     normalized = {k: normalize(k, v) for k, v in received.items()}
     return _known(tile), _sample(entry, normalized, entry.patient or patient, True)

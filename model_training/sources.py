@@ -84,7 +84,10 @@ def _labelled(folder: Path, *, with_research: bool) -> Iterator[Entry]:
         yield Entry(
             path=folder / row["path"],
             source=row.get("source_repo") or folder.name,
-            tags={"Modality": row["modality"], "BodyPartExamined": region(row["region"])},
+            tags={
+                "Modality": row["modality"],
+                "BodyPartExamined": region(row["region"]),
+            },
             # Without a known patient an image stands for itself.
             patient=row.get("patient_key") or row["path"],
             license=row.get("license_class", ""),
@@ -95,7 +98,9 @@ def _curated(folder: Path) -> Iterator[Entry]:
     for row in _rows(folder / MANIFEST):
         if row.get("group", "image") != "image":
             continue
-        curated = {"BodyPartExamined": region(row["region"])} if row.get("region") else {}
+        curated = (
+            {"BodyPartExamined": region(row["region"])} if row.get("region") else {}
+        )
         yield Entry(
             path=folder / row["path"],
             source=row.get("source_repo") or folder.name,

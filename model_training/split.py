@@ -35,7 +35,9 @@ def split_patients(snapshot: Snapshot, seed: int) -> Split:
     patients: dict[str, set[str]] = defaultdict(set)
     for sample in snapshot.samples:
         patients[sample.kind].add(sample.patient)
-    common = {s.patient for s in snapshot.samples if len(patients[s.kind]) >= LEAST_PATIENTS}
+    common = {
+        s.patient for s in snapshot.samples if len(patients[s.kind]) >= LEAST_PATIENTS
+    }
     draws = np.array(
         [
             0.0 if s.is_synthetic or s.patient not in common else _draw(s.patient, seed)

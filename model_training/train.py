@@ -66,7 +66,7 @@ def train_autoencoder(
             _, reconstruction = model(varied(clean, generator, config.augment))
             loss = reconstruction_loss(reconstruction, clean)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += loss.item() * len(batch)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from pydicom.uid import (
     UID,
     ExplicitVRBigEndian,
@@ -74,7 +75,9 @@ def stored_frame(ds: Dataset, *, max_frame_mb: int) -> Frame:
         raise UnusableInstance("not enough memory to decode the frame") from error
     except Exception as error:
         # Decoders and malformed elements raise anything; each costs one instance only.
-        raise UnusableInstance(f"the pixels cannot be decoded: {_brief(error)}") from error
+        raise UnusableInstance(
+            f"the pixels cannot be decoded: {_brief(error)}"
+        ) from error
 
 
 def _brief(error: Exception) -> str:
@@ -141,7 +144,7 @@ def _number(ds: Dataset, keyword: str, default: int | None = None) -> int:
         value = ds.get(keyword)
         if value is None or value == "":
             value = default
-        return int(value)  # type: ignore[arg-type]
+        return int(value)
     except (TypeError, ValueError, OverflowError, NotImplementedError):
         raise UnusableInstance(f"{keyword} is missing or no number") from None
 

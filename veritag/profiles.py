@@ -99,5 +99,7 @@ def contradiction_score(
     compatible: Callable[[str, str], bool],
 ) -> float:
     """Return the probability, in 0..1, that no value fits which `observed` could mean."""
-    fitting = sum(p for value, p in probabilities.items() if compatible(value, observed))
+    fitting = sum(
+        p for value, p in probabilities.items() if compatible(value, observed)
+    )
     return float(min(1.0, max(0.0, 1.0 - fitting)))

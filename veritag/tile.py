@@ -20,7 +20,9 @@ from veritag.frame import Frame, stored_frame
 Tile: TypeAlias = NDArray[np.uint8]
 
 VERSION = 1
+MIN_SIZE = 8
 MAX_SIZE = 1024
+LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,11 @@ class Preprocessing:
             raise BundleRejected(
                 f"{where}: preprocessing version {self.version!r}, this version does {VERSION}"
             )
-        if not isinstance(self.size, int) or not 8 <= self.size <= MAX_SIZE:
-            raise BundleRejected(f"{where}: tile size {self.size!r} is not in 8..{MAX_SIZE}")
-        if not 0 <= self.low_percentile < self.high_percentile <= 100:
+        if not MIN_SIZE <= self.size <= MAX_SIZE:
+            raise BundleRejected(
+                f"{where}: tile size {self.size!r} is not in {MIN_SIZE}..{MAX_SIZE}"
+            )
+        if not 0 <= self.low_percentile < self.high_percentile <= 100:  # noqa: PLR2004 -- per cent
             raise BundleRejected(f"{where}: the window's percentiles are out of order")
 
 
@@ -105,9 +109,9 @@ def _resize(pixels: NDArray[np.generic], size: int) -> NDArray[np.generic]:
 
 def _luminance(small: NDArray[np.generic]) -> NDArray[np.generic]:
     """Weigh red, green and blue as PS3.3 C.7.6.3.1.2 does for Y."""
-    if small.ndim == 2:
+    if small.ndim == 2:  # noqa: PLR2004 -- rows and columns only
         return small
-    return small[..., :3] @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    return small[..., :3] @ LUMINANCE
 
 
 def _window(small: NDArray[np.float32], low: float, high: float) -> Tile:

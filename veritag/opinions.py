@@ -130,12 +130,14 @@ def _ever_seen(picture: SeriesPicture, tag: str, concept: str) -> bool:
     """Tell whether the bundle learnt of anything that the tag could mean.
 
     What a picture of a rare body part looks like is not known to a bundle that never
-    met one: it must not say that the rare one is wrong.
+    met one: it must not say that the rare one is wrong. A value that fits nearly
+    everything (OT, EXTREMITY) is no acquaintance.
     """
     return any(
         compatible(tag, value, concept)
         for cluster in picture.manifest.clusters
         for value in cluster.profiles.get(tag, ())
+        if value == concept or value not in _COARSE.get(tag, frozenset())
     )
 
 

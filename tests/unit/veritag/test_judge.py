@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -155,6 +155,17 @@ def test_a_body_part_that_the_bundle_never_met_is_not_judged() -> None:
     judgement = judge(*[verdict(Modality="CT", BodyPartExamined="HAND")] * 3)
     assert judgement.findings == ()
     assert judgement.judgements[1].probability_wrong is None
+
+
+def test_a_modality_known_only_as_other_is_not_judged() -> None:
+    """OT fits everything: having met it says nothing about what SM looks like."""
+    met = manifest()
+    other = replace(met.clusters[0], profiles={"Modality": {"OT": 1.0}})
+    met = replace(met, clusters=(other, *met.clusters[1:]))
+    series = [verdict(BRAIN_MR, sop_class=SC, Modality="SM")] * 2
+    judgement = judge_series(met, series)
+    assert FindingCode.TAG_CONTRADICTS_IMAGE not in codes(judgement)
+    assert judgement.judgements[0].probability_wrong is None
 
 
 def test_a_missing_tag_is_suggested_where_the_picture_is_sure() -> None:

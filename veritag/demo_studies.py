@@ -35,12 +35,14 @@ class DemoStudies:
     clean_series: frozenset[str]
 
 
+# Gross slips, such as a protocol left over from the patient before.
 _PLANTED = (
-    ("CT-HEAD", "BodyPartExamined", "ABDOMEN"),
-    ("CT-ABDOMEN", "BodyPartExamined", "HEAD"),
+    ("CT-HEAD", "BodyPartExamined", "KNEE"),
     ("MR-KNEE", "BodyPartExamined", "BRAIN"),
+    ("MR-LSPINE", "BodyPartExamined", "BRAIN"),
     ("CR-CHEST", "BodyPartExamined", "HAND"),
     ("CR-HAND", "BodyPartExamined", "CHEST"),
+    ("US-ABDOMEN", "BodyPartExamined", "BREAST"),
     ("MR-BRAIN", "Modality", "CT"),
 )
 

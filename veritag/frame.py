@@ -1,6 +1,7 @@
 """One frame of a Data Set as stored values, decoded the fastest correct way."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ class Frame:
     `inverted` says that higher values are darker.
     """
 
-    pixels: NDArray[np.generic]
+    pixels: NDArray[Any]
     inverted: bool
 
 
@@ -73,6 +74,12 @@ def stored_frame(ds: Dataset, *, max_frame_mb: int) -> Frame:
         ) from error
     except MemoryError as error:
         raise UnusableInstance("not enough memory to decode the frame") from error
+    except RuntimeError as error:
+        # pydicom joins what each of its plugins said: nothing that a person could use.
+        raise UnusableInstance(
+            "the pixels are damaged, or in a form that no decoder here reads "
+            f"({_syntax(ds).name})"
+        ) from error
     except Exception as error:
         # Decoders and malformed elements raise anything; each costs one instance only.
         raise UnusableInstance(
@@ -167,8 +174,10 @@ def _syntax(ds: Dataset) -> UID:
     return ExplicitVRLittleEndian if implicit is False else ImplicitVRLittleEndian
 
 
-def _integers(ds: Dataset, layout: _Layout, index: int) -> NDArray[np.generic]:
+def _integers(ds: Dataset, layout: _Layout, index: int) -> NDArray[Any]:
     syntax = _syntax(ds)
+    if not syntax.is_transfer_syntax:
+        raise NotImplementedError
     native = not syntax.is_encapsulated and syntax != ExplicitVRBigEndian
     one_sample = layout.samples == 1 and layout.bits_allocated in (8, 16, 32)
     if native and one_sample:
@@ -194,7 +203,7 @@ def _slice(data: bytes, layout: _Layout, index: int) -> memoryview:
     return memoryview(data)[start : start + size]
 
 
-def _native(data: bytes, layout: _Layout, index: int) -> NDArray[np.generic]:
+def _native(data: bytes, layout: _Layout, index: int) -> NDArray[Any]:
     kind = "i" if layout.signed else "u"
     dtype = np.dtype(f"<{kind}{layout.bits_allocated // 8}")
     pixels = np.frombuffer(_slice(data, layout, index), dtype=dtype)
@@ -208,15 +217,15 @@ def _native(data: bytes, layout: _Layout, index: int) -> NDArray[np.generic]:
     return pixels
 
 
-def _floats(data: bytes, layout: _Layout, index: int) -> NDArray[np.generic]:
+def _floats(data: bytes, layout: _Layout, index: int) -> NDArray[Any]:
     dtype = np.dtype(f"<f{layout.bits_allocated // 8}")
     values = np.frombuffer(_slice(data, layout, index), dtype=dtype)
     return values.reshape(layout.rows, layout.columns)
 
 
 def _without_padding(
-    pixels: NDArray[np.generic], ds: Dataset, layout: _Layout
-) -> NDArray[np.generic]:
+    pixels: NDArray[Any], ds: Dataset, layout: _Layout
+) -> NDArray[Any]:
     """Draw the padding around a picture like its darkest value, PS3.3 C.7.5.1.1.2."""
     value = ds.get("PixelPaddingValue")
     if not isinstance(value, int) or pixels.dtype.kind not in "iu":
@@ -251,7 +260,7 @@ def _functional_group_slope(ds: Dataset, index: int) -> object:
     return None
 
 
-def _shrinkable(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+def _shrinkable(pixels: NDArray[Any]) -> NDArray[Any]:
     if pixels.dtype in SHRINKABLE:
         native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         if native.dtype.kind != "f":

@@ -7,7 +7,7 @@ by its sign (PS3.3 C.11.1), and why the stored integers can be shrunk first.
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -84,7 +84,7 @@ def make_picture(ds: Dataset, size: int, *, max_frame_mb: int = 1024) -> Tile:
     return make_tile(ds, Preprocessing(size=size), max_frame_mb=max_frame_mb)
 
 
-def tile_from_gray(image: NDArray[np.generic], pre: Preprocessing) -> Tile:
+def tile_from_gray(image: NDArray[Any], pre: Preprocessing) -> Tile:
     """Return the tile of a plain gray picture of shape (rows, columns)."""
     return _draw(Frame(np.ascontiguousarray(image), inverted=False), pre)
 
@@ -96,7 +96,7 @@ def _draw(frame: Frame, pre: Preprocessing) -> Tile:
     return _pad(_window(small, pre.low_percentile, pre.high_percentile), pre.size)
 
 
-def _resize(pixels: NDArray[np.generic], size: int) -> NDArray[np.generic]:
+def _resize(pixels: NDArray[Any], size: int) -> NDArray[Any]:
     rows, columns = pixels.shape[:2]
     scale = size / max(rows, columns)
     height = min(size, max(1, round(rows * scale)))
@@ -107,7 +107,7 @@ def _resize(pixels: NDArray[np.generic], size: int) -> NDArray[np.generic]:
     return cv2.resize(pixels, (width, height), interpolation=how)
 
 
-def _luminance(small: NDArray[np.generic]) -> NDArray[np.generic]:
+def _luminance(small: NDArray[Any]) -> NDArray[Any]:
     """Weigh red, green and blue as PS3.3 C.7.6.3.1.2 does for Y."""
     if small.ndim == 2:  # noqa: PLR2004 -- rows and columns only
         return small

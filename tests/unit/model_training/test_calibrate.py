@@ -1,0 +1,99 @@
+"""Thresholds, bounds and injected errors."""
+
+import numpy as np
+import pytest
+
+from model_training.calibrate import Evidence, calibrate, choose_threshold, wilson
+from model_training.check import inject
+from model_training.injection import wrong_values
+from veritag.concepts import compatible
+from veritag.tags import JUDGED_TAGS
+
+TAG = "Modality"
+RADII = {"CT": 1.0}
+
+
+def evidence(right: list[float], wrong: list[float], distance: float = 0.5) -> Evidence:
+    """Return evidence for Modality alone."""
+    n = len(right)
+    nothing = {t: np.full(n, np.nan) for t in JUDGED_TAGS}
+    carried = {t: np.full(n, t == TAG) for t in JUDGED_TAGS}
+    return Evidence(
+        np.full(n, distance),
+        np.full(n, "CT"),
+        {**nothing, TAG: np.array(right)},
+        {**nothing, TAG: np.array(wrong)},
+        carried,
+    )
+
+
+def test_wilson_by_hand() -> None:
+    """8 of 10 give 0.490 to 0.943; nothing gives the whole range."""
+    assert wilson(8, 10) == pytest.approx((0.490, 0.943), abs=5e-4)
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_a_clear_tag_gets_a_threshold() -> None:
+    """Where right and wrong are apart, the threshold lies above every right score."""
+    found = choose_threshold([evidence([0.6] * 1000, [0.95] * 1000)], TAG, RADII)
+    assert found == pytest.approx(0.6, abs=1e-4)
+
+
+def test_few_images_show_nothing() -> None:
+    """Without one false alarm in 100, the bound is still above one in a hundred."""
+    assert choose_threshold([evidence([0.0] * 100, [1.0] * 100)], TAG, RADII) is None
+
+
+def test_a_blunt_tag_is_never_flagged() -> None:
+    """Where wrong values score like right ones, there is no threshold."""
+    rng = np.random.default_rng(1)
+    scores = rng.random(2000)
+    blunt = evidence(scores.tolist(), rng.permutation(scores).tolist())
+    assert choose_threshold([blunt], TAG, RADII) is None
+
+
+def test_unseen_sources_have_a_veto() -> None:
+    """False alarms on another source's files lift the threshold over them."""
+    patients = evidence([0.1] * 1000, [0.99] * 1000)
+    sources = evidence([0.1] * 380 + [0.97] * 20, [0.99] * 400)
+    assert choose_threshold([patients, sources], TAG, RADII) == pytest.approx(
+        0.97, abs=1e-4
+    )
+
+
+def test_what_is_far_away_is_not_judged() -> None:
+    """Images beyond the radius raise no alarm and find nothing."""
+    far = evidence([0.99] * 1000, [0.99] * 1000, distance=2.0)
+    near = evidence([0.1] * 1000, [0.99] * 1000)
+    assert choose_threshold([far], TAG, RADII) is None
+    assert choose_threshold([near, far], TAG, RADII) == pytest.approx(0.5, abs=1e-4)
+
+
+def test_the_probability_rises_with_the_score() -> None:
+    """The map from score to probability is monotone and within bounds."""
+    rng = np.random.default_rng(2)
+    right, wrong = rng.beta(1, 8, 1000), rng.beta(12, 1, 1000)
+    tag = calibrate([evidence(right.tolist(), wrong.tolist())]).tags[TAG]
+    assert tag.threshold is not None
+    assert np.all(np.diff(tag.probability_knots) >= 0)
+    assert np.all(np.diff(tag.score_knots) > 0)
+    assert 0 < tag.probability_knots[0] < 0.2
+    assert 0.8 < tag.probability_knots[-1] < 1
+
+
+def test_injected_values_are_really_wrong() -> None:
+    """No injected value is compatible with the right one, and absent stays absent."""
+    rng = np.random.default_rng(3)
+    right = np.array(["HEAD", "CHEST", "", "KNEE", "ABDOMEN", "HEART"] * 20)
+    wrong = wrong_values("BodyPartExamined", right, rng)
+    for before, after in zip(right.tolist(), wrong.tolist(), strict=True):
+        assert bool(before) == bool(after)
+        assert not before or not compatible("BodyPartExamined", before, after)
+
+
+def test_about_every_seventh_tag_is_injected() -> None:
+    """15 % of the values are changed, and the mask tells which."""
+    right = np.array(["CT", "MR"] * 1000)
+    received, is_wrong = inject("Modality", right, np.random.default_rng(4))
+    np.testing.assert_array_equal(received != right, is_wrong)
+    assert 0.12 < is_wrong.mean() < 0.18

@@ -1,8 +1,13 @@
 """Every Prometheus metric of Veritag; nothing else registers any.
 
 Labels are closed lists: no UID, no free AE title, no patient data ever is a label.
+Each process exports all metrics without labels, those of others as 0: queries name the
+job or take the maximum.
 Dashboards and alert rules are checked against this file by a test.
 """
+
+from collections.abc import Iterable
+from itertools import product
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -89,7 +94,7 @@ BACKLOG = Gauge("veritag_backlog_instances", "Instances waiting for a verdict.")
 BACKLOG_OLDEST = Gauge(
     "veritag_backlog_oldest_seconds", "Age of the oldest uninspected instance."
 )
-# Dead letters that nobody resolved yet.
+# Instances that were given up, of all time.
 DEAD_LETTERS = Gauge("veritag_dead_letters", "Dead letters in the records.")
 # Findings that wait for a decision.
 OPEN_FINDINGS = Gauge("veritag_findings_open", "Findings without a decision.")
@@ -105,3 +110,13 @@ DECISIONS = Counter("veritag_review_decisions", "Decisions stored.", ["decision"
 def modality_label(value: str | None) -> str:
     """Return the Modality as a label of a closed list, `other` for all the rest."""
     return value if value in MODALITIES else "other"
+
+
+def count_from_zero(counter: Counter, *labels: Iterable[str]) -> None:
+    """Export a counter's every combination of labels before it first counts.
+
+    Prometheus sees an increase only between two values: a series that appears with 1
+    has lost its first count.
+    """
+    for values in product(*labels):
+        counter.labels(*values)

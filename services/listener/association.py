@@ -1,140 +1,31 @@
 """What pynetdicom's association lacks for a server that faces a hospital's network.
 
-- A PDU length is checked before anything is read: the peer states it in four bytes and
-  pynetdicom would collect up to 4 GiB (PS3.8 section D.1 lets us limit it).
-- A Data Set that does not end goes to disk, not into memory, see `buffer`.
-- A connection that says nothing, or closes without a word, as the probe of a load
-  balancer does, ends at once in place of waiting for the association timeout.
-- Every read and write has a timeout, so that no thread waits for ever.
+A Data Set that does not end goes to disk, not into memory (see `buffer`); nothing is
+believed of a PDU that was not checked (see `upper_layer`); every read and write has a
+timeout, so that no thread waits for ever; and idle threads wait (see `waiting`).
 
 These classes override internals of pynetdicom 3.0; its version is pinned.
 """
 
-import contextlib
 import secrets
 import socket
-import threading
 import time
 from typing import Any, cast
 
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
-from pynetdicom.dul import DULServiceProvider
-from pynetdicom.transport import (
-    AssociationServer,
-    AssociationSocket,
-    RequestHandler,
-)
+from pynetdicom.transport import AssociationServer, RequestHandler
 
 from services.listener.buffer import BufferingDIMSE
-from services.listener.waiting import TURN, Bell, Checkpoint, WakingQueue
+from services.listener.upper_layer import ASSOCIATE_LIMIT, BoundedSocket, PromptDUL
+from services.listener.waiting import TURN, Checkpoint, WakingQueue
 from veritag.logs import get_logger
 from veritag.metrics import ASSOCIATIONS_OPEN
 from veritag.spool import Spool
 
-# An A-ASSOCIATE-RQ with 128 contexts and all transfer syntaxes has about 400 kB.
-ASSOCIATE_LIMIT = 1 << 20
 # Connections over the limit get an A-ASSOCIATE-RJ; so many more are not even read.
 _SPARE_CONNECTIONS = 32
 _ABORT_TURNS = 5
-_STOP_LOOK = 0.001
-
-
-class PduTooLong(OSError):
-    """A PDU longer than we announced."""
-
-
-class BoundedSocket(AssociationSocket):
-    """A socket that reads no more than `limit` bytes for one PDU."""
-
-    limit = ASSOCIATE_LIMIT
-
-    def recv(self, nr_bytes: int) -> bytearray:
-        """Read so many bytes into one buffer, fewer if the peer closes."""
-        if nr_bytes > self.limit:
-            # Evt19: invalid PDU; the state machine answers with A-ABORT.
-            self.event_queue.put("Evt19")
-            raise PduTooLong(f"PDU of {nr_bytes} bytes, limit {self.limit}")
-        if self.socket is None:
-            return bytearray()
-        buffer = bytearray(nr_bytes)
-        got = 0
-        with memoryview(buffer) as view:
-            while got < nr_bytes:
-                count = self.socket.recv_into(view[got:])
-                if not count:
-                    break
-                got += count
-        del buffer[got:]
-        return buffer
-
-
-class PromptDUL(DULServiceProvider):
-    """An upper layer that waits for events.
-
-    It also notices when the peer goes before it has said anything.
-    """
-
-    _ended = False
-
-    def __init__(self, assoc: Any) -> None:
-        self._bell = Bell()
-        self._killed = False
-        super().__init__(assoc)
-        self.to_provider_queue = WakingQueue(self._bell.ring)
-
-    @property
-    def _run_loop_delay(self) -> float:
-        """Seconds that the reactor sleeps between two looks; our wait is before it."""
-        if threading.current_thread() is not self:
-            return _STOP_LOOK
-        self._bell.wait(self.socket.socket if self.socket else None)
-        return 0.0
-
-    @_run_loop_delay.setter
-    def _run_loop_delay(self, _seconds: float) -> None:
-        pass
-
-    @property
-    def _kill_thread(self) -> bool:
-        return self._killed
-
-    @_kill_thread.setter
-    def _kill_thread(self, killed: bool) -> None:
-        self._killed = killed
-        self._bell.ring()
-
-    def run_reactor(self) -> None:
-        """Run until killed."""
-        try:
-            super().run_reactor()
-        finally:
-            self._bell.close()
-
-    def _read_pdu_data(self) -> None:
-        super()._read_pdu_data()
-        # Nothing came of what was readable: the peer has closed, or sent rubbish.
-        self._ended = self._recv_pdu.empty()
-
-    def receive_pdu(self, wait: bool = False, timeout: float | None = None) -> Any:
-        """Return the next primitive, None when there is none or none will come."""
-        if not wait:
-            return super().receive_pdu(wait=False)
-        deadline = float("inf") if timeout is None else time.monotonic() + timeout
-        primitive = None
-        while primitive is None and not self._ended and time.monotonic() < deadline:
-            primitive = super().receive_pdu(wait=True, timeout=TURN)
-        if primitive is None:
-            time.sleep(TURN)  # an A-ABORT may be on its way
-            self.hang_up()
-        return primitive
-
-    def hang_up(self) -> None:
-        """Close the connection under the thread that may wait for more of a PDU."""
-        connection = self.socket.socket if self.socket else None
-        if connection is not None:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
 
 
 class StorageAssociation(Association):

@@ -105,7 +105,7 @@ class PromptDUL(DULServiceProvider):
         if not wait:
             return super().receive_pdu(wait=False)
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
-        primitive = None
+        primitive: Any = None
         while primitive is None and not self._ended and time.monotonic() < deadline:
             primitive = super().receive_pdu(wait=True, timeout=TURN)
         if primitive is None:

@@ -89,12 +89,13 @@ def test_a_planted_error_is_found_decided_and_counted(
     for path, ds in zip(sorted(outgoing.iterdir()), datasets, strict=True):
         ds.save_as(path, enforce_file_format=True)
     study, series_uid = datasets[0].StudyInstanceUID, datasets[0].SeriesInstanceUID
-    before = system.counts()
     assert storescu(system, outgoing) == 6
-    system.wait_for(lambda now: now.findings_open > before.findings_open)
 
-    rows = system.get("worklist?limit=1000")["rows"]
-    assert study in {row["study_instance_uid"] for row in rows}
+    def is_listed(_now: object) -> bool:
+        rows = system.get("worklist?limit=1000")["rows"]
+        return study in {row["study_instance_uid"] for row in rows}
+
+    system.wait_for(is_listed)
     finding = next(
         f
         for f in find_series(system, series_uid, study)["findings"]
@@ -112,6 +113,7 @@ def test_a_planted_error_is_found_decided_and_counted(
     assert posted["decision"] == "CORRECTED"
     decided = system.get(f"findings/{finding['finding_id']}")
     assert [d["reviewer"] for d in decided["decisions"]] == ["radiographer"]
+    assert not is_listed(None)
     assert system.metric("indexer", "veritag_instances_indexed_total") >= 6
 
 

@@ -1,0 +1,118 @@
+"""`veritag models`: the bundles that are there, and which one is in use."""
+
+import getpass
+import json
+from typing import Any
+
+import typer
+
+from veritag.bundle import ModelBundle
+from veritag.settings import Settings
+
+REQUIRES = ("numpy", "cv2")
+
+models = typer.Typer(help="List, show, promote and roll back bundles.")
+
+NAME = typer.Argument(help="Folder name, bundle id or path of a bundle, or `starter`.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.add_typer(models, name="models", no_args_is_help=True)
+
+
+def _settings() -> Settings:
+    from veritag.settings import load_settings
+
+    return load_settings()
+
+
+@models.command("list")
+def list_(
+    as_json: bool = typer.Option(False, "--json", help="One JSON array on stdout."),
+) -> None:
+    """Show the bundles and which one is in use."""
+    from veritag.registry import entries
+
+    found = entries(_settings().bundles_dir)
+    rows = [
+        {
+            "name": entry.name,
+            "bundle_id": entry.bundle.bundle_id if entry.bundle else None,
+            "in_use": entry.in_use,
+            "created_at": entry.bundle.manifest.created_at if entry.bundle else None,
+            "clusters": len(entry.bundle.manifest.clusters) if entry.bundle else None,
+            "problem": entry.problem,
+        }
+        for entry in found
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows))
+    else:
+        _print(rows)
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "name", "bundle", "made", "clusters", "problem")
+    for row in rows:
+        table.add_row(
+            "in use" if row["in_use"] else "",
+            row["name"],
+            row["bundle_id"] or "",
+            row["created_at"] or "",
+            str(row["clusters"] or ""),
+            row["problem"] or "",
+        )
+    Console().print(table)
+
+
+@models.command()
+def show(name: str = NAME) -> None:
+    """Print what a bundle was made from and what it has shown, as JSON."""
+    from dataclasses import asdict
+
+    from veritag.registry import find
+
+    bundle = find(_settings().bundles_dir, name)
+    manifest = asdict(bundle.manifest)
+    manifest["clusters"] = len(bundle.manifest.clusters)
+    del manifest["novelty_limits"]
+    for calibration in manifest["calibration"].values():
+        del calibration["score_knots"], calibration["probability_knots"]
+    told = {"bundle_id": bundle.bundle_id, "path": str(bundle.path), **manifest}
+    typer.echo(json.dumps(told, indent=1))
+
+
+@models.command()
+def promote(name: str = NAME) -> None:
+    """Put a bundle to use; running workers swap between two messages."""
+    from veritag.registry import promote as put_to_use
+
+    settings = _settings()
+    _tell(settings, "promotion", put_to_use(settings.bundles_dir, name))
+
+
+@models.command()
+def rollback() -> None:
+    """Put the bundle to use that was in use before."""
+    from veritag.registry import rollback as put_back
+
+    settings = _settings()
+    _tell(settings, "rollback", put_back(settings.bundles_dir))
+
+
+def _tell(settings: Settings, kind: str, bundle: ModelBundle) -> None:
+    """Leave an audit event where there are records, and say what is in use now."""
+    from veritag.records import Records
+    from veritag.records.audit import record_event
+
+    records = Records.open(settings.records_url)
+    try:
+        records.migrate()
+        record_event(records, kind, getpass.getuser(), {"bundle_id": bundle.bundle_id})
+    finally:
+        records.close()
+    typer.echo(f"{bundle.bundle_id} is in use now")

@@ -1,0 +1,1 @@
+"""The long-running processes that people and scanners talk to."""

@@ -11,10 +11,19 @@ from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
 from veritag.archive import Archive
 from veritag.dispatch import Dispatcher
+from veritag.findings import FindingCode, VerdictStatus
 from veritag.health import Check, HealthServer
 from veritag.logs import get_logger
 from veritag.messages import QUEUE_INSPECTION, QUEUE_SETTLING
+from veritag.metrics import (
+    FINDINGS,
+    INSPECTED,
+    MODALITIES,
+    SERIES_SETTLED,
+    count_from_zero,
+)
 from veritag.records import Records
+from veritag.records.settling import CAP, IDLE
 from veritag.settings import Settings
 from worker.app import build_app
 from worker.bundles import BundleInUse
@@ -60,6 +69,13 @@ def missing_gpu(context: Context) -> str | None:
     )
 
 
+def _count_from_zero() -> None:
+    modalities = {*MODALITIES, "other"}
+    count_from_zero(INSPECTED, VerdictStatus, modalities)
+    count_from_zero(FINDINGS, FindingCode, modalities)
+    count_from_zero(SERIES_SETTLED, (IDLE, CAP))
+
+
 def run_worker(settings: Settings) -> int:
     """Work until SIGTERM or SIGINT; return the exit status."""
     context = open_context(settings)
@@ -69,6 +85,7 @@ def run_worker(settings: Settings) -> int:
     )
     log.info("worker_started", http_port=health.start(), worker=context.name)
     stop_signals(context.stopping)
+    _count_from_zero()
     try:
         if _make_ready(context):
             return _consume(settings, context)

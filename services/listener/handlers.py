@@ -19,6 +19,7 @@ from services.listener.status import (
     NOT_AUTHORIZED,
     NOT_UNDERSTOOD,
     OUT_OF_RESOURCES,
+    REASONS,
     SUCCESS,
     Refused,
 )
@@ -31,6 +32,7 @@ from veritag.metrics import (
     INSTANCES_RECEIVED,
     INSTANCES_REFUSED,
     RECEPTION_SECONDS,
+    count_from_zero,
 )
 from veritag.part10 import encode_file_meta
 from veritag.settings import Settings
@@ -50,6 +52,8 @@ class Reception:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._log = get_logger()
+        count_from_zero(INSTANCES_REFUSED, REASONS)
+        count_from_zero(ASSOCIATIONS_REJECTED, {*_REJECTIONS.values(), "other"})
 
     def bindings(self) -> list[evt.EventHandlerType]:
         """Return pynetdicom's events with our handlers."""

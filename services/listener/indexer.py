@@ -18,7 +18,7 @@ from veritag.elements import SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, read_uids
 from veritag.errors import ArchiveUnavailable, RecordsUnavailable, UnusableInstance
 from veritag.instance import StoredInstance
 from veritag.logs import get_logger
-from veritag.metrics import DUPLICATES, INSTANCES_INDEXED
+from veritag.metrics import DUPLICATES, INSTANCES_INDEXED, count_from_zero
 from veritag.part10 import FileMeta, read_file_meta
 from veritag.records import Records, ingest
 from veritag.spool import Spool
@@ -57,6 +57,7 @@ class Indexer:
         self._poll = poll_seconds
         self._postponed: dict[str, tuple[float, float]] = {}
         self._log = get_logger()
+        count_from_zero(DUPLICATES, (ingest.IDENTICAL, ingest.CONFLICT))
 
     def run(self, stop: threading.Event) -> None:
         """Index until told to stop; an unavailable database is waited for."""
@@ -144,8 +145,8 @@ class Indexer:
         recorded = ingest.register(self._records, batch)
         fresh = len(recorded.new_ids) + recorded.unparsable
         INSTANCES_INDEXED.inc(fresh + recorded.identical)
-        DUPLICATES.labels(kind="identical").inc(recorded.identical)
-        DUPLICATES.labels(kind="conflict").inc(recorded.conflicts)
+        DUPLICATES.labels(kind=ingest.IDENTICAL).inc(recorded.identical)
+        DUPLICATES.labels(kind=ingest.CONFLICT).inc(recorded.conflicts)
         self._log.info(
             "instances_indexed",
             receptions=len(batch),

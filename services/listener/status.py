@@ -46,6 +46,17 @@ CLASS_NOT_SUPPORTED = Status(0x0122, "class_not_supported")
 # list. The association is rejected long before; this holds if ever it was not.
 NOT_AUTHORIZED = Status(0x0124, "not_authorized")
 
+REASONS = tuple(
+    status.reason
+    for status in (
+        OUT_OF_RESOURCES,
+        MISMATCH,
+        NOT_UNDERSTOOD,
+        CLASS_NOT_SUPPORTED,
+        NOT_AUTHORIZED,
+    )
+)
+
 
 class Refused(RejectError):
     """A C-STORE that is answered with a failure.

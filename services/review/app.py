@@ -15,7 +15,9 @@ from services.review.store import MigratedRecords
 from services.review.thumbnails import Pictures
 from veritag import __version__
 from veritag.archive import Archive
+from veritag.metrics import DECISIONS, count_from_zero
 from veritag.records import Records
+from veritag.review import Decision
 from veritag.settings import Settings
 
 STATIC = Path(__file__).parent / "static"
@@ -41,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
         threads=settings.decode_threads,
         max_frame_mb=settings.max_frame_mb,
     )
+    count_from_zero(DECISIONS, Decision)
     checks = {
         "records": records_check(records),
         "archive": archive_check(settings.archive_dir),

@@ -134,7 +134,7 @@ def _translated() -> Iterator[None]:
 
 def _options(url: Any) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": 30}}
+        return {"connect_args": {"timeout": 10}}
     return {
         "connect_args": {"connect_timeout": 5},
         "pool_size": 4,
@@ -169,6 +169,13 @@ def clean_text(value: str | None, limit: int = 4096) -> str | None:
 
 
 def _to_json(value: Any) -> str:
+    """Return JSON that every database keeps; the walk is only for what needs it."""
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except ValueError:
+        text = ""
+    if text and "\\u0000" not in text and "\\ud" not in text:
+        return text
     return json.dumps(_jsonable(value), allow_nan=False)
 
 

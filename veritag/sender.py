@@ -227,9 +227,7 @@ def _meaning(answer: Dataset) -> str | None:
 
 def _associate(receiver: Receiver, contexts: Sequence[tuple[str, str]]) -> Association:
     """Associate; raises ReceiverUnavailable."""
-    ae = AE(ae_title=receiver.calling_ae_title)
-    ae.maximum_pdu_size = 131_072
-    association = ae.associate(
+    association = AE(ae_title=receiver.calling_ae_title).associate(
         receiver.host,
         receiver.port,
         contexts=[build_context(sop_class, syntax) for sop_class, syntax in contexts],

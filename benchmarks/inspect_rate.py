@@ -1,33 +1,48 @@
-"""Rate of `veritag inspect`'s path against the bare loop, on the same files.
+"""Rate of `veritag inspect` and of the worker against the bare loop, same files.
 
 The bare loop is what one would write without a product around it: pydicom reads and
-decodes, the tile is made, ONNX Runtime runs. Both use the same bundle and as many
-threads; repetitions are interleaved, since other load comes and goes.
+decodes, the tile is made, ONNX Runtime runs; in one thread, and with a pool of threads
+that decode. `veritag inspect` reads the tags too and judges the series. The worker takes
+messages of 32 instances from SQLite records and stores their verdicts there; the broker
+is left out. All use the same bundle; repetitions are interleaved, since other load comes
+and goes, and the better of the two bare loops is what counts.
 
-    python benchmarks/inspect_rate.py [--bundle DIR] [--files 200] [--repeat 5]
+    python -m benchmarks.inspect_rate [--bundle DIR] [--files 200] [--repeat 5] [--json]
 """
 
 import argparse
+import hashlib
 import json
+import logging
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import pydicom
+import structlog
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from veritag.archive import Archive
 from veritag.bundle import ModelBundle, load_bundle, starter_bundle_path
+from veritag.instance import Provenance, StoredInstance
 from veritag.judge import judge_series
+from veritag.messages import MAX_INSTANCES, InspectInstances
+from veritag.records.ingest import register
+from veritag.settings import Settings
 from veritag.tile import make_tile
 from worker.inference import Model
 from worker.pipeline import Pipeline
+from worker.process import open_context
+from worker.tasks import inspect_instances
 
 SIZE = 512
 
@@ -85,8 +100,8 @@ def bare_loop_one_thread(
         session.run(["soft_assignment", "distance"], {"tiles": one[None]})
 
 
-def ours(model: Model, files: Sequence[Path], threads: int) -> None:
-    """Inspect as `veritag inspect` and the worker do, the judgement included."""
+def inspect(model: Model, files: Sequence[Path], threads: int) -> None:
+    """Inspect as `veritag inspect` does, the judgement included."""
     with closing(Pipeline(threads, 1024)) as pipeline:
         named = ((path, path) for path in files)
         done = list(pipeline.run(model, named, identify=lambda _: False))
@@ -95,14 +110,60 @@ def ours(model: Model, files: Sequence[Path], threads: int) -> None:
     judge_series(model.bundle.manifest, verdicts)
 
 
+def recorded(bundle: Path, files: Sequence[Path], threads: int) -> Callable[[], None]:
+    """Record the files in fresh records; return the worker's inspection of them."""
+    home = Path(tempfile.mkdtemp(dir=files[0].parent))
+    context = open_context(
+        Settings(data_dir=home, bundle_dir=bundle, decode_threads=threads)
+    )
+    context.records.migrate()
+    context.bundle.current()
+    ids = register(context.records, [_stored(path, home) for path in files]).new_ids
+
+    def work() -> None:
+        for start in range(0, len(ids), MAX_INSTANCES):
+            message = InspectInstances(ids[start : start + MAX_INSTANCES])
+            inspect_instances(context, message.encode())
+        context.pipeline.close()
+        context.records.close()
+
+    return work
+
+
+def _stored(path: Path, home: Path) -> StoredInstance:
+    digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    now = datetime.now(UTC)
+    return StoredInstance(
+        spool_name=path.name,
+        digest=digest,
+        archive_key=Archive(home / "archive").put(path, digest),
+        size=path.stat().st_size,
+        sop_class_uid=CTImageStorage,
+        sop_instance_uid=f"1.2.3.{path.stem}",
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        study_instance_uid="1.2.3",
+        series_instance_uid="1.2.3",
+        provenance=Provenance("BENCHMARK", "VERITAG", "127.0.0.1", "1", now),
+    )
+
+
+Way = Callable[[], Callable[[], None]]
+"""Prepares one repetition and returns what is measured of it."""
+
+
 def main() -> None:
-    """Measure and print one JSON object."""
+    """Measure and print a table, or one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", type=Path, default=starter_bundle_path())
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
     wanted = parser.parse_args()
+    logging.disable(logging.INFO)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+    )
     bundle = load_bundle(wanted.bundle)
     model = Model(bundle)
     options = ort.SessionOptions()
@@ -112,39 +173,66 @@ def main() -> None:
         str(bundle.model_path), options, ["CPUExecutionProvider"]
     )
     rng = np.random.default_rng(1)
+    threads = wanted.threads
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"{n}.dcm" for n in range(wanted.files)]
         for path in files:
             write_ct(path, rng)
-        ways: dict[str, Callable[[], None]] = {
-            "bare": lambda: bare_loop(bundle, session, files, wanted.threads),
-            "bare_one_thread": lambda: bare_loop_one_thread(bundle, session, files),
-            "ours": lambda: ours(model, files, wanted.threads),
+        ways: dict[str, Way] = {
+            "bare": lambda: lambda: bare_loop(bundle, session, files, threads),
+            "bare_one_thread": lambda: (
+                lambda: bare_loop_one_thread(bundle, session, files)
+            ),
+            "inspect": lambda: lambda: inspect(model, files, threads),
+            "worker": lambda: recorded(wanted.bundle, files, threads),
         }
-        print(json.dumps(compare(ways, wanted.files, wanted.repeat), indent=1))
+        show(compare(ways, wanted.files, wanted.repeat), as_json=wanted.json)
 
 
-def compare(
-    ways: dict[str, Callable[[], None]], files: int, repeat: int
-) -> dict[str, float]:
-    """Return rates in files per second and their ratio; a warm-up round is dropped."""
+def compare(ways: dict[str, Way], files: int, repeat: int) -> dict[str, Any]:
+    """Return rates, CPU times and ratios; a warm-up round is dropped."""
     walls: dict[str, list[float]] = {name: [] for name in ways}
     cpu: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeat + 1):
-        for name, run in ways.items():
+        for name, prepare in ways.items():
+            run = prepare()
             wall, used = time.perf_counter(), time.process_time()
             run()
             walls[name].append(time.perf_counter() - wall)
             cpu[name].append(time.process_time() - used)
-    rate = {n: files / statistics.median(s[1:]) for n, s in walls.items()}
-    own = {n: 1000 * statistics.median(s[1:]) / files for n, s in cpu.items()}
-    best = max(rate["bare"], rate["bare_one_thread"])
     return {
-        **{f"{name}_per_second": round(value, 1) for name, value in rate.items()},
-        **{f"{name}_cpu_ms": round(value, 2) for name, value in own.items()},
-        "ratio": round(rate["ours"] / best, 3),
-        "cpu_ratio": round(min(own["bare"], own["bare_one_thread"]) / own["ours"], 3),
+        name: {
+            "per_second": round(files / statistics.median(walls[name][1:]), 1),
+            "cpu_ms": round(1000 * statistics.median(cpu[name][1:]) / files, 2),
+            "ratio": _ratio(walls, name),
+            "cpu_ratio": _ratio(cpu, name),
+        }
+        for name in ways
     }
+
+
+def _ratio(seconds: dict[str, list[float]], name: str) -> float:
+    """Return the median, over rounds, of the better bare loop's time over this one's."""
+    bare = map(min, seconds["bare"][1:], seconds["bare_one_thread"][1:])
+    return round(
+        statistics.median(
+            b / own for b, own in zip(bare, seconds[name][1:], strict=True)
+        ),
+        2,
+    )
+
+
+def show(figures: dict[str, Any], *, as_json: bool) -> None:
+    """Print the figures."""
+    if as_json:
+        print(json.dumps(figures))
+        return
+    print(f"{'':16} {'CT/s':>8} {'ratio':>6} {'CPU ms':>7} {'ratio':>6}")
+    for name, row in figures.items():
+        print(
+            f"{name:16} {row['per_second']:8.1f} {row['ratio']:6.2f} "
+            f"{row['cpu_ms']:7.2f} {row['cpu_ratio']:6.2f}"
+        )
 
 
 if __name__ == "__main__":

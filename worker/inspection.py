@@ -123,6 +123,8 @@ def verdicts(
     weights = sharpened(soft_assignment.astype(np.float64), manifest.sharpness)
     novelty = distance / np.maximum(np.asarray(manifest.novelty_limits), 1e-12)
     nearest = distance.argmin(axis=1)
+    # Six digits are what the records keep; rounded all at once it costs nothing.
+    q = np.round(soft_assignment.astype(np.float64), 6).tolist()
     return [
         Verdict(
             bundle.bundle_id,
@@ -132,7 +134,7 @@ def verdicts(
             cluster=manifest.clusters[k].cluster_id,
             cluster_probability=_finite(weights[row, k]),
             novelty=_finite(novelty[row, k]),
-            soft_assignment=tuple(float(q) for q in soft_assignment[row]),
+            soft_assignment=tuple(q[row]),
         )
         for row, (one, k) in enumerate(zip(prepared, nearest.tolist(), strict=True))
     ]

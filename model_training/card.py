@@ -31,8 +31,8 @@ said of it.
 {images} images of {patients} patients or objects: {training} trained, {calibration}
 chose the thresholds, {unseen} were not looked at before the check below. Where a source
 names no patients, every image counts as one. {synthetic} images are drawn phantoms.
-No image is part of the bundle.
-
+{pictures}
+{note}
 | source | licence as stated there | images |
 |---|---|---|
 {sources}
@@ -57,7 +57,8 @@ flagged: the model has not shown that it can tell them.
 
 ## Limits
 
-- Only DICOM files and pictures like those above are known. {shift}
+- Only DICOM files and pictures like those above are known.
+- {shift}
 - Images of one source resemble one another; the figures above are of unseen patients,
   mostly of known sources. Expect less recall on other scanners' images, and more images
   of an unknown kind. Training on the site's own archive (`veritag train --data`) is
@@ -68,8 +69,10 @@ flagged: the model has not shown that it can tell them.
 """
 
 
-def card_markdown(learnt: Learnt, snapshot: Snapshot, version: str) -> str:
-    """Return the card."""
+def card_markdown(
+    learnt: Learnt, snapshot: Snapshot, *, version: str, note: str, with_tiles: bool
+) -> str:
+    """Return the card; `note` is what the one who trained has to say."""
     summary = snapshot.summary()
     figures = learnt.figures
     return CARD.format(
@@ -83,6 +86,10 @@ def card_markdown(learnt: Learnt, snapshot: Snapshot, version: str) -> str:
         patients=summary["patients"],
         synthetic=summary["synthetic"],
         **figures["images"],
+        pictures="The report shows some of them."
+        if with_tiles
+        else "No image is part of the bundle.",
+        note=f"\n{note}\n" if note else "",
         sources="\n".join(
             f"| {s['source']} | {s['license'] or 'not stated'} | {s['images']} |"
             for s in summary["sources"]
@@ -135,6 +142,8 @@ def _shift(figures: dict[str, Any]) -> str:
         for tag, f in figures["unseen_sources"].items()
     ]
     return (
-        "DICOM files of sources that were left out of the clusters, at these thresholds: "
-        f"{'; '.join(told)}."
+        "On DICOM files of sources that were left out of the clusters:\n  "
+        + ";\n  ".join(told)
+        + ".\n  The thresholds were chosen on these files, too, and the encoder had met "
+        "their pictures."
     )

@@ -77,6 +77,9 @@ def train(
             "--with-research", help="Also learn from images for research use only."
         ),
     ] = False,
+    note: Annotated[
+        str, typer.Option(help="A remark for the model card and the lineage.")
+    ] = "",
     pictures: Annotated[
         bool, typer.Option(help="Show images of the snapshot in the report.")
     ] = True,
@@ -102,6 +105,7 @@ def train(
         threads=threads,
         with_research=with_research,
         with_tiles=pictures,
+        note=note,
     )
     bundle = run_training(request, load_settings())
     typer.echo(bundle.path)

@@ -1,6 +1,6 @@
 """Pictures of the phantom generator, as a source to learn from."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from model_training.snapshot import Sample, Snapshot, assemble
 from model_training.sources import patient_group
@@ -15,15 +15,28 @@ SLICES = 4
 SEED = 7_000_003
 
 
-def phantom_snapshot(patients: int, preprocessing: Preprocessing) -> Snapshot:
+def phantom_count(patients: int) -> int:
+    """Return how many pictures so many made-up patients of every kind have."""
+    return patients * SLICES * len(KINDS)
+
+
+def phantom_snapshot(
+    patients: int,
+    preprocessing: Preprocessing,
+    *,
+    on_step: Callable[[int], None] = lambda _: None,
+) -> Snapshot:
     """Return pictures of so many made-up patients of every phantom kind."""
-    return assemble(_draw(patients, preprocessing), preprocessing)
+    return assemble(_draw(patients, preprocessing, on_step), preprocessing)
 
 
-def _draw(patients: int, preprocessing: Preprocessing) -> Iterator[tuple[Tile, Sample]]:
+def _draw(
+    patients: int, preprocessing: Preprocessing, on_step: Callable[[int], None]
+) -> Iterator[tuple[Tile, Sample]]:
     for kind in KINDS:
         for patient in range(patients):
             series = phantom_series(kind, patient=patient, instances=SLICES, seed=SEED)
+            on_step(len(series))
             for ds in series:
                 tags = {k: normalize(k, v) for k, v in read_tags(ds).items()}
                 yield (

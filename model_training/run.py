@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from model_training.card import card_markdown
 from model_training.config import TrainingConfig
 from model_training.encoder import inner_side
 from model_training.learn import Learnt, learn, make_bundle, prepare
-from model_training.phantoms import phantom_snapshot
+from model_training.phantoms import phantom_count, phantom_snapshot
 from model_training.report import report_html
 from model_training.runtime import choose_device
 from model_training.snapshot import Snapshot, join, take_snapshot
@@ -51,6 +51,7 @@ class Request:
     threads: int = 0
     with_research: bool = False
     with_tiles: bool = True
+    note: str = ""
 
 
 def run_training(request: Request, settings: Settings) -> ModelBundle:
@@ -73,7 +74,7 @@ def run_training(request: Request, settings: Settings) -> ModelBundle:
         learnt = _learn(request, snapshot, device, progress)
     work = Path(tempfile.mkdtemp(prefix=".training-", dir=parent))
     try:
-        _write_pages(learnt, snapshot, work, with_tiles=request.with_tiles)
+        _write_pages(learnt, snapshot, work, request)
         sealed = make_bundle(learnt, snapshot, work, _lineage(request))
         place = request.out or bundles / sealed.bundle_id
         work.chmod(0o755)
@@ -115,7 +116,15 @@ def _snapshot(request: Request, settings: Settings, progress: Progress) -> Snaps
             entries, preprocessing, on_step=lambda n: progress.advance(bar, n)
         )
     if request.phantoms:
-        snapshot = join([snapshot, phantom_snapshot(request.phantoms, preprocessing)])
+        bar = progress.add_task(
+            "drawing phantoms", total=phantom_count(request.phantoms)
+        )
+        drawn = phantom_snapshot(
+            request.phantoms,
+            preprocessing,
+            on_step=lambda n: progress.advance(bar, n),
+        )
+        snapshot = join([snapshot, drawn])
     for reason, count in snapshot.left_out.items():
         progress.console.print(f"left out {count}: {reason}", highlight=False)
     if not len(snapshot):
@@ -167,11 +176,17 @@ def _learn(
 
 
 def _write_pages(
-    learnt: Learnt, snapshot: Snapshot, folder: Path, *, with_tiles: bool
+    learnt: Learnt, snapshot: Snapshot, folder: Path, request: Request
 ) -> None:
-    page = report_html(learnt, snapshot, with_tiles=with_tiles)
+    page = report_html(learnt, snapshot, with_tiles=request.with_tiles)
     (folder / REPORT).write_text(page, encoding="utf-8")
-    card = card_markdown(learnt, snapshot, veritag.__version__)
+    card = card_markdown(
+        learnt,
+        snapshot,
+        version=veritag.__version__,
+        note=request.note,
+        with_tiles=request.with_tiles,
+    )
     (folder / CARD).write_text(card, encoding="utf-8")
 
 
@@ -183,5 +198,5 @@ def _lineage(request: Request) -> dict[str, Any]:
             "phantoms": request.phantoms,
             "with_research": request.with_research,
         },
-        "seed": asdict(request.config)["seed"],
+        "note": request.note,
     }

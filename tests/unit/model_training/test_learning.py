@@ -88,7 +88,7 @@ def test_the_model_answers_batches_of_any_size(bundle: ModelBundle) -> None:
         np.testing.assert_allclose(q.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_the_same_seed_gives_the_same_encoder(phantom_folder: Path) -> None:
+def test_the_same_seed_gives_the_same_encoder() -> None:
     """Training is repeatable on one machine."""
     tiles = np.random.default_rng(1).integers(0, 256, (24, 32, 32)).astype(np.uint8)
     config = TrainingConfig(size=32, epochs=1)

@@ -218,6 +218,7 @@ class Site:
 
 
 _FOR_PROCESSES = (
+    "database_url",
     "worker_http_port",
     "scheduler_http_port",
     "schedule_seconds",

@@ -19,9 +19,11 @@ pytestmark = pytest.mark.timeout(120)
 MakeSite = Callable[..., Site]
 
 
-def test_a_series_travels_from_message_to_worklist(make_site: MakeSite) -> None:
-    """Instances get verdicts within a second, the series settles, the error is found."""
-    site = make_site(settle_idle_seconds=0.5)
+def test_a_series_travels_from_message_to_worklist(
+    make_site: MakeSite, records_url: str
+) -> None:
+    """Verdicts are stored, the series settles, and the error is in the worklist."""
+    site = make_site(settle_idle_seconds=0.5, database_url=records_url)
     site.start(SCHEDULE)
     site.start(WORK)
     clean = phantom_series("CT-CHEST", patient=5, instances=6, seed=1)

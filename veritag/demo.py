@@ -26,7 +26,7 @@ from veritag.rundir import SYSTEM, RunDirectory
 from veritag.sender import Receiver, SendOutcome, send
 from veritag.settings import Settings, load_settings
 from veritag.supervisor import die_with_parent
-from veritag.system import require_extras
+from veritag.system import reachable, require_extras
 
 _SETTLE_SECONDS = "2"
 _START_SECONDS = 150.0
@@ -37,6 +37,7 @@ _FRESH = (
     "VERITAG_DATABASE_URL",
     "VERITAG_BROKER_URL",
     "VERITAG_CONFIG",
+    "VERITAG_CALLING_AE_TITLES",
 )
 
 
@@ -160,7 +161,10 @@ def _send_all(
 ) -> list[SendOutcome]:
     where = system.where
     receiver = Receiver(
-        "127.0.0.1", where["dicom_port"], where["ae_title"], "VERITAG-DEMO"
+        reachable(where["dicom_host"]),
+        where["dicom_port"],
+        where["ae_title"],
+        "VERITAG-DEMO",
     )
     files = [*real_files(), *sorted(outgoing.glob("*.dcm"))]
     with _step(console, f"sending {len(files)} instances to port {receiver.port}"):

@@ -91,7 +91,10 @@ class Supervisor:
         for end in self._wake:
             end.setblocking(False)
         signal.set_wakeup_fd(self._wake[1].fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        stopping = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+            stopping.append(signal.SIGHUP)
+        for number in stopping:
             self._handlers[number] = signal.signal(number, self._on_stop)
         self._handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, _nothing)
         self.logs_dir.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from services.review.dependencies import (
     proxy_reviewer,
 )
 from services.review.views import FindingView, finding_view, series_views
-from veritag.findings import FindingCode
+from veritag.findings import FindingCode, Severity
 from veritag.records import Records
 from veritag.records.decisions import decisions_since
 from veritag.records.status import Counts, counts
@@ -73,13 +73,20 @@ def get_worklist(
     records: RecordsDep,
     modality: Annotated[str | None, Query(max_length=16)] = None,
     code: FindingCode | None = None,
+    severity: Severity = Severity.INFO,
     state: Literal["open", "decided", "all"] = "open",
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> WorklistPage:
-    """Return studies with findings, the gravest first, then the newest."""
+    """Return studies with findings of this severity or worse, the gravest first."""
     return worklist(
-        records, modality=modality, code=code, state=state, limit=limit, offset=offset
+        records,
+        modality=modality,
+        code=code,
+        least=severity,
+        state=state,
+        limit=limit,
+        offset=offset,
     )
 
 

@@ -14,7 +14,7 @@ from services.review.dependencies import (
     SettingsDep,
 )
 from services.review.templating import render
-from veritag.findings import FindingCode
+from veritag.findings import FindingCode, Severity
 from veritag.metrics import MODALITIES
 from veritag.records.status import counts
 from veritag.records.worklist import (
@@ -26,6 +26,7 @@ from veritag.settings import Settings
 PAGE_SIZE = 50
 
 State: TypeAlias = Literal["open", "decided", "all"]
+Least: TypeAlias = Literal["ERROR", "WARNING", "INFO"]
 PageNumber = Annotated[int, Query(ge=1, le=1_000_000)]
 
 router = APIRouter(default_response_class=HTMLResponse)
@@ -38,16 +39,23 @@ class WorklistFilter:
     state: State
     modality: str
     code: str
+    severity: Least
     page: int
 
     @property
     def narrowed(self) -> bool:
-        """Whether anything but all open findings is asked for."""
-        return bool(self.modality or self.code or self.state != "open")
+        """Whether anything but the open errors and warnings is asked for."""
+        usual = self.state == "open" and self.severity == "WARNING"
+        return bool(self.modality or self.code or not usual)
 
     def link(self, page: int) -> str:
         """Return the address of another page of the same worklist."""
-        asked = {"state": self.state, "modality": self.modality, "code": self.code}
+        asked = {
+            "state": self.state,
+            "severity": self.severity,
+            "modality": self.modality,
+            "code": self.code,
+        }
         return "/?" + urlencode({k: v for k, v in asked.items() if v} | {"page": page})
 
 
@@ -59,13 +67,20 @@ def show_worklist(
     state: State = "open",
     modality: Annotated[str, Query(max_length=16)] = "",
     code: FindingCode | Literal[""] = "",
+    severity: Least = "WARNING",
     page: PageNumber = 1,
 ) -> HTMLResponse:
-    """Show the studies with findings, the gravest first."""
+    """Show the studies with findings, the gravest first.
+
+    What is only information is left out unless it is asked for: of a kind of image
+    that the bundle does not know there can be a whole day's worth.
+    """
     found = worklist(
         records,
         modality=modality or None,
         code=code or None,
+        # Who asks for a code wants to see it, whatever its severity.
+        least=Severity.INFO if code else Severity(severity),
         state=state,
         limit=PAGE_SIZE,
         offset=(page - 1) * PAGE_SIZE,
@@ -76,7 +91,7 @@ def show_worklist(
         rows=found.rows,
         total=found.total,
         pages=-(-found.total // PAGE_SIZE),
-        filter=WorklistFilter(state, modality, code, page),
+        filter=WorklistFilter(state, modality, code, severity, page),
         modalities=sorted(MODALITIES),
         codes={c.value: text for c, text in words.LABELS.items()},
         counts=None if found.rows else counts(records),

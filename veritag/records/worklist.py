@@ -129,6 +129,7 @@ def worklist(
     *,
     modality: str | None = None,
     code: str | None = None,
+    least: Severity = Severity.INFO,
     state: str = OPEN,
     limit: int = 50,
     offset: int = 0,
@@ -137,6 +138,8 @@ def worklist(
 
     Parameters
     ----------
+    least
+        Leave out studies whose findings are all of less severity.
     state
         `open`: some finding waits for a decision; `decided`: none does; `all`.
     """
@@ -144,8 +147,10 @@ def worklist(
         case({s.value: rank for s, rank in _RANK.items()}, value=findings.c.severity)
     )
     waiting = func.count(case((findings.c.decision.is_(None), 1)))
+    grave = [s.value for s, rank in _RANK.items() if rank <= _RANK[least]]
     query = (
         _of_studies(select(series.c.study_id, worst.label("rank")), modality, code)
+        .where(findings.c.severity.in_(grave))
         .join(studies, series.c.study_id == studies.c.id)
         .group_by(series.c.study_id)
         .order_by(worst, func.max(studies.c.last_received_at).desc())

@@ -31,7 +31,7 @@ def test_an_empty_worklist_says_how_to_send(serve: Serve) -> None:
 
 def test_the_worklist_names_what_is_wrong_in_words(client: httpx.Client) -> None:
     """The gravest study comes first, with severity, code and body part in words."""
-    page = client.get("/").text
+    page = client.get("/?severity=INFO").text
     assert "2 studies" in page
     assert page.index("ERROR") < page.index("INFO")
     assert "Tag contradicts the image" in page
@@ -41,15 +41,17 @@ def test_the_worklist_names_what_is_wrong_in_words(client: httpx.Client) -> None
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("modality=MR", "1 study"),
+        ("modality=MR&severity=INFO", "1 study"),
         ("code=TAG_MISSING", "1 study"),
         ("state=decided", "0 studies"),
-        ("state=all", "2 studies"),
+        ("state=all&severity=INFO", "2 studies"),
+        ("", "1 study"),
+        ("severity=INFO", "2 studies"),
         ("modality=XA", "Nothing matches"),
     ],
 )
 def test_the_worklist_narrows(client: httpx.Client, query: str, expected: str) -> None:
-    """Modality, code and state each narrow the worklist."""
+    """Modality, code, severity and state each narrow the worklist."""
     assert expected in client.get(f"/?{query}").text
 
 

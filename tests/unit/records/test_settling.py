@@ -197,6 +197,7 @@ def test_the_worklist_groups_findings_by_study(records: Records) -> None:
     )
     assert worklist(records, code="UNREADABLE").total == 0
     assert worklist(records, modality="MR").total == 0
+    assert worklist(records, code="MIXED_SERIES", least=Severity.ERROR).total == 0
     detail = study_detail(records, row.study_instance_uid)
     assert detail is not None
     assert [f.finding for f in detail.series[0].findings] == [WRONG, info]

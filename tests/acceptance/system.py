@@ -124,15 +124,18 @@ class System:
 
     def metric(self, role: str, name: str) -> float:
         """Return the sum of a metric over its labels, as Prometheus would see it."""
-        url = self.where["metrics"][role]
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - ours
-            text = answer.read().decode()
         return sum(
             sample.value
-            for family in text_string_to_metric_families(text)
+            for family in text_string_to_metric_families(self.scrape(role))
             for sample in family.samples
             if sample.name == name
         )
+
+    def scrape(self, role: str) -> str:
+        """Return the metrics of a process as text."""
+        url = self.where["metrics"][role]
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - ours
+            return str(answer.read().decode())
 
     def command(self, *argv: str) -> "subprocess.CompletedProcess[str]":
         """Run a `veritag` command with the system's settings."""

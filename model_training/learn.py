@@ -2,16 +2,13 @@
 
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import veritag
 from model_training.augment import mirrored, varied
 from model_training.calibrate import (
     Calibration,
@@ -32,25 +29,15 @@ from model_training.cluster_model import (
 )
 from model_training.config import TrainingConfig
 from model_training.encoder import Autoencoder
-from model_training.export import InspectionModel, export_onnx, parity
-from model_training.profiles import cluster_profiles
 from model_training.snapshot import Snapshot
 from model_training.split import Split, split_patients
 from model_training.train import EpochFigures, as_input
-from veritag.bundle import (
-    MODEL,
-    BundleManifest,
-    ModelBundle,
-    TagCalibration,
-    seal_bundle,
-)
 from veritag.errors import StopError
 from veritag.profiles import Floats
 from veritag.tags import JUDGED_TAGS
 
 FOLDS = 5
 LEAST_SOURCES = 3
-PARITY_TILES = 32
 
 Step = Callable[[str], None]
 
@@ -156,51 +143,6 @@ def embed(
             x = varied(mirrored(x, generator), generator, config.augment)
         parts.append(autoencoder.encoder(x).cpu().numpy().astype(np.float64))
     return np.concatenate(parts)
-
-
-def make_bundle(
-    learnt: Learnt, snapshot: Snapshot, out: Path, lineage: dict[str, Any]
-) -> ModelBundle:
-    """Export into the folder `out`, check the export and seal all that lies there."""
-    graph = InspectionModel(
-        learnt.autoencoder.encoder, learnt.model.whitening, learnt.model.centers
-    )
-    export_onnx(graph, learnt.config.size, out / MODEL)
-    difference = parity(graph, out / MODEL, snapshot.tiles[:PARITY_TILES])
-    n = len(learnt.model.centers)
-    return seal_bundle(
-        out,
-        BundleManifest(
-            preprocessing=snapshot.preprocessing,
-            clusters=cluster_profiles(learnt.model.profiles, n),
-            calibration={
-                tag: _with_figures(learnt, tag) for tag in learnt.calibration.tags
-            },
-            sharpness=learnt.model.sharpness,
-            novelty_limits=_limits(learnt),
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            training={**learnt.figures, "export_difference": difference},
-            lineage={
-                "code_version": veritag.__version__,
-                "configuration": asdict(learnt.config),
-                "configuration_digest": learnt.config.digest(),
-                "snapshot": snapshot.summary(),
-                **lineage,
-            },
-        ),
-    )
-
-
-def _limits(learnt: Learnt) -> tuple[float, ...]:
-    """Return the radius of each cluster; a group without evidence knows nothing."""
-    radii = learnt.calibration.radii
-    groups = learnt.model.groups().tolist()
-    return tuple(round(radii.get(g, 0.0), 6) for g in groups)
-
-
-def _with_figures(learnt: Learnt, tag: str) -> TagCalibration:
-    figures = learnt.figures["unseen"].get(tag, {}).get("all", {})
-    return replace(learnt.calibration.tags[tag], figures=figures)
 
 
 def _fit(

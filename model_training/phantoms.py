@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from model_training.snapshot import Sample, Snapshot, assemble
 from model_training.sources import patient_group
 from veritag.concepts import normalize
+from veritag.preprocessing import Preprocessing
 from veritag.tags import read_tags
 from veritag.testing.phantom import KINDS, phantom_series
-from veritag.tile import Preprocessing, Tile, make_tile
+from veritag.tile import Tile, make_tile
 
 SOURCE = "veritag.testing.phantom"
 SLICES = 4

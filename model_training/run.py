@@ -19,10 +19,11 @@ from rich.progress import (
 )
 
 import veritag
+from model_training.bundling import make_bundle
 from model_training.card import card_markdown
 from model_training.config import TrainingConfig
 from model_training.encoder import inner_side
-from model_training.learn import Learnt, learn, make_bundle, prepare
+from model_training.learn import Learnt, learn, prepare
 from model_training.phantoms import phantom_count, phantom_snapshot
 from model_training.report import report_html
 from model_training.runtime import choose_device
@@ -31,8 +32,8 @@ from model_training.sources import Entry, archive_of, entries_of
 from model_training.train import EpochFigures, train_autoencoder
 from veritag.bundle import ModelBundle, load_bundle
 from veritag.errors import ConfigurationError, StopError
+from veritag.preprocessing import Preprocessing
 from veritag.settings import Settings
-from veritag.tile import Preprocessing
 
 CARD = "MODEL_CARD.md"
 REPORT = "report.html"

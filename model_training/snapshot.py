@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from model_training.sources import Entry, patient_group
 from veritag.concepts import normalize
 from veritag.errors import RejectError, UnusableInstance
+from veritag.preprocessing import Preprocessing
 from veritag.tags import read_tags
-from veritag.tile import Preprocessing, Tile, make_tile, tile_from_gray
+from veritag.tile import Tile, make_tile, tile_from_gray
 
 PICTURES = {".jpg", ".jpeg", ".png"}
 THREADS = 4

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from pydicom.uid import (
@@ -15,7 +16,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from veritag.codestream import claimed_pixels
 from veritag.errors import NoPixels, UnusableInstance
+from veritag.layout import Layout, read_layout
 
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 GRAY = ("MONOCHROME1", "MONOCHROME2")
@@ -33,25 +36,6 @@ class Frame:
 
     pixels: NDArray[Any]
     inverted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """The Image Pixel module's description of the pixels, PS3.3 C.7.6.3."""
-
-    rows: int
-    columns: int
-    samples: int
-    frames: int
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    signed: bool
-    photometric: str
-
-    @property
-    def frame_bytes(self) -> int:
-        return self.rows * self.columns * self.samples * self.bits_allocated // 8
 
 
 def stored_frame(ds: Dataset, *, max_frame_mb: int) -> Frame:
@@ -96,71 +80,41 @@ def _stored_frame(ds: Dataset, max_frame_mb: int) -> Frame:
     keyword = next((k for k in PIXELS if k in ds), None)
     if keyword is None:
         raise NoPixels("the object holds no Pixel Data")
-    layout = _layout(ds, keyword)
-    if layout.frame_bytes > max_frame_mb << 20:
-        raise UnusableInstance(
-            f"a frame of {layout.frame_bytes >> 20} MB is over the limit of {max_frame_mb} MB"
-        )
+    layout = read_layout(ds, keyword)
+    _require_size(layout.frame_bytes, max_frame_mb)
     if not ds[keyword].value:
         raise NoPixels("the Pixel Data are empty")
     index = layout.frames // 2
     if keyword != "PixelData":
         pixels = _floats(ds[keyword].value, layout, index)
     else:
+        _require_size(_claimed_bytes(ds, layout, index), max_frame_mb)
         pixels = _integers(ds, layout, index)
     inverted = (layout.photometric == "MONOCHROME1") != _falls(ds, index)
     return Frame(np.ascontiguousarray(_shrinkable(pixels)), inverted)
 
 
-def _layout(ds: Dataset, keyword: str) -> _Layout:
-    float_bits = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(keyword)
-    allocated = float_bits or _count(ds, "BitsAllocated")
-    stored = float_bits or _count(ds, "BitsStored", allocated)
-    high_bit = _number(ds, "HighBit", stored - 1)
-    if not stored <= high_bit < allocated:
-        # What PS3.5 8.1.1 asks for today; a lower or higher one cannot be meant.
-        high_bit = stored - 1
-    layout = _Layout(
-        rows=_count(ds, "Rows"),
-        columns=_count(ds, "Columns"),
-        samples=_count(ds, "SamplesPerPixel", 1),
-        frames=_count(ds, "NumberOfFrames", 1),
-        bits_allocated=allocated,
-        bits_stored=stored,
-        high_bit=high_bit,
-        signed=_number(ds, "PixelRepresentation", 0) == 1,
-        photometric=str(ds.get("PhotometricInterpretation") or "MONOCHROME2").strip(),
-    )
-    _require_sense(layout)
-    return layout
-
-
-def _require_sense(layout: _Layout) -> None:
-    if layout.bits_allocated not in (1, 8, 16, 32, 64):
-        raise UnusableInstance(f"Bits Allocated is {layout.bits_allocated}")
-    if layout.bits_stored > layout.bits_allocated:
+def _require_size(frame_bytes: int, max_frame_mb: int) -> None:
+    if frame_bytes > max_frame_mb << 20:
         raise UnusableInstance(
-            f"Bits Stored is {layout.bits_stored}, over the {layout.bits_allocated} allocated"
+            f"a frame of {frame_bytes >> 20} MB is over the limit of {max_frame_mb} MB"
         )
-    if layout.samples not in (1, 3):
-        raise UnusableInstance(f"Samples per Pixel is {layout.samples}")
 
 
-def _number(ds: Dataset, keyword: str, default: int | None = None) -> int:
-    try:
-        value = ds.get(keyword)
-        if value is None or value == "":
-            value = default
-        return int(value)
-    except (TypeError, ValueError, OverflowError, NotImplementedError):
-        raise UnusableInstance(f"{keyword} is missing or no number") from None
-
-
-def _count(ds: Dataset, keyword: str, default: int | None = None) -> int:
-    value = _number(ds, keyword, default)
-    if value < 1:
-        raise UnusableInstance(f"{keyword} is {value}")
-    return value
+def _claimed_bytes(ds: Dataset, layout: Layout, index: int) -> int:
+    """Return what a compressed frame would decode to; 0 where it does not say."""
+    syntax = _syntax(ds)
+    if not (syntax.is_transfer_syntax and syntax.is_encapsulated):
+        return 0
+    data = ds["PixelData"].value
+    offsets = None
+    if ds.get("ExtendedOffsetTable") and ds.get("ExtendedOffsetTableLengths"):
+        offsets = (ds.ExtendedOffsetTable, ds.ExtendedOffsetTableLengths)
+    frame = get_frame(
+        data, index, number_of_frames=layout.frames, extended_offsets=offsets
+    )
+    bytes_per_pixel = layout.samples * max(8, layout.bits_allocated) // 8
+    return (claimed_pixels(frame) or 0) * bytes_per_pixel
 
 
 def _syntax(ds: Dataset) -> UID:
@@ -174,7 +128,7 @@ def _syntax(ds: Dataset) -> UID:
     return ExplicitVRLittleEndian if implicit is False else ImplicitVRLittleEndian
 
 
-def _integers(ds: Dataset, layout: _Layout, index: int) -> NDArray[Any]:
+def _integers(ds: Dataset, layout: Layout, index: int) -> NDArray[Any]:
     syntax = _syntax(ds)
     if not syntax.is_transfer_syntax:
         raise NotImplementedError
@@ -194,7 +148,7 @@ def _integers(ds: Dataset, layout: _Layout, index: int) -> NDArray[Any]:
     return pixels
 
 
-def _slice(data: bytes, layout: _Layout, index: int) -> memoryview:
+def _slice(data: bytes, layout: Layout, index: int) -> memoryview:
     start, size = index * layout.frame_bytes, layout.frame_bytes
     if len(data) < start + size:
         raise UnusableInstance(
@@ -203,7 +157,7 @@ def _slice(data: bytes, layout: _Layout, index: int) -> memoryview:
     return memoryview(data)[start : start + size]
 
 
-def _native(data: bytes, layout: _Layout, index: int) -> NDArray[Any]:
+def _native(data: bytes, layout: Layout, index: int) -> NDArray[Any]:
     kind = "i" if layout.signed else "u"
     dtype = np.dtype(f"<{kind}{layout.bits_allocated // 8}")
     pixels = np.frombuffer(_slice(data, layout, index), dtype=dtype)
@@ -217,15 +171,13 @@ def _native(data: bytes, layout: _Layout, index: int) -> NDArray[Any]:
     return pixels
 
 
-def _floats(data: bytes, layout: _Layout, index: int) -> NDArray[Any]:
+def _floats(data: bytes, layout: Layout, index: int) -> NDArray[Any]:
     dtype = np.dtype(f"<f{layout.bits_allocated // 8}")
     values = np.frombuffer(_slice(data, layout, index), dtype=dtype)
     return values.reshape(layout.rows, layout.columns)
 
 
-def _without_padding(
-    pixels: NDArray[Any], ds: Dataset, layout: _Layout
-) -> NDArray[Any]:
+def _without_padding(pixels: NDArray[Any], ds: Dataset, layout: Layout) -> NDArray[Any]:
     """Draw the padding around a picture like its darkest value, PS3.3 C.7.5.1.1.2."""
     value = ds.get("PixelPaddingValue")
     if not isinstance(value, int) or pixels.dtype.kind not in "iu":

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydicom import Dataset, FileMetaDataset, dcmread
 from pydicom.data import get_testdata_file
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from veritag.errors import BundleRejected, NoPixels, UnusableInstance
-from veritag.tile import Preprocessing, make_picture, make_tile, tile_from_gray
+from veritag.preprocessing import Preprocessing
+from veritag.tile import make_picture, make_tile, tile_from_gray
 
 PRE = Preprocessing(size=32)
 EVERYTHING = Preprocessing(size=32, low_percentile=0, high_percentile=100)
@@ -223,7 +225,7 @@ def test_compressing_without_loss_leaves_the_tile() -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_every_file_gives_a_tile_or_a_reason() -> None:
     """No file that ships inside pydicom raises anything but our two errors."""
-    outcomes = []
+    outcomes: list[object] = []
     for path in sorted(
         (Path(pydicom.data.__file__).parent / "test_files").glob("*.dcm")
     ):
@@ -264,6 +266,24 @@ def test_a_wrong_description_is_named(elements: dict[str, Any], reason: str) -> 
 def test_a_huge_frame_is_refused_before_it_is_decoded() -> None:
     """Rows and Columns alone decide, whatever the Pixel Data hold."""
     ds = gray(ramp(), Rows=65535, Columns=65535)
+    with pytest.raises(UnusableInstance, match="over the limit of 64 MB"):
+        make_tile(ds, PRE, max_frame_mb=64)
+
+
+JPEG_OF_ALL = b"\xff\xd8\xff\xc0\x00\x0b\x08\xff\xff\xff\xff\x01\x01\x11\x00"
+J2K_OF_ALL = b"\xff\x4f\xff\x51\x00\x29\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00"
+
+
+@pytest.mark.parametrize(
+    ("syntax", "frame"),
+    [("1.2.840.10008.1.2.4.50", JPEG_OF_ALL), ("1.2.840.10008.1.2.4.90", J2K_OF_ALL)],
+)
+def test_a_codestream_that_claims_gigabytes_is_refused(
+    syntax: str, frame: bytes
+) -> None:
+    """A small header does not help a compressed frame that claims 65,535 rows and more."""
+    ds = gray(ramp("u1"), PixelData=encapsulate([frame.ljust(64, b"\x00")]))
+    ds.file_meta.TransferSyntaxUID = UID(syntax)
     with pytest.raises(UnusableInstance, match="over the limit of 64 MB"):
         make_tile(ds, PRE, max_frame_mb=64)
 
@@ -330,7 +350,7 @@ def test_hostile_descriptions_give_a_tile_or_a_reason(
     for keyword, value in description.items():
         setattr(ds, keyword, value)
     ds.PixelData = bytes(i % 251 for i in range(length))
-    ds.file_meta.TransferSyntaxUID = syntax
+    ds.file_meta.TransferSyntaxUID = UID(syntax)
     try:
         tile = make_tile(ds, PRE, max_frame_mb=16)
     except (NoPixels, UnusableInstance) as error:

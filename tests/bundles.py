@@ -20,9 +20,10 @@ from veritag.bundle import (
     seal_bundle,
 )
 from veritag.concepts import normalize
+from veritag.preprocessing import Preprocessing
 from veritag.tags import read_tags
 from veritag.testing.phantom import phantom_series
-from veritag.tile import Preprocessing, make_tile
+from veritag.tile import make_tile
 
 KINDS = ("CT-CHEST", "CT-HEAD", "MR-KNEE", "CR-HAND")
 SIZE = 64

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from veritag.errors import BundleRejected
-from veritag.tile import Preprocessing
+from veritag.preprocessing import Preprocessing
 
 SCHEMA = 1
 MANIFEST = "bundle.json"

@@ -13,11 +13,12 @@ from veritag.bundle import ModelBundle
 from veritag.errors import ArchiveUnavailable, NoPixels, UnusableInstance
 from veritag.findings import TagValue, Verdict, VerdictStatus
 from veritag.metrics import STAGE_SECONDS
+from veritag.preprocessing import Preprocessing
 from veritag.profiles import sharpened
 from veritag.read import open_instance
 from veritag.records.inspection import Identity
 from veritag.tags import read_identity, read_tags, read_uid
-from veritag.tile import Preprocessing, Tile, make_tile
+from veritag.tile import Tile, make_tile
 
 
 @dataclass(frozen=True, slots=True)

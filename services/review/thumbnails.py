@@ -9,11 +9,12 @@ import cv2
 from fastapi import APIRouter, Depends, Header, HTTPException, Response
 
 from services.review.dependencies import Id, PicturesDep, RecordsDep, proxy_reviewer
-from veritag import tile
 from veritag.archive import Archive
 from veritag.errors import RejectError
+from veritag.preprocessing import VERSION
 from veritag.read import open_instance
 from veritag.records.worklist import instance_location
+from veritag.tile import make_picture
 
 SMALL = 256
 Size: TypeAlias = Literal["256", "1024"]
@@ -44,7 +45,7 @@ class Pictures:
     def _draw(self, archive_key: str, size: int) -> bytes:
         with self._turn:
             ds = open_instance(self._archive.path(archive_key))
-            picture = tile.make_picture(ds, size, max_frame_mb=self._max_frame_mb)
+            picture = make_picture(ds, size, max_frame_mb=self._max_frame_mb)
         _, png = cv2.imencode(".png", picture)
         return png.tobytes()
 
@@ -76,7 +77,7 @@ def picture(
 
 
 def _etag(archive_key: str, size: int) -> str:
-    drawn = f"{archive_key}/{size}/{tile.VERSION}"
+    drawn = f"{archive_key}/{size}/{VERSION}"
     return f'"{hashlib.sha256(drawn.encode()).hexdigest()[:32]}"'
 
 

@@ -1,7 +1,8 @@
 """The handle on the database: connections, transactions, migrations.
 
-SQLite runs in WAL mode with FULL synchronisation; writers begin immediately, so that
-two processes queue for the lock and never fail while upgrading a read lock.
+SQLite runs in WAL mode, synchronised at each commit that must survive a power cut;
+writers begin immediately, so that two processes queue for the lock and never fail
+while upgrading a read lock.
 """
 
 import json
@@ -27,6 +28,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from veritag.errors import ConfigurationError, RecordsUnavailable
 
 _WRITE = "veritag_write"
+_DURABLE = "veritag_durable"
 # Any number that nobody else locks by: the letters of our name.
 _MIGRATION_LOCK = 0x56455249
 
@@ -71,11 +73,20 @@ class Records:
         return cls(engine)
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
-        """Run a writing transaction; raises RecordsUnavailable."""
+    def begin(self, *, durable: bool = True) -> Iterator[Connection]:
+        """Run a writing transaction; raises RecordsUnavailable.
+
+        Parameters
+        ----------
+        durable
+            Wait for the disk. Without it a power cut, and nothing less, may take the
+            last transactions back: enough where the work is then done again.
+        """
         with _translated(), self.engine.connect() as connection:
-            connection.execution_options(**{_WRITE: True})
+            connection.execution_options(**{_WRITE: True, _DURABLE: durable})
             with connection.begin():
+                if not durable and self.engine.dialect.name == "postgresql":
+                    connection.execute(text("SET LOCAL synchronous_commit = off"))
                 yield connection
 
     @contextmanager
@@ -151,12 +162,16 @@ def _prepare_sqlite(engine: Engine, database: str | None) -> None:
     def _configure(connection: Any, _record: Any) -> None:
         # The driver's own BEGIN comes too late and cannot be immediate.
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        write = connection.get_execution_options().get(_WRITE)
+        options = connection.get_execution_options()
+        write = options.get(_WRITE)
+        if write:
+            level = "FULL" if options.get(_DURABLE) else "NORMAL"
+            connection.exec_driver_sql(f"PRAGMA synchronous={level}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 

@@ -96,7 +96,7 @@ def pending(
 def begin_attempt(records: Records, instance_ids: Sequence[int], worker: str) -> None:
     """Count an attempt before anything is touched that could end the process."""
     now = datetime.now(UTC)
-    with records.begin() as connection:
+    with records.begin(durable=False) as connection:
         connection.execute(
             update(instances)
             .where(instances.c.id.in_(instance_ids))
@@ -146,7 +146,7 @@ def store_verdicts(
         key=lambda row: int(row["instance_id"]),
     )
     ids = [row["instance_id"] for row in rows]
-    with records.begin() as connection:
+    with records.begin(durable=False) as connection:
         insert = records.insert(verdicts)
         columns = [c for c in rows[0] if c not in {"instance_id", "bundle_id"}]
         connection.execute(
@@ -174,7 +174,6 @@ def _row(instance_id: int, verdict: Verdict, now: datetime) -> dict[str, Any]:
     row = {name: getattr(verdict, name) for name in _COLUMNS}
     row["status"] = verdict.status.value
     row["reason"] = clean_text(verdict.reason)
-    row["soft_assignment"] = [round(q, 6) for q in verdict.soft_assignment]
     return {"instance_id": instance_id, "created_at": now, **row}
 
 

@@ -3,6 +3,7 @@
 Alembic's migrations make them; a test compares the two on SQLite and PostgreSQL.
 """
 
+import struct
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -62,6 +64,29 @@ class Moment(TypeDecorator[datetime]):
         if dialect.name == "sqlite":
             return value.replace(tzinfo=UTC)
         return value.astimezone(UTC)
+
+
+class Floats(TypeDecorator[tuple[float, ...]]):
+    """A short vector of numbers as packed 32-bit floats, little-endian."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(
+        self,
+        value: tuple[float, ...] | None,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> bytes | None:
+        """Pack the numbers."""
+        return None if value is None else struct.pack(f"<{len(value)}f", *value)
+
+    def process_result_value(
+        self,
+        value: bytes | None,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> tuple[float, ...] | None:
+        """Unpack the numbers."""
+        return None if value is None else struct.unpack(f"<{len(value) // 4}f", value)
 
 
 def _reference(name: str, target: str, **options: Any) -> Column[int]:
@@ -186,7 +211,7 @@ verdicts = Table(
     Column("cluster", Integer),
     Column("cluster_probability", Float),
     Column("novelty", Float),
-    Column("soft_assignment", JSON, nullable=False),
+    Column("soft_assignment", Floats, nullable=False),
     Column("reason", Text),
     Column("created_at", Moment, nullable=False),
     UniqueConstraint("instance_id", "bundle_id"),

@@ -136,7 +136,7 @@ def _verdict(row: Row[Any]) -> Verdict:
         cluster=row.cluster,
         cluster_probability=row.cluster_probability,
         novelty=row.novelty,
-        soft_assignment=tuple(row.soft_assignment),
+        soft_assignment=row.soft_assignment,
         reason=row.reason,
     )
 

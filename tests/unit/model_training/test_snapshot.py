@@ -11,7 +11,8 @@ from model_training.phantoms import phantom_snapshot
 from model_training.snapshot import Sample, Snapshot, join, take_snapshot
 from model_training.sources import entries_of, region
 from model_training.split import split_patients
-from veritag.tile import Preprocessing, make_tile
+from veritag.preprocessing import Preprocessing
+from veritag.tile import make_tile
 
 PRE = Preprocessing(size=32)
 HEADER = "path,modality,region,source_repo,patient_key,license_class\n"

@@ -19,7 +19,7 @@ from veritag.bundle import (
     starter_bundle_path,
 )
 from veritag.errors import BundleRejected
-from veritag.tile import Preprocessing
+from veritag.preprocessing import Preprocessing
 
 
 def manifest(preprocessing: Preprocessing | None = None) -> BundleManifest:

@@ -14,7 +14,7 @@ from veritag.findings import (
     VerdictStatus,
 )
 from veritag.judge import judge_series
-from veritag.tile import Preprocessing
+from veritag.preprocessing import Preprocessing
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"

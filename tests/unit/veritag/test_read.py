@@ -16,8 +16,9 @@ from pydicom.uid import (
 from tests.parts import require
 from veritag import read
 from veritag.errors import NoPixels, UnusableInstance
+from veritag.preprocessing import Preprocessing
 from veritag.read import open_instance
-from veritag.tile import Preprocessing, make_tile
+from veritag.tile import make_tile
 
 
 def example(name: str) -> Path:

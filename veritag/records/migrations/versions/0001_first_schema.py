@@ -222,7 +222,7 @@ def upgrade() -> None:
         sa.Column("cluster", sa.Integer(), nullable=True),
         sa.Column("cluster_probability", sa.Float(), nullable=True),
         sa.Column("novelty", sa.Float(), nullable=True),
-        sa.Column("soft_assignment", sa.JSON(), nullable=False),
+        sa.Column("soft_assignment", sa.LargeBinary(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.ForeignKeyConstraint(

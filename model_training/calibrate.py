@@ -22,6 +22,9 @@ from veritag.tags import JUDGED_TAGS
 
 MOST_FALSE_ALARMS = 0.01
 LEAST_PRECISION = 0.9
+ENOUGH = 300
+"""Right tags of unseen sources from which rare false alarms can be shown at all; fewer
+can only speak by the precision."""
 LEAST_FLAGGED = 10
 """Wrong values that must be found before a tag counts as shown."""
 ONE_SIDED = 1.645
@@ -179,26 +182,30 @@ def choose_threshold(
     # A threshold just above some right value's score is as low as it can be.
     candidates = (scores + 1e-6)[scores + 1e-6 < 1]
     holds = np.ones(len(candidates), dtype=bool)
-    for e, r, w in zip(evidence, right, wrong, strict=True):
+    for n, (e, r, w) in enumerate(zip(evidence, right, wrong, strict=True)):
         alarms = len(r) - np.searchsorted(np.sort(r), candidates)
         found = len(w) - np.searchsorted(np.sort(w), candidates)
-        holds &= _promises(alarms, found, int(e.carried[tag].sum()))
+        carried = int(e.carried[tag].sum())
+        holds &= _precise(alarms, found)
+        if n == 0 or carried >= ENOUGH:
+            holds &= _rare(alarms, carried)
     kept = candidates[holds]
     if not kept.size or int((wrong[0] >= kept[0]).sum()) < LEAST_FLAGGED:
         return None
     return float(kept[0])
 
 
-def _promises(
-    alarms: NDArray[np.intp], found: NDArray[np.intp], carried: int
-) -> NDArray[np.bool_]:
-    """Tell where false alarms are rare for certain and most flags would be right."""
-    bounds = np.array([wilson(int(a), carried, ONE_SIDED)[1] for a in alarms])
-    # What would be flagged if every seventh tag were wrong, in units of 1/carried.
+def _precise(alarms: NDArray[np.intp], found: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Tell where most flags would be right, if every seventh tag were wrong."""
     true, false = ERROR_RATE * found, (1 - ERROR_RATE) * alarms
-    precise = true >= LEAST_PRECISION * (true + false)
-    result: NDArray[np.bool_] = (bounds <= MOST_FALSE_ALARMS) & precise
+    result: NDArray[np.bool_] = true >= LEAST_PRECISION * (true + false)
     return result
+
+
+def _rare(alarms: NDArray[np.intp], carried: int) -> NDArray[np.bool_]:
+    """Tell where false alarms are rare for certain."""
+    bounds = [wilson(int(a), carried, ONE_SIDED)[1] for a in alarms]
+    return np.array(bounds) <= MOST_FALSE_ALARMS
 
 
 def _known(evidence: Evidence, scores: Floats, radii: Radii) -> Floats:

@@ -200,13 +200,15 @@ def _unseen_sources(
     parts = []
     for fold in _folds(dict(zip(names.tolist(), counts.tolist(), strict=True))):
         left_out = real & np.isin(sources, fold)
-        model = _fit(
-            views, values, (split.training | real) & ~left_out, config, sharpness
-        )
+        fitted = (split.training | real) & ~left_out
+        # A modality that only these sources have is not what a new scanner brings.
+        left_out &= np.isin(values["Modality"], values["Modality"][fitted])
+        model = _fit(views, values, fitted, config, sharpness)
         parts.append(
             gather(model, views[0][left_out], _rows(values, left_out), config.seed)
         )
-    return [pooled(parts)]
+    together = pooled(parts)
+    return [together] if len(together.distance) else []
 
 
 def _folds(counts: dict[str, int]) -> list[list[str]]:

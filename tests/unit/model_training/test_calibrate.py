@@ -61,6 +61,16 @@ def test_unseen_sources_have_a_veto() -> None:
     )
 
 
+def test_a_few_unseen_sources_speak_by_precision_alone() -> None:
+    """Too few files to show that false alarms are rare neither allow nor forbid by it."""
+    patients = evidence([0.1] * 1000, [0.99] * 1000)
+    clean = evidence([0.1] * 50, [0.99] * 50)
+    assert choose_threshold([patients, clean], TAG, RADII) is not None
+    bad = evidence([0.999] * 25 + [0.1] * 25, [0.99] * 50)
+    found = choose_threshold([patients, bad], TAG, RADII)
+    assert found is None
+
+
 def test_what_is_far_away_is_not_judged() -> None:
     """Images beyond the radius raise no alarm and find nothing."""
     far = evidence([0.99] * 1000, [0.99] * 1000, distance=2.0)

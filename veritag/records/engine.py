@@ -63,9 +63,7 @@ class Records:
                 "Veritag keeps its records in sqlite or postgresql"
             )
         try:
-            engine = create_engine(
-                parsed, pool_pre_ping=True, json_serializer=_to_json, **_options(parsed)
-            )
+            engine = create_engine(parsed, json_serializer=_to_json, **_options(parsed))
         except NoSuchModuleError as error:
             raise ConfigurationError(f"VERITAG_DATABASE_URL: {error}") from error
         if parsed.get_backend_name() == "sqlite":
@@ -148,6 +146,7 @@ def _options(url: Any) -> dict[str, Any]:
         return {"connect_args": {"timeout": 10}}
     return {
         "connect_args": {"connect_timeout": 5},
+        "pool_pre_ping": True,
         "pool_size": 4,
         "max_overflow": 4,
         "pool_timeout": 10,
@@ -169,9 +168,10 @@ def _prepare_sqlite(engine: Engine, database: str | None) -> None:
     def _begin(connection: Connection) -> None:
         options = connection.get_execution_options()
         write = options.get(_WRITE)
-        if write:
-            level = "FULL" if options.get(_DURABLE) else "NORMAL"
+        if write and connection.info.get(_DURABLE) != options[_DURABLE]:
+            level = "FULL" if options[_DURABLE] else "NORMAL"
             connection.exec_driver_sql(f"PRAGMA synchronous={level}")
+            connection.info[_DURABLE] = options[_DURABLE]
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 

@@ -156,12 +156,7 @@ def store_verdicts(
             ),
             rows,
         )
-        connection.execute(
-            update(instances)
-            .where(instances.c.id.in_(ids), instances.c.inspected_at.is_(None))
-            .values(inspected_at=now)
-        )
-        series_ids = _series_of(connection, ids)
+        series_ids = _mark_inspected(connection, ids, now)
         reopen(connection, sorted(set(series_ids.values())), now)
         _identify(connection, series_ids, identities or {})
 
@@ -177,13 +172,17 @@ def _row(instance_id: int, verdict: Verdict, now: datetime) -> dict[str, Any]:
     return {"instance_id": instance_id, "created_at": now, **row}
 
 
-def _series_of(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
+def _mark_inspected(
+    connection: Connection, ids: Sequence[int], now: datetime
+) -> dict[int, int]:
+    """Note the first inspection of each instance; return ids with those of the series."""
     rows = connection.execute(
-        select(instances.c.id, instances.c.series_id).where(
-            instances.c.id.in_(ids), instances.c.series_id.is_not(None)
-        )
+        update(instances)
+        .where(instances.c.id.in_(ids))
+        .values(inspected_at=func.coalesce(instances.c.inspected_at, now))
+        .returning(instances.c.id, instances.c.series_id)
     )
-    return {instance_id: series_id for instance_id, series_id in rows}  # noqa: C416
+    return {one: series_id for one, series_id in rows if series_id is not None}
 
 
 def _identify(

@@ -14,6 +14,9 @@ from typing import Any, cast
 
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.transport import AssociationServer, RequestHandler
 
 from services.listener.buffer import BufferingDIMSE
@@ -77,15 +80,28 @@ class StorageAssociation(Association):
                 return
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
-        if not msg.is_valid_request:
-            # pynetdicom would leave the peer without an answer until its timeout.
-            self.abort()
-            return
         self._serving = True
         try:
-            super()._serve_request(msg, context_id)
+            context = self._accepted_cx.get(context_id)
+            if isinstance(msg, C_STORE) and msg.MessageID is not None and context:
+                self._serve_store(msg, context)
+            elif msg.is_valid_request:
+                super()._serve_request(msg, context_id)
+            else:
+                # pynetdicom would leave the peer without an answer until its timeout.
+                self.abort()
         finally:
             self._serving = False
+
+    def _serve_store(self, request: C_STORE, context: PresentationContext) -> None:
+        """Serve a C-STORE whatever SOP Class it names; pynetdicom goes by that."""
+        try:
+            StorageServiceClass(self).SCP(request, context)
+        except Exception:  # noqa: BLE001 - whatever it was, the sender must hear of it
+            get_logger().exception(
+                "association_failed", association_id=self.association_id
+            )
+            self.abort()
 
     def _run_reactor(self) -> None:
         ASSOCIATIONS_OPEN.inc()

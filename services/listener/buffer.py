@@ -1,4 +1,4 @@
-"""The Data Set of a message while it comes in: in memory while small, else on disk.
+"""A message while it comes in; its Data Set in memory while small, else on disk.
 
 A whole-slide image or a tomosynthesis has gigabytes; no association may fill the memory
 with one, nor with fragments that never end.
@@ -6,12 +6,14 @@ with one, nor with fragments that never end.
 
 import io
 from collections.abc import Callable
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
+from pydicom.dataset import Dataset
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
 from pynetdicom.pdu_primitives import P_DATA
 
+from services.listener.command import keep_usable
 from veritag.spool import Chunk, Incoming, Spool, SpoolFull
 
 MEMORY_LIMIT = 4 << 20
@@ -93,6 +95,25 @@ class DataSetBuffer(io.BytesIO):
             incoming.discard()
 
 
+class IncomingMessage(DIMSEMessage):
+    """A message of which the command is not complete; then pynetdicom knows its class."""
+
+    def __init__(self, spool: Spool) -> None:
+        self.context_id = None
+        self.encoded_command_set = io.BytesIO()
+        self.data_set = DataSetBuffer(spool)
+        self.command_set = Dataset()
+        self._data_set_path = None
+        self._data_set_file = None
+
+    def decode_msg(self, primitive: P_DATA, assoc: Any = None) -> bool:
+        """Take a part; return whether the message is complete."""
+        is_complete = super().decode_msg(primitive, assoc)
+        if isinstance(self, C_STORE_RQ):
+            keep_usable(self.command_set)
+        return is_complete
+
+
 class BufferingDIMSE(DIMSEServiceProvider):
     """Receives every Data Set into a `DataSetBuffer`."""
 
@@ -101,8 +122,7 @@ class BufferingDIMSE(DIMSEServiceProvider):
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Take a part of a message."""
         if self.message is None:
-            self.message = DIMSEMessage()
-            self.message.data_set = DataSetBuffer(self.spool)
+            self.message = IncomingMessage(self.spool)
         super().receive_primitive(primitive)
 
     def forget(self) -> None:

@@ -9,15 +9,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from pydicom._uid_dict import UID_dictionary
-from pydicom.uid import UID
 from pynetdicom import AllStoragePresentationContexts
 from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
-from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.service_class import ServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 
-STORAGE_SERVICE_CLASS = "1.2.840.10008.4.2"
 VERIFICATION = "1.2.840.10008.1.1"
 
 # Never sent over a network (PS3.4 annex I).
@@ -100,22 +97,3 @@ def _context(
 ) -> PresentationContext:
     """Build a context once: negotiation reads it and answers with new ones."""
     return build_context(sop_class_uid, list(transfer_syntaxes))
-
-
-def common_extended(
-    contexts: Iterable[PresentationContext],
-) -> dict[UID, SOPClassCommonExtendedNegotiation]:
-    """Say that SOP Classes unknown to pynetdicom belong to the Storage Service Class.
-
-    This is what SOP Class Common Extended Negotiation is for (PS3.7 section D.3.3.6);
-    pynetdicom finds the service of a message in it.
-    """
-    items = {}
-    for context in contexts:
-        uid = UID(str(context.abstract_syntax))
-        if not _has_service(uid):
-            item = SOPClassCommonExtendedNegotiation()
-            item.sop_class_uid = uid
-            item.service_class_uid = UID(STORAGE_SERVICE_CLASS)
-            items[uid] = item
-    return items

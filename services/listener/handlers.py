@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import evt
 
 from services.listener.buffer import DataSetBuffer, EncodeHeader
-from services.listener.contexts import common_extended, contexts_for
+from services.listener.contexts import VERIFICATION, contexts_for
 from services.listener.status import (
     CLASS_NOT_SUPPORTED,
     MISMATCH,
@@ -23,7 +23,7 @@ from services.listener.status import (
     SUCCESS,
     Refused,
 )
-from veritag.elements import SOP_CLASS_UID, SOP_INSTANCE_UID, is_uid, read_uids
+from veritag.elements import SOP_CLASS_UID, SOP_INSTANCE_UID, read_uids
 from veritag.errors import UnusableInstance
 from veritag.instance import Provenance
 from veritag.logs import get_logger
@@ -59,7 +59,6 @@ class Reception:
         """Return pynetdicom's events with our handlers."""
         return [
             (evt.EVT_REQUESTED, self.on_requested),
-            (evt.EVT_SOP_COMMON, self.on_sop_common),
             (evt.EVT_ACSE_SENT, self.on_acse_sent),
             (evt.EVT_ESTABLISHED, self.on_established),
             (evt.EVT_RELEASED, self.on_released),
@@ -75,10 +74,6 @@ class Reception:
             request.presentation_context_definition_list,
             self._settings.accept_private_sop_classes,
         )
-
-    def on_sop_common(self, event: Any) -> Any:
-        """Assign SOP Classes that pynetdicom does not know to storage."""
-        return common_extended(event.assoc.acceptor.supported_contexts)
 
     def on_acse_sent(self, event: Any) -> None:
         """Count the associations that were rejected, by reason."""
@@ -124,21 +119,16 @@ class Reception:
         return SUCCESS.code
 
     def _store(self, event: Any) -> str:
-        request = event.request
-        self._require_authorized(event.assoc)
-        buffer = request.DataSet
+        buffer = event.request.DataSet
         if not isinstance(buffer, DataSetBuffer):
             raise Refused(NOT_UNDERSTOOD, "The message has no Data Set")
         with buffer:
+            self._require_authorized(event.assoc)
             return self._keep(buffer, event)
 
     def _keep(self, buffer: DataSetBuffer, event: Any) -> str:
-        request, context = event.request, event.context
-        sop_class, sop_instance = _command_uids(request)
-        if sop_class != context.abstract_syntax:
-            raise Refused(
-                CLASS_NOT_SUPPORTED, "SOP Class is not that of the presentation context"
-            )
+        context = event.context
+        sop_class, sop_instance = _command_uids(event.request, context.abstract_syntax)
         syntax = str(context.transfer_syntax)
         if buffer.failure is None:
             _compare(buffer, syntax, sop_class, sop_instance)
@@ -195,11 +185,16 @@ def _provenance(assoc: Any) -> Provenance:
     )
 
 
-def _command_uids(request: Any) -> tuple[str, str]:
+def _command_uids(request: Any, abstract_syntax: str) -> tuple[str, str]:
+    """Return what the command names; `keep_usable` has looked at it."""
     sop_class = str(request.AffectedSOPClassUID or "")
     sop_instance = str(request.AffectedSOPInstanceUID or "")
-    if not is_uid(sop_class) or not is_uid(sop_instance):
-        raise Refused(NOT_UNDERSTOOD, "The command holds an invalid UID")
+    if sop_class != abstract_syntax or sop_class == VERIFICATION:
+        raise Refused(
+            CLASS_NOT_SUPPORTED, "SOP Class is not that of the presentation context"
+        )
+    if not sop_instance:
+        raise Refused(NOT_UNDERSTOOD, "The command has no usable SOP Instance UID")
     return sop_class, sop_instance
 
 

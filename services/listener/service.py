@@ -7,6 +7,8 @@ import threading
 import time
 from typing import IO
 
+from pydicom import config
+
 from services.listener.acceptor import Acceptor
 from services.listener.child import IndexerChild
 from veritag.errors import ConfigurationError
@@ -34,6 +36,7 @@ def run_listener(settings: Settings, *, with_indexer: bool) -> None:
         If a port is taken or the spool cannot be used.
     """
     configure_logging(settings, "listener")
+    take_uids_as_they_are()
     stop = stop_on_signals()
     spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
     with claim(spool, "listener", stop):
@@ -117,6 +120,12 @@ def run_indexer(settings: Settings, parent: int | None = None) -> None:
         indexer.run(stop)
         dispatcher.close()
         records.close()
+
+
+def take_uids_as_they_are() -> None:
+    """Keep pydicom from warning of UIDs, in plain text, that we accept or refuse."""
+    config.settings.reading_validation_mode = config.IGNORE
+    config.settings.writing_validation_mode = config.IGNORE
 
 
 def stop_on_signals() -> threading.Event:

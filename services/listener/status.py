@@ -39,7 +39,7 @@ MISMATCH = Status(0xA900, "mismatch")
 NOT_UNDERSTOOD = Status(0xC000, "not_understood")
 
 # PS3.7 section C.5.6, "SOP class not supported": the command names another SOP Class
-# than the presentation context over which it came.
+# than the presentation context over which it came, or none that is usable.
 CLASS_NOT_SUPPORTED = Status(0x0122, "class_not_supported")
 
 # PS3.7 section C.5.17, "Refused: not authorized": the calling AE title is not on the

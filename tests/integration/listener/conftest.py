@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import structlog
+from pydicom import config
 
 from services.listener.acceptor import Acceptor
 from tests.parts import require
@@ -40,8 +41,13 @@ class Listening:
 
 
 @pytest.fixture
-def listen(tmp_path: Path) -> Iterator[Callable[..., Listening]]:
+def listen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Listening]]:
     """Return a function that starts a Storage SCP with given settings."""
+    # As `run_listener` does in a process of its own.
+    for mode in ("_reading_validation_mode", "_writing_validation_mode"):
+        monkeypatch.setattr(config.settings, mode, config.IGNORE)
     started: list[Acceptor] = []
 
     def start(**changes: Any) -> Listening:

@@ -4,6 +4,7 @@ import os
 import struct
 import subprocess
 import zlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pydicom
@@ -13,10 +14,11 @@ from pynetdicom import AE, _config
 
 from services.listener.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from tests.integration.listener.conftest import Listening
-from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer
+from tests.integration.listener.wire import CT_IMAGE_STORAGE, EXPLICIT, Peer
 from tests.parts import program
 from veritag.elements import DEFLATED, EXPLICIT_BIG
-from veritag.part10 import read_file_meta
+from veritag.instance import Provenance
+from veritag.part10 import encode_file_meta, read_file_meta
 
 FOLDER = Path(pydicom.__file__).parent / "data" / "test_files"
 # One file for each way of encoding that ships with pydicom.
@@ -127,6 +129,32 @@ def test_dcmsend_sends_compressed_files(listening: Listening) -> None:
     stored = [read_file_meta(p) for p in listening.received()]
     assert len(stored) == len(files)
     assert {m.transfer_syntax_uid for m in stored} == {ENCODINGS[n] for n in names}
+
+
+def _with_unknown_vrs(path: Path, sop_instance: str) -> Path:
+    """Write a file whose UIDs are of VR UN, which DCMTK reads as numbers of a list."""
+    origin = Provenance("CT1", "VERITAG", "127.0.0.1", "a1", datetime.now(UTC))
+    head = encode_file_meta(CT_IMAGE_STORAGE, sop_instance, EXPLICIT, origin)
+    body = b""
+    for number, uid in ((0x16, CT_IMAGE_STORAGE), (0x18, sop_instance)):
+        value = uid.encode() + b"\0" * (len(uid) % 2)
+        body += struct.pack("<HH2sHL", 8, number, b"UN", 0, len(value)) + value
+    path.write_bytes(head + body)
+    return path
+
+
+def test_dcmsend_goes_on_after_a_file_that_it_misread(
+    listening: Listening, tmp_path: Path
+) -> None:
+    """A command that names a SOP Class "31" costs its own file and none of the rest."""
+    good = [FOLDER / name for name in ("CT_small.dcm", "MR_small_implicit.dcm")]
+    bad = _with_unknown_vrs(tmp_path / "bad.dcm", "1.2.3.4")
+    more = [FOLDER / "MR_small_RLE.dcm", FOLDER / "JPEG2000.dcm"]
+    where = "127.0.0.1", listening.port
+    sent = _dcmtk("dcmsend", "-v", "-dn", "-nh", "-nuc", *where, *good, bad, *more)
+    assert sent.stderr.count("C-STORE Response (Success)") == 4, sent.stderr
+    assert sent.stderr.count("C-STORE Response (Refused: SOPClassNotSupported)") == 1
+    assert len(listening.received()) == 4
 
 
 def test_a_series_arrives_over_one_association(listening: Listening) -> None:

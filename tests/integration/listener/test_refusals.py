@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
+from services.listener.buffer import MEMORY_LIMIT
 from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import (
     CT_IMAGE_STORAGE,
@@ -19,6 +20,8 @@ from tests.integration.listener.wire import (
 )
 
 MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
+FIND = "1.2.840.10008.5.1.4.1.2.1.1"
+NO_PATIENT_OBJECT = "1.2.840.10008.5.1.4.38.1"
 
 
 def test_an_instance_with_an_identity_is_stored(listening: Listening) -> None:
@@ -71,41 +74,110 @@ def test_what_has_no_identity_is_not_understood(
     assert len(listening.received()) == 1
 
 
-@pytest.mark.parametrize(
-    "uid", ["../../etc/x", "/etc/x", "1.2\x003", "1.2\n3", "1.2.é", "..\\..\\x", ""]
-)
+UNUSABLE = {
+    "path": "../../etc/x",
+    "absolute": "/etc/x",
+    "null": "1.2\x003",
+    "newline": "1.2\n3",
+    "accent": "1.2.é",
+    "windows": "..\\..\\x",
+    "long": "1." * 40 + "1",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("uid", UNUSABLE.values(), ids=UNUSABLE)
 def test_a_hostile_uid_harms_nobody(listening: Listening, uid: str) -> None:
-    """A UID that is no UID is refused, whatever it hopes to be."""
+    """A UID that is no UID is refused, whatever it hopes to be; the rest is taken."""
     before = sorted(listening.settings.data_dir.rglob("*"))
     with Peer(listening.port).associate() as peer:
-        peer.send_command(CT_IMAGE_STORAGE, uid)
-        peer.send_data(data_set(CT_IMAGE_STORAGE, uid), last=True)
-        kind, _ = peer.read()
-        assert kind in (4, 7, 0)
-    assert listening.received() == []
-    assert sorted(listening.settings.data_dir.rglob("*")) == before
+        answer = peer.store(data_set(CT_IMAGE_STORAGE, uid), CT_IMAGE_STORAGE, uid)
+        assert answer.status == 0xC000
+        assert answer.comment
+        assert sorted(listening.settings.data_dir.rglob("*")) == before
+        _send_one_more(peer)
+    assert len(listening.received()) == 1
+
+
+def _send_one_more(peer: Peer) -> None:
+    """What comes next over the same association is stored."""
+    data = data_set(CT_IMAGE_STORAGE, "1.2.3")
+    assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0x0000
+    peer.release()
+
+
+@pytest.mark.parametrize(
+    "sop_class",
+    [
+        "31",
+        "1.2.3.4",
+        VERIFICATION,
+        MR_IMAGE_STORAGE,
+        FIND,
+        NO_PATIENT_OBJECT,
+        *UNUSABLE.values(),
+    ],
+)
+def test_another_class_than_the_contexts_is_not_supported(
+    listening: Listening, sop_class: str
+) -> None:
+    """A C-STORE of another SOP Class than its context's gets 0x0122; the rest goes on."""
     with Peer(listening.port).associate() as peer:
-        peer.release()
+        data = data_set(CT_IMAGE_STORAGE, "1.2.4")
+        answer = peer.store(data, sop_class, "1.2.4")
+        assert answer.status == 0x0122
+        assert answer.comment
+        _send_one_more(peer)
+    assert len(listening.received()) == 1
 
 
-def test_a_uid_of_more_than_64_characters_harms_nobody(listening: Listening) -> None:
-    """A UID that is too long is refused and the listener goes on."""
-    uid = "1." * 40 + "1"
-    with Peer(listening.port).associate() as peer:
-        peer.send_command(CT_IMAGE_STORAGE, uid)
-        peer.send_data(data_set(CT_IMAGE_STORAGE, uid), last=True)
-        assert peer.read()[0] in (4, 7, 0)
-    assert listening.received() == []
-    with Peer(listening.port).associate() as peer:
-        peer.release()
-
-
-def test_a_class_of_another_context_is_not_supported(listening: Listening) -> None:
-    """A C-STORE of another SOP Class than its context's is answered with 0x0122."""
-    with Peer(listening.port).associate((VERIFICATION, [IMPLICIT])) as peer:
+def test_a_store_over_the_context_of_an_echo_is_not_supported(
+    listening: Listening,
+) -> None:
+    """A C-STORE over the Verification context is answered with 0x0122."""
+    offers = (VERIFICATION, [IMPLICIT]), (CT_IMAGE_STORAGE, [IMPLICIT])
+    with Peer(listening.port).associate(*offers) as peer:
         data = data_set(CT_IMAGE_STORAGE, "1.2.3")
-        assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0x0122
-    assert listening.received() == []
+        for sop_class in (CT_IMAGE_STORAGE, VERIFICATION):
+            assert peer.store(data, sop_class, "1.2.3").status == 0x0122
+        assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3", context=3).status == 0x0000
+        peer.release()
+    assert len(listening.received()) == 1
+
+
+@pytest.mark.parametrize("uid", ["abc-def_1.2", "0.01.2", "dccc9599" * 8])
+def test_a_word_or_a_hash_can_be_a_uid(listening: Listening, uid: str) -> None:
+    """De-identified archives hold such; the answer names it as the command did."""
+    with Peer(listening.port).associate() as peer:
+        data = data_set(CT_IMAGE_STORAGE, uid)
+        assert peer.store(data, CT_IMAGE_STORAGE, uid).status == 0x0000
+        peer.release()
+
+
+@pytest.mark.parametrize("priority", [b"\x07\0", b"", b"\1\0\2\0"])
+def test_what_reception_has_no_use_for_refuses_nothing(
+    listening: Listening, priority: bytes
+) -> None:
+    """A Priority that is none (PS3.7 table 9.3-1) costs neither instance nor sender."""
+    with Peer(listening.port).associate() as peer:
+        more = element(0x00000700, priority)
+        peer.send_command(CT_IMAGE_STORAGE, "1.2.4", more=more)
+        peer.send_data(data_set(CT_IMAGE_STORAGE, "1.2.4"), last=True)
+        assert peer.answer().status == 0x0000
+        _send_one_more(peer)
+
+
+def test_a_large_instance_with_unusable_uids_does_not_stay(
+    listening: Listening,
+) -> None:
+    """What went to disk while it came in is removed when its command is refused."""
+    more = element(0x7FE00010, bytes(MEMORY_LIMIT))
+    with Peer(listening.port).associate() as peer:
+        data = data_set(CT_IMAGE_STORAGE, "1.2.4", more=more)
+        assert peer.store(data, CT_IMAGE_STORAGE, "").status == 0xC000
+        assert peer.store(data, "31", "1.2.4").status == 0x0122
+        assert list(listening.spool.incoming.iterdir()) == []
+        _send_one_more(peer)
 
 
 def test_deflated_data_sets_are_looked_into(listening: Listening) -> None:

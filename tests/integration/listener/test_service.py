@@ -85,6 +85,8 @@ def test_the_log_is_json_without_patient_data(service: Service) -> None:
     )
     with Peer(service.port).associate() as peer:
         assert peer.store(data, CT_IMAGE_STORAGE, uid).status == 0x0000
+        assert peer.store(data, CT_IMAGE_STORAGE, "SECRET-hash").status == 0xA900
+        assert peer.store(data, "SECRET", "SECRET^NAME").status == 0x0122
         peer.socket.sendall(b"\x04\x00\xff\xff\xff\xff")
         peer.read()
     wait_for(lambda: _indexed(service) == 1)

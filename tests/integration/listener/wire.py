@@ -128,13 +128,19 @@ class Peer:
         self.send_data(data, context, last=True)
         return self.answer()
 
-    def send_command(self, sop_class: str, sop_instance: str, context: int = 1) -> None:
-        """Send a C-STORE-RQ without its Data Set."""
+    def send_command(
+        self,
+        sop_class: str,
+        sop_instance: str,
+        context: int = 1,
+        more: bytes = element(0x00000700, b"\0\0"),
+    ) -> None:
+        """Send a C-STORE-RQ without its Data Set; `more` holds the Priority."""
         command = (
             element(0x00000002, sop_class.encode("latin-1"))
             + element(0x00000100, b"\1\0")
             + element(0x00000110, b"\1\0")
-            + element(0x00000700, b"\0\0")
+            + more
             + element(0x00000800, b"\0\0")
             + element(0x00001000, sop_instance.encode("latin-1"))
         )

@@ -5,10 +5,8 @@ from pynetdicom import AllStoragePresentationContexts
 from pynetdicom.presentation import build_context
 
 from services.listener.contexts import (
-    STORAGE_SERVICE_CLASS,
     TRANSFER_SYNTAXES,
     VERIFICATION,
-    common_extended,
     contexts_for,
     is_storage,
 )
@@ -63,11 +61,3 @@ def test_contexts_of_one_class_are_put_together() -> None:
     asked = [build_context(CT, syntax) for syntax in sorted(TRANSFER_SYNTAXES)]
     _, offer = contexts_for(asked, False)
     assert set(offer.transfer_syntax) == TRANSFER_SYNTAXES
-
-
-def test_unknown_classes_are_assigned_to_storage() -> None:
-    """Retired and private classes find their service; known ones need no help."""
-    asked = [build_context(uid) for uid in (CT, RETIRED_NM, PRIVATE)]
-    items = common_extended(contexts_for(asked, True))
-    assert set(items) == {RETIRED_NM, PRIVATE}
-    assert {i.service_class_uid for i in items.values()} == {STORAGE_SERVICE_CLASS}

@@ -14,6 +14,7 @@ from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
 from pynetdicom.pdu_primitives import P_DATA
 
 from services.listener.command import keep_usable
+from veritag.logs import get_logger
 from veritag.spool import Chunk, Incoming, Spool, SpoolFull
 
 MEMORY_LIMIT = 4 << 20
@@ -123,7 +124,12 @@ class BufferingDIMSE(DIMSEServiceProvider):
         """Take a part of a message."""
         if self.message is None:
             self.message = IncomingMessage(self.spool)
-        super().receive_primitive(primitive)
+        try:
+            super().receive_primitive(primitive)
+        except Exception:  # noqa: BLE001 - pydicom and pynetdicom raise anything
+            # Invalid PDU (PS3.8 section 9.2.2): the state machine sends an A-ABORT.
+            get_logger().warning("message_not_understood")
+            self.dul.event_queue.put("Evt19")
 
     def forget(self) -> None:
         """Let go of a message that will never be complete."""

@@ -167,6 +167,27 @@ def test_what_reception_has_no_use_for_refuses_nothing(
         _send_one_more(peer)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        b"",
+        b"\xff" * 100,
+        element(0x00000100, b"\x77\x77"),
+        element(0x00000110, b"\1\0"),
+    ],
+    ids=["empty", "ones", "unknown", "incomplete"],
+)
+def test_a_command_that_cannot_be_read_is_aborted(
+    listening: Listening, command: bytes
+) -> None:
+    """What is no command ends with A-ABORT, and the listener goes on."""
+    with Peer(listening.port).associate() as peer:
+        peer.send_pdv(command, 1, 3)
+        assert peer.read()[0] == 7
+    with Peer(listening.port).associate() as peer:
+        _send_one_more(peer)
+
+
 def test_a_large_instance_with_unusable_uids_does_not_stay(
     listening: Listening,
 ) -> None:

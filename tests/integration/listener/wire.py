@@ -145,16 +145,17 @@ class Peer:
             + element(0x00001000, sop_instance.encode("latin-1"))
         )
         command = element(0, struct.pack("<L", len(command))) + command
-        self._send_pdv(command, context, 3)
+        self.send_pdv(command, context, 3)
 
     def send_data(self, data: bytes, context: int = 1, *, last: bool) -> None:
         """Send fragments of a Data Set."""
         for start in range(0, max(1, len(data)), 16000):
             fragment = data[start : start + 16000]
             end = last and start + 16000 >= len(data)
-            self._send_pdv(fragment, context, 2 if end else 0)
+            self.send_pdv(fragment, context, 2 if end else 0)
 
-    def _send_pdv(self, fragment: bytes, context: int, header: int) -> None:
+    def send_pdv(self, fragment: bytes, context: int, header: int) -> None:
+        """Send one fragment; PS3.8 section E.2 for the header."""
         value = struct.pack(">LBB", len(fragment) + 2, context, header) + fragment
         self.socket.sendall(_pdu(4, value))
 

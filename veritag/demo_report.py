@@ -13,7 +13,8 @@ from veritag.demo_studies import DemoStudies, PlantedError
 from veritag.findings import Finding, FindingCode
 from veritag.records import Records
 from veritag.records.status import Counts
-from veritag.records.worklist import FindingRow, study_detail, worklist
+from veritag.records.study import FindingRow, study_detail
+from veritag.records.worklist import worklist
 
 _TELLS_OF_A_WRONG_VALUE = {
     FindingCode.TAG_CONTRADICTS_IMAGE,

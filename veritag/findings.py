@@ -12,6 +12,11 @@ class Severity(StrEnum):
     WARNING = "WARNING"
     INFO = "INFO"
 
+    @property
+    def rank(self) -> int:
+        """0 for the gravest."""
+        return list(Severity).index(self)
+
 
 class FindingCode(StrEnum):
     """The closed list of what can be found."""

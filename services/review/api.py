@@ -18,17 +18,11 @@ from services.review.dependencies import (
 from services.review.views import FindingView, finding_view, series_views
 from veritag.findings import FindingCode, Severity
 from veritag.records import Records
+from veritag.records.dead_letters import DeadLetterRow, dead_letters
 from veritag.records.decisions import decisions_since
 from veritag.records.status import Counts, counts
-from veritag.records.worklist import (
-    DeadLetterRow,
-    FindingRow,
-    WorklistPage,
-    dead_letters,
-    finding_row,
-    study_detail,
-    worklist,
-)
+from veritag.records.study import FindingRow, finding_row, study_detail
+from veritag.records.worklist import WorklistPage, worklist
 from veritag.review import ReviewDecision
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)

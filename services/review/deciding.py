@@ -23,7 +23,7 @@ from veritag.findings import FindingCode
 from veritag.metrics import DECISIONS
 from veritag.records import Records
 from veritag.records.decisions import decide
-from veritag.records.worklist import FindingRow
+from veritag.records.study import FindingRow
 from veritag.review import Decision, ReviewDecision
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

@@ -16,11 +16,9 @@ from services.review.dependencies import (
 from services.review.templating import render
 from veritag.findings import FindingCode, Severity
 from veritag.metrics import MODALITIES
+from veritag.records.dead_letters import dead_letters
 from veritag.records.status import counts
-from veritag.records.worklist import (
-    dead_letters,
-    worklist,
-)
+from veritag.records.worklist import worklist
 from veritag.settings import Settings
 
 PAGE_SIZE = 50

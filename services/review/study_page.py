@@ -26,7 +26,8 @@ from services.review.dependencies import (
 from services.review.templating import render
 from services.review.views import FindingState, next_open, series_views
 from veritag.records import Records
-from veritag.records.worklist import FindingRow, StudyDetail, study_detail, worklist
+from veritag.records.study import FindingRow, StudyDetail, study_detail
+from veritag.records.worklist import worklist
 from veritag.review import Decision
 
 YEAR_SECONDS = 365 * 86_400

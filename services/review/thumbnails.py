@@ -13,7 +13,7 @@ from veritag.archive import Archive
 from veritag.errors import RejectError
 from veritag.preprocessing import VERSION
 from veritag.read import open_instance
-from veritag.records.worklist import instance_location
+from veritag.records.study import instance_location
 from veritag.tile import make_picture
 
 SMALL = 256

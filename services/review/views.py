@@ -9,10 +9,8 @@ from typing import Any
 
 from services.review import words
 from veritag.findings import ExpectedValue, FindingCode, Severity
-from veritag.records.worklist import FindingRow, SeriesDetail, StudyDetail
+from veritag.records.study import FindingRow, SeriesDetail, StudyDetail
 from veritag.review import ReviewDecision
-
-_RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
 class FindingState(StrEnum):
@@ -154,7 +152,7 @@ def _ordered(rows: tuple[FindingRow, ...]) -> tuple[FindingView, ...]:
     views.sort(
         key=lambda v: (
             v.state is FindingState.WITHDRAWN,
-            _RANK[v.severity],
+            v.severity.rank,
             -v.score,
             v.finding_id,
         )

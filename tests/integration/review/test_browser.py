@@ -14,7 +14,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from tests.integration.review.conftest import Serve
 from tests.integration.review.ward import Ward
 from tests.parts import program
-from veritag.records.worklist import study_detail
+from veritag.records.study import study_detail
 from veritag.review import ReviewDecision
 
 FLAGS = (

@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.review.conftest import Serve
 from tests.integration.review.ward import MISSING_POSITION, WRONG_BODY_PART, Ward
-from veritag.records.worklist import study_detail
+from veritag.records.study import study_detail
 
 
 def finding_ids(page: str) -> list[int]:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.review.ward import Ward
 from veritag.archive import Archive
-from veritag.records.worklist import instance_location
+from veritag.records.study import instance_location
 
 
 def test_a_picture_is_a_png_of_the_size_asked_for(client: httpx.Client) -> None:

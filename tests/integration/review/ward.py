@@ -24,7 +24,7 @@ from veritag.records import Records
 from veritag.records.ingest import register
 from veritag.records.inspection import Identity, store_verdicts
 from veritag.records.settling import due_series, series_snapshot, settle
-from veritag.records.worklist import study_detail
+from veritag.records.study import study_detail
 from veritag.testing.phantom import phantom_series
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"

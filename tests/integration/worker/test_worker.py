@@ -10,8 +10,10 @@ import pytest
 
 from tests.bundles import make_bundle
 from tests.integration.worker.site import CRASH, HANG, SCHEDULE, SLOW, WORK, Site
+from veritag.records.dead_letters import dead_letters
 from veritag.records.inspection import pending
-from veritag.records.worklist import dead_letters, study_detail, worklist
+from veritag.records.study import study_detail
+from veritag.records.worklist import worklist
 from veritag.testing.phantom import phantom_series, plant_wrong_tag
 
 pytestmark = pytest.mark.timeout(120)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from veritag.findings import Verdict, VerdictStatus
 from veritag.instance import StoredInstance
 from veritag.records import Records
+from veritag.records.dead_letters import dead_letters
 from veritag.records.dispatching import stale
 from veritag.records.ingest import register
 from veritag.records.inspection import (
@@ -16,7 +17,7 @@ from veritag.records.inspection import (
     store_verdicts,
 )
 from veritag.records.status import counts
-from veritag.records.worklist import dead_letters, study_detail
+from veritag.records.study import study_detail
 
 Make = Callable[..., StoredInstance]
 Judge = Callable[..., Verdict]

@@ -20,7 +20,8 @@ from veritag.records.ingest import register
 from veritag.records.inspection import store_verdicts
 from veritag.records.settling import SeriesSnapshot, due_series, series_snapshot, settle
 from veritag.records.status import counts
-from veritag.records.worklist import finding_row, study_detail, worklist
+from veritag.records.study import finding_row, study_detail
+from veritag.records.worklist import worklist
 from veritag.review import Decision
 
 Make = Callable[..., StoredInstance]

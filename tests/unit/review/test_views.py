@@ -15,7 +15,7 @@ from services.review.views import (
     version_of,
 )
 from veritag.findings import ExpectedValue, Finding, FindingCode, Severity
-from veritag.records.worklist import FindingRow
+from veritag.records.study import FindingRow
 from veritag.review import Decision, ReviewDecision
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

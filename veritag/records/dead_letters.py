@@ -1,0 +1,51 @@
+"""The instances that were given up, and why."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from veritag.records.engine import Records
+from veritag.records.schema import dead_letters as table
+from veritag.records.schema import instances, receptions
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterRow:
+    """An instance that was given up, and why."""
+
+    instance_id: int
+    sop_instance_uid: str
+    sop_class_uid: str
+    reason: str
+    attempts: int
+    created_at: datetime
+    calling_ae_title: str | None
+
+
+def dead_letters(
+    records: Records, limit: int = 100, offset: int = 0
+) -> list[DeadLetterRow]:
+    """Return the instances that were given up, newest first."""
+    sender = (
+        select(func.min(receptions.c.calling_ae_title))
+        .where(receptions.c.instance_id == instances.c.id)
+        .scalar_subquery()
+    )
+    with records.read() as connection:
+        rows = connection.execute(
+            select(
+                instances.c.id,
+                instances.c.sop_instance_uid,
+                instances.c.sop_class_uid,
+                table.c.reason,
+                table.c.attempts,
+                table.c.created_at,
+                sender,
+            )
+            .join(instances, table.c.instance_id == instances.c.id)
+            .order_by(table.c.id.desc())
+            .limit(limit)
+            .offset(offset)
+        )
+        return [DeadLetterRow(*row) for row in rows]

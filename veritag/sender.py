@@ -8,22 +8,19 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from pydicom import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, _config, evt
 from pynetdicom._globals import STATUS_SUCCESS, STATUS_WARNING
 from pynetdicom.association import Association
-from pynetdicom.dsutils import split_dataset
 from pynetdicom.presentation import build_context
 from pynetdicom.status import STORAGE_SERVICE_CLASS_STATUS, code_to_category
 
 from veritag.errors import RetryableError, UnusableInstance
-from veritag.read import open_instance
+from veritag.outgoing import Outgoing, as_sent, look_at
 
 # An A-ASSOCIATE-RQ numbers its contexts with the odd numbers up to 255 (PS3.8 9.3.2.2).
 _MOST_CONTEXTS = 128
@@ -65,27 +62,6 @@ class SendOutcome:
         return self.reason is None
 
 
-@dataclass(frozen=True, slots=True)
-class _Outgoing:
-    """A file that can be sent; `data_set` only where it has no file meta information.
-
-    Attributes
-    ----------
-    is_odd
-        The Data Set is of odd length, as a cut-off or deflated file may be.
-    """
-
-    path: Path
-    sop_class_uid: str
-    transfer_syntax_uid: str
-    is_odd: bool = False
-    data_set: Dataset | None = None
-
-    @property
-    def context(self) -> tuple[str, str]:
-        return self.sop_class_uid, self.transfer_syntax_uid
-
-
 def find_files(paths: Iterable[Path]) -> list[Path]:
     """Return the files themselves and all files below the folders, sorted."""
     found: list[Path] = []
@@ -119,7 +95,7 @@ def send(
     outgoing = []
     for path in files:
         try:
-            outgoing.append(_look_at(path))
+            outgoing.append(look_at(path))
         except UnusableInstance as error:
             tell(SendOutcome(path, str(error)))
     for group in _by_contexts(outgoing):
@@ -127,24 +103,7 @@ def send(
     return outcomes
 
 
-def _look_at(path: Path) -> _Outgoing:
-    """Read what the contexts are negotiated for; raises UnusableInstance."""
-    try:
-        meta, offset = split_dataset(path)
-        sop_class, syntax = meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID
-        if sop_class and syntax and meta.MediaStorageSOPInstanceUID:
-            is_odd = (path.stat().st_size - offset) % 2 == 1
-            return _Outgoing(path, str(sop_class), str(syntax), is_odd)
-    except Exception:  # noqa: BLE001, S110 - the tolerant reader tells what is wrong
-        pass
-    ds = open_instance(path)
-    if not ds.get("SOPClassUID") or not ds.get("SOPInstanceUID"):
-        raise UnusableInstance("it names no SOP class or no SOP Instance UID")
-    syntax = ds.file_meta.TransferSyntaxUID
-    return _Outgoing(path, ds.SOPClassUID, syntax, data_set=ds)
-
-
-def _by_contexts(outgoing: Sequence[_Outgoing]) -> Iterator[list[_Outgoing]]:
+def _by_contexts(outgoing: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:
     """Group the files so that the contexts of a group fit into one association."""
     contexts = list(dict.fromkeys(o.context for o in outgoing))
     for start in range(0, len(contexts), _MOST_CONTEXTS):
@@ -153,7 +112,7 @@ def _by_contexts(outgoing: Sequence[_Outgoing]) -> Iterator[list[_Outgoing]]:
 
 
 def _send_group(
-    receiver: Receiver, group: Sequence[_Outgoing], tell: Callable[[SendOutcome], None]
+    receiver: Receiver, group: Sequence[Outgoing], tell: Callable[[SendOutcome], None]
 ) -> None:
     """Send over one association, and over another one where it is lost on the way."""
     contexts = list(dict.fromkeys(o.context for o in group))
@@ -183,7 +142,7 @@ def _send_group(
 def _store(
     association: Association,
     accepted: AbstractSet[tuple[str, str]],
-    outgoing: _Outgoing,
+    outgoing: Outgoing,
 ) -> str | None:
     """Send one file; return why it was not stored, None when it was."""
     if outgoing.context not in accepted:
@@ -192,28 +151,13 @@ def _store(
     if not association.is_established:
         raise _AssociationLost
     try:
-        with _even(outgoing) as what:
+        with as_sent(outgoing) as what:
             answer = association.send_c_store(what)
     except (ValueError, AttributeError, OSError) as error:
         return f"it cannot be sent: {error}"
     if "Status" not in answer:
         raise _AssociationLost
     return _meaning(answer)
-
-
-@contextmanager
-def _even(outgoing: _Outgoing) -> Iterator[Dataset | Path]:
-    """Yield what is sent, padded where it has to be.
-
-    A Data Set is of even length on the wire (PS3.5 7.1, A.5).
-    """
-    if not outgoing.is_odd:
-        yield outgoing.data_set or outgoing.path
-        return
-    with NamedTemporaryFile(suffix=".dcm") as padded:
-        padded.write(outgoing.path.read_bytes() + b"\0")
-        padded.flush()
-        yield Path(padded.name)
 
 
 def _meaning(answer: Dataset) -> str | None:

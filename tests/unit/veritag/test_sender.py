@@ -13,6 +13,7 @@ import pydicom
 import pytest
 from pydicom.uid import (
     UID,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -132,7 +133,7 @@ def test_a_data_set_of_odd_length_is_padded(
 ) -> None:
     """A deflated Data Set of odd length arrives, padded to even (PS3.5 A.5)."""
     ds = pydicom.dcmread(phantom_files[0])
-    ds.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     path = tmp_path / "deflated.dcm"
     for comment in ("", "a", "ab", "abc", "abcdefg", "zyxwvutsr"):
         ds.ImageComments = comment
@@ -141,6 +142,31 @@ def test_a_data_set_of_odd_length_is_padded(
         if path.stat().st_size % 2:
             break
     assert send(storescp.receiver, [path])[0].reason is None
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian],
+)
+def test_the_command_names_what_the_data_set_is(
+    storescp: StoreScp, tmp_path: Path, phantom_files: list[Path], syntax: UID
+) -> None:
+    """File meta information that names another instance is not believed.
+
+    storescp compares command and Data Set, and answers a difference with 0xA900.
+    """
+    ds = pydicom.dcmread(phantom_files[0])
+    path = tmp_path / "renamed.dcm"
+    ds.file_meta.TransferSyntaxUID = syntax
+    ds.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.4.5")
+    ds.file_meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.4")
+    ds.save_as(path)
+    assert pydicom.dcmread(path).file_meta.MediaStorageSOPInstanceUID == "1.2.3.4.5"
+    assert send(storescp.receiver, [path])[0].reason is None
+    arrived = pydicom.dcmread(storescp.received()[0])
+    assert arrived.SOPInstanceUID == ds.SOPInstanceUID
+    assert arrived.SOPClassUID == ds.SOPClassUID
+    assert pixels(storescp.received()[0])
 
 
 @contextmanager

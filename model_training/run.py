@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from model_training.config import TrainingConfig
 from model_training.encoder import inner_side
 from model_training.learn import Learnt, learn, prepare
 from model_training.phantoms import phantom_count, phantom_snapshot
+from model_training.recording import recorded_run
 from model_training.report import report_html
 from model_training.runtime import choose_device
 from model_training.snapshot import Snapshot, join, take_snapshot
@@ -64,6 +65,15 @@ def run_training(request: Request, settings: Settings) -> ModelBundle:
         If there is nothing to learn from, or too little.
     """
     _require_sense(request)
+    if request.data is not None:
+        settings = settings.model_copy(update={"data_dir": request.data})
+    with recorded_run(settings, asdict(request.config)) as finish:
+        bundle = _run(request, settings)
+        finish(bundle, bundle.manifest.lineage["snapshot"]["digest"])
+    return bundle
+
+
+def _run(request: Request, settings: Settings) -> ModelBundle:
     device = choose_device(request.device)
     if request.threads:
         torch.set_num_threads(request.threads)
@@ -158,6 +168,11 @@ def _learn(
         progress.update(
             bar, description=f"training on {device}, held out {epoch.held_out:.5f}"
         )
+        if not progress.console.is_terminal:
+            # A log file shows no bars: a line now and then tells that it goes on.
+            progress.console.print(
+                f"epoch {epoch.epoch}: held out {epoch.held_out:.5f}"
+            )
 
     autoencoder, history = train_autoencoder(
         snapshot.tiles[split.training],

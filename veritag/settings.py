@@ -209,11 +209,16 @@ class Settings(BaseSettings):
         return self.bundle_dir or self.data_dir / "bundles"
 
     @property
+    def sqlite_file(self) -> Path:
+        """File of the records where no database URL is set."""
+        return self.data_dir / "records.sqlite3"
+
+    @property
     def records_url(self) -> str:
         """SQLAlchemy URL of the records."""
         if self.database_url:
             return self.database_url.get_secret_value()
-        return f"sqlite:///{(self.data_dir / 'records.sqlite3').absolute()}"
+        return f"sqlite:///{self.sqlite_file.absolute()}"
 
     @property
     def message_broker_url(self) -> str:

@@ -1,15 +1,40 @@
 """Training runs: what was begun, and how it ended."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from veritag.records.engine import Records, clean_text
 from veritag.records.schema import training_runs
 
 RUNNING, FINISHED, FAILED = "running", "finished", "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """One run: `running`, `finished` with a bundle, or `failed` with an error."""
+
+    run_id: int
+    started_at: datetime
+    finished_at: datetime | None
+    status: str
+    snapshot_digest: str | None
+    configuration: dict[str, Any]
+    bundle_id: str | None
+    figures: dict[str, Any] | None
+    error: str | None
+
+
+def training_run_history(records: Records, limit: int = 100) -> list[TrainingRun]:
+    """Return the newest runs, newest first."""
+    with records.read() as connection:
+        rows = connection.execute(
+            select(training_runs).order_by(training_runs.c.id.desc()).limit(limit)
+        )
+        return [TrainingRun(*row) for row in rows]
 
 
 def begin_run(records: Records, configuration: Mapping[str, Any]) -> int:

@@ -56,13 +56,16 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", "name", "bundle", "made", "clusters", "problem")
+    table = Table("")
+    for column in ("name", "bundle id", "made", "clusters"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("problem")
     for row in rows:
         table.add_row(
             "in use" if row["in_use"] else "",
             row["name"],
-            row["bundle_id"] or "",
-            row["created_at"] or "",
+            row["bundle_id"] if row["bundle_id"] != row["name"] else "",
+            (row["created_at"] or "")[:10],
             str(row["clusters"] or ""),
             row["problem"] or "",
         )

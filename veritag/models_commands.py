@@ -56,10 +56,9 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("")
-    for column in ("name", "bundle id", "made", "clusters"):
+    table = Table()
+    for column in ("", "name", "bundle id", "made", "clusters"):
         table.add_column(column, no_wrap=True)
-    table.add_column("problem")
     for row in rows:
         table.add_row(
             "in use" if row["in_use"] else "",
@@ -67,9 +66,12 @@ def _print(rows: list[dict[str, Any]]) -> None:
             row["bundle_id"] if row["bundle_id"] != row["name"] else "",
             (row["created_at"] or "")[:10],
             str(row["clusters"] or ""),
-            row["problem"] or "",
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for row in rows:
+        if row["problem"]:
+            console.print(row["problem"], style="red", highlight=False)
 
 
 @models.command()

@@ -7,7 +7,11 @@ messages of 32 instances from SQLite records and stores their verdicts there; th
 is left out. All use the same bundle; repetitions are interleaved, since other load comes
 and goes, and the better of the two bare loops is what counts.
 
-    python -m benchmarks.inspect_rate [--bundle DIR] [--files 200] [--repeat 5] [--json]
+    python -m benchmarks.inspect_rate [--bundle DIR] [--size 256] [--files 200]
+                                      [--repeat 5] [--json]
+
+With `--size` an encoder of that tile size and random weights takes the place of the
+bundle's: what it says is nonsense, how long it takes is not.
 """
 
 import argparse
@@ -20,6 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,7 +37,12 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from veritag.archive import Archive
-from veritag.bundle import ModelBundle, load_bundle, starter_bundle_path
+from veritag.bundle import (
+    ModelBundle,
+    load_bundle,
+    seal_bundle,
+    starter_bundle_path,
+)
 from veritag.instance import Provenance, StoredInstance
 from veritag.judge import judge_series
 from veritag.messages import MAX_INSTANCES, InspectInstances
@@ -147,6 +157,26 @@ def _stored(path: Path, home: Path) -> StoredInstance:
     )
 
 
+def untrained(size: int, folder: Path) -> Path:
+    """Make a bundle with the paper's encoder and K = 25, untrained."""
+    from model_training.clustering import Whitening
+    from model_training.encoder import EMBEDDING, Encoder
+    from model_training.export import InspectionModel, export_onnx
+
+    plain = Whitening(np.zeros(EMBEDDING), np.eye(EMBEDDING))
+    centers = np.random.default_rng(1).normal(size=(25, EMBEDDING))
+    model = InspectionModel(Encoder(size), plain, centers)
+    export_onnx(model, size, folder / "model.onnx")
+    starter = load_bundle(starter_bundle_path()).manifest
+    manifest = replace(
+        starter,
+        preprocessing=replace(starter.preprocessing, size=size),
+        clusters=starter.clusters[:25],
+        novelty_limits=starter.novelty_limits[:25],
+    )
+    return seal_bundle(folder, manifest).path
+
+
 Way = Callable[[], Callable[[], None]]
 """Prepares one repetition and returns what is measured of it."""
 
@@ -155,6 +185,7 @@ def main() -> None:
     """Measure and print a table, or one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", type=Path, default=starter_bundle_path())
+    parser.add_argument("--size", type=int)
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=5)
@@ -164,6 +195,8 @@ def main() -> None:
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
     )
+    if wanted.size:
+        wanted.bundle = untrained(wanted.size, Path(tempfile.mkdtemp()))
     bundle = load_bundle(wanted.bundle)
     model = Model(bundle)
     options = ort.SessionOptions()

@@ -16,6 +16,7 @@ import pytest
 import structlog
 from pydicom import config
 
+from services.listener import acceptor as acceptor_module
 from services.listener.acceptor import Acceptor
 from tests.parts import require
 from veritag.settings import Settings
@@ -48,6 +49,8 @@ def listen(
     # As `run_listener` does in a process of its own.
     for mode in ("_reading_validation_mode", "_writing_validation_mode"):
         monkeypatch.setattr(config.settings, mode, config.IGNORE)
+    # The stop at the end of each test waits for a turn.
+    monkeypatch.setattr(acceptor_module, "_TURN_SECONDS", 0.02)
     started: list[Acceptor] = []
 
     def start(**changes: Any) -> Listening:
@@ -92,7 +95,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass in time"
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 @dataclass

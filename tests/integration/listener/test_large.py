@@ -11,7 +11,7 @@ from tests.integration.listener.conftest import Listening, wait_for
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set, element
 from veritag.part10 import read_file_meta
 
-LARGE = 48 << 20
+LARGE = 4 * MEMORY_LIMIT
 
 
 def _large(uid: str) -> bytes:

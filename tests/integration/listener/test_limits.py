@@ -126,7 +126,7 @@ def test_a_huge_pdu_length_is_not_believed_within_an_association(
 
 def test_a_peer_that_falls_silent_is_let_go(listen: Callable[..., Listening]) -> None:
     """A half-sent PDU does not hold a thread beyond the network timeout."""
-    listening = listen(network_timeout_seconds=1.0)
+    listening = listen(network_timeout_seconds=0.5)
     with Peer(listening.port).associate() as peer:
         peer.socket.sendall(struct.pack(">BBL", 4, 0, 100) + bytes(10))
         wait_for(lambda: not listening.acceptor.associations)
@@ -134,7 +134,7 @@ def test_a_peer_that_falls_silent_is_let_go(listen: Callable[..., Listening]) ->
 
 def test_an_idle_association_is_let_go(listen: Callable[..., Listening]) -> None:
     """An association over which nothing comes is aborted at the network timeout."""
-    listening = listen(network_timeout_seconds=1.0)
+    listening = listen(network_timeout_seconds=0.5)
     with Peer(listening.port).associate() as peer:
         assert peer.read()[0] in (7, 0)
     wait_for(lambda: not listening.acceptor.associations)
@@ -224,7 +224,7 @@ def test_stopping_ends_a_sender_that_never_pauses(listening: Listening) -> None:
         peer.send_data(b"x", last=False)
         time.sleep(0.2)
         start = time.monotonic()
-        listening.acceptor.stop(grace_seconds=1)
-        assert 0.9 < time.monotonic() - start < 5
+        listening.acceptor.stop(grace_seconds=0.5)
+        assert 0.4 < time.monotonic() - start < 5
         assert peer.read()[0] in (7, 0)
     assert listening.received() == []

@@ -146,6 +146,15 @@ def test_an_orphaned_indexer_ends(service: Service) -> None:
     wait_for(lambda: not _indexers(service))
 
 
+# The command as it is, but it does not give a predecessor seconds to end.
+_IMPATIENT = """
+from services.listener import service
+from veritag.cli import main
+service._LOCK_SECONDS = 0.2
+main()
+"""
+
+
 def test_two_listeners_do_not_share_a_spool(service: Service) -> None:
     """A second listener on the same data directory says what to change, and ends."""
     service.start()
@@ -155,7 +164,7 @@ def test_two_listeners_do_not_share_a_spool(service: Service) -> None:
         "VERITAG_DICOM_PORT": "0",
     }
     second = subprocess.run(
-        [sys.executable, "-m", "veritag.cli", "listen", "--no-indexer"],
+        [sys.executable, "-c", _IMPATIENT, "listen", "--no-indexer"],
         env=environment,
         capture_output=True,
         text=True,
@@ -182,8 +191,8 @@ def test_the_listener_is_small_and_idle(service: Service) -> None:
     assert service.process
     processes = [psutil.Process(service.process.pid), *_indexers(service)]
     assert processes[0].memory_info().rss < 150 << 20
-    # The least of a few windows: what was just indexed may still be seen to.
-    assert min(_cpu_share(processes) for _ in range(4)) < 0.03
+    # One window of a few is enough: what was just indexed may still be seen to.
+    assert any(_cpu_share(processes) < 0.03 for _ in range(4))
 
 
 def test_an_outage_of_the_broker_heals_by_itself(

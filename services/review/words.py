@@ -59,6 +59,8 @@ _MEANINGS: Mapping[FindingCode, str] = {
     ),
 }
 
+_NEARLY_CERTAIN = 0.99
+
 
 def tag_name(keyword: str | None) -> str:
     """Return the standard's name of a Data Element (PS3.6 Chapter 6)."""
@@ -109,14 +111,19 @@ def _belief(finding: Finding) -> str:
     top = finding.expected[0]
     if finding.code is FindingCode.TAG_CONTRADICTS_IMAGE:
         return (
-            f"{top.value} is the most probable one ({top.probability:.0%}); the "
-            f"received value is wrong with a probability of {finding.score:.0%}."
+            f"{top.value} is the most probable one ({_percent(top.probability)}); the "
+            f"received value is wrong with a probability of {_percent(finding.score)}."
         )
     if finding.code in {FindingCode.TAG_MISSING, FindingCode.TAG_TOO_COARSE}:
-        return f"{top.value} has a probability of {top.probability:.0%}."
+        return f"{top.value} has a probability of {_percent(top.probability)}."
     if finding.code is FindingCode.VALUE_NOT_DEFINED:
         return f"The nearest defined term is {top.value}."
     return ""
+
+
+def _percent(probability: float) -> str:
+    """Return a probability in words that never claims certainty."""
+    return "over 99%" if probability > _NEARLY_CERTAIN else f"{probability:.0%}"
 
 
 def _looked_at(evidence: Mapping[str, Any]) -> str:

@@ -92,3 +92,15 @@ def test_a_uid_is_not_corrected_by_hand() -> None:
     assert not words.correctable(duplicate)
     assert not words.correctable(finding(FindingCode.UNKNOWN_KIND))
     assert words.correctable(finding(FindingCode.TAG_MISSING, "Modality"))
+
+
+def test_no_model_is_ever_certain() -> None:
+    """A probability that would round to 100% is told as over 99%."""
+    told = words.explain(
+        finding(
+            FindingCode.TAG_CONTRADICTS_IMAGE,
+            score=0.9996,
+            expected=(ExpectedValue("CHEST", 0.97),),
+        )
+    )
+    assert "a probability of over 99%" in told

@@ -15,11 +15,21 @@ _SEEDS = iter(range(40_000, 50_000))
 
 
 def write_phantoms(
-    folder: Path, kind: str, instances: int, patients: int = 1, size: int | None = None
+    folder: Path,
+    kind: str,
+    instances: int,
+    patients: int = 1,
+    size: int | None = None,
+    *,
+    seed: int | None = None,
 ) -> list[Dataset]:
-    """Write phantoms nobody has sent before; return their data sets."""
+    """Write phantoms nobody has sent before; return their data sets.
+
+    With a `seed` of its own a test gets the same pictures in every run.
+    """
     written = []
-    seed = next(_SEEDS) + os.getpid() * 10_000
+    if seed is None:
+        seed = next(_SEEDS) + os.getpid() * 10_000
     for patient in range(patients):
         written += phantom_series(
             kind, patient=patient, instances=instances, seed=seed, size=size

@@ -84,8 +84,9 @@ def test_a_planted_error_is_found_decided_and_counted(
     system: System, outgoing: Path
 ) -> None:
     """A wrong body part is in the worklist; a decision takes it off; figures agree."""
-    datasets = write_phantoms(outgoing, "MR-KNEE", 6)
-    plant_wrong_tag(datasets, "BodyPartExamined", "BRAIN")
+    # The starter bundle knows every radiograph of the chest among 40 others like it.
+    datasets = write_phantoms(outgoing, "CR-CHEST", 6, seed=4711)
+    plant_wrong_tag(datasets, "BodyPartExamined", "HAND")
     for path, ds in zip(sorted(outgoing.iterdir()), datasets, strict=True):
         ds.save_as(path, enforce_file_format=True)
     study, series_uid = datasets[0].StudyInstanceUID, datasets[0].SeriesInstanceUID
@@ -101,12 +102,12 @@ def test_a_planted_error_is_found_decided_and_counted(
         for f in find_series(system, series_uid, study)["findings"]
         if f["code"] == "TAG_CONTRADICTS_IMAGE"
     )
-    assert (finding["tag"], finding["observed"]) == ("BodyPartExamined", "BRAIN")
-    assert finding["expected"][0]["value"] == "KNEE"
+    assert (finding["tag"], finding["observed"]) == ("BodyPartExamined", "HAND")
+    assert finding["expected"][0]["value"] == "CHEST"
 
     decision = {
         "decision": "CORRECTED",
-        "corrected_value": "KNEE",
+        "corrected_value": "CHEST",
         "reviewer": "radiographer",
     }
     posted = system.post(f"findings/{finding['finding_id']}/decisions", decision)

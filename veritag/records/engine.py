@@ -7,6 +7,8 @@ while upgrading a read lock.
 
 import json
 import math
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -14,7 +16,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -29,6 +32,8 @@ from veritag.errors import ConfigurationError, RecordsUnavailable
 
 _WRITE = "veritag_write"
 _DURABLE = "veritag_durable"
+_WAL_ATTEMPTS = 100
+_WAL_WAIT_SECONDS = 0.05
 # Any number that nobody else locks by: the letters of our name.
 _MIGRATION_LOCK = 0x56455249
 
@@ -97,7 +102,7 @@ class Records:
         """Return the dialect's INSERT, which can say ON CONFLICT."""
         if self.engine.dialect.name == "postgresql":
             return postgresql.insert(table)
-        return sqlite.insert(table)
+        return sqlite_dialect.insert(table)
 
     def migrate(self) -> None:
         """Bring the schema to this version; processes that start together queue up."""
@@ -161,8 +166,8 @@ def _prepare_sqlite(engine: Engine, database: str | None) -> None:
     def _configure(connection: Any, _record: Any) -> None:
         # The driver's own BEGIN comes too late and cannot be immediate.
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
+        _use_wal(connection)
+        connection.execute("PRAGMA foreign_keys=ON")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -173,6 +178,23 @@ def _prepare_sqlite(engine: Engine, database: str | None) -> None:
             connection.exec_driver_sql(f"PRAGMA synchronous={level}")
             connection.info[_DURABLE] = options[_DURABLE]
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch a new database to WAL, as often as it takes.
+
+    SQLite does not wait for its lock here, whatever the timeout: of processes that
+    open a new database together, all but one are told at once that it is locked.
+    """
+    for attempts_left in reversed(range(_WAL_ATTEMPTS)):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if not attempts_left:
+                raise
+            time.sleep(_WAL_WAIT_SECONDS)
+        else:
+            return
 
 
 def clean_text(value: str | None, limit: int = 4096) -> str | None:

@@ -41,11 +41,18 @@ def write_phantoms(
 
 def dcmsend(system: System, folder: Path) -> int:
     """Send a folder with DCMTK's dcmsend; return how many were acknowledged."""
+    return dcmsend_counts(system, folder)[1]
+
+
+def dcmsend_counts(system: System, folder: Path) -> tuple[int, int]:
+    """Send with dcmsend; return how many it sent and how many were acknowledged."""
     said = _run("dcmsend", "-v", "-aec", "VERITAG", "+sd", "+r", "-dn", "-nh", "-nuc",
                 "127.0.0.1", str(system.port), str(folder))  # fmt: skip
-    sent = re.search(r"with status SUCCESS\s*:\s*(\d+)", said)
+    sent = re.search(r"- sent to the peer\s*:\s*(\d+)", said)
+    stored = re.search(r"with status SUCCESS\s*:\s*(\d+)", said)
     assert sent, said
-    return int(sent.group(1))
+    assert stored, said
+    return int(sent.group(1)), int(stored.group(1))
 
 
 def storescu(system: System, folder: Path) -> int:

@@ -53,9 +53,7 @@ def stored_frame(ds: Dataset, *, max_frame_mb: int) -> Frame:
     except (NoPixels, UnusableInstance):
         raise
     except NotImplementedError as error:
-        raise UnusableInstance(
-            f"no decoder for transfer syntax {_syntax(ds).name}"
-        ) from error
+        raise _no_decoder(_syntax(ds)) from error
     except MemoryError as error:
         raise UnusableInstance("not enough memory to decode the frame") from error
     except RuntimeError as error:
@@ -128,10 +126,14 @@ def _syntax(ds: Dataset) -> UID:
     return ExplicitVRLittleEndian if implicit is False else ImplicitVRLittleEndian
 
 
+def _no_decoder(syntax: UID) -> UnusableInstance:
+    return UnusableInstance(f"no decoder for transfer syntax {syntax.name}")
+
+
 def _integers(ds: Dataset, layout: Layout, index: int) -> NDArray[Any]:
     syntax = _syntax(ds)
     if not syntax.is_transfer_syntax:
-        raise NotImplementedError
+        raise _no_decoder(syntax)
     native = not syntax.is_encapsulated and syntax != ExplicitVRBigEndian
     one_sample = layout.samples == 1 and layout.bits_allocated in (8, 16, 32)
     if native and one_sample:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from model_training.snapshot import Sample, Snapshot, assemble
-from model_training.sources import patient_group
+from model_training.snapshot import Sample, Snapshot, assemble, numbers_of
+from model_training.sources import patient_group, station_key
 from veritag.concepts import normalize
 from veritag.preprocessing import Preprocessing
 from veritag.tags import read_tags
@@ -39,7 +39,8 @@ def _draw(
             series = phantom_series(kind, patient=patient, instances=SLICES, seed=SEED)
             on_step(len(series))
             for ds in series:
-                tags = {k: normalize(k, v) for k, v in read_tags(ds).items()}
+                received = read_tags(ds)
+                tags = {k: normalize(k, v) for k, v in received.items()}
                 yield (
                     make_tile(ds, preprocessing),
                     Sample(
@@ -48,5 +49,7 @@ def _draw(
                         source=SOURCE,
                         license="drawn, Apache-2.0",
                         is_synthetic=True,
+                        station=station_key(SOURCE),
+                        numbers=numbers_of(received),
                     ),
                 )

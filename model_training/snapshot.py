@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -13,15 +14,23 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
-from model_training.sources import Entry, patient_group
+from model_training.sources import Entry, patient_group, station_key
 from veritag.concepts import normalize
 from veritag.errors import RejectError, UnusableInstance
+from veritag.findings import TagValue
 from veritag.preprocessing import Preprocessing
 from veritag.tags import read_tags
 from veritag.tile import Tile, make_tile, tile_from_gray
 
 PICTURES = {".jpg", ".jpeg", ".png"}
 THREADS = 4
+NUMERIC_TAGS = ("ImageOrientationPatient", "ExposureTime", "Exposure")
+STATION_KEYWORDS = (
+    "Manufacturer",
+    "ManufacturerModelName",
+    "StationName",
+    "DeviceSerialNumber",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,16 @@ class Sample:
         Whether the picture came from a DICOM file rather than a converted one.
     is_synthetic
         Whether the picture was drawn rather than taken.
+    station
+        A key without meaning, equal for images of the same device; where the device is
+        not told, of the same source.
+    numbers
+        The numeric tags as received: ImageOrientationPatient (6 direction cosines),
+        ExposureTime (1, ms) and Exposure (1, mAs); what is absent is left out.
+    verified
+        Keywords whose value, or whose absence from `tags`, a reviewer settled.
+    weight
+        How much it counts in training; what was reviewed counts more.
     """
 
     tags: Mapping[str, str]
@@ -48,6 +67,10 @@ class Sample:
     license: str = ""
     is_dicom: bool = True
     is_synthetic: bool = False
+    station: str = ""
+    numbers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    verified: frozenset[str] = frozenset()
+    weight: float = 1.0
 
     @property
     def kind(self) -> str:
@@ -74,12 +97,9 @@ class Snapshot:
         return np.array([s.tags.get(tag, "") for s in self.samples], dtype=np.str_)
 
     def digest(self) -> str:
-        """Return a fingerprint of tiles, tags and patients, whatever their order."""
+        """Return a fingerprint of tiles and what is known of them, in whatever order."""
         digests = sorted(
-            hashlib.blake2b(
-                tile.tobytes() + json.dumps([dict(s.tags), s.patient]).encode(),
-                digest_size=16,
-            ).digest()
+            hashlib.blake2b(tile.tobytes() + _fingerprint(s), digest_size=16).digest()
             for tile, s in zip(self.tiles, self.samples, strict=True)
         )
         return hashlib.blake2b(b"".join(digests), digest_size=16).hexdigest()
@@ -104,6 +124,18 @@ class Snapshot:
                 for (source, license_), images in sorted(sources.items())
             ],
         }
+
+
+def _fingerprint(sample: Sample) -> bytes:
+    known = [
+        dict(sample.tags),
+        {k: list(v) for k, v in sample.numbers.items()},
+        sorted(sample.verified),
+        sample.weight,
+        sample.patient,
+        sample.station,
+    ]
+    return json.dumps(known, sort_keys=True).encode()
 
 
 def take_snapshot(
@@ -175,6 +207,7 @@ def _take_instance(entry: Entry, preprocessing: Preprocessing) -> tuple[Tile, Sa
         ds = pydicom.dcmread(entry.path, force=True)
         received = read_tags(ds)
         patient = str(ds.get("PatientID") or ds.get("StudyInstanceUID") or entry.path)
+        station = _station(ds, entry.source)
     except Exception as error:
         # Malformed files raise anything; a snapshot goes on without them.
         raise UnusableInstance(
@@ -182,7 +215,25 @@ def _take_instance(entry: Entry, preprocessing: Preprocessing) -> tuple[Tile, Sa
         ) from error
     tile = make_tile(ds, preprocessing)
     normalized = {k: normalize(k, v) for k, v in received.items()}
-    return _known(tile), _sample(entry, normalized, entry.patient or patient, True)
+    sample = _sample(entry, normalized, entry.patient or patient, True)
+    return _known(tile), replace(sample, station=station, numbers=numbers_of(received))
+
+
+def numbers_of(received: Mapping[str, TagValue]) -> dict[str, tuple[float, ...]]:
+    """Return the numeric ones of received tags, each as a tuple of finite numbers."""
+    numbers = {}
+    for keyword in NUMERIC_TAGS:
+        value = received.get(keyword)
+        parts = value if isinstance(value, (tuple, list)) else (value,)
+        floats = [float(p) for p in parts if isinstance(p, (int, float))]
+        if len(floats) == len(parts) and all(map(math.isfinite, floats)):
+            numbers[keyword] = tuple(floats)
+    return numbers
+
+
+def _station(ds: pydicom.Dataset, source: str) -> str:
+    maker, *device = (str(ds.get(k) or "").strip() for k in STATION_KEYWORDS)
+    return station_key(maker, *device) if any(device) else station_key(source, maker)
 
 
 def _known(tile: Tile) -> Tile:
@@ -202,4 +253,5 @@ def _sample(
         source=entry.source,
         license=entry.license,
         is_dicom=is_dicom,
+        station=station_key(entry.source),
     )

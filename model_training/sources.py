@@ -121,3 +121,9 @@ def region(name: str) -> str | None:
 def patient_group(source: str, patient: str) -> str:
     """Return a key that keeps patients apart and names none of them."""
     return hashlib.blake2b(f"{source}|{patient}".encode(), digest_size=8).hexdigest()
+
+
+def station_key(*device: str) -> str:
+    """Return a key that keeps stations apart and names none of them."""
+    told = "|".join(part.strip().upper() for part in device)
+    return hashlib.blake2b(f"station|{told}".encode(), digest_size=8).hexdigest()

@@ -59,6 +59,9 @@ class Sample:
         Keywords whose value, or whose absence from `tags`, a reviewer settled.
     weight
         How much it counts in training; what was reviewed counts more.
+    received
+        Keyword of a verified tag to its normalized value before the review: the
+        question to which `tags` holds the answer. Empty for tags that nobody reviewed.
     """
 
     tags: Mapping[str, str]
@@ -71,6 +74,7 @@ class Sample:
     numbers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     verified: frozenset[str] = frozenset()
     weight: float = 1.0
+    received: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:

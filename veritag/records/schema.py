@@ -264,6 +264,14 @@ training_runs = Table(
     Column("bundle_id", String(64)),
     Column("figures", JSON),
     Column("error", Text),
+    # Of runs that started by themselves or by `veritag retrain`.
+    Column("trigger", String(16)),
+    Column("reason", Text),
+    # Of a requested run: when it was last asked for.
+    Column("heartbeat_at", Moment),
+    Column("champion_id", String(64)),
+    Column("gate", JSON),
+    Column("outcome", String(16)),
 )
 
 audit_events = Table(

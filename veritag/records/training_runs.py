@@ -1,21 +1,54 @@
-"""Training runs: what was begun, and how it ended."""
+"""Training runs: what was asked for, what was begun, and how it ended.
+
+A run is `requested` by the scheduler, `running` while a process works on it and tells
+so by its heartbeat, and ends `finished` with a bundle or `failed` with an error. A
+finished run that went through the gate has an outcome as well.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from veritag.records.engine import Records, clean_text
 from veritag.records.schema import training_runs
 
-RUNNING, FINISHED, FAILED = "running", "finished", "failed"
+REQUESTED, RUNNING = "requested", "running"
+FINISHED, FAILED = "finished", "failed"
+STATUSES = (REQUESTED, RUNNING, FINISHED, FAILED)
+
+BY_TIME, BY_NEED, BY_HAND = "time", "need", "hand"
+
+PROMOTED, KEPT, UNDECIDED = "promoted", "kept", "undecided"
+OUTCOMES = (PROMOTED, KEPT, UNDECIDED)
+"""What the gate decided: the challenger is in use, the champion stayed because of the
+figures, or it stayed because there was too little to compare them on."""
+
+DIED = "the process that trained it died or was stopped: its heartbeat ended"
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """One run: `running`, `finished` with a bundle, or `failed` with an error."""
+    """One run.
+
+    Attributes
+    ----------
+    trigger
+        `time`, `need` or `hand`; None for a plain `veritag train`.
+    reason
+        Why it was started, in words.
+    heartbeat_at
+        When its process last said that it lives; of a requested run, when it was last
+        asked for.
+    champion_id
+        The bundle that was in use when the gate decided.
+    gate
+        The comparison with the champion, JSON-ready, with its `reasons`.
+    outcome
+        `promoted`, `kept` or `undecided`; None where no gate was asked.
+    """
 
     run_id: int
     started_at: datetime
@@ -26,6 +59,17 @@ class TrainingRun:
     bundle_id: str | None
     figures: dict[str, Any] | None
     error: str | None
+    trigger: str | None = None
+    reason: str | None = None
+    heartbeat_at: datetime | None = None
+    champion_id: str | None = None
+    gate: dict[str, Any] | None = None
+    outcome: str | None = None
+
+    @property
+    def reasons(self) -> list[str]:
+        """What the gate said, in words."""
+        return list((self.gate or {}).get("reasons", []))
 
 
 def training_run_history(records: Records, limit: int = 100) -> list[TrainingRun]:
@@ -34,22 +78,118 @@ def training_run_history(records: Records, limit: int = 100) -> list[TrainingRun
         rows = connection.execute(
             select(training_runs).order_by(training_runs.c.id.desc()).limit(limit)
         )
-        return [TrainingRun(*row) for row in rows]
+        return [_run(row) for row in rows]
 
 
-def begin_run(records: Records, configuration: Mapping[str, Any]) -> int:
+def open_run(records: Records) -> TrainingRun | None:
+    """Return the newest run that is requested, or alive by its heartbeat."""
+    with records.read() as connection:
+        row = connection.execute(
+            select(training_runs)
+            .where(
+                training_runs.c.status.in_((REQUESTED, RUNNING)),
+                training_runs.c.heartbeat_at.is_not(None),
+            )
+            .order_by(training_runs.c.id.desc())
+            .limit(1)
+        ).first()
+        return None if row is None else _run(row)
+
+
+def _run(row: Row[Any]) -> TrainingRun:
+    return TrainingRun(*row)
+
+
+def request_run(records: Records, trigger: str, reason: str) -> int:
+    """Record that a training shall be started; return the id of the run."""
+    now = datetime.now(UTC)
+    return _insert(
+        records,
+        started_at=now,
+        heartbeat_at=now,
+        status=REQUESTED,
+        trigger=trigger,
+        reason=clean_text(reason),
+        configuration={},
+    )
+
+
+def begin_run(
+    records: Records,
+    configuration: Mapping[str, Any],
+    *,
+    trigger: str | None = None,
+    reason: str | None = None,
+) -> int:
     """Record that a training began; return the id of the run."""
+    now = datetime.now(UTC)
+    return _insert(
+        records,
+        started_at=now,
+        heartbeat_at=now,
+        status=RUNNING,
+        trigger=trigger,
+        reason=clean_text(reason),
+        configuration=dict(configuration),
+    )
+
+
+def _insert(records: Records, **values: Any) -> int:
     with records.begin() as connection:
         run_id: int = connection.execute(
-            records.insert(training_runs)
-            .values(
-                started_at=datetime.now(UTC),
-                status=RUNNING,
-                configuration=dict(configuration),
-            )
-            .returning(training_runs.c.id)
+            records.insert(training_runs).values(values).returning(training_runs.c.id)
         ).scalar_one()
         return run_id
+
+
+def claim_run(records: Records, run_id: int) -> bool:
+    """Take a requested run; False where another process has it, or it is done with."""
+    now = datetime.now(UTC)
+    with records.begin() as connection:
+        taken = connection.execute(
+            update(training_runs)
+            .where(training_runs.c.id == run_id, training_runs.c.status == REQUESTED)
+            .values(status=RUNNING, started_at=now, heartbeat_at=now)
+        )
+        return bool(taken.rowcount)
+
+
+def beat(records: Records, run_id: int) -> bool:
+    """Note that a run lives, or was asked for again; False once it has ended."""
+    with records.begin() as connection:
+        alive = connection.execute(
+            update(training_runs)
+            .where(
+                training_runs.c.id == run_id,
+                training_runs.c.status.in_((REQUESTED, RUNNING)),
+            )
+            .values(heartbeat_at=datetime.now(UTC))
+        )
+        return bool(alive.rowcount)
+
+
+def configure_run(
+    records: Records, run_id: int, configuration: Mapping[str, Any]
+) -> None:
+    """Record what a claimed run is trained with."""
+    with records.begin() as connection:
+        _update(connection, run_id, configuration=dict(configuration))
+
+
+def fail_stale_runs(records: Records, seconds: float) -> list[int]:
+    """Mark runs whose heartbeat ended so long ago as failed; return their ids."""
+    before = datetime.now(UTC) - timedelta(seconds=seconds)
+    with records.begin() as connection:
+        rows = connection.execute(
+            update(training_runs)
+            .where(
+                training_runs.c.status == RUNNING,
+                training_runs.c.heartbeat_at < before,
+            )
+            .values(status=FAILED, finished_at=datetime.now(UTC), error=DIED)
+            .returning(training_runs.c.id)
+        )
+        return [row.id for row in rows]
 
 
 def finish_run(
@@ -70,15 +210,77 @@ def finish_run(
     )
 
 
+def store_gate(
+    records: Records,
+    run_id: int,
+    outcome: str,
+    champion_id: str,
+    gate: Mapping[str, Any],
+) -> None:
+    """Record what the gate said of a run's bundle."""
+    with records.begin() as connection:
+        _update(
+            connection,
+            run_id,
+            outcome=outcome,
+            champion_id=champion_id,
+            gate=dict(gate),
+        )
+
+
 def fail_run(records: Records, run_id: int, error: str) -> None:
-    """Record why a run made no bundle."""
+    """Record why a run made no bundle, or why its bundle was never compared."""
     _end(records, run_id, status=FAILED, error=clean_text(error))
 
 
 def _end(records: Records, run_id: int, **values: Any) -> None:
     with records.begin() as connection:
-        connection.execute(
-            update(training_runs)
-            .where(training_runs.c.id == run_id)
-            .values(finished_at=datetime.now(UTC), **values)
+        _update(connection, run_id, finished_at=datetime.now(UTC), **values)
+
+
+def _update(connection: Connection, run_id: int, **values: Any) -> None:
+    connection.execute(
+        update(training_runs).where(training_runs.c.id == run_id).values(**values)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounts:
+    """All runs in numbers, for metrics.
+
+    Attributes
+    ----------
+    by_status, by_outcome
+        Number of runs; what never happened is 0.
+    last_success_at, last_seconds
+        End and duration of the newest finished run; None before the first.
+    """
+
+    by_status: dict[str, int]
+    by_outcome: dict[str, int]
+    last_success_at: datetime | None
+    last_seconds: float | None
+
+
+def run_counts(records: Records) -> RunCounts:
+    """Count the runs of all time."""
+    t = training_runs.c
+    with records.read() as connection:
+
+        def grouped(column: Any, names: tuple[str, ...]) -> dict[str, int]:
+            rows = connection.execute(select(column, func.count()).group_by(column))
+            found = {name: int(n) for name, n in rows}
+            return {name: found.get(name, 0) for name in names}
+
+        last = connection.execute(
+            select(t.started_at, t.finished_at)
+            .where(t.status == FINISHED)
+            .order_by(t.finished_at.desc())
+            .limit(1)
+        ).first()
+        return RunCounts(
+            grouped(t.status, STATUSES),
+            grouped(t.outcome, OUTCOMES),
+            last.finished_at if last else None,
+            (last.finished_at - last.started_at).total_seconds() if last else None,
         )

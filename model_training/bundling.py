@@ -1,12 +1,23 @@
 """From what was learnt to a sealed bundle."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 import veritag
-from model_training.export import InspectionModel, export_onnx, parity
+from model_training.export import InspectionModel, export_onnx, parity, run_onnx
+from model_training.identity import (
+    NEXT_ID,
+    matched_ids,
+    next_cluster_id,
+    with_identity,
+)
 from model_training.learn import Learnt
 from model_training.profiles import cluster_profiles
 from model_training.snapshot import Snapshot
@@ -19,23 +30,37 @@ from veritag.bundle import (
 )
 
 PARITY_TILES = 32
+MATCHING_TILES = 4000
+"""Images on which clusters are compared with those of the bundle before."""
 
 
 def make_bundle(
-    learnt: Learnt, snapshot: Snapshot, out: Path, lineage: dict[str, Any]
+    learnt: Learnt,
+    snapshot: Snapshot,
+    out: Path,
+    lineage: dict[str, Any],
+    champion: ModelBundle | None = None,
 ) -> ModelBundle:
-    """Export into the folder `out`, check the export and seal all that lies there."""
+    """Export into the folder `out`, check the export and seal all that lies there.
+
+    Parameters
+    ----------
+    champion
+        The bundle whose cluster ids go on where clusters hold the same images; None
+        numbers them from 0.
+    """
     graph = InspectionModel(
         learnt.autoencoder.encoder, learnt.model.whitening, learnt.model.centers
     )
     export_onnx(graph, learnt.config.size, out / MODEL)
     difference = parity(graph, out / MODEL, snapshot.tiles[:PARITY_TILES])
     n = len(learnt.model.centers)
+    ids, next_id = _ids(out / MODEL, snapshot, n, champion)
     return seal_bundle(
         out,
         BundleManifest(
             preprocessing=snapshot.preprocessing,
-            clusters=cluster_profiles(learnt.model.profiles, n),
+            clusters=with_identity(cluster_profiles(learnt.model.profiles, n), ids),
             calibration={
                 tag: _with_figures(learnt, tag) for tag in learnt.calibration.tags
             },
@@ -48,10 +73,37 @@ def make_bundle(
                 "configuration": asdict(learnt.config),
                 "configuration_digest": learnt.config.digest(),
                 "snapshot": snapshot.summary(),
+                "parent": champion.bundle_id if champion else None,
+                NEXT_ID: next_id,
                 **lineage,
             },
         ),
     )
+
+
+def _ids(
+    model: Path, snapshot: Snapshot, n: int, champion: ModelBundle | None
+) -> tuple[Sequence[int], int]:
+    """Return the public ids of n clusters, and the first that is free after them."""
+    if champion is None:
+        return range(n), n
+    first = next_cluster_id(champion.manifest)
+    step = -(-len(snapshot) // MATCHING_TILES)
+    tiles = snapshot.tiles[::step]
+    resized = _at_size(tiles, champion.manifest.preprocessing.size)
+    _, old_q, _ = run_onnx(champion.model_path, resized)
+    _, new_q, _ = run_onnx(model, np.ascontiguousarray(tiles))
+    old_ids = [c.cluster_id for c in champion.manifest.clusters]
+    ids = matched_ids(old_q, new_q, old_ids, first)
+    return ids, max(first, max(ids) + 1)
+
+
+def _at_size(tiles: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return tiles (N, size, size): near enough to those made so to tell kinds apart."""
+    if tiles.shape[1] == size:
+        return np.ascontiguousarray(tiles)
+    scaled = [cv2.resize(t, (size, size), interpolation=cv2.INTER_AREA) for t in tiles]
+    return np.stack(scaled).astype(np.uint8)
 
 
 def _limits(learnt: Learnt) -> tuple[float, ...]:

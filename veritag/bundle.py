@@ -15,7 +15,9 @@ from typing import Any
 from veritag.errors import BundleRejected
 from veritag.preprocessing import Preprocessing
 
-SCHEMA = 1
+SCHEMA = 2
+READ_SCHEMAS = (1, SCHEMA)
+"""Those that this version reads; clusters of schema 1 have no names."""
 MANIFEST = "bundle.json"
 MODEL = "model.onnx"
 
@@ -33,11 +35,14 @@ class ClusterProfile:
         value among the cluster's instances that carry the tag; each sums to 1.
     support
         Keyword of a tag to the q-weighted number of instances that carry it.
+    name
+        What people call it, such as `MR head sagittal`; empty where it has none.
     """
 
     cluster_id: int
     profiles: dict[str, dict[str, float]]
     support: dict[str, float]
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +148,10 @@ def load_bundle(path: Path) -> ModelBundle:
         those of this version.
     """
     body = _read_manifest(path)
-    if body.get("schema") != SCHEMA:
+    if body.get("schema") not in READ_SCHEMAS:
         raise BundleRejected(
-            f"{path}: bundle schema {body.get('schema')!r}, this version reads {SCHEMA}"
+            f"{path}: bundle schema {body.get('schema')!r}, this version reads "
+            f"{' and '.join(map(str, READ_SCHEMAS))}"
         )
     _verify_seal(path, body)
     try:

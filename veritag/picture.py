@@ -80,14 +80,16 @@ class SeriesPicture:
         return {"instances": self.inspected, "known": self.known}
 
     def top_clusters(self) -> list[dict[str, Any]]:
-        """Return the heaviest clusters of the series by their stable ids."""
+        """Return the heaviest clusters of the series by their stable ids and names."""
         weights = series_weights(self.q, self.manifest.sharpness)
+        heaviest = [(k, self.manifest.clusters[k]) for k in np.argsort(-weights)]
         return [
             {
-                "cluster": self.manifest.clusters[k].cluster_id,
+                "cluster": cluster.cluster_id,
+                **({"name": cluster.name} if cluster.name else {}),
                 "weight": round(float(weights[k]), 4),
             }
-            for k in np.argsort(-weights)[:_SHOWN]
+            for k, cluster in heaviest[:_SHOWN]
         ]
 
     def unknown_finding(self) -> list[Finding]:

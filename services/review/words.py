@@ -100,7 +100,7 @@ def explain(finding: Finding) -> str:
         _listed("Reasons", evidence.get("reasons"), "reason", "instances"),
         _listed("Received values", evidence.get("values"), "value", "instances"),
         _sop_class(evidence),
-        _listed("Clusters", evidence.get("clusters"), "cluster", "weight"),
+        _listed("Clusters", _named(evidence.get("clusters")), "cluster", "weight"),
     ]
     return " ".join(part for part in parts if part)
 
@@ -157,6 +157,17 @@ def _listed(heading: str, items: Any, name: str, number: str) -> str:
         if isinstance(item, dict) and item.keys() >= {name, number} and item[number]
     )
     return f"{heading}: {listed}." if listed else ""
+
+
+def _named(clusters: Any) -> Any:
+    """Call clusters by their names; bundles of old have only ids."""
+    if not isinstance(clusters, list):
+        return clusters
+    return [
+        {**c, "cluster": c.get("name") or c.get("cluster")}
+        for c in clusters
+        if isinstance(c, dict)
+    ]
 
 
 def _number(value: object) -> str:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from model_training.snapshot import Sample, Snapshot, assemble, numbers_of
+from model_training.samples import Sample, numbers_of
+from model_training.snapshot import Snapshot, assemble
 from model_training.sources import patient_group, station_key
 from veritag.concepts import normalize
 from veritag.preprocessing import Preprocessing

@@ -8,9 +8,8 @@ import pytest
 from pydicom import dcmread
 
 from model_training.phantoms import phantom_snapshot
-from model_training.snapshot import Sample, Snapshot, join, take_snapshot
+from model_training.snapshot import Sample, Snapshot, take_snapshot
 from model_training.sources import entries_of, region
-from model_training.split import split_patients
 from veritag.preprocessing import Preprocessing
 from veritag.tile import make_tile
 
@@ -110,33 +109,3 @@ def test_the_digest_is_of_the_content() -> None:
     assert backwards.digest() == snapshot.digest()
     other = (Sample({"Modality": "XA"}, "p", "s"), *snapshot.samples[1:])
     assert Snapshot(snapshot.tiles, other, PRE, {}).digest() != snapshot.digest()
-
-
-def test_patients_are_never_split(phantom_folder: Path) -> None:
-    """Every patient is in one part, every image in exactly one, phantoms only train."""
-    files = take_snapshot(list(entries_of(phantom_folder)), PRE)
-    drawn = phantom_snapshot(1, PRE)
-    snapshot = join([files, drawn])
-    split = split_patients(snapshot, seed=1)
-    parts = (split.training, split.calibration, split.unseen)
-    np.testing.assert_array_equal(sum(p.astype(int) for p in parts), 1)
-    patients = [
-        {s.patient for s, inside in zip(snapshot.samples, part, strict=True) if inside}
-        for part in parts
-    ]
-    assert patients[1]
-    assert patients[2]
-    assert (
-        not patients[0] & patients[1]
-        | patients[1] & patients[2]
-        | patients[0] & patients[2]
-    )
-    assert split.training[-len(drawn) :].all()
-
-
-def test_the_unseen_stay_unseen_when_images_are_added(phantom_folder: Path) -> None:
-    """A patient's part depends on its key and the seed alone."""
-    files = take_snapshot(list(entries_of(phantom_folder)), PRE)
-    alone = split_patients(files, seed=1)
-    together = split_patients(join([files, files]), seed=1)
-    np.testing.assert_array_equal(together.unseen[: len(files)], alone.unseen)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from veritag.bundle import TagCalibration
+from veritag.bundle import BundleManifest, TagCalibration
 from veritag.concepts import Relation, compatible, relation
 from veritag.findings import ExpectedValue, Finding, FindingCode, Severity
 from veritag.observed import ObservedTag
@@ -120,13 +120,17 @@ def opinions_of(
     opinions = {}
     for tag, seen in observed.items():
         posterior = picture.posterior(tag) if seen.carried and seen.concept else None
-        if posterior and seen.concept and _ever_seen(picture, tag, seen.concept):
+        if (
+            posterior
+            and seen.concept
+            and ever_seen(picture.manifest, tag, seen.concept)
+        ):
             calibration = picture.manifest.calibration[tag]
             opinions[tag] = Opinion(seen, seen.concept, posterior, calibration, picture)
     return opinions
 
 
-def _ever_seen(picture: SeriesPicture, tag: str, concept: str) -> bool:
+def ever_seen(manifest: BundleManifest, tag: str, concept: str) -> bool:
     """Tell whether the bundle learnt of anything that the tag could mean.
 
     What a picture of a rare body part looks like is not known to a bundle that never
@@ -135,7 +139,7 @@ def _ever_seen(picture: SeriesPicture, tag: str, concept: str) -> bool:
     """
     return any(
         compatible(tag, value, concept)
-        for cluster in picture.manifest.clusters
+        for cluster in manifest.clusters
         for value in cluster.profiles.get(tag, ())
         if value == concept or value not in _COARSE.get(tag, frozenset())
     )

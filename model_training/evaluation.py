@@ -144,6 +144,7 @@ def figures_of(
     asked: Asked,
     weights: Floats | None = None,
     among: Mapping[str, Mask] | None = None,
+    tags: frozenset[str] | None = None,
 ) -> Figures:
     """Return the figures over all tags, None where there is nothing to count.
 
@@ -154,12 +155,15 @@ def figures_of(
     among
         Tag to the images whose probabilities are looked at, where two bundles are
         compared; by default those of which this bundle has an opinion.
+    tags
+        Over which findings are counted; by default those that this bundle judges.
     """
     w = np.ones(len(asked.patient)) if weights is None else weights
     figures = _cluster_figures(outcome, asked.modality, w, "modality")
     figures |= _cluster_figures(outcome, asked.region, w, "region")
     figures["unknown"] = share(~outcome.known, w)
-    figures |= _finding_figures(outcome, asked, w, tuple(asked.questions))
+    counted = judged_tags(outcome) if tags is None else tags
+    figures |= _finding_figures(outcome, asked, w, counted)
     figures |= _probability_figures(outcome, asked, w, among)
     figures["review_agreement"] = _agreement(outcome, asked, w)
     return figures
@@ -178,10 +182,10 @@ def _cluster_figures(
 
 
 def _finding_figures(
-    outcome: Outcome, asked: Asked, w: Floats, tags: tuple[str, ...]
+    outcome: Outcome, asked: Asked, w: Floats, tags: frozenset[str]
 ) -> Figures:
     right = wrong = alarms = found = 0.0
-    for tag in tags:
+    for tag in sorted(tags):
         question, answers = asked.questions[tag], outcome.tags[tag]
         right += float(w[question.right != ""].sum())
         wrong += float(w[question.wrong != ""].sum())
@@ -229,6 +233,11 @@ def judged(outcome: Outcome, tag: str) -> Mask:
     return asked_both
 
 
+def judged_tags(outcome: Outcome) -> frozenset[str]:
+    """Return the tags of which a bundle has an opinion on any image."""
+    return frozenset(tag for tag in outcome.tags if judged(outcome, tag).any())
+
+
 def _agreement(outcome: Outcome, asked: Asked, w: Floats) -> float | None:
     """Return how often a reviewed value is flagged if and only if it was wrong."""
     agreed = total = 0.0
@@ -243,7 +252,7 @@ def _agreement(outcome: Outcome, asked: Asked, w: Floats) -> float | None:
 def _tag_figures(outcome: Outcome, asked: Asked, tag: str) -> Figures:
     w = np.ones(len(asked.patient))
     carried = asked.questions[tag].right != ""
-    figures = _finding_figures(outcome, asked, w, (tag,))
+    figures = _finding_figures(outcome, asked, w, frozenset({tag}))
     figures["images"] = float(carried.sum())
     figures["judged"] = share(judged(outcome, tag)[carried], w[carried])
     return figures

@@ -26,6 +26,7 @@ from model_training.pair_sampling import (
 from model_training.snapshot import Sample
 from model_training.tag_encoding import CATEGORIES, TagEncoding, fit_tags
 from veritag.errors import ConfigurationError
+from veritag.tags import JUDGED_TAGS
 
 KIND = ("Modality", "BodyPartExamined")
 """The tags that say what kind of picture it is, and that reviewers settle most."""
@@ -79,11 +80,22 @@ class ConstraintConfig:
     keep_contradictions: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse thresholds under which one pair could be of both kinds."""
+        """Refuse what cannot be meant."""
         if not 0 < self.epsilon <= self.phi < 1:
             raise ConfigurationError(
                 f"Constraints need 0 < epsilon <= phi < 1, got epsilon {self.epsilon} "
-                f"and phi {self.phi}. Change either."
+                f"and phi {self.phi}: change either."
+            )
+        if not 0 <= self.within_modality <= 1:
+            raise ConfigurationError(
+                "The share of cannot-links within a modality must be from 0 to 1, got "
+                f"{self.within_modality}."
+            )
+        named = {*self.required, *self.deciding, *(tag for tag, _ in self.weights)}
+        if unknown := named.difference(JUDGED_TAGS):
+            raise ConfigurationError(
+                f"Constraints know nothing of {', '.join(sorted(unknown))}; name any "
+                f"of {', '.join(JUDGED_TAGS)}."
             )
 
 
@@ -228,13 +240,13 @@ def _agreeing(tags: TagTuples, required: Sequence[str]) -> Indices:
 
     -1 where one is missing. Numeric tags have to be there, whatever their value.
     """
-    classes = [np.zeros(len(tags.rows), dtype=np.int64)]
+    classes: list[Indices] = [np.zeros(len(tags.rows), dtype=np.int64)]
     for tag in required:
         if tag in CATEGORIES:
             classes.append(_classes(tags.encoding, tags.rows, tag))
         else:
-            values = tags.rows[:, tags.encoding.members(tag)]
-            classes.append(-np.isnan(values).any(axis=1).astype(np.int64))
+            missing = np.isnan(tags.rows[:, tags.encoding.members(tag)]).any(axis=1)
+            classes.append(np.where(missing, -1, 0))
     stacked = np.column_stack(classes)
     return np.where((stacked >= 0).all(axis=1), _joint(stacked), -1)
 
@@ -246,7 +258,7 @@ def _chances(tags: TagTuples, possible: Mask, config: ConstraintConfig) -> Float
     chances = np.where(possible, tags.tuples.counts, 0).astype(np.float64)
     if config.balanced:
         chances = _balanced(tags, possible)
-    return chances / chances.sum()
+    return np.asarray(chances / chances.sum())
 
 
 def _balanced(tags: TagTuples, possible: Mask) -> Floats:

@@ -151,7 +151,7 @@ def paired_distance(
         comparable += known
     known = (comparable >= least_comparable) & (weight > 0)
     mean = np.divide(unlike, weight, out=np.full(shape, np.nan), where=known)
-    return np.sqrt(np.clip(mean, 0.0, 1.0))
+    return np.asarray(np.sqrt(np.clip(mean, 0.0, 1.0)))
 
 
 def tag_dissimilarity(
@@ -169,7 +169,8 @@ def tag_dissimilarity(
     total = np.sum(
         [np.where(k, p, 0.0) for k, p in zip(known, parts, strict=True)], axis=0
     )
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return np.asarray(mean)
 
 
 def _unlike(a: Floats, b: Floats, columns: Columns, column: int) -> Floats:

@@ -83,7 +83,8 @@ class Partners:
             groups = self.group[anchors][:, None]
         sizes = np.diff(self.starts)[groups]
         begin = rng.integers(np.iinfo(np.int32).max, size=(len(anchors), 1))
-        return self.entries[self.starts[groups] + (begin + step) % sizes]
+        places = self.starts[groups] + (begin + step) % sizes
+        return np.asarray(self.entries[places])
 
 
 def partners_among(
@@ -151,7 +152,7 @@ def more_pairs(draw: Draw, codes: Pairs, n: int, rng: np.random.Generator) -> Pa
         anchors = rng.choice(len(draw.chances), size=wanted, p=draw.chances)
         new = _fresh(codes, _one_each(draw, anchors, None, rng))
         # A trickle of new pairs would take as many rounds as there are pairs.
-        stale = stale + 1 if len(new) < max(1, wanted // 200) else 0
+        stale = stale + 1 if len(new) < max(1, wanted // 100) else 0
         codes = np.concatenate([codes, new])[:n]
     return codes
 
@@ -200,4 +201,4 @@ def _as_codes(
 
 
 def _member(tuples: Tuples, of: Indices, at: Indices) -> Indices:
-    return tuples.members[tuples.starts[of] + at]
+    return np.asarray(tuples.members[tuples.starts[of] + at])

@@ -152,6 +152,7 @@ def _numbers(samples: Sequence[Sample]) -> Floats:
     ]
     for part in parts:
         part[~np.isfinite(part).all(axis=1)] = np.nan
+    parts[0] = parts[0].round(COSINE_DIGITS)
     return np.column_stack(parts)
 
 
@@ -168,5 +169,5 @@ def _orientation(sample: Sample, values: tuple[float, ...]) -> tuple[float, ...]
     received = normalize(ORIENTATION, values)
     is_settled = ORIENTATION in sample.verified
     if received and (received == plane or not is_settled):
-        return tuple(round(v, COSINE_DIGITS) for v in values)
+        return values
     return _PLANES.get(plane, ())

@@ -95,7 +95,7 @@ def sample_constraints(
     are fewer or none, and the report's `shortfall` says so.
 
     Time is O(N log N + n), memory O(N + n): nothing is of size N x N, and pairs are
-    looked at in blocks of 2048 x 128.
+    looked at in blocks of 512 x 128.
 
     Returns
     -------

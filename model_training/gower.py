@@ -17,8 +17,8 @@ Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 Ranges = Literal["robust", "minmax"]
 
-BLOCK = 1 << 18
-"""Pairs whose intermediate values are held at a time, 2 MB per array."""
+BLOCK = 1 << 15
+"""Pairs worked on at a time: 256 kB per array of theirs, which caches hold."""
 TAIL = 0.05
 """Share of the distinct values at either end that a robust range leaves out."""
 
@@ -103,10 +103,14 @@ def gower_distance(
     distances = np.empty((len(x), len(y)))
     step = max(1, BLOCK // max(1, len(y)))
     for start in range(0, len(x), step):
-        part = x[start : start + step, None, :]
-        distances[start : start + step] = paired_distance(
-            part, y[None], columns, least_comparable=least_comparable
+        part = slice(start, start + step)
+        # Among rows of X alone, those before have been compared with these already.
+        rest = slice(start if Y is None else 0, None)
+        distances[part, rest] = paired_distance(
+            x[part, None], y[None, rest], columns, least_comparable=least_comparable
         )
+        if Y is None:
+            distances[rest, part] = distances[part, rest].T
     return distances
 
 

@@ -14,8 +14,8 @@ from model_training.gower import Floats, Indices, Mask
 
 PARTNERS = 128
 """Partners that are looked at for one anchor in one round."""
-ANCHORS = 2048
-"""Anchors that are worked on at a time: with their partners, 27 MB of values."""
+ANCHORS = 512
+"""Anchors that are worked on at a time; with their partners, 7 MB of values."""
 STALE = 3
 """Rounds in a row without a new pair after which there are taken to be no more."""
 

@@ -14,8 +14,10 @@ from veritag.messages import (
     MAX_INSTANCES,
     TASK_INSPECT,
     TASK_SETTLE,
+    TASK_TRAIN,
     InspectInstances,
     SettleSeries,
+    TrainBundle,
 )
 from veritag.queue import celery_app, publisher_options
 from veritag.settings import Settings
@@ -59,6 +61,16 @@ class Dispatcher:
         """
         self._publish(TASK_SETTLE, SettleSeries(tuple(series_ids)).encode())
 
+    def train(self, run_id: int) -> None:
+        """Ask for a training run.
+
+        Raises
+        ------
+        BrokerUnavailable
+            After a bounded time.
+        """
+        self._publish(TASK_TRAIN, TrainBundle(run_id).encode())
+
     def ping(self) -> None:
         """Raise BrokerUnavailable, after a bounded time, unless the broker answers."""
         with self._lock:
@@ -67,6 +79,25 @@ class Dispatcher:
                     connection.default_channel.close()
             except self._failures as error:
                 raise _unavailable(error) from error
+
+    def waiting(self, queue: str) -> int:
+        """Return how many messages wait in a queue.
+
+        Raises
+        ------
+        BrokerUnavailable
+            If the broker does not answer.
+        """
+        connection = self._connect()
+        try:
+            with connection:
+                channel: Any = connection.default_channel
+                return int(channel.queue_declare(queue, passive=True).message_count)
+        except connection.channel_errors:
+            # A queue that nobody declared yet is empty.
+            return 0
+        except (OperationalError, *connection.connection_errors) as error:
+            raise _unavailable(error) from error
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -64,3 +64,22 @@ class SettleSeries:
     def decode(cls, payload: Mapping[str, Any]) -> Self:
         """Read a payload; raises UnknownMessage."""
         return cls(_ids(payload, "series_ids"))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainBundle:
+    """Carry out this training run (primary key in the records)."""
+
+    run_id: int
+
+    def encode(self) -> dict[str, Any]:
+        """Return the JSON-ready payload."""
+        return {"schema": SCHEMA, "run_ids": [self.run_id]}
+
+    @classmethod
+    def decode(cls, payload: Mapping[str, Any]) -> Self:
+        """Read a payload; raises UnknownMessage."""
+        ids = _ids(payload, "run_ids")
+        if len(ids) != 1:
+            raise UnknownMessage("'run_ids' must name one run")
+        return cls(ids[0])

@@ -101,6 +101,27 @@ OPEN_FINDINGS = Gauge("veritag_findings_open", "Findings without a decision.")
 # Instances published again by the sweeper.
 REPUBLISHED = Counter("veritag_instances_republished", "Instances published again.")
 
+# --- Training, read from the records by the scheduler ---
+
+# Training runs of all time: requested, running, finished, failed.
+TRAINING_RUNS = Gauge("veritag_training_runs", "Training runs, by state.", ["state"])
+# What the gate decided of their bundles: promoted, kept, undecided.
+TRAINING_OUTCOMES = Gauge(
+    "veritag_training_outcomes", "Decisions of the gate.", ["outcome"]
+)
+# When the newest finished run ended; 0 before the first.
+TRAINING_LAST_SUCCESS = Gauge(
+    "veritag_training_last_success_timestamp_seconds", "End of the last finished run."
+)
+# How long that run took.
+TRAINING_LAST_SECONDS = Gauge(
+    "veritag_training_last_duration_seconds", "Duration of the last finished run."
+)
+# Distance of recent series' clusters from those of the bundle's training, 0 to 1.
+CLUSTER_DRIFT = Gauge("veritag_cluster_drift", "Drift of cluster occupancy.")
+# Share of images of unknown kind, less that of the bundle's training.
+UNKNOWN_RISE = Gauge("veritag_unknown_rise", "Rise of the share of unknown kinds.")
+
 # --- Review ---
 
 # Decisions of reviewers.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic.functional_validators import BeforeValidator
+from pydantic.functional_validators import AfterValidator, BeforeValidator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -30,6 +30,24 @@ def _split(value: object) -> object:
     return value
 
 
+def _crontab(value: str) -> str:
+    """Refuse what is no crontab expression; an empty one is never due."""
+    if value.strip():
+        # Only where it is set: the listener has no use for Celery.
+        from celery.schedules import ParseException, crontab
+
+        try:
+            crontab.from_string(" ".join(value.split()))
+        except (ParseException, ValueError, KeyError) as error:
+            raise ValueError(
+                f"{value!r} is no crontab expression such as '0 2 * * 0' "
+                f"(minute hour day month weekday): {error}"
+            ) from error
+    return " ".join(value.split())
+
+
+Crontab = Annotated[str, AfterValidator(_crontab)]
+Share = Annotated[float, Field(ge=0, le=1)]
 AETitle = Annotated[
     str, Field(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]+$")
 ]
@@ -153,6 +171,79 @@ class Settings(BaseSettings):
         description="Age at which an indexed, uninspected instance is published again.",
     )
 
+    train_schedule: Crontab = Field(
+        "0 2 * * 0",
+        description="When training starts by time, as minute, hour, day of the month, month "
+        "and day of the week (0: Sunday) in local time; empty: never.",
+    )
+    train_least_instances: int = Field(
+        2000,
+        ge=1,
+        description="Inspected instances below which no training is started.",
+    )
+    train_new_instances: int = Field(
+        0, ge=0, description="New instances that start a training; 0: never."
+    )
+    train_new_decisions: int = Field(
+        0, ge=0, description="New review decisions that start a training; 0: never."
+    )
+    train_drift: Share = Field(
+        0.0,
+        description="Distance (Jensen-Shannon, 0 to 1) between the clusters of recent series "
+        "and those of the bundle's training from which a training is started; 0: never.",
+    )
+    train_unknown_rise: Share = Field(
+        0.0,
+        description="Rise of the share of images of unknown kind over that of the bundle's "
+        "training from which a training is started; 0: never.",
+    )
+    train_drift_instances: int = Field(
+        1000,
+        ge=1,
+        description="Recent verdicts below which neither of the two is looked at.",
+    )
+    train_device: Annotated[str, Field(pattern="^(auto|cpu|cuda)$")] = Field(
+        "auto", description="Where scheduled training runs: auto, cpu or cuda."
+    )
+    train_threads: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="CPU threads of scheduled training; 0: half of the processors.",
+    )
+    train_nice: int = Field(
+        10, ge=0, le=19, description="Niceness of scheduled training (see nice(1))."
+    )
+    train_memory_mb: int = Field(
+        0,
+        ge=0,
+        description="Memory in MB over which scheduled training is ended; 0: no limit. "
+        "Linux only.",
+    )
+    train_hours: Annotated[float, Field(gt=0)] = Field(
+        12.0, description="Hours after which scheduled training is ended."
+    )
+    reference_images: int = Field(
+        2000,
+        ge=1,
+        description="Images that the gate's reference set holds at most.",
+    )
+    gate_least_images: int = Field(
+        200,
+        ge=1,
+        description="Images of the reference set below which the gate does not decide.",
+    )
+    gate_least_patients: int = Field(
+        30,
+        ge=2,
+        description="Patients of the reference set below which the gate does not decide.",
+    )
+    gate_flag_change: Share = Field(
+        0.1,
+        description="Share of the reference's images that a new bundle may flag anew, or "
+        "flag no longer, and still be promoted without a person.",
+    )
+
     review_host: str = Field(
         "127.0.0.1", description="Address the review pages bind to."
     )
@@ -175,6 +266,7 @@ class Settings(BaseSettings):
     indexer_http_port: Port = Field(11182, description="HTTP port of the indexer.")
     worker_http_port: Port = Field(11183, description="HTTP port of the worker.")
     scheduler_http_port: Port = Field(11184, description="HTTP port of the scheduler.")
+    trainer_http_port: Port = Field(11185, description="HTTP port of the trainer.")
 
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
         "info", description="Least severity that is logged."
@@ -207,6 +299,11 @@ class Settings(BaseSettings):
     def bundles_dir(self) -> Path:
         """Folder of bundles, or the one bundle that `bundle_dir` names."""
         return self.bundle_dir or self.data_dir / "bundles"
+
+    @property
+    def reference_dir(self) -> Path:
+        """Folder of the images on which bundles are compared."""
+        return self.data_dir / "reference"
 
     @property
     def sqlite_file(self) -> Path:

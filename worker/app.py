@@ -5,8 +5,8 @@ from typing import Any
 
 import structlog
 from celery import Celery, Task
-from celery.worker.request import Request
 
+from veritag.consumer import StrictRequest
 from veritag.errors import RejectError, RetryableError
 from veritag.logs import get_logger
 from veritag.messages import TASK_INSPECT, TASK_SETTLE
@@ -19,23 +19,6 @@ from worker.context import Context
 log = get_logger()
 
 Act = Callable[[Context, Mapping[str, Any]], None]
-
-
-class StrictRequest(Request):
-    """Says so when a message cannot be acknowledged.
-
-    Celery only logs it; the message then counts as being worked on for ever, and a
-    worker that takes one message at a time never asks for another. The error of the
-    connection makes it reconnect instead.
-    """
-
-    acknowledged: bool = False
-
-    def acknowledge(self) -> None:
-        """Acknowledge the message, or raise the error of the connection."""
-        if not self.acknowledged:
-            self.acknowledged = True
-            self.message.ack()
 
 
 class ObservedTask(Task):

@@ -1,18 +1,14 @@
 """The worker process: its parts, its readiness, its start and its end."""
 
 import os
-import signal
 import socket
-import threading
-import warnings
-
-from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
-from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
 from veritag.archive import Archive
+from veritag.consumer import consume
 from veritag.dispatch import Dispatcher
 from veritag.findings import FindingCode, VerdictStatus
 from veritag.health import Check, HealthServer
+from veritag.lifecycle import answers, stop_signals, until_available
 from veritag.logs import get_logger
 from veritag.messages import QUEUE_INSPECTION, QUEUE_SETTLING
 from veritag.metrics import (
@@ -29,7 +25,6 @@ from worker.app import build_app
 from worker.bundles import BundleInUse
 from worker.context import Context
 from worker.inference import CUDA
-from worker.lifecycle import answers, stop_signals, until_available
 from worker.pipeline import Pipeline
 
 log = get_logger()
@@ -111,45 +106,10 @@ def _make_ready(context: Context) -> bool:
 
 
 def _consume(settings: Settings, context: Context) -> int:
-    # A container runs as root and takes JSON only; what Celery 6 may do is for later.
-    for category in (SecurityWarning, CPendingDeprecationWarning):
-        warnings.simplefilter("ignore", category)
-    app = build_app(settings, context)
-
-    def shutting_down(**_signal: object) -> None:
-        context.stopping.set()
-        overdue = threading.Timer(settings.stop_grace_seconds, _overdue)
-        overdue.daemon = True
-        overdue.start()
-
-    def ready(**_signal: object) -> None:
-        if context.stopping.is_set():
-            # The signal came before Celery's own handler was there to see it.
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def keep_our_logging(**_signal: object) -> None:
-        """Answer for Celery, which would set levels and handlers of its own."""
-
-    setup_logging.connect(keep_our_logging, weak=False)
-    worker_shutting_down.connect(shutting_down, weak=False)
-    worker_ready.connect(ready, weak=False)
-    # CUDA does not survive a fork, and one process per GPU is all it can use: solo.
-    worker = app.Worker(
-        pool="solo",
-        concurrency=1,
-        queues=[QUEUE_INSPECTION, QUEUE_SETTLING],
-        hostname=f"veritag@{context.name}",
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-        loglevel="WARNING",
-        quiet=True,
+    return consume(
+        build_app(settings, context),
+        (QUEUE_INSPECTION, QUEUE_SETTLING),
+        context.name,
+        context.stopping,
+        settings.stop_grace_seconds,
     )
-    worker.start()
-    return int(worker.exitcode or 0)
-
-
-def _overdue() -> None:
-    """End the process although a message is not done; its attempts are recorded."""
-    log.error("stop_grace_exceeded")
-    os._exit(1)

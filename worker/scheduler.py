@@ -1,4 +1,4 @@
-"""The scheduler: asks for settling, publishes again what was lost, counts.
+"""The scheduler: asks for settling and training, publishes what was lost, counts.
 
 Everything it does follows from the records alone, so it may be killed, started again
 or run twice: at worst something is asked for twice, and every task is idempotent.
@@ -6,31 +6,34 @@ or run twice: at worst something is asked for twice, and every task is idempoten
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
-
-from celery import Celery
-from kombu.exceptions import OperationalError
+from collections.abc import Sequence
 
 from veritag.dispatch import Dispatcher
-from veritag.errors import BrokerUnavailable, RetryableError
+from veritag.errors import RetryableError
 from veritag.health import HealthServer
+from veritag.lifecycle import answers, stop_signals, until_available
 from veritag.logs import get_logger
 from veritag.messages import QUEUE_INSPECTION
 from veritag.metrics import (
     BACKLOG,
     BACKLOG_OLDEST,
+    CLUSTER_DRIFT,
     DEAD_LETTERS,
     OPEN_FINDINGS,
     REPUBLISHED,
+    TRAINING_LAST_SECONDS,
+    TRAINING_LAST_SUCCESS,
+    TRAINING_OUTCOMES,
+    TRAINING_RUNS,
+    UNKNOWN_RISE,
 )
-from veritag.queue import celery_app
 from veritag.records import Records
 from veritag.records.dispatching import mark_dispatched, stale
 from veritag.records.settling import due_series
 from veritag.records.status import counts
+from veritag.records.training_runs import run_counts
 from veritag.settings import Settings
-from worker.lifecycle import answers, stop_signals, until_available
+from worker.training import TrainingSchedule
 
 log = get_logger()
 
@@ -44,6 +47,9 @@ _SHORT_QUEUE = 2
 # Counting and sweeping are cheap, but not worth doing at every round.
 _SLOW_SECONDS = 5.0
 
+# Whether a training is due changes slowly, and the question reads many verdicts.
+_TRAINING_SECONDS = 60.0
+
 _LONGEST_WAIT = 30.0
 
 
@@ -55,14 +61,14 @@ class Scheduler:
         settings: Settings,
         records: Records,
         dispatcher: Dispatcher,
-        queue_length: Callable[[], int],
     ) -> None:
         self._settings = settings
         self._records = records
         self._dispatcher = dispatcher
-        self._queue_length = queue_length
+        self._training = TrainingSchedule(settings, records, dispatcher)
         self._asked: dict[int, float] = {}
         self._slow_at = 0.0
+        self._training_at = 0.0
         self._failures = 0
 
     def run(self, stopping: threading.Event) -> None:
@@ -100,6 +106,15 @@ class Scheduler:
         if slow:
             self._sweep()
             self._slow_at = time.monotonic() + _SLOW_SECONDS
+        if time.monotonic() >= self._training_at:
+            self._ask_for_training()
+            self._training_at = time.monotonic() + _TRAINING_SECONDS
+
+    def _ask_for_training(self) -> None:
+        drift = self._training.round()
+        if drift is not None:
+            CLUSTER_DRIFT.set(drift.distance)
+            UNKNOWN_RISE.set(drift.unknown_rise)
 
     def _count(self) -> None:
         now = counts(self._records)
@@ -107,6 +122,14 @@ class Scheduler:
         BACKLOG_OLDEST.set(now.oldest_unprocessed_seconds)
         DEAD_LETTERS.set(now.dead_letters)
         OPEN_FINDINGS.set(now.findings_open)
+        runs = run_counts(self._records)
+        for status, number in runs.by_status.items():
+            TRAINING_RUNS.labels(status).set(number)
+        for outcome, number in runs.by_outcome.items():
+            TRAINING_OUTCOMES.labels(outcome).set(number)
+        if runs.last_success_at is not None:
+            TRAINING_LAST_SUCCESS.set(runs.last_success_at.timestamp())
+            TRAINING_LAST_SECONDS.set(runs.last_seconds or 0.0)
 
     def _ask_for_settling(self) -> None:
         """Publish the due series, each again only after a while without result."""
@@ -131,7 +154,7 @@ class Scheduler:
     def _sweep(self) -> None:
         """Publish again what is indexed, waits, and is in nobody's hands."""
         ids = stale(self._records, self._settings.republish_seconds)
-        if not ids or self._queue_length() > _SHORT_QUEUE:
+        if not ids or self._dispatcher.waiting(QUEUE_INSPECTION) > _SHORT_QUEUE:
             return
         self._dispatcher.inspect(ids)
         mark_dispatched(self._records, ids)
@@ -139,34 +162,11 @@ class Scheduler:
         log.info("instances_republished", count=len(ids))
 
 
-def inspection_queue_length(app: Celery) -> int:
-    """Return how many messages wait for inspection.
-
-    Raises
-    ------
-    BrokerUnavailable
-        If the broker does not answer.
-    """
-    connection = app.connection_for_write()
-    try:
-        with connection, connection.channel() as channel:
-            answer = channel.queue_declare(QUEUE_INSPECTION, passive=True)
-            return int(answer.message_count)
-    except connection.channel_errors:
-        # A queue that nobody declared yet is empty.
-        return 0
-    except (OperationalError, *connection.connection_errors) as error:
-        raise BrokerUnavailable(
-            f"the message broker does not answer: {error}"
-        ) from error
-
-
 def run_scheduler(settings: Settings) -> int:
     """Schedule until SIGTERM or SIGINT; return the exit status."""
     stopping = threading.Event()
     records = Records.open(settings.records_url)
-    app = celery_app(settings, "veritag.scheduler")
-    dispatcher = Dispatcher(app)
+    dispatcher = Dispatcher.open(settings, "veritag.scheduler")
     dependencies = {
         "records": answers(records.ping),
         "broker": answers(dispatcher.ping),
@@ -178,8 +178,7 @@ def run_scheduler(settings: Settings) -> int:
     stop_signals(stopping)
     try:
         if until_available(records.migrate, stopping):
-            length = partial(inspection_queue_length, app)
-            Scheduler(settings, records, dispatcher, length).run(stopping)
+            Scheduler(settings, records, dispatcher).run(stopping)
         return 0
     finally:
         dispatcher.close()

@@ -1,7 +1,6 @@
 import json
 import time
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 from prometheus_client import REGISTRY
@@ -12,7 +11,7 @@ from veritag.messages import QUEUE_INSPECTION, QUEUE_SETTLING
 from veritag.queue import celery_app
 from veritag.records.inspection import store_verdicts
 from veritag.testing.phantom import phantom_series
-from worker.scheduler import Scheduler, inspection_queue_length
+from worker.scheduler import Scheduler
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -20,9 +19,7 @@ MakeSite = Callable[..., Site]
 
 
 def scheduler_of(site: Site) -> Scheduler:
-    app = celery_app(site.settings, "test")
-    length = partial(inspection_queue_length, app)
-    return Scheduler(site.settings, site.records, site.dispatcher, length)
+    return Scheduler(site.settings, site.records, site.dispatcher)
 
 
 def queued(site: Site, queue: str) -> int:

@@ -29,7 +29,7 @@ from model_training.constraints import (
     sample_constraints,
 )
 from model_training.gower import gower_distance
-from model_training.snapshot import Sample
+from model_training.samples import Sample
 from model_training.tag_encoding import fit_tags
 
 KINDS = {

@@ -18,10 +18,12 @@ from model_training.closure import (
     must_link_components,
     share_held,
 )
-from model_training.constraint_rules import (
+from model_training.constraint_config import (
     KIND,
     PAPER_CONSTRAINTS,
     ConstraintConfig,
+)
+from model_training.constraint_rules import (
     TagTuples,
     cannot_links,
     must_links,
@@ -29,7 +31,7 @@ from model_training.constraint_rules import (
 )
 from model_training.gower import Indices
 from model_training.pair_sampling import as_pairs, more_pairs, pairs_of
-from model_training.snapshot import Sample
+from model_training.samples import Sample
 
 __all__ = [
     "PAPER_CONSTRAINTS",

@@ -13,7 +13,7 @@ from model_training.gower import (
     describe_columns,
     value_ranges,
 )
-from model_training.snapshot import Sample
+from model_training.samples import Sample
 from veritag.concepts import Relation, normalize, relation
 from veritag.tags import JUDGED_TAGS
 

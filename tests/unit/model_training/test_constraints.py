@@ -13,7 +13,7 @@ from model_training.constraints import (
     sample_constraints,
 )
 from model_training.gower import Indices, gower_distance
-from model_training.snapshot import Sample
+from model_training.samples import Sample
 from model_training.tag_encoding import fit_tags
 from veritag.errors import ConfigurationError
 
@@ -67,13 +67,19 @@ def made(
 
 def distances(samples: list[Sample], config: ConstraintConfig) -> np.ndarray:
     """Return all distances of samples, by the whole matrix."""
-    encoding = fit_tags(samples, ranges=config.ranges, concepts=config.concepts)
+    encoding = fit_tags(
+        samples,
+        ranges=config.ranges,
+        concepts=config.concepts,
+        weights=dict(config.weights),
+    )
     columns = encoding.columns
     return gower_distance(
         encoding.transform(samples),
         categorical=columns.categorical,
         ranges=columns.ranges,
         groups=columns.groups,
+        weights=columns.weights,
         similarities=columns.similarities,
         least_comparable=config.least_comparable,
     )
@@ -279,7 +285,7 @@ def test_contradictions_are_told_and_left_out() -> None:
         image("CR", "", Exposure=(10.0,)),
         image("CR", "FOOT", vendor="", Exposure=(10.0,)),
     ]
-    # 0-1 and 1-2 agree in two tags; 0-2 differ in one of three: sqrt(1/3) > 0.5.
+    # 0-1 and 1-2 agree in two tags; 0-2 differ in 3 of 7 by weight: sqrt(3/7) > 0.5.
     loose = ConstraintConfig(required=())
     found = made(samples, 20, loose)
     assert as_set(found.must_link) == {(0, 1), (1, 2)}
@@ -361,12 +367,11 @@ def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, object]) -> 
         ConstraintConfig(**wrong)  # type: ignore[arg-type]
 
 
-def test_weights_reach_the_distance() -> None:
-    """BodyPartExamined counts three times: 3 of 7 differ, sqrt(3/7) instead of 1/5."""
+def test_another_region_of_one_scanner_is_a_cannot_link() -> None:
+    """By weights, 3 of 9 differ: sqrt(1/3) > 0.5; by equal ones 1 of 5, no longer."""
     samples = [
         image("CT", "HEAD", ImageOrientationPatient=AXIAL, Exposure=(9.0,)),
         image("CT", "FOOT", ImageOrientationPatient=AXIAL, Exposure=(9.0,)),
     ]
-    weighed = ConstraintConfig(weights=(("BodyPartExamined", 3.0),))
-    assert len(made(samples, 10).cannot_link) == 0
-    assert as_set(made(samples, 10, weighed).cannot_link) == {(0, 1)}
+    assert as_set(made(samples, 10).cannot_link) == {(0, 1)}
+    assert len(made(samples, 10, ConstraintConfig(weights=())).cannot_link) == 0

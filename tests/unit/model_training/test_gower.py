@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from model_training import gower
 from model_training.gower import distinct_rows, gower_distance, value_ranges
-from model_training.snapshot import Sample
+from model_training.samples import Sample
 from model_training.tag_encoding import concept_similarities, fit_tags
 
 NAN = float("nan")

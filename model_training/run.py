@@ -28,7 +28,7 @@ from model_training.phantoms import phantom_count, phantom_snapshot
 from model_training.recording import recorded_run
 from model_training.report import report_html
 from model_training.runtime import choose_device
-from model_training.snapshot import Snapshot, join, take_snapshot
+from model_training.snapshot import Snapshot, join, take_snapshot, without
 from model_training.sources import Entry, archive_of, entries_of
 from model_training.train import EpochFigures, train_autoencoder
 from veritag.bundle import ModelBundle, load_bundle
@@ -42,7 +42,15 @@ REPORT = "report.html"
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a run; see `veritag train --help`."""
+    """What is asked of a run; see `veritag train --help`.
+
+    Attributes
+    ----------
+    champion
+        The bundle whose cluster ids go on; None numbers them from 0.
+    excluded
+        Keys of patients that are kept out: bundles are compared on their images.
+    """
 
     config: TrainingConfig
     images: tuple[Path, ...] = ()
@@ -54,6 +62,8 @@ class Request:
     with_research: bool = False
     with_tiles: bool = True
     note: str = ""
+    champion: ModelBundle | None = None
+    excluded: frozenset[str] = frozenset()
 
 
 def run_training(request: Request, settings: Settings) -> ModelBundle:
@@ -68,12 +78,13 @@ def run_training(request: Request, settings: Settings) -> ModelBundle:
     if request.data is not None:
         settings = settings.model_copy(update={"data_dir": request.data})
     with recorded_run(settings, asdict(request.config)) as finish:
-        bundle = _run(request, settings)
+        bundle = train_bundle(request, settings)
         finish(bundle, bundle.manifest.lineage["snapshot"]["digest"])
     return bundle
 
 
-def _run(request: Request, settings: Settings) -> ModelBundle:
+def train_bundle(request: Request, settings: Settings) -> ModelBundle:
+    """Do what `run_training` does without a word in the records."""
     device = choose_device(request.device)
     if request.threads:
         torch.set_num_threads(request.threads)
@@ -81,12 +92,14 @@ def _run(request: Request, settings: Settings) -> ModelBundle:
     parent = request.out.parent if request.out else bundles
     parent.mkdir(parents=True, exist_ok=True)
     with _progress() as progress:
-        snapshot = _snapshot(request, settings, progress)
+        snapshot = without(_snapshot(request, settings, progress), request.excluded)
         learnt = _learn(request, snapshot, device, progress)
     work = Path(tempfile.mkdtemp(prefix=".training-", dir=parent))
     try:
         _write_pages(learnt, snapshot, work, request)
-        sealed = make_bundle(learnt, snapshot, work, _lineage(request))
+        sealed = make_bundle(
+            learnt, snapshot, work, _lineage(request), request.champion
+        )
         place = request.out or bundles / sealed.bundle_id
         work.chmod(0o755)
         work.rename(place)

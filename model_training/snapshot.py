@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +26,10 @@ __all__ = [
     "row_digest",
     "rows_of",
     "take_snapshot",
+    "without",
 ]
+
+KEPT_APART = "of patients on whom bundles are compared"
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,15 @@ class Snapshot:
                 for (source, license_), images in sorted(sources.items())
             ],
         }
+
+
+def without(snapshot: Snapshot, patients: frozenset[str]) -> Snapshot:
+    """Return the snapshot without the images of these patients."""
+    stays = np.array([s.patient not in patients for s in snapshot.samples], dtype=bool)
+    if stays.all():
+        return snapshot
+    left_out = {**snapshot.left_out, KEPT_APART: int((~stays).sum())}
+    return replace(snapshot.part(stays), left_out=left_out)
 
 
 def rows_of(chosen: NDArray[np.bool_]) -> "slice | NDArray[np.bool_]":

@@ -1,5 +1,7 @@
 """Constraints hold what their thresholds say, are balanced, and come out the same."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -262,6 +264,7 @@ def test_the_report_counts_what_there_is() -> None:
     assert told["distinct"] == len(tuples.counts)
     assert (told["must_link"], told["cannot_link"]) == (150, 150)
     assert told["shortfall"] == ""
+    assert json.loads(json.dumps(told)) == told
     assert told["top_tuple_pair"]["must_link"] == pytest.approx(top)
     share = told["modalities"]["cannot_link"]["US"]
     assert share == pytest.approx(modality.count("US") / 300)
@@ -291,6 +294,7 @@ def test_contradictions_are_told_and_left_out() -> None:
     assert as_set(found.must_link) == {(0, 1), (1, 2)}
     assert len(found.cannot_link) == 0
     assert found.report["contradictions"] == found.report["left_out"] == 1
+    assert "1 cannot-links contradicted" in found.report["shortfall"]
     kept = made(samples, 20, ConstraintConfig(required=(), keep_contradictions=True))
     assert as_set(kept.cannot_link) == {(0, 2)}
     assert (kept.report["contradictions"], kept.report["left_out"]) == (1, 0)

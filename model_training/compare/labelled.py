@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.compare.wrapping import Picture, take
-from model_training.snapshot import Sample, Snapshot, assemble, take_snapshot
+from model_training.samples import Sample
+from model_training.snapshot import Snapshot, assemble, take_snapshot
 from model_training.sources import LABELS, MANIFEST, Entry
 from veritag.errors import ConfigurationError, StopError
 from veritag.preprocessing import Preprocessing

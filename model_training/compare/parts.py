@@ -11,16 +11,19 @@ from model_training.split import LEAST_PATIENTS
 from veritag.errors import StopError
 
 UNSEEN = 0.3
-"""Share of patients that are never trained on."""
+"""Share of patients that figures are told of."""
+HELD_OUT = 0.07
+"""Share of patients whose reconstruction says when training may stop."""
 LEAST_IMAGES = 20
 """Images, trained on or unseen, under which a comparison says nothing."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The images trained on, and those that figures are told of."""
+    """Images of different patients: trained on, to know when to stop, and reported."""
 
     training: LabelledSet
+    held_out: LabelledSet
     unseen: LabelledSet
 
     def reports(self) -> dict[str, NDArray[np.bool_]]:
@@ -55,12 +58,13 @@ def split(data: LabelledSet, seed: int = 0) -> Parts:
             "all images are of one modality and region: there is nothing to tell apart"
         )
     rare = _of_rare_kinds(kinds.tolist(), data.patients.tolist())
-    unseen = np.array(
-        [p not in rare and draw(p, seed) < UNSEEN for p in data.patients.tolist()]
+    draws = np.array(
+        [1.0 if p in rare else draw(p, seed) for p in data.patients.tolist()]
     )
-    _require(int((~unseen).sum()), "to train on")
+    unseen, held_out = draws < UNSEEN, draws < UNSEEN + HELD_OUT
+    _require(int((~held_out).sum()), "to train on")
     _require(int(unseen.sum()), "of unseen patients")
-    return Parts(data.part(~unseen), data.part(unseen))
+    return Parts(data.part(~held_out), data.part(held_out & ~unseen), data.part(unseen))
 
 
 def _of_rare_kinds(kinds: list[str], patients: list[str]) -> set[str]:

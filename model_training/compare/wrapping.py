@@ -22,7 +22,7 @@ from model_training.compare.recipe import (
     Shares,
     recipe_of,
 )
-from model_training.snapshot import Sample, numbers_of
+from model_training.samples import Sample, numbers_of
 from model_training.sources import patient_group, region, station_key
 from veritag.concepts import normalize
 from veritag.preprocessing import Preprocessing

@@ -1,0 +1,166 @@
+"""The images of a comparison, with what several cells need of them made once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from model_training.compare.cells import Cell
+from model_training.compare.features import FITS
+from model_training.compare.labelled import LabelledSet, draw
+from model_training.compare.parts import Parts
+from model_training.compare.poison import with_wrong_tags
+from model_training.config import TrainingConfig
+from model_training.constraints import (
+    PAPER_CONSTRAINTS,
+    ConstraintConfig,
+    Constraints,
+    sample_constraints,
+)
+from model_training.samples import Sample
+from model_training.train import Trained, train
+from model_training.training_data import HEAD_TAGS, TrainingSet
+
+Floats = NDArray[np.float64]
+FIRST_PART = (
+    "size", "filters", "embedding", "batch_norm", "epochs", "batch", "learning_rate",
+    "patience", "beta", "tags", "pretrain_pairs", "balance", "augment", "seed",
+)  # fmt: skip
+"""What of a configuration shapes the part of training before there are clusters."""
+RULES = {"careful": ConstraintConfig(), "paper": PAPER_CONSTRAINTS}
+
+
+@dataclass
+class Bench:
+    """Training, held-out and unseen images, and what was made of them so far.
+
+    Attributes
+    ----------
+    on_epoch
+        Told of each pass in a few words.
+    """
+
+    parts: Parts
+    device: str = "cpu"
+    on_epoch: Callable[[str], None] = lambda _: None
+    _made: dict[Any, Any] = field(default_factory=dict)
+
+    def features(self, name: str, seed: int) -> tuple[Floats, Floats]:
+        """Return hand-made features of the training and of the unseen images."""
+
+        def make() -> tuple[Floats, Floats]:
+            training = self.parts.training.tiles
+            extract = FITS[name](training, seed)
+            return extract(training), extract(self.parts.unseen.tiles)
+
+        result: tuple[Floats, Floats] = self._once(("features", name, seed), make)
+        return result
+
+    def constraints(self, cell: Cell) -> Constraints:
+        """Return the pairs of a cell: the same for all methods of the same seed."""
+        key = (
+            "pairs", cell.seed, cell.constraints, cell.rules, cell.labelled, cell.wrong,
+        )  # fmt: skip
+        result: Constraints = self._once(key, lambda: self._constraints(cell))
+        return result
+
+    def trained(self, cell: Cell, config: TrainingConfig) -> Trained:
+        """Train with a configuration; its first part is shared with other cells."""
+        training, held_out = self._training_set(cell, config), self._held_out()
+        start = self._start(cell, config)
+        if not config.cluster_epochs and config.clusters == start.config.clusters:
+            return start
+        return train(
+            training,
+            held_out,
+            config,
+            device=self.device,
+            start=_for_clusters(start, config),
+            on_epoch=lambda e: self.on_epoch(f"clusters {e.epoch}"),
+        )
+
+    def _start(self, cell: Cell, config: TrainingConfig) -> Trained:
+        # Without weight for drawing again the first part would learn nothing at all:
+        # such recipes go on from the plain autoencoder.
+        if not config.beta and not config.tags and not config.pretrain_pairs:
+            config = replace(config, beta=1.0)
+        shape = tuple(getattr(config, name) for name in FIRST_PART)
+        tags = (cell.wrong,) if config.tags or config.pretrain_pairs else ()
+        pairs = (cell.constraints, cell.labelled) if config.pretrain_pairs else ()
+        first = replace(config, cluster_epochs=0, whiten=False)
+
+        def make() -> Trained:
+            return train(
+                self._training_set(cell, first),
+                self._held_out(),
+                first,
+                device=self.device,
+                on_epoch=lambda e: self.on_epoch(f"encoder {e.epoch}"),
+            )
+
+        result: Trained = self._once(("start", shape, tags, pairs), make)
+        return result
+
+    def _training_set(self, cell: Cell, config: TrainingConfig) -> TrainingSet:
+        needs_pairs = config.gamma or config.pretrain_pairs
+        return TrainingSet(
+            self.parts.training.tiles,
+            _values(self._samples(cell.wrong)),
+            np.array([s.weight for s in self.parts.training.samples]),
+            self.constraints(cell) if needs_pairs and cell.constraints else None,
+        )
+
+    def _held_out(self) -> TrainingSet:
+        held: LabelledSet = self.parts.held_out
+        weights = np.array([s.weight for s in held.samples])
+        return TrainingSet(held.tiles, _values(held.samples), weights)
+
+    def _samples(self, wrong: float) -> tuple[Sample, ...]:
+        samples = self.parts.training.samples
+        result: tuple[Sample, ...] = self._once(
+            ("samples", wrong), lambda: with_wrong_tags(samples, wrong)
+        )
+        return result
+
+    def _constraints(self, cell: Cell) -> Constraints:
+        samples = self._samples(cell.wrong)
+        names = self.parts.training.patients.tolist()
+        # Patients are labelled or not, so that a larger share holds the smaller one.
+        rows = np.flatnonzero([draw(n, cell.seed) < cell.labelled for n in names])
+        found = sample_constraints(
+            [samples[row] for row in rows],
+            cell.constraints,
+            config=RULES[cell.rules],
+            seed=cell.seed,
+        )
+        return Constraints(rows[found.must_link], rows[found.cannot_link], found.report)
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+
+def _values(samples: tuple[Sample, ...]) -> dict[str, NDArray[np.str_]]:
+    return {
+        tag: np.array([s.tags.get(tag, "") for s in samples], dtype=np.str_)
+        for tag in HEAD_TAGS
+    }
+
+
+def _for_clusters(start: Trained, config: TrainingConfig) -> Trained:
+    """Return a start with room for as many centers as a configuration has."""
+    network = start.network
+    if len(network.cluster_centers) == config.clusters:
+        return start
+    from copy import deepcopy
+
+    network = deepcopy(network)
+    network.cluster_centers = nn.Parameter(
+        torch.zeros(config.clusters, config.embedding)
+    )
+    return replace(start, network=network)

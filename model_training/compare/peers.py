@@ -1,0 +1,60 @@
+"""Deep clustering of others, where ClustPy is installed (extra `bench`).
+
+Their networks are feed-forward and see tiles of 32x32 pixels, flattened. ClustPy 0.0.3
+makes the target distribution of DEC and IDEC per mini-batch, which is not the paper's.
+"""
+
+import os
+import warnings
+from importlib.util import find_spec
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Tiles = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+NAMES = ("ClustPy IDEC", "ClustPy DCN", "ClustPy VaDE")
+SIDE = 32
+EMBEDDING = 25
+PASSES = 25
+"""Over the training images, before there are clusters and again with them."""
+
+
+def available() -> bool:
+    """Tell whether ClustPy is installed."""
+    return find_spec("clustpy") is not None
+
+
+def run(
+    name: str, training: Tiles, unseen: Tiles, n_clusters: int, seed: int
+) -> tuple[Floats, Labels]:
+    """Train on tiles (N, size, size); return embedding and labels of the unseen."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # it tells of every pass on stderr
+    from clustpy.deep import DCN, IDEC, VaDE
+
+    classes = dict(zip(NAMES, (IDEC, DCN, VaDE), strict=True))
+    model = classes[name](
+        n_clusters=n_clusters,
+        pretrain_epochs=PASSES,
+        clustering_epochs=PASSES,
+        embedding_size=EMBEDDING,
+        device="cpu",
+        random_state=seed,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # not ours to mend
+        model.fit(flattened(training))
+        embedding: Floats = np.asarray(model.transform(flattened(unseen)), np.float64)
+        labels: Labels = np.asarray(model.predict(flattened(unseen)), np.int64)
+    return embedding, labels
+
+
+def flattened(tiles: Tiles) -> NDArray[np.float32]:
+    """Return tiles as vectors (N, 1024) in [0, 1]."""
+    size = (SIDE, SIDE)
+    small = [cv2.resize(t, size, interpolation=cv2.INTER_AREA) for t in tiles]
+    flat: NDArray[np.float32] = np.array(small, dtype=np.float32) / np.float32(255)
+    return flat.reshape(len(tiles), -1)

@@ -1,0 +1,113 @@
+"""The results of a comparison, written after every cell so that none is lost."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training.compare.cells import Cell
+from model_training.compare.methods import Outcome
+from veritag.errors import ConfigurationError
+
+RESULTS = "compare.json"
+EMBEDDINGS = "embeddings"
+FORMAT = 1
+
+
+class Store:
+    """Results by cell in `compare.json` of a folder, and some embeddings beside it.
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder holds results of other images, or something else by that name.
+    """
+
+    def __init__(self, folder: Path, setup: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.setup = dict(setup)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.cells = self._read()
+
+    def __contains__(self, cell: Cell) -> bool:
+        """Tell whether a cell was run as it is now."""
+        return self.cells.get(cell.key, {}).get("digest") == cell.digest()
+
+    def add(self, cell: Cell, result: Mapping[str, Any]) -> None:
+        """Keep the result of a cell."""
+        place = {"sweep": cell.sweep, "row": cell.row, "seed": cell.seed}
+        swept = {"x": cell.x, "labelled": cell.labelled}
+        self.cells[cell.key] = {**place, **swept, **result}
+        self.write()
+
+    def write(self) -> None:
+        """Write all results; a reader sees the old ones or the new ones."""
+        content = {"format": FORMAT, "setup": self.setup, "cells": self.cells}
+        path = self.folder / RESULTS
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        partial.replace(path)
+
+    def of(self, sweep: str) -> list[dict[str, Any]]:
+        """Return the results of a sweep that did not fail, in the order they were made."""
+        return [
+            cell
+            for cell in self.cells.values()
+            if cell["sweep"] == sweep and "parts" in cell
+        ]
+
+    def failed(self, sweep: str | None = None) -> Iterator[tuple[dict[str, Any], str]]:
+        """Yield each cell that failed, of one sweep or of all, and why."""
+        for cell in self.cells.values():
+            if "failed" in cell and sweep in (None, cell["sweep"]):
+                yield cell, str(cell["failed"])
+
+    def keep_embedding(self, row: str, outcome: Outcome) -> None:
+        """Keep what a method made of the unseen images, for pictures."""
+        path = self._embedding(row)
+        path.parent.mkdir(exist_ok=True)
+        centers = outcome.centers
+        np.savez_compressed(
+            path,
+            embedding=outcome.embedding.astype(np.float32),
+            labels=outcome.labels,
+            centers=np.empty((0, 0)) if centers is None else centers,
+        )
+
+    def embedding(self, row: str) -> Outcome | None:
+        """Return what was kept, None where there is nothing."""
+        path = self._embedding(row)
+        if not path.is_file():
+            return None
+        with np.load(path, allow_pickle=False) as kept:
+            centers: NDArray[np.float64] = kept["centers"]
+            return Outcome(
+                kept["embedding"].astype(np.float64), kept["labels"], centers
+            )
+
+    def _embedding(self, row: str) -> Path:
+        name = "".join(c if c.isalnum() else "-" for c in row)
+        return self.folder / EMBEDDINGS / f"{name}.npz"
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        path = self.folder / RESULTS
+        if not path.is_file():
+            return {}
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            same = content["format"] == FORMAT
+            same = same and content["setup"]["images"] == self.setup["images"]
+            cells: dict[str, dict[str, Any]] = content["cells"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(
+                f"{path} is no result of a comparison; choose another --out"
+            ) from error
+        if not same:
+            raise ConfigurationError(
+                f"{path} holds results on other images or tiles; choose another --out, "
+                "or give the same --images, --size and --limit to go on"
+            )
+        return cells

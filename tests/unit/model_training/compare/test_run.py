@@ -1,0 +1,250 @@
+"""The comparison itself: what it runs, keeps, refuses and shows."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from model_training.compare.bench import Bench
+from model_training.compare.cells import (
+    ALGORITHMS,
+    FEATURES,
+    GAMMAS,
+    K_VALUES,
+    QUICK,
+    SWEEPS,
+    TABLE,
+    Budget,
+    Cell,
+    K,
+    plan,
+)
+from model_training.compare.labelled import LabelledSet, list_labelled, read_labelled
+from model_training.compare.methods import run_cell
+from model_training.compare.parts import split
+from model_training.compare.poison import with_wrong_tags
+from model_training.compare.run import Request, result_table, run_comparison
+from model_training.compare.store import Store
+from model_training.compare.summary import figure_of, rows_of, series_of
+from veritag.cli import build_app
+from veritag.concepts import compatible
+from veritag.errors import ConfigurationError
+from veritag.preprocessing import Preprocessing
+
+TINY = replace(QUICK, limit=0, sweep_limit=0, clusters=4, constraints=60)
+
+
+@pytest.fixture(scope="module")
+def data(labelled_folder: Path) -> LabelledSet:
+    """Return drawn pictures of four kinds at 32 pixels."""
+    return read_labelled(list_labelled(labelled_folder), Preprocessing(size=32))
+
+
+@pytest.fixture(scope="module")
+def compared(labelled_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a whole comparison of drawn pictures, with one sweep."""
+    out = tmp_path_factory.mktemp("compared") / "out"
+    budget = replace(TINY, epochs=2, cluster_epochs=1)
+    request = Request((labelled_folder,), out=out, only=("table3",), budget=budget)
+    run_comparison(request)
+    return out
+
+
+def test_the_table_holds_every_method_of_the_paper() -> None:
+    """Four features by three algorithms, and the models that learn their features."""
+    rows = {cell.row for cell in plan(Budget(), (TABLE,))}
+    assert {f"{f}, {a}" for f in FEATURES for a in ALGORITHMS} <= rows
+    assert {"dec", "idec", "paper", "veritag"} <= rows
+
+
+def test_every_seed_has_its_own_cell() -> None:
+    """Three seeds of the table, one of the sweeps; no two cells share a name."""
+    cells = plan(Budget())
+    keys = [cell.key for cell in cells]
+    assert len(keys) == len(set(keys))
+    assert {c.seed for c in cells if c.sweep == TABLE} == {1, 2, 3}
+    assert {c.seed for c in cells if c.sweep == K} == {1}
+
+
+def test_the_sweeps_take_the_papers_values() -> None:
+    """K from 5 to 35 by 5; gamma 0, 0.1, 1, 10 and 100."""
+    assert K_VALUES == (5, 10, 15, 20, 25, 30, 35)
+    assert GAMMAS == (0.0, 0.1, 1.0, 10.0, 100.0)
+    swept = [c.config.clusters for c in plan(Budget(), (K,)) if c.config]
+    assert set(K_VALUES) <= set(swept)
+
+
+def test_a_changed_setting_makes_another_cell() -> None:
+    """A result stands only for the very configuration that it was made with."""
+    one = plan(Budget(), (TABLE,))[-1]
+    other = plan(replace(Budget(), cluster_epochs=3), (TABLE,))[-1]
+    assert one.key == other.key
+    assert one.digest() != other.digest()
+
+
+def test_all_methods_of_a_seed_share_their_pairs(data: LabelledSet) -> None:
+    """The rows of a table differ in the method and in nothing else."""
+    bench = Bench(split(data))
+    cells = [c for c in plan(TINY, (TABLE,)) if c.rules == "careful"]
+    pairs = {id(bench.constraints(cell)) for cell in cells if cell.constraints}
+    assert len(pairs) == 1
+
+
+def test_pairs_join_training_images_of_labelled_patients(data: LabelledSet) -> None:
+    """Of a small labelled share fewer images are in pairs, and all lie in range."""
+    bench = Bench(split(data))
+    cell = Cell("constraints", "x", 1, constraints=60)
+    every, few = bench.constraints(cell), bench.constraints(replace(cell, labelled=0.3))
+    touched = [np.unique(c.must_link) for c in (every, few)]
+    assert len(touched[1]) < len(touched[0])
+    assert touched[0].max() < len(bench.parts.training)
+
+
+def test_wrong_tags_are_as_many_as_asked_for(data: LabelledSet) -> None:
+    """At 30 % about that many modalities are wrong, each incompatible with the right one."""
+    poisoned = with_wrong_tags(data.samples, 0.3)
+    pairs = [
+        (s.tags["Modality"], p.tags["Modality"])
+        for s, p in zip(data.samples, poisoned, strict=True)
+    ]
+    wrong = [(a, b) for a, b in pairs if a != b]
+    assert 0.15 < len(wrong) / len(pairs) < 0.45
+    assert not any(compatible("Modality", a, b) for a, b in wrong)
+    assert with_wrong_tags(data.samples, 0.0) == data.samples
+
+
+def test_what_is_wrong_at_a_low_rate_is_wrong_at_a_high_one(data: LabelledSet) -> None:
+    """Rates differ in how many tags are wrong, not in which."""
+    few, many = (with_wrong_tags(data.samples, share) for share in (0.1, 0.3))
+    for right, a, b in zip(data.samples, few, many, strict=True):
+        for tag in ("Modality", "BodyPartExamined"):
+            if a.tags.get(tag) != right.tags.get(tag):
+                assert b.tags.get(tag) == a.tags.get(tag)
+
+
+def test_features_with_k_means_find_drawn_kinds(data: LabelledSet) -> None:
+    """Four kinds that look wholly different come apart on unseen patients."""
+    cell = Cell(
+        TABLE, "HOG, k-means", 1, features="HOG", algorithm="k-means", clusters=6
+    )
+    result, outcome = run_cell(cell, Bench(split(data)))
+    assert outcome is not None
+    assert result["parts"]["all"]["nmi_region"] > 0.7
+    low, high = result["intervals"]["nmi_region"]
+    assert low <= high
+
+
+def test_a_comparison_leaves_table_results_and_report(compared: Path) -> None:
+    """One page without outside parts, and all figures as JSON beside it."""
+    page = (compared / "report.html").read_text()
+    assert "Methods (the paper's Table 3)" in page
+    assert "convolutional" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+    cells = json.loads((compared / "compare.json").read_text())["cells"]
+    assert {c["row"] for c in cells.values()} >= {"PCA, k-means", "idec", "veritag"}
+    for cell in cells.values():
+        assert "failed" in cell or -1 <= cell["parts"]["all"]["silhouette"] <= 1
+
+
+def test_a_finished_cell_is_not_run_again(
+    compared: Path, labelled_folder: Path
+) -> None:
+    """The same command writes the same results, with the times of the first run."""
+    before = json.loads((compared / "compare.json").read_text())["cells"]
+    budget = replace(TINY, epochs=2, cluster_epochs=1)
+    again = Request((labelled_folder,), out=compared, only=("table3",), budget=budget)
+    store = run_comparison(again)
+    assert store.cells == before
+    shown = result_table(store)
+    assert shown.row_count == len(before)
+
+
+def test_results_of_other_images_are_not_mixed(
+    compared: Path, labelled_folder: Path
+) -> None:
+    """Going on with fewer images into the same folder is refused."""
+    other = Request((labelled_folder,), out=compared, budget=replace(TINY, limit=14))
+    with pytest.raises(ConfigurationError, match="other images"):
+        run_comparison(other)
+
+
+def test_a_time_limit_leaves_the_rest_for_later(
+    labelled_folder: Path, tmp_path: Path
+) -> None:
+    """With no time nothing is run, and the report says what there is."""
+    request = Request((labelled_folder,), out=tmp_path, budget=TINY, minutes=0)
+    store = run_comparison(request)
+    assert store.cells == {}
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_sweeps_are_drawn_beside_their_tables(
+    labelled_folder: Path, tmp_path: Path
+) -> None:
+    """Results of K and of the constraints become a plot and a table each."""
+    request = Request((labelled_folder,), out=tmp_path, budget=TINY, minutes=0)
+    store = run_comparison(request)
+    figures = {
+        "nmi_region": 0.5,
+        "nmi_modality": 0.4,
+        "clusters": 5.0,
+        "hs_region": 0.1,
+    }
+    result = {"digest": "d", "seconds": 1.0, "parts": {"all": figures}, "intervals": {}}
+    for sweep, x in (("k", 5.0), ("k", 10.0), ("constraints", 500.0), ("gamma", 0.1)):
+        store.add(Cell(sweep, "paper", 1, x=x, labelled=0.3), result)
+    run_comparison(request)
+    page = (tmp_path / "report.html").read_text()
+    assert "Table 1" in page
+    assert "Table 2" in page
+    assert "30% labelled" in page
+    assert page.count('class="plot"') == 3
+
+
+def test_a_foreign_file_is_not_taken_for_results(tmp_path: Path) -> None:
+    """A compare.json of another kind is refused by name."""
+    (tmp_path / "compare.json").write_text("[]")
+    with pytest.raises(ConfigurationError, match="no result of a comparison"):
+        Store(tmp_path, {"images": []})
+
+
+def test_means_and_spreads_are_over_seeds() -> None:
+    """0.4 and 0.6: mean 0.5, sample standard deviation 0.1414."""
+    figure = figure_of([0.4, 0.6])
+    assert (figure.mean, figure.spread) == pytest.approx((0.5, 0.1414), abs=1e-4)
+    cells = [
+        {"row": "a", "x": x, "labelled": 1.0, "parts": {"all": {"nmi_region": v}}}
+        for x, v in ((5.0, 0.4), (5.0, 0.6), (10.0, 0.8))
+    ]
+    assert rows_of(cells)["a"]["nmi_region"].mean == pytest.approx(0.6)
+    assert series_of(cells)["a"][5.0]["nmi_region"].seeds == 2
+    assert str(series_of(cells)["a"][10.0]["nmi_region"]) == "0.800"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--only", "tabel"], "none of table3"),
+        (["--size", "50"], "no multiple of 32"),
+    ],
+)
+def test_the_command_refuses_options_that_make_no_sense(
+    labelled_folder: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    """The error names the option before anything is read."""
+    command = ["compare", "--images", str(labelled_folder), "--out", str(tmp_path)]
+    result = CliRunner(env={"MALLOC_TRIM_THRESHOLD_": "1"}).invoke(
+        build_app(), [*command, *options]
+    )
+    assert isinstance(result.exception, ConfigurationError)
+    assert message in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_sweeps_have_a_plan() -> None:
+    """What --only offers is what can be run; t-SNE is drawn from the table's runs."""
+    swept = {cell.sweep for cell in plan(Budget())}
+    assert set(SWEEPS) - swept <= {"tsne"}

@@ -18,6 +18,8 @@ ANCHORS = 512
 """Anchors that are worked on at a time; with their partners, 7 MB of values."""
 STALE = 3
 """Rounds in a row without a new pair after which there are taken to be no more."""
+PATIENCE = 20
+"""Rounds for every 512 pairs asked for, where pairs are there but hard to find."""
 
 Rule = Callable[[Indices, Indices], Mask]
 """Tells of tuples (B, 1) and (B, k) which pairs are allowed, of shape (B, k)."""
@@ -146,14 +148,15 @@ def pairs_of(
 
 def more_pairs(draw: Draw, codes: Pairs, n: int, rng: np.random.Generator) -> Pairs:
     """Return codes with more pairs, n in all, fewer where no more are found."""
-    stale = 0 if draw.chances.any() else STALE
-    while len(codes) < n and stale < STALE:
+    rounds = PATIENCE * (1 + n // ANCHORS) if draw.chances.any() else 0
+    stale = 0
+    while len(codes) < n and stale < STALE and rounds > 0:
         wanted = int(np.clip(2 * (n - len(codes)), 64, ANCHORS))
         anchors = rng.choice(len(draw.chances), size=wanted, p=draw.chances)
         new = _fresh(codes, _one_each(draw, anchors, None, rng))
-        # A trickle of new pairs would take as many rounds as there are pairs.
-        stale = stale + 1 if len(new) < max(1, wanted // 100) else 0
         codes = np.concatenate([codes, new])[:n]
+        stale = 0 if len(new) else stale + 1
+        rounds -= 1
     return codes
 
 

@@ -1,16 +1,35 @@
 """Training runs on the records of the data directory, where it has any."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from veritag.bundle import ModelBundle
+from veritag.errors import RecordsUnavailable, StopError
+from veritag.logs import get_logger
 from veritag.records import Records
-from veritag.records.training_runs import begin_run, fail_run, finish_run
+from veritag.records.training_runs import (
+    beat,
+    begin_run,
+    claim_run,
+    configure_run,
+    fail_run,
+    finish_run,
+)
 from veritag.settings import Settings
+
+log = get_logger()
+
+BEAT_SECONDS = 15.0
 
 Finish: TypeAlias = Callable[[ModelBundle, str], None]
 """Takes the sealed bundle and the digest of its snapshot."""
+
+
+def has_records(settings: Settings) -> bool:
+    """Tell whether a data directory has records; training needs none."""
+    return settings.database_url is not None or settings.sqlite_file.is_file()
 
 
 @contextmanager
@@ -26,22 +45,66 @@ def recorded_run(
     RecordsUnavailable
         If there are records and they do not answer.
     """
-    if settings.database_url is None and not settings.sqlite_file.is_file():
+    if not has_records(settings):
         yield lambda _bundle, _digest: None
         return
     records = Records.open(settings.records_url)
     try:
         records.migrate()
         run_id = begin_run(records, configuration)
-
-        def finish(bundle: ModelBundle, digest: str) -> None:
-            figures = bundle.manifest.training
-            finish_run(records, run_id, bundle.bundle_id, digest, figures)
-
-        try:
-            yield finish
-        except BaseException as error:
-            fail_run(records, run_id, f"{type(error).__name__}: {error}")
-            raise
+        with watched_run(records, run_id):
+            yield lambda bundle, digest: finish(records, run_id, bundle, digest)
     finally:
         records.close()
+
+
+def finish(records: Records, run_id: int, bundle: ModelBundle, digest: str) -> None:
+    """Record the bundle that a run made."""
+    figures = bundle.manifest.training
+    finish_run(records, run_id, bundle.bundle_id, digest, figures)
+
+
+def take_run(records: Records, run_id: int, configuration: Mapping[str, Any]) -> None:
+    """Begin a run that was asked for, whether or not somebody has claimed it for us.
+
+    Raises
+    ------
+    StopError
+        If the run has ended.
+    """
+    if not claim_run(records, run_id) and not beat(records, run_id):
+        raise StopError(f"training run {run_id} has ended, or there is none")
+    configure_run(records, run_id, configuration)
+
+
+@contextmanager
+def watched_run(records: Records, run_id: int) -> Iterator[None]:
+    """Tell the records that a run lives while the block runs, and why it failed."""
+    ended = threading.Event()
+    heart = threading.Thread(
+        target=_keep_beating, args=(records, run_id, ended), daemon=True
+    )
+    heart.start()
+    try:
+        yield
+    except BaseException as error:
+        fail_run(records, run_id, in_words(error))
+        raise
+    finally:
+        ended.set()
+        heart.join()
+
+
+def in_words(error: BaseException) -> str:
+    """Return why a run failed; our own errors are written to be read."""
+    told = str(error)
+    return told if isinstance(error, StopError) else f"{type(error).__name__}: {told}"
+
+
+def _keep_beating(records: Records, run_id: int, ended: threading.Event) -> None:
+    while not ended.wait(BEAT_SECONDS):
+        try:
+            beat(records, run_id)
+        except RecordsUnavailable as error:
+            # Training outlives a database that is away for a while.
+            log.warning("heartbeat_missed", run_id=run_id, reason=str(error))

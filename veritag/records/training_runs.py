@@ -96,6 +96,15 @@ def open_run(records: Records) -> TrainingRun | None:
         return None if row is None else _run(row)
 
 
+def run_of(records: Records, run_id: int) -> TrainingRun | None:
+    """Return one run, None where there is none of this id."""
+    with records.read() as connection:
+        row = connection.execute(
+            select(training_runs).where(training_runs.c.id == run_id)
+        ).first()
+        return None if row is None else _run(row)
+
+
 def _run(row: Row[Any]) -> TrainingRun:
     return TrainingRun(*row)
 

@@ -1,0 +1,236 @@
+"""The periodic job, and `veritag retrain`: learn from the archive, pass the gate, promote.
+
+The champion stays in use until the very last step, which replaces one small file: a
+run that is interrupted anywhere, or that finds the disk full, changes nothing.
+"""
+
+import getpass
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from model_training.archive_source import archive_snapshot
+from model_training.child import threads_of
+from model_training.config import TrainingConfig
+from model_training.evaluation import evaluate_bundle
+from model_training.gate import GateConfig, GateDecision, decide_promotion, undecided
+from model_training.recording import finish, take_run, watched_run
+from model_training.reference import Reference, of_patients, reference_set
+from model_training.run import Request, train_bundle
+from model_training.sampling import SamplingConfig
+from model_training.snapshot import Snapshot
+from veritag.archive import Archive
+from veritag.bundle import MANIFEST, ModelBundle, load_bundle, resolve_bundle_path
+from veritag.errors import BundleRejected, ConfigurationError, StopError
+from veritag.logs import get_logger
+from veritag.preprocessing import Preprocessing
+from veritag.records import Records
+from veritag.records.audit import record_event
+from veritag.records.training_runs import BY_HAND, begin_run, store_gate
+from veritag.registry import promote
+from veritag.settings import Settings
+
+log = get_logger()
+
+SCRATCH = ".training-*"
+SCRATCH_AGE = 24 * 3600.0
+
+OTHER_TILES = (
+    "the two bundles read tiles of different sizes, and not all images of the reference "
+    "set could be made in both"
+)
+
+Train = Callable[[Request, Settings], ModelBundle]
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """How a run ended."""
+
+    run_id: int
+    bundle: ModelBundle
+    champion_id: str
+    decision: GateDecision
+
+
+def run_scheduled(
+    run_id: int | None,
+    settings: Settings,
+    *,
+    config: TrainingConfig | None = None,
+    train: Train = train_bundle,
+) -> Retrained:
+    """Train on the archive, compare with the champion, promote what is better.
+
+    Parameters
+    ----------
+    run_id
+        Of a run that was asked for; None for one by hand.
+    config
+        By default the recipe of `veritag train`.
+
+    Raises
+    ------
+    StopError
+        If there is too little to learn from, or the disk is full; the run is recorded
+        as failed, and the champion stays.
+    """
+    _require_folder(settings.bundles_dir)
+    config = config or TrainingConfig()
+    records = Records.open(settings.records_url)
+    try:
+        records.migrate()
+        told = asdict(config)
+        if run_id is None:
+            run_id = begin_run(records, told, trigger=BY_HAND, reason="veritag retrain")
+        else:
+            take_run(records, run_id, told)
+        with watched_run(records, run_id):
+            _remove_scratch(settings.bundles_dir)
+            return _Job(settings, records, config, train, run_id).run()
+    finally:
+        records.close()
+
+
+@dataclass(frozen=True)
+class _Job:
+    settings: Settings
+    records: Records
+    config: TrainingConfig
+    train: Train
+    run_id: int
+
+    def run(self) -> Retrained:
+        """Carry out every step in turn."""
+        reference = self._reference()
+        bundle = self.train(
+            Request(
+                config=self.config,
+                device=self.settings.train_device,
+                threads=threads_of(self.settings),
+                champion=self._champion_or_none(),
+                excluded=reference.patients,
+                note=f"training run {self.run_id}",
+            ),
+            self.settings,
+        )
+        decision, champion_id = self._decide(bundle, reference)
+        if decision.promoted:
+            self._promote(bundle)
+        store_gate(
+            self.records, self.run_id, decision.outcome, champion_id, decision.as_json()
+        )
+        digest = bundle.manifest.lineage["snapshot"]["digest"]
+        finish(self.records, self.run_id, bundle, digest)
+        log.info(
+            "training_decided",
+            run_id=self.run_id,
+            bundle_id=bundle.bundle_id,
+            outcome=decision.outcome,
+        )
+        return Retrained(self.run_id, bundle, champion_id, decision)
+
+    def _reference(self) -> Reference:
+        preprocessing = Preprocessing(size=self.config.size)
+        return reference_set(
+            self.settings.reference_dir,
+            self._archive(preprocessing),
+            self.config.seed,
+            self.settings.reference_images,
+        )
+
+    def _archive(self, preprocessing: Preprocessing) -> Snapshot:
+        return archive_snapshot(
+            self.records,
+            Archive(self.settings.archive_dir),
+            self.settings.data_dir,
+            preprocessing,
+            config=SamplingConfig(seed=self.config.seed),
+            max_frame_mb=self.settings.max_frame_mb,
+        )
+
+    def _champion_or_none(self) -> ModelBundle | None:
+        try:
+            return load_bundle(resolve_bundle_path(self.settings.bundles_dir))
+        except BundleRejected as error:
+            log.warning("champion_rejected", reason=str(error))
+            return None
+
+    def _decide(
+        self, bundle: ModelBundle, reference: Reference
+    ) -> tuple[GateDecision, str]:
+        # Anew: somebody may have promoted another one while this one was trained.
+        champion = self._champion_or_none()
+        if champion is None:
+            return undecided("the bundle in use is damaged, promote one by hand"), ""
+        images = self._images_for(champion, bundle, reference)
+        if images is None:
+            return undecided(OTHER_TILES), champion.bundle_id
+        ours, theirs = images
+        decision = decide_promotion(
+            evaluate_bundle(bundle, ours, seed=self.config.seed),
+            evaluate_bundle(champion, theirs, seed=self.config.seed),
+            gate_config(self.settings),
+        )
+        return decision, champion.bundle_id
+
+    def _images_for(
+        self, champion: ModelBundle, bundle: ModelBundle, reference: Reference
+    ) -> tuple[Snapshot, Snapshot] | None:
+        """Return the same images as each of the two reads them."""
+        if champion.manifest.preprocessing == bundle.manifest.preprocessing:
+            return reference.snapshot, reference.snapshot
+        ours, theirs = (
+            of_patients(self._archive(b.manifest.preprocessing), reference.patients)
+            for b in (bundle, champion)
+        )
+        return (ours, theirs) if ours.samples == theirs.samples else None
+
+    def _promote(self, bundle: ModelBundle) -> None:
+        promote(self.settings.bundles_dir, bundle.path.name)
+        detail = {"bundle_id": bundle.bundle_id, "run_id": self.run_id}
+        record_event(self.records, "promotion", getpass.getuser(), detail)
+
+
+def gate_config(settings: Settings) -> GateConfig:
+    """Return the gate as the settings want it."""
+    return GateConfig(
+        least_images=settings.gate_least_images,
+        least_patients=settings.gate_least_patients,
+        most_flag_change=settings.gate_flag_change,
+    )
+
+
+def _require_folder(bundles_dir: Path) -> None:
+    if (bundles_dir / MANIFEST).is_file():
+        raise ConfigurationError(
+            f"VERITAG_BUNDLE_DIR names one bundle, {bundles_dir}, which would stay in "
+            "use whatever is trained; let it name a folder of bundles, or unset it"
+        )
+
+
+def _remove_scratch(bundles_dir: Path) -> None:
+    """Remove what runs that were killed long ago left behind; none of it can load."""
+    for left in bundles_dir.glob(SCRATCH):
+        try:
+            if time.time() - left.stat().st_mtime > SCRATCH_AGE:
+                shutil.rmtree(left, ignore_errors=True)
+        except FileNotFoundError:
+            continue
+
+
+def require_archive(settings: Settings) -> None:
+    """Refuse to retrain where there is nothing that a Veritag has received.
+
+    Raises
+    ------
+    StopError
+        If the data directory has no records.
+    """
+    if settings.database_url is None and not settings.sqlite_file.is_file():
+        raise StopError(
+            f"no records in {settings.data_dir}: there is no archive to learn from; "
+            "name a data directory by --data, or use `veritag train --images`"
+        )

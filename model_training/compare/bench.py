@@ -83,6 +83,17 @@ class Bench:
             on_epoch=lambda e: self.on_epoch(f"clusters {e.epoch}"),
         )
 
+    def embedded(self, cell: Cell, config: TrainingConfig) -> tuple[Floats, Floats]:
+        """Return what an encoder makes of the training and of the unseen images."""
+
+        def make() -> tuple[Floats, Floats]:
+            trained = self.trained(cell, config)
+            parts = self.parts.training, self.parts.unseen
+            return trained.embed(parts[0].tiles), trained.embed(parts[1].tiles)
+
+        result: tuple[Floats, Floats] = self._once(("embedded", config), make)
+        return result
+
     def _start(self, cell: Cell, config: TrainingConfig) -> Trained:
         # Without weight for drawing again the first part would learn nothing at all:
         # such recipes go on from the plain autoencoder.

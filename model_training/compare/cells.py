@@ -27,6 +27,8 @@ PICTURED = ("CAE, k-means", "idec", "paper", "veritag")
 K_VALUES = tuple(range(5, 36, 5))
 GAMMAS = (0.0, 0.1, 1.0, 10.0, 100.0)
 COUNTS = (500, 1_000, 2_000, 5_000, 10_000, 20_000)
+COARSE_COUNTS = (500, 2_000, 20_000)
+"""Where only a share of the patients is labelled."""
 LABELLED = (0.1, 0.3, 1.0)
 WRONG = (0.0, 0.05, 0.1, 0.2, 0.3)
 
@@ -52,7 +54,7 @@ class Budget:
     size: int = 64
     sweep_size: int = 32
     limit: int = 150
-    sweep_limit: int = 40
+    sweep_limit: int = 30
     epochs: int = 12
     cluster_epochs: int = 8
     seeds: int = 3
@@ -215,6 +217,8 @@ def _gamma(budget: Budget, seed: int) -> Iterator[Cell]:
 def _constraints(budget: Budget, seed: int) -> Iterator[Cell]:
     cae = fitted("cae", budget, seed, sweep=True)
     for share, count in product(LABELLED, COUNTS):
+        if share < 1 and count not in COARSE_COUNTS:
+            continue
         cell = _swept(CONSTRAINTS, budget, seed, "constrained")
         config = replace(_config(cell), constraints=count)
         cell = replace(

@@ -74,7 +74,7 @@ def compare(
         ),
     ] = None,
     sweep_limit: Annotated[
-        int | None, typer.Option(help="The same for the sweeps. [40]", min=0)
+        int | None, typer.Option(help="The same for the sweeps. [30]", min=0)
     ] = None,
     epochs: Annotated[
         int | None,

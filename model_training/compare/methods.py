@@ -86,9 +86,7 @@ def _outcome(cell: Cell, bench: Bench) -> Outcome:
 
 def _on_features(cell: Cell, bench: Bench) -> Outcome:
     if cell.features == "CAE" and cell.config is not None:
-        trained = bench.trained(cell, cell.config)
-        training = trained.embed(bench.parts.training.tiles)
-        unseen = trained.embed(bench.parts.unseen.tiles)
+        training, unseen = bench.embedded(cell, cell.config)
     else:
         training, unseen = bench.features(cell.features, cell.seed)
     if cell.algorithm == "k-means":

@@ -64,6 +64,8 @@ def figures_of(
 ) -> dict[str, float | None]:
     """Return all figures of the chosen images, keyed like `nmi_region`.
 
+    Where all images are of one modality, or of one region, there are none for it.
+
     Parameters
     ----------
     labels, embedding
@@ -72,6 +74,8 @@ def figures_of(
     result: dict[str, float | None] = {}
     for name in TRUTHS:
         truth = getattr(data, name)[mask]
+        if len(np.unique(truth)) < 2:  # noqa: PLR2004 -- one kind: nothing to agree on
+            continue
         for figure, value in agreement(labels[mask], truth).items():
             result[f"{figure}_{name}"] = round(value, 4)
     spread = silhouette(embedding[mask], labels[mask])

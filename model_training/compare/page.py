@@ -131,7 +131,7 @@ def _number(
 ) -> str:
     if column not in figures:
         return "<td class=n>-"
-    text = f"{figures[column]}" + (" *" if is_best else "")
+    text = figures[column].shown(column) + (" *" if is_best else "")
     if column in brackets:
         low, high = brackets[column]
         text += f"<br><small>[{low:.3f}, {high:.3f}]</small>"

@@ -90,7 +90,7 @@ def result_table(store: Store) -> Table:
         table.add_column(COLUMNS[column], justify="right", no_wrap=True)
     for row, figures in rows.items():
         shown = [
-            f"{figures[c]}{' *' if highest.get(c) == row else ''}"
+            figures[c].shown(c) + (" *" if highest.get(c) == row else "")
             if c in figures
             else "-"
             for c in SHOWN

@@ -28,11 +28,12 @@ def contact_sheets(store: Store, parts: Parts) -> str:
     sizes = np.bincount(outcome.labels, minlength=len(outcome.centers))
     head = (
         f"<h2>Clusters of {escape(label(SHOWN))}</h2><p>The unseen images nearest to the "
-        "center of each cluster, and what all of its unseen images show.</p>"
+        "center of each cluster, and what all of its unseen images show. "
+        f"{np.count_nonzero(sizes == 0)} clusters hold no unseen image.</p>"
         "<table><tr><th>Cluster<th>Images<th>Nearest<th>Shows</tr>"
     )
     lines = [head]
-    for k in np.argsort(-sizes, kind="stable"):
+    for k in np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]:
         own = np.flatnonzero(outcome.labels == k)
         nearest = own[np.argsort(squared[own, k])][:TILES]
         pictures = "".join(tile_image(unseen.tiles[i]) for i in nearest)

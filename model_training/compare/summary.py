@@ -42,10 +42,11 @@ class Figure:
     spread: float
     seeds: int
 
-    def __str__(self) -> str:
-        if self.seeds > 1:
-            return f"{self.mean:.3f} ±{self.spread:.3f}"
-        return f"{self.mean:.3f}"
+    def shown(self, column: str) -> str:
+        """Return the figure as text: counts with one digit, shares with three."""
+        digits = 1 if column in UNRANKED else 3
+        text = f"{self.mean:.{digits}f}"
+        return f"{text} ±{self.spread:.{digits}f}" if self.seeds > 1 else text
 
 
 Row = Mapping[str, Figure]

@@ -221,7 +221,9 @@ def test_means_and_spreads_are_over_seeds() -> None:
     ]
     assert rows_of(cells)["a"]["nmi_region"].mean == pytest.approx(0.6)
     assert series_of(cells)["a"][5.0]["nmi_region"].seeds == 2
-    assert str(series_of(cells)["a"][10.0]["nmi_region"]) == "0.800"
+    assert series_of(cells)["a"][10.0]["nmi_region"].shown("nmi_region") == "0.800"
+    assert figure.shown("nmi_region") == "0.500 ±0.141"
+    assert figure.shown("clusters") == "0.5 ±0.1"
 
 
 @pytest.mark.parametrize(

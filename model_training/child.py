@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -54,11 +55,16 @@ def threads_of(settings: Settings) -> int:
     return settings.train_threads or max(1, (os.cpu_count() or 2) // 2)
 
 
-class TrainingChild:
-    """One `veritag retrain`, started, watched and ended."""
+def retrain_command(run_id: int) -> list[str]:
+    """Return the command line that carries out a run."""
+    return [sys.executable, "-m", "veritag.cli", "retrain", "--run", str(run_id)]
 
-    def __init__(self, run_id: int, log: Path, limits: Limits) -> None:
-        self._run_id = run_id
+
+class TrainingChild:
+    """One training process, started, watched and ended."""
+
+    def __init__(self, argv: Sequence[str], log: Path, limits: Limits) -> None:
+        self._argv = argv
         self._log = log
         self._limits = limits
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,7 +76,7 @@ class TrainingChild:
         threads = str(self._limits.threads)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                self.argv(),
+                self._argv,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -79,17 +85,6 @@ class TrainingChild:
                 preexec_fn=self._prepare(),  # noqa: PLW1509 - two system calls
             )
         self._started = time.monotonic()
-
-    def argv(self) -> list[str]:
-        """Return the command line."""
-        return [
-            sys.executable,
-            "-m",
-            "veritag.cli",
-            "retrain",
-            "--run",
-            str(self._run_id),
-        ]
 
     def _prepare(self) -> "_Prepare":
         return _Prepare(self._limits.nice)

@@ -9,12 +9,12 @@ visibility timeout, and what is lost is asked for again from the records.
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from celery import Celery, Task
 
-from model_training.child import Limits, TrainingChild
+from model_training.child import Limits, TrainingChild, retrain_command
 from veritag.consumer import StrictRequest, consume
 from veritag.dispatch import Dispatcher
 from veritag.errors import RecordsUnavailable, RejectError
@@ -38,11 +38,16 @@ class Trainer:
     """Carries out one run after another."""
 
     def __init__(
-        self, settings: Settings, records: Records, stopping: threading.Event
+        self,
+        settings: Settings,
+        records: Records,
+        stopping: threading.Event,
+        command: Callable[[int], Sequence[str]] = retrain_command,
     ) -> None:
         self._settings = settings
         self._records = records
         self._stopping = stopping
+        self._command = command
 
     def carry_out(self, payload: Mapping[str, Any]) -> None:
         """Train as a message asks; what was done already is left alone.
@@ -60,7 +65,7 @@ class Trainer:
             return
         log.info("training_started", run_id=run_id)
         child = TrainingChild(
-            run_id,
+            self._command(run_id),
             self._settings.data_dir / "logs" / LOG,
             Limits.of(self._settings),
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from veritag.errors import ConfigurationError
 from veritag.settings import Settings
 
-HTTP_ROLES = ("listener", "indexer", "worker", "scheduler")
+HTTP_ROLES = ("listener", "indexer", "worker", "scheduler", "trainer")
 
 
 @dataclass(frozen=True, slots=True)

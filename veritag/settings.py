@@ -30,9 +30,12 @@ def _split(value: object) -> object:
     return value
 
 
+NEVER = "never"
+
+
 def _crontab(value: str) -> str:
-    """Refuse what is no crontab expression; an empty one is never due."""
-    if value.strip():
+    """Refuse what is no crontab expression, nor `never`."""
+    if value.strip() != NEVER:
         # Only where it is set: the listener has no use for Celery.
         from celery.schedules import ParseException, crontab
 
@@ -174,7 +177,7 @@ class Settings(BaseSettings):
     train_schedule: Crontab = Field(
         "0 2 * * 0",
         description="When training starts by time, as minute, hour, day of the month, month "
-        "and day of the week (0: Sunday) in local time; empty: never.",
+        "and day of the week (0: Sunday) in local time; or `never`.",
     )
     train_least_instances: int = Field(
         2000,

@@ -13,12 +13,13 @@ from veritag.broker import PrivateBroker
 from veritag.errors import MissingPart
 from veritag.health import Check
 from veritag.ports import Ports
-from veritag.settings import Settings
+from veritag.settings import NEVER, Settings
 from veritag.supervisor import Program
 
 _NEEDED = {"pynetdicom": "listener", "onnxruntime": "worker", "fastapi": "review"}
 _COMMANDS = {
     "review": ("review",),
+    "trainer": ("trainer",),
     "scheduler": ("schedule",),
     "worker": ("work",),
     "indexer": ("index",),
@@ -48,13 +49,16 @@ class System:
         told["VERITAG_DATA_DIR"] = str(self.settings.data_dir.absolute())
         if self.broker is not None:
             told["VERITAG_BROKER_URL"] = self.broker.url
+        if not trains():
+            # Nobody would take what the scheduler asks for.
+            told["VERITAG_TRAIN_SCHEDULE"] = NEVER
         return told
 
     def programs(self) -> list[Program]:
         """Return what to run, in the order of starting."""
         environment = self.environment()
         programs = [] if self.broker is None else [_broker_program(self.broker)]
-        for role, command in _COMMANDS.items():
+        for role, command in roles().items():
             port = self.ports.http.get(role)
             host = self.settings.http_host if port else self.settings.review_host
             programs.append(
@@ -83,10 +87,21 @@ class System:
             "metrics": {
                 role: f"http://{in_url(metrics)}:{port}/metrics"
                 for role, port in self.ports.http.items()
+                if role in roles()
             },
             "moved": list(self.ports.moved),
             "broker": self.broker.argv[0] if self.broker else "VERITAG_BROKER_URL",
         }
+
+
+def trains() -> bool:
+    """Tell whether the extra `training` is installed; all but training works without."""
+    return find_spec("torch") is not None
+
+
+def roles() -> Mapping[str, tuple[str, ...]]:
+    """Return the processes that are run here, with their commands."""
+    return {r: c for r, c in _COMMANDS.items() if r != "trainer" or trains()}
 
 
 def _broker_program(broker: PrivateBroker) -> Program:

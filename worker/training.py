@@ -33,7 +33,7 @@ from veritag.records.training_runs import (
     open_run,
     request_run,
 )
-from veritag.settings import Settings
+from veritag.settings import NEVER, Settings
 
 log = get_logger()
 
@@ -100,7 +100,7 @@ def due_by_time(
     zone
         Of the expression; by default that of this machine.
     """
-    if not expression:
+    if expression == NEVER:
         return False
     schedule = crontab.from_string(expression)
     schedule.nowfun = lambda: now

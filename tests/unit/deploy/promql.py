@@ -10,8 +10,8 @@ _GROUPING = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
 _RANGE = re.compile(r"\[[^\]]*\]|\boffset\s+\w+")
 _NAME = re.compile(r"(?<![\w.])[a-zA-Z_:][\w:]*")
 _WORDS = frozenset(
-    "absent and avg by count day_of_week histogram_quantile hour increase max min "
-    "offset on or predict_linear rate sum unless without".split()
+    "absent and avg by count day_of_week histogram_quantile hour increase max "
+    "max_over_time min offset on or predict_linear rate sum time unless without".split()
 )
 
 

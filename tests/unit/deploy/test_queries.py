@@ -12,6 +12,7 @@ from services.listener import status
 from tests.unit.deploy.promql import read_query
 from veritag import metrics
 from veritag.findings import FindingCode, VerdictStatus
+from veritag.records.training_runs import OUTCOMES, STATUSES
 
 SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "counter": ("_total",),
@@ -44,6 +45,8 @@ VALUES: Mapping[str, set[str]] = {
     "status": set(VerdictStatus),
     "provider": {"CUDAExecutionProvider", "CPUExecutionProvider"},
     "accelerator": {"gpu"},
+    "state": set(STATUSES),
+    "outcome": set(OUTCOMES),
     "reason": {
         found.reason
         for found in vars(status).values()

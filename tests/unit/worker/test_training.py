@@ -76,7 +76,7 @@ def test_a_failed_run_is_tried_again_later_and_later() -> None:
     assert due(often, now=failed + timedelta(hours=4.1)) is not None
     by_need = replace(often, failures=60)
     late = failed + timedelta(days=6)
-    assert due(by_need, now=late, train_new_instances=1, train_schedule="") is None
+    assert due(by_need, now=late, train_new_instances=1, train_schedule="never") is None
 
 
 def test_too_few_instances_start_nothing() -> None:
@@ -85,9 +85,9 @@ def test_too_few_instances_start_nothing() -> None:
     assert due(few, DRIFT, train_new_instances=1, train_drift=0.1) is None
 
 
-def test_an_empty_schedule_and_no_need_start_nothing() -> None:
+def test_never_and_no_need_start_nothing() -> None:
     """All triggers can be switched off."""
-    assert due(drift=DRIFT, train_schedule="") is None
+    assert due(drift=DRIFT, train_schedule="never") is None
 
 
 @pytest.mark.parametrize(
@@ -106,15 +106,15 @@ def test_each_need_starts_a_training_with_its_reason(
     setting: dict[str, Any], reason: str
 ) -> None:
     """At its limit it does, above it does not, and the reason tells which it was."""
-    assert due(drift=DRIFT, train_schedule="", **setting) == Due("need", reason)
+    assert due(drift=DRIFT, train_schedule="never", **setting) == Due("need", reason)
     ((name, value),) = setting.items()
     more = {name: value + (1 if value > 1 else 0.1)}
-    assert due(drift=DRIFT, train_schedule="", **more) is None
+    assert due(drift=DRIFT, train_schedule="never", **more) is None
 
 
 def test_few_images_show_no_drift() -> None:
     """Neither few verdicts nor few new images since the last training start one."""
-    always: dict[str, Any] = {"train_schedule": "", "train_drift": 0.1}
+    always: dict[str, Any] = {"train_schedule": "never", "train_drift": 0.1}
     assert due(drift=replace(DRIFT, images=999), **always) is None
     assert due(replace(NEEDS, new_instances=999), DRIFT, **always) is None
     assert due(drift=DRIFT, **always) is not None
@@ -124,7 +124,7 @@ def test_by_need_a_day_passes_between_runs() -> None:
     """A challenger that the gate kept out is not trained again at once."""
     ended = SUNDAY - timedelta(hours=23)
     needs = replace(NEEDS, last_run_at=ended, last_success_at=ended)
-    assert due(needs, train_new_instances=1, train_schedule="") is None
+    assert due(needs, train_new_instances=1, train_schedule="never") is None
 
 
 def test_drift_compares_with_what_the_bundle_was_trained_on() -> None:

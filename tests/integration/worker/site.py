@@ -31,13 +31,18 @@ from veritag.settings import Settings
 
 WORK = "run_worker"
 SCHEDULE = "run_scheduler"
-_MODULES = {WORK: "process", SCHEDULE: "scheduler"}
+TRAIN = "run_trainer"
+_MODULES = {
+    WORK: "worker.process",
+    SCHEDULE: "worker.scheduler",
+    TRAIN: "model_training.trainer",
+}
 
 _START = """
 import sys
 from veritag.logs import configure_logging
 from veritag.settings import load_settings
-from worker.{module} import {run}
+from {module} import {run}
 {before}
 settings = load_settings()
 configure_logging(settings, "test")
@@ -101,6 +106,7 @@ class Site:
             broker_url=self.broker.url,
             worker_http_port=0,
             scheduler_http_port=0,
+            trainer_http_port=0,
             **{
                 "bundle_dir": self.bundle,
                 "schedule_seconds": 0.2,
@@ -221,6 +227,12 @@ _FOR_PROCESSES = (
     "database_url",
     "worker_http_port",
     "scheduler_http_port",
+    "trainer_http_port",
+    "train_hours",
+    "train_memory_mb",
+    "train_schedule",
+    "train_least_instances",
+    "train_new_instances",
     "schedule_seconds",
     "settle_idle_seconds",
     "republish_seconds",

@@ -1,0 +1,37 @@
+"""A site with a real broker and records, for the trainer."""
+
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bundles import make_bundle
+from tests.integration.worker.site import Site
+from tests.parts import require
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _training_packages() -> None:
+    """Skip the folder where PyTorch is not installed."""
+    require(find_spec("torch"), "PyTorch is not installed")
+    require(find_spec("sklearn"), "scikit-learn is not installed")
+
+
+@pytest.fixture
+def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Return a function that builds a site with other settings than the defaults."""
+    sites: list[Site] = []
+
+    def make(**options: Any) -> Site:
+        bundles = tmp_path / "bundles"
+        if not bundles.exists():
+            make_bundle(bundles / "first", ["CT-HEAD", "MR-KNEE"])
+            (bundles / "active").write_text("first\n")
+        sites.append(Site(tmp_path, bundles, options))
+        return sites[-1]
+
+    yield make
+    for site in sites:
+        site.close()

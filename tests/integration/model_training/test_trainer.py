@@ -1,0 +1,225 @@
+"""The trainer and its child processes, with a real broker."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.worker.site import SCHEDULE, TRAIN, Site
+from veritag.messages import QUEUE_TRAINING, TASK_TRAIN
+from veritag.records.training_runs import (
+    BY_NEED,
+    TrainingRun,
+    claim_run,
+    request_run,
+    run_of,
+)
+from veritag.testing.phantom import phantom_series
+
+pytestmark = pytest.mark.timeout(120)
+
+MakeSite = Callable[..., Site]
+
+# Stands for a training that takes long: what the trainer does with it is the same.
+ENDLESS = """
+import sys
+from model_training import trainer
+code = "import subprocess, sys, time; " + (
+    "print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)"
+)
+trainer.BEAT_SECONDS = 0.3
+trainer.Trainer.__init__.__defaults__ = (lambda _run: [sys.executable, "-c", code],)
+"""
+HUNGRY = ENDLESS.replace("time.sleep(600)", "x = bytearray(300 << 20); time.sleep(600)")
+
+
+def ask(site: Site) -> int:
+    """Ask for a run as the scheduler does."""
+    run_id = request_run(site.records, BY_NEED, "a test")
+    site.dispatcher.train(run_id)
+    return run_id
+
+
+def run(site: Site, run_id: int) -> TrainingRun:
+    """Return what the records say of a run."""
+    found = run_of(site.records, run_id)
+    assert found is not None
+    return found
+
+
+def grandchild(site: Site) -> int:
+    """Return the process that the training has started, once it has."""
+    log = site.settings.data_dir / "logs/training.log"
+    site.until(lambda: log.is_file() and log.read_text().strip().isdigit())
+    return int(log.read_text())
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs; one that is dead and not yet buried does not."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_run_that_cannot_train_has_its_reason_in_the_records(
+    make_site: MakeSite,
+) -> None:
+    """The real command in the real child: an empty archive is said to be empty."""
+    site = make_site()
+    site.start(TRAIN)
+    run_id = ask(site)
+    site.until(lambda: run(site, run_id).status == "failed", seconds=60)
+    failed = run(site, run_id)
+    assert "no image to learn from" in (failed.error or "")
+    assert failed.configuration["size"] > 0
+    assert (site.settings.bundles_dir / "active").read_text() == "first\n"
+    status, body = site.http(TRAIN, "/ready")
+    assert (status, json.loads(body)["dependencies"]) == (
+        200,
+        dict.fromkeys(("records", "broker", "data"), "ok"),
+    )
+
+
+def test_a_message_that_comes_twice_trains_once(make_site: MakeSite) -> None:
+    """The run is claimed in the records; the second message finds nothing to do."""
+    site = make_site()
+    run_id = request_run(site.records, BY_NEED, "a test")
+    assert claim_run(site.records, run_id)
+    site.dispatcher.train(run_id)
+    site.start(TRAIN)
+    site.until(lambda: "training_not_open" in [li["event"] for li in site.log(TRAIN)])
+    assert run(site, run_id).status == "running"
+
+
+def test_an_unknown_message_ends_nothing(make_site: MakeSite) -> None:
+    """A payload of another version is rejected, and the next one is worked on."""
+    site = make_site()
+    site.dispatcher._publish(TASK_TRAIN, {"schema": 7, "run_ids": [1]})
+    run_id = ask(site)
+    site.start(TRAIN)
+    site.until(lambda: run(site, run_id).status == "failed", seconds=60)
+    assert "message_rejected" in [line["event"] for line in site.log(TRAIN)]
+
+
+def test_a_stopped_trainer_takes_its_training_with_it(make_site: MakeSite) -> None:
+    """SIGTERM ends child and grandchild within the grace, and the run says so."""
+    site = make_site(stop_grace_seconds=20)
+    process = site.start(TRAIN, ENDLESS)
+    run_id = ask(site)
+    pid = grandchild(site)
+    assert alive(pid)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert not alive(pid)
+    failed = run(site, run_id)
+    assert failed.status == "failed"
+    assert failed.error == "stopped: the trainer was asked to end"
+
+
+def test_a_killed_trainer_leaves_no_training_behind(make_site: MakeSite) -> None:
+    """The child ends with it; silence of the heartbeat marks the run as failed."""
+    site = make_site(train_least_instances=10_000)
+    process = site.start(TRAIN, ENDLESS)
+    run_id = ask(site)
+    grandchild(site)
+    process.kill()
+    process.wait()
+    assert run(site, run_id).status == "running"
+    fast = "from worker import training\ntraining.STALE_SECONDS = 1.0"
+    fast += "\nfrom worker import scheduler\nscheduler._TRAINING_SECONDS = 0.5"
+    site.start(SCHEDULE, fast)
+    site.until(lambda: run(site, run_id).status == "failed")
+    assert "its heartbeat ended" in (run(site, run_id).error or "")
+
+
+def test_a_killed_training_is_told_from_one_that_failed(make_site: MakeSite) -> None:
+    """SIGKILL, as the kernel sends it when memory is out, is named."""
+    site = make_site()
+    site.start(TRAIN, ENDLESS)
+    run_id = ask(site)
+    group = os.getpgid(grandchild(site))
+    os.kill(group, signal.SIGKILL)
+    site.until(lambda: run(site, run_id).status == "failed")
+    assert "killed by SIGKILL: out of memory?" in (run(site, run_id).error or "")
+
+
+def test_a_training_that_takes_too_long_is_ended(make_site: MakeSite) -> None:
+    """The limit on hours ends it with all that it has started."""
+    site = make_site(train_hours=0.0002)
+    site.start(TRAIN, ENDLESS)
+    run_id = ask(site)
+    pid = grandchild(site)
+    site.until(lambda: run(site, run_id).status == "failed")
+    assert "VERITAG_TRAIN_HOURS" in (run(site, run_id).error or "")
+    site.until(lambda: not alive(pid))
+
+
+def test_a_training_that_takes_too_much_memory_is_ended(make_site: MakeSite) -> None:
+    """The limit looks at what is used, of all the run's processes."""
+    site = make_site(train_memory_mb=150)
+    site.start(TRAIN, HUNGRY)
+    run_id = ask(site)
+    site.until(lambda: run(site, run_id).status == "failed")
+    assert "VERITAG_TRAIN_MEMORY_MB (150)" in (run(site, run_id).error or "")
+
+
+def test_the_scheduler_asks_once_and_again_when_the_message_is_lost(
+    make_site: MakeSite,
+) -> None:
+    """One run is open at a time; a queue that was emptied is filled again."""
+    site = make_site(
+        train_schedule="never", train_least_instances=1, train_new_instances=2
+    )
+    from tests.integration.worker.test_scheduler import inspected_series, queued
+    from worker import training
+    from worker.training import TrainingSchedule
+
+    schedule = TrainingSchedule(site.settings, site.records, site.dispatcher)
+    schedule.round()
+    assert queued(site, QUEUE_TRAINING) == 0
+    inspected_series(site)
+    for _ in range(3):
+        schedule.round()
+    assert queued(site, QUEUE_TRAINING) == 1
+    from veritag.queue import celery_app
+
+    with celery_app(site.settings, "test").connection_for_write() as connection:
+        connection.default_channel.client.delete(QUEUE_TRAINING)
+    schedule.round()
+    assert queued(site, QUEUE_TRAINING) == 0
+    pause, training.ASK_AGAIN = training.ASK_AGAIN, training.ASK_AGAIN * 0
+    try:
+        schedule.round()
+        schedule.round()
+    finally:
+        training.ASK_AGAIN = pause
+    assert queued(site, QUEUE_TRAINING) == 1
+
+
+def test_the_trainer_waits_without_torch(make_site: MakeSite) -> None:
+    """What may idle for weeks stays small."""
+    site = make_site()
+    before = 'import atexit\natexit.register(lambda: print(\'{"event": "loaded", '
+    before += "\"torch\": ' + str('torch' in sys.modules).lower() + '}'))"
+    process = site.start(TRAIN, before)
+    site.until(lambda: "http_port" in str(site.log(TRAIN)))
+    time.sleep(2)
+    process.terminate()
+    assert process.wait(20) == 0
+    (loaded,) = (line for line in site.log(TRAIN) if line["event"] == "loaded")
+    assert loaded["torch"] is False
+
+
+def test_what_was_received_is_counted_as_new(make_site: MakeSite) -> None:
+    """Only inspected instances are learnt from."""
+    from veritag.records.training_needs import training_needs
+
+    site = make_site()
+    site.receive(phantom_series("CT-HEAD", patient=1, instances=2, seed=1))
+    assert training_needs(site.records).instances == 0
+    assert training_needs(site.records).first_received_at is not None

@@ -2,16 +2,22 @@
 
 import getpass
 import json
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from veritag.bundle import ModelBundle
 from veritag.settings import Settings
 
+if TYPE_CHECKING:
+    from veritag.records.training_runs import TrainingRun
+
 REQUIRES = ("numpy", "cv2")
 
 models = typer.Typer(help="List, show, promote and roll back bundles.")
+
+_RUNS_SHOWN = 5
 
 NAME = typer.Argument(help="Folder name, bundle id or path of a bundle, or `starter`.")
 
@@ -34,7 +40,10 @@ def list_(
     """Show the bundles and which one is in use."""
     from veritag.registry import entries
 
-    found = entries(_settings().bundles_dir)
+    settings = _settings()
+    found = entries(settings.bundles_dir)
+    runs = _runs(settings)
+    decided = {run.bundle_id: run for run in reversed(runs)}
     rows = [
         {
             "name": entry.name,
@@ -43,6 +52,7 @@ def list_(
             "created_at": entry.bundle.manifest.created_at if entry.bundle else None,
             "clusters": len(entry.bundle.manifest.clusters) if entry.bundle else None,
             "problem": entry.problem,
+            **_gate(entry.bundle, decided),
         }
         for entry in found
     ]
@@ -50,6 +60,33 @@ def list_(
         typer.echo(json.dumps(rows))
     else:
         _print(rows)
+        _print_runs(runs[:_RUNS_SHOWN])
+
+
+def _runs(settings: Settings) -> "list[TrainingRun]":
+    """Return the recorded training runs, none where there are no records."""
+    if settings.database_url is None and not settings.sqlite_file.is_file():
+        return []
+    from veritag.records import Records
+    from veritag.records.training_runs import training_run_history
+
+    records = Records.open(settings.records_url)
+    try:
+        records.migrate()
+        return training_run_history(records)
+    finally:
+        records.close()
+
+
+def _gate(
+    bundle: ModelBundle | None, decided: "Mapping[str | None, TrainingRun]"
+) -> dict[str, Any]:
+    """Return what the gate said of a bundle, None where it was not asked."""
+    run = decided.get(bundle.bundle_id) if bundle else None
+    return {
+        "outcome": run.outcome if run else None,
+        "reasons": run.reasons if run else [],
+    }
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
@@ -57,7 +94,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table()
-    for column in ("", "name", "bundle id", "made", "clusters"):
+    for column in ("", "name", "bundle id", "made", "clusters", "gate"):
         table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(
@@ -66,12 +103,28 @@ def _print(rows: list[dict[str, Any]]) -> None:
             row["bundle_id"] if row["bundle_id"] != row["name"] else "",
             (row["created_at"] or "")[:10],
             str(row["clusters"] or ""),
+            row["outcome"] or "",
         )
     console = Console()
     console.print(table)
     for row in rows:
         if row["problem"]:
             console.print(row["problem"], style="red", highlight=False)
+
+
+def _print_runs(runs: "Sequence[TrainingRun]") -> None:
+    """Print the newest training runs, each with its end and the reasons."""
+    from rich.console import Console
+
+    console = Console()
+    for run in runs:
+        told = run.error or run.outcome or ""
+        head = f"run {run.run_id}, {run.started_at:%Y-%m-%d %H:%M} UTC, {run.status}"
+        because = f" ({run.reason})" if run.reason else ""
+        line = f"{head}{because}: {told}" if told else head + because
+        console.print(line, highlight=False, markup=False)
+        for reason in run.reasons:
+            console.print(f"  {reason}", highlight=False, markup=False)
 
 
 @models.command()
@@ -81,13 +134,22 @@ def show(name: str = NAME) -> None:
 
     from veritag.registry import find
 
-    bundle = find(_settings().bundles_dir, name)
+    settings = _settings()
+    bundle = find(settings.bundles_dir, name)
     manifest = asdict(bundle.manifest)
     manifest["clusters"] = len(bundle.manifest.clusters)
+    names = {c.cluster_id: c.name for c in bundle.manifest.clusters if c.name}
+    decided = {run.bundle_id: run for run in reversed(_runs(settings))}
     del manifest["novelty_limits"]
     for calibration in manifest["calibration"].values():
         del calibration["score_knots"], calibration["probability_knots"]
-    told = {"bundle_id": bundle.bundle_id, "path": str(bundle.path), **manifest}
+    told = {
+        "bundle_id": bundle.bundle_id,
+        "path": str(bundle.path),
+        **_gate(bundle, decided),
+        **manifest,
+        "cluster_names": names,
+    }
     typer.echo(json.dumps(told, indent=1))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from services.review import api, pages, study_page, thumbnails
+from services.review import api, models_page, pages, study_page, thumbnails
 from services.review.failures import add_failure_pages
 from services.review.guard import Guard
 from services.review.monitoring import archive_check, monitoring_router, records_check
@@ -50,8 +50,14 @@ def create_app(settings: Settings) -> FastAPI:
     }
     app.include_router(monitoring_router(checks))
     app.include_router(api.router)
-    for part in (pages, study_page, thumbnails):
-        app.include_router(part.router, include_in_schema=False)
+    app.include_router(models_page.api)
+    for router in (
+        pages.router,
+        models_page.pages,
+        study_page.router,
+        thumbnails.router,
+    ):
+        app.include_router(router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     add_failure_pages(app)
     app.add_middleware(

@@ -106,7 +106,7 @@ def run_of(records: Records, run_id: int) -> TrainingRun | None:
 
 
 def _run(row: Row[Any]) -> TrainingRun:
-    return TrainingRun(*row)
+    return TrainingRun(*tuple(row))
 
 
 def request_run(records: Records, trigger: str, reason: str) -> int:

@@ -122,7 +122,12 @@ def test_the_browser_has_nothing_to_complain_of(
 ) -> None:
     """No script error, no refused content, and every picture is drawn."""
     address = serve()
-    for path in ("/", f"/studies/{day.studies['CR-CHEST']}", "/dead-letters"):
+    for path in (
+        "/",
+        f"/studies/{day.studies['CR-CHEST']}",
+        "/dead-letters",
+        "/models",
+    ):
         browser.get(address + path)
         WebDriverWait(browser, 20).until(
             lambda b: b.execute_script(

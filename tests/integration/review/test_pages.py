@@ -1,13 +1,21 @@
 """The pages, as a browser without JavaScript reads them."""
 
 import re
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.integration.review.conftest import Serve
 from tests.integration.review.ward import MISSING_POSITION, WRONG_BODY_PART, Ward
+from veritag.bundle import load_bundle, starter_bundle_path
 from veritag.records.study import study_detail
+from veritag.records.training_runs import (
+    begin_run,
+    fail_run,
+    finish_run,
+    store_gate,
+)
 
 
 def finding_ids(page: str) -> list[int]:
@@ -220,6 +228,43 @@ def test_dead_letters_are_listed_with_their_reason(client: httpx.Client) -> None
     page = client.get("/dead-letters").text
     for text in ("cannot be parsed", "SCANNER1", "Secondary Capture Image Storage"):
         assert text in page
+
+
+def test_the_models_page_tells_what_was_trained_and_why_it_is_not_used(
+    ward: Ward, serve: Serve
+) -> None:
+    """The bundle in use, and each run with its reason, its end and the gate's words."""
+    run_id = begin_run(ward.records, {}, trigger="time", reason="the schedule")
+    finish_run(ward.records, run_id, "vb-challenger", "digest", {})
+    told = {"reasons": ["NMI of clusters and body part is worse"]}
+    store_gate(ward.records, run_id, "kept", "vb-champion", told)
+    fail_run(ward.records, begin_run(ward.records, {}), "the disk is full <b>")
+    address = serve()
+    page = httpx.get(f"{address}/models").text
+    starter = load_bundle(starter_bundle_path()).bundle_id
+    for text in (
+        starter,
+        "the schedule",
+        "vb-challenger",
+        "kept out",
+        "NMI of clusters and body part is worse",
+        "the disk is full &lt;b&gt;",
+    ):
+        assert text in page
+    runs = httpx.get(f"{address}/api/v1/training-runs").json()
+    assert [run["status"] for run in runs] == ["failed", "finished"]
+    assert runs[1]["gate"] == told
+
+
+def test_a_damaged_bundle_in_use_is_said(
+    ward: Ward, serve: Serve, data_dir: Path
+) -> None:
+    """The page tells what is wrong rather than nothing at all."""
+    (data_dir / "bundles").mkdir(parents=True)
+    (data_dir / "bundles/active").write_text("gone\n")
+    assert ward.records is not None
+    page = httpx.get(f"{serve()}/models").text
+    assert "which is not in" in page
 
 
 def test_markup_in_received_values_is_text(ward: Ward, serve: Serve) -> None:

@@ -26,7 +26,12 @@ def test_pages_are_not_framed_cached_or_scripted(client: httpx.Client) -> None:
 
 def test_pages_need_nothing_from_elsewhere(client: httpx.Client, day: Ward) -> None:
     """No page names another host, and none carries inline script or style."""
-    for path in ("/", f"/studies/{day.studies['CR-CHEST']}", "/dead-letters"):
+    for path in (
+        "/",
+        f"/studies/{day.studies['CR-CHEST']}",
+        "/dead-letters",
+        "/models",
+    ):
         page = client.get(path).text
         assert "http://" not in page
         assert "https://" not in page
@@ -122,6 +127,8 @@ def test_nobody_comes_around_the_proxy(day: Ward, serve: Serve) -> None:
         "/",
         f"/studies/{study}",
         "/dead-letters",
+        "/models",
+        "/api/v1/training-runs",
         "/pictures/1/256.png",
         "/api/v1/worklist",
         f"/api/v1/studies/{study}",

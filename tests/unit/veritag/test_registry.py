@@ -15,6 +15,8 @@ from veritag.bundle import (
     starter_bundle_path,
 )
 from veritag.errors import BundleRejected, ConfigurationError
+from veritag.records import Records
+from veritag.records.training_runs import begin_run, finish_run, store_gate
 from veritag.registry import entries, promote, rollback
 
 
@@ -96,4 +98,15 @@ def test_the_commands_leave_their_mark(
     assert [row["in_use"] for row in rows] == [False, True]
     shown = json.loads(models("show", rows[1]["bundle_id"]))
     assert shown["lineage"]["remark"] == "another one"
+    records = Records.open(f"sqlite:///{tmp_path / 'data/records.sqlite3'}")
+    run_id = begin_run(records, {}, trigger="need", reason="500 new instances")
+    finish_run(records, run_id, rows[1]["bundle_id"], "digest", {})
+    store_gate(records, run_id, "kept", "vb-0", {"reasons": ["recall is worse"]})
+    records.close()
+    (_, row) = json.loads(models("list", "--json"))
+    assert (row["outcome"], row["reasons"]) == ("kept", ["recall is worse"])
+    assert json.loads(models("show", rows[1]["bundle_id"]))["outcome"] == "kept"
+    table = models("list")
+    assert "finished (500 new instances): kept" in table
+    assert "recall is worse" in table
     assert "is in use now" in models("rollback")

@@ -16,7 +16,7 @@ NOISE = 0.03
 
 def mirrored(tiles: Tensor, generator: torch.Generator) -> Tensor:
     """Return tiles of which a random half is mirrored left to right."""
-    chosen = _uniform(len(tiles), generator, tiles) > 0
+    chosen = _uniform(len(tiles), generator) > 0
     return torch.where(chosen.view(-1, 1, 1, 1), tiles.flip(3), tiles)
 
 
@@ -28,19 +28,19 @@ def varied(tiles: Tensor, generator: torch.Generator, strength: float = 1.0) -> 
     """
     moved = _moved(tiles, generator, strength)
     shown = _shown(moved, generator, strength)
-    noise = torch.randn(shown.shape, generator=generator).to(shown)
-    size = NOISE * strength * _uniform(len(tiles), generator, tiles).abs()
+    noise = torch.randn(shown.shape, generator=generator, device=generator.device)
+    size = NOISE * strength * _uniform(len(tiles), generator).abs()
     return (shown + noise * size.view(-1, 1, 1, 1)).clamp(0, 1)
 
 
-def _uniform(count: int, generator: torch.Generator, like: Tensor) -> Tensor:
-    """Return numbers in [-1, 1)."""
-    return (torch.rand(count, generator=generator) * 2 - 1).to(like)
+def _uniform(count: int, generator: torch.Generator) -> Tensor:
+    """Return numbers in [-1, 1), on the generator's device."""
+    return torch.rand(count, generator=generator, device=generator.device) * 2 - 1
 
 
 def _moved(tiles: Tensor, generator: torch.Generator, strength: float) -> Tensor:
     turn, zoom, right, down, stretch = (
-        _uniform(len(tiles), generator, tiles) * strength for _ in range(5)
+        _uniform(len(tiles), generator) * strength for _ in range(5)
     )
     angle, scale = turn * ROTATION, 1 + zoom * SCALE
     wider = scale * (1 + stretch * SCALE / 2)
@@ -53,8 +53,8 @@ def _moved(tiles: Tensor, generator: torch.Generator, strength: float) -> Tensor
 
 
 def _shown(tiles: Tensor, generator: torch.Generator, strength: float) -> Tensor:
-    gamma = torch.exp(_uniform(len(tiles), generator, tiles) * GAMMA * strength)
-    low = _uniform(len(tiles), generator, tiles).clamp(min=0) * WINDOW * strength / 2
-    high = 1 - _uniform(len(tiles), generator, tiles).clamp(min=0) * WINDOW * strength
+    gamma = torch.exp(_uniform(len(tiles), generator) * GAMMA * strength)
+    low = _uniform(len(tiles), generator).clamp(min=0) * WINDOW * strength / 2
+    high = 1 - _uniform(len(tiles), generator).clamp(min=0) * WINDOW * strength
     low, high, gamma = (value.view(-1, 1, 1, 1) for value in (low, high, gamma))
     return ((tiles - low) / (high - low)).clamp(0, 1) ** gamma

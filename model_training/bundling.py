@@ -50,7 +50,7 @@ def make_bundle(
         numbers them from 0.
     """
     graph = InspectionModel(
-        learnt.autoencoder.encoder, learnt.model.whitening, learnt.model.centers
+        learnt.trained.network.encoder, learnt.model.centers, learnt.model.degrees
     )
     export_onnx(graph, learnt.config.size, out / MODEL)
     difference = parity(graph, out / MODEL, snapshot.tiles[:PARITY_TILES])
@@ -96,6 +96,23 @@ def _ids(
     old_ids = [c.cluster_id for c in champion.manifest.clusters]
     ids = matched_ids(old_q, new_q, old_ids, first)
     return ids, max(first, max(ids) + 1)
+
+
+def old_clusters(
+    champion: ModelBundle | None, tiles: NDArray[np.uint8]
+) -> NDArray[np.int64] | None:
+    """Return the champion's cluster of each tile (N, size, size), of shape (N,).
+
+    None without a champion.
+    """
+    if champion is None:
+        return None
+    parts = []
+    for start in range(0, len(tiles), MATCHING_TILES):
+        some = np.ascontiguousarray(tiles[start : start + MATCHING_TILES])
+        resized = _at_size(some, champion.manifest.preprocessing.size)
+        parts.append(run_onnx(champion.model_path, resized)[1].argmax(axis=1))
+    return np.concatenate(parts).astype(np.int64)
 
 
 def _at_size(tiles: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -1,8 +1,8 @@
 """Thresholds that held-out images support: precision first, then recall.
 
 Two kinds of held-out evidence: patients that did not train, and, where there are
-several sources of DICOM files, whole sources that did not. The second shows what a new
-scanner's pictures do to the model; a threshold must hold on both.
+several stations, all that some of them made. The second shows what a new scanner's
+pictures do to the model; a threshold must hold on both.
 """
 
 import math
@@ -23,7 +23,7 @@ from veritag.tags import JUDGED_TAGS
 MOST_FALSE_ALARMS = 0.01
 LEAST_PRECISION = 0.9
 ENOUGH = 300
-"""Right tags of unseen sources from which rare false alarms can be shown at all; fewer
+"""Right tags of new stations from which rare false alarms can be shown at all; fewer
 can only speak by the precision."""
 LEAST_FLAGGED = 10
 """Wrong values that must be found before a tag counts as shown."""
@@ -84,17 +84,6 @@ def gather(
     )
 
 
-def pooled(parts: Sequence[Evidence]) -> Evidence:
-    """Return the evidence of several folds as one."""
-    return Evidence(
-        np.concatenate([p.distance for p in parts]),
-        np.concatenate([p.group for p in parts]),
-        {t: np.concatenate([p.right[t] for p in parts]) for t in JUDGED_TAGS},
-        {t: np.concatenate([p.wrong[t] for p in parts]) for t in JUDGED_TAGS},
-        {t: np.concatenate([p.carried[t] for p in parts]) for t in JUDGED_TAGS},
-    )
-
-
 @dataclass(frozen=True)
 class Calibration:
     """From where an image is of an unknown kind, per group, and the tags' thresholds."""
@@ -113,7 +102,7 @@ def calibrate(evidence: Sequence[Evidence]) -> Calibration:
     Parameters
     ----------
     evidence
-        First that of unseen patients, then, if any, that of unseen sources.
+        First that of unseen patients, then, if any, that of new stations.
     """
     radius = {q: float(np.quantile(evidence[0].distance, q)) for q in RADIUS_QUANTILES}
     groups = sorted({g for e in evidence for g in e.group.tolist()})

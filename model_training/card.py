@@ -19,9 +19,9 @@ It is no medical device and says nothing about health.
 
 ## How it works
 
-A convolutional autoencoder (after Manojlovic and Stajduhar, Diagnostics 2021,
-11(10):1920; a re-implementation, its data are not public) turns a {size} x {size} tile
-into {embedding} numbers, which are whitened and grouped into {clusters} clusters. What
+A convolutional encoder (after Manojlovic and Stajduhar, Diagnostics 2021, 11(10):1920;
+a re-implementation, its data are not public) turns a {size} x {size} tile into
+{embedding} numbers, which are grouped into {clusters} clusters; recipe `{recipe}`. What
 the training images of a cluster carry in their tags is what is expected of a new image
 that falls there. An image far from every cluster is of an unknown kind, and nothing is
 said of it.
@@ -81,6 +81,7 @@ def card_markdown(
         machine=figures["machine"],
         size=snapshot.preprocessing.size,
         embedding=learnt.config.embedding,
+        recipe=learnt.config.recipe,
         clusters=len(learnt.model.centers),
         images=summary["images"],
         patients=summary["patients"],
@@ -134,16 +135,15 @@ def _share(figures: dict[str, float], name: str) -> str:
 
 
 def _shift(figures: dict[str, Any]) -> str:
-    if not figures.get("unseen_sources"):
-        return "How it does on images of other sources was not measured."
+    if not figures.get("new_stations"):
+        return "How it does on images of other scanners was not measured."
     told = [
         f"{tag}: {f['found']} of {f['wrong']} wrong values found and {f['false_alarms']} "
         f"false alarms on {f['right']} right ones"
-        for tag, f in figures["unseen_sources"].items()
+        for tag, f in figures["new_stations"].items()
     ]
     return (
-        "On DICOM files of sources that were left out of the clusters:\n  "
+        "On DICOM files of stations and sources that trained nothing:\n  "
         + ";\n  ".join(told)
-        + ".\n  The thresholds were chosen on these files, too, and the encoder had met "
-        "their pictures."
+        + ".\n  The thresholds were chosen on these files, too."
     )

@@ -1,17 +1,11 @@
-"""Whitening, centres and profiles together: what an embedding is judged by."""
+"""Cluster centers and tag profiles together: what an embedding is judged by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.clustering import (
-    Whitening,
-    fit_whitening,
-    initial_centers,
-    soft_assignment,
-    squared_distances,
-)
+from model_training.clustering import soft_assignment, squared_distances
 from model_training.profiles import TagProfiles, fit_all
 from veritag.concepts import compatible
 from veritag.profiles import Floats, posterior, sharpened
@@ -25,20 +19,30 @@ Values = dict[str, NDArray[np.str_]]
 
 @dataclass(frozen=True)
 class ClusterModel:
-    """K clusters over embeddings and what the training part's tags say of them."""
+    """K clusters over embeddings and what the training part's tags say of them.
 
-    whitening: Whitening
+    Attributes
+    ----------
+    centers
+        Of shape (K, D).
+    degrees
+        Of freedom of Student's t in q, eq. 11.
+    sharpness
+        Exponent put on q before profiles are weighed.
+    """
+
     centers: Floats
-    sharpness: float
-    profiles: dict[str, TagProfiles]
+    degrees: float
+    sharpness: float = 1.0
+    profiles: dict[str, TagProfiles] = field(default_factory=dict)
 
     def soft_assignment(self, embedding: Floats) -> Floats:
-        """Return q of raw embeddings (N, D), of shape (N, K)."""
-        return soft_assignment(self.whitening.apply(embedding), self.centers)
+        """Return q of embeddings (N, D), of shape (N, K)."""
+        return soft_assignment(embedding, self.centers, self.degrees)
 
     def nearest(self, embedding: Floats) -> tuple[Floats, NDArray[np.intp]]:
         """Return distance to and index of the nearest centre, both of shape (N,)."""
-        squared = squared_distances(self.whitening.apply(embedding), self.centers)
+        squared = squared_distances(embedding, self.centers)
         return np.sqrt(squared.min(axis=1)), squared.argmin(axis=1)
 
     def groups(self) -> NDArray[np.str_]:
@@ -72,31 +76,15 @@ class ClusterModel:
         return clipped
 
 
-def fit_cluster_model(
-    embedding: Floats,
-    values: Values,
-    *,
-    n_clusters: int,
-    seed: int,
-    sharpness: float = 1.0,
-) -> ClusterModel:
-    """Fit clusters and profiles on embeddings (N, D) and their normalized tags."""
-    whitening = fit_whitening(embedding)
-    whitened = whitening.apply(embedding)
-    centers = initial_centers(whitened, n_clusters, seed)
-    return with_sharpness(
-        ClusterModel(whitening, centers, sharpness, {}), embedding, values, sharpness
-    )
-
-
 def with_sharpness(
     model: ClusterModel, embedding: Floats, values: Values, sharpness: float
 ) -> ClusterModel:
-    """Return the model with its profiles fitted anew under another sharpness."""
+    """Return the model with its profiles fitted under another sharpness.
+
+    Embeddings (N, D) and normalized tags are those of the training part.
+    """
     weights = sharpened(model.soft_assignment(embedding), sharpness)
-    return ClusterModel(
-        model.whitening, model.centers, sharpness, fit_all(weights, values)
-    )
+    return replace(model, sharpness=sharpness, profiles=fit_all(weights, values))
 
 
 def log_loss(model: ClusterModel, embedding: Floats, values: Values) -> float:

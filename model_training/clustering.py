@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.cluster import KMeans, MiniBatchKMeans, kmeans_plusplus
 
 Floats = NDArray[np.float64]
 
@@ -42,8 +42,19 @@ def target_distribution(q: Floats) -> Floats:
     return p
 
 
-def initial_centers(embedding: Floats, n_clusters: int, seed: int) -> Floats:
-    """Return k-means centres of embeddings (N, D), of shape (K, D).
+def initial_centers(
+    embedding: Floats,
+    n_clusters: int,
+    seed: int,
+    old_clusters: NDArray[np.int64] | None = None,
+) -> Floats:
+    """Return k-means centers of embeddings (N, D), of shape (K, D).
+
+    Parameters
+    ----------
+    old_clusters
+        Where each image lay before, -1 for nowhere, of shape (N,): means of these
+        clusters are where k-means starts.
 
     Raises
     ------
@@ -52,14 +63,34 @@ def initial_centers(embedding: Floats, n_clusters: int, seed: int) -> Floats:
     """
     if len(embedding) < n_clusters:
         raise ValueError(f"{len(embedding)} images cannot fill {n_clusters} clusters")
+    start: str | Floats = "k-means++"
+    if old_clusters is not None:
+        start = _old_means(embedding, n_clusters, seed, old_clusters)
     if len(embedding) > MANY:
+        tries = 3 if old_clusters is None else 1
         means = MiniBatchKMeans(
-            n_clusters, random_state=seed, n_init=3, batch_size=4096
+            n_clusters, init=start, random_state=seed, n_init=tries, batch_size=4096
         )
     else:
-        means = KMeans(n_clusters, random_state=seed, n_init=1, max_iter=100)
+        means = KMeans(
+            n_clusters, init=start, random_state=seed, n_init=1, max_iter=100
+        )
     centers: Floats = means.fit(embedding).cluster_centers_.astype(np.float64)
     return centers
+
+
+def _old_means(
+    embedding: Floats, n_clusters: int, seed: int, old_clusters: NDArray[np.int64]
+) -> Floats:
+    """Return means of the largest old clusters, filled up with k-means++ centers."""
+    names, sizes = np.unique(old_clusters[old_clusters >= 0], return_counts=True)
+    largest = names[np.argsort(-sizes, kind="stable")][:n_clusters]
+    means = [embedding[old_clusters == name].mean(axis=0) for name in largest]
+    if len(means) < n_clusters:
+        missing = n_clusters - len(means)
+        more, _ = kmeans_plusplus(embedding, missing, random_state=seed)
+        means.extend(more)
+    return np.stack(means)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
+from model_training import periodic_commands
+
 REQUIRES = ("torch", "sklearn", "onnx", "onnxruntime", "cv2")
+
+
+class Recipe(StrEnum):
+    """Names in `model_training.recipes`; a test holds the two together."""
+
+    VERITAG = "veritag"
+    PAPER = "paper"
+    CONSTRAINED = "constrained"
+    IDEC = "idec"
+    DEC = "dec"
+    CAE = "cae"
 
 
 class Device(StrEnum):
@@ -20,6 +33,7 @@ class Device(StrEnum):
 def register(app: typer.Typer) -> None:
     """Add the commands of the training room."""
     app.command("train")(train)
+    periodic_commands.register(app)
 
 
 def train(
@@ -59,14 +73,41 @@ def train(
         ),
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.AUTO,
-    epochs: Annotated[int, typer.Option(help="Most passes.", min=1)] = 40,
+    recipe: Annotated[
+        Recipe,
+        typer.Option(
+            help="What is trained how: our best, or the paper's setting and its kin."
+        ),
+    ] = Recipe.VERITAG,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Most passes of the encoder alone; default: the recipe's."),
+    ] = None,
+    cluster_epochs: Annotated[
+        int | None,
+        typer.Option(help="Most passes with clusters; default: the recipe's.", min=0),
+    ] = None,
+    constraints: Annotated[
+        int | None,
+        typer.Option(help="Pairs drawn from the tags; default: the recipe's.", min=0),
+    ] = None,
     size: Annotated[
         int, typer.Option(help="Side of the tiles in pixels, a multiple of 32.", min=32)
     ] = 64,
     clusters: Annotated[int, typer.Option(help="Number of clusters.", min=2)] = 25,
     views: Annotated[
-        int, typer.Option(help="Varied copies of each image in the clusters.", min=0)
-    ] = 2,
+        int | None,
+        typer.Option(
+            help="Varied copies of each image in the profiles; default: the recipe's.",
+            min=0,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            help="Go on where an interrupted run of the same images and settings ended."
+        ),
+    ] = True,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
     threads: Annotated[
         int, typer.Option(help="CPU threads to train with; 0: all.", min=0)
@@ -88,12 +129,19 @@ def train(
     from model_training.runtime import keep_memory
 
     keep_memory()
-    from model_training.config import TrainingConfig
+    from model_training.recipes import chosen_recipe
     from model_training.run import Request, run_training
     from veritag.settings import load_settings
 
-    config = TrainingConfig(
-        size=size, clusters=clusters, epochs=epochs, views=views, seed=seed
+    config = chosen_recipe(
+        recipe.value,
+        size=size,
+        clusters=clusters,
+        epochs=epochs,
+        cluster_epochs=cluster_epochs,
+        constraints=constraints,
+        views=views,
+        seed=seed,
     )
     request = Request(
         config=config,
@@ -106,6 +154,7 @@ def train(
         with_research=with_research,
         with_tiles=pictures,
         note=note,
+        resume=resume,
     )
     bundle = run_training(request, load_settings())
     typer.echo(bundle.path)

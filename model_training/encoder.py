@@ -2,6 +2,7 @@
 
 Encoder: five stages of 3x3 convolution, ReLU and 2x2 max-pooling, then a dense layer.
 Decoder: its mirror, with bilinear upsampling before each convolution and a sigmoid.
+With `batch_norm`, which the paper has not, stages and embedding are normalized.
 """
 
 from collections.abc import Sequence
@@ -17,26 +18,31 @@ class Encoder(nn.Module):
     """Tiles (N, 1, size, size) in [0, 1] to embeddings (N, embedding)."""
 
     def __init__(
-        self, size: int, filters: Sequence[int] = FILTERS, embedding: int = EMBEDDING
+        self,
+        size: int,
+        filters: Sequence[int] = FILTERS,
+        embedding: int = EMBEDDING,
+        *,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         stages: list[nn.Module] = []
         before = 1
         for width in filters:
-            stages += [
-                nn.Conv2d(before, width, 3, padding=1),
-                nn.ReLU(),
-                nn.MaxPool2d(2),
-            ]
+            stages.append(nn.Conv2d(before, width, 3, padding=1))
+            stages += [nn.BatchNorm2d(width)] if batch_norm else []
+            stages += [nn.ReLU(), nn.MaxPool2d(2)]
             before = width
         self.convolutions = nn.Sequential(*stages)
         side = inner_side(size, len(filters))
         self.dense = nn.Linear(before * side * side, embedding)
+        self.norm = nn.BatchNorm1d(embedding) if batch_norm else nn.Identity()
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Return the embedding z."""
         features: Tensor = self.convolutions(tiles)
-        return self.dense(features.flatten(1))  # type: ignore[no-any-return]
+        z: Tensor = self.norm(self.dense(features.flatten(1)))
+        return z
 
 
 class Decoder(nn.Module):
@@ -65,22 +71,6 @@ class Decoder(nn.Module):
         features = torch.relu(self.dense(embedding))
         maps = features.view(-1, self.width, self.side, self.side)  # (N, C, h, w)
         return self.convolutions(maps)  # type: ignore[no-any-return]
-
-
-class Autoencoder(nn.Module):
-    """Encoder and decoder together."""
-
-    def __init__(
-        self, size: int, filters: Sequence[int] = FILTERS, embedding: int = EMBEDDING
-    ) -> None:
-        super().__init__()
-        self.encoder = Encoder(size, filters, embedding)
-        self.decoder = Decoder(size, filters, embedding)
-
-    def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the embedding and the reconstruction."""
-        embedding = self.encoder(tiles)
-        return embedding, self.decoder(embedding)
 
 
 def inner_side(size: int, stages: int) -> int:

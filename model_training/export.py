@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model_training.clustering import Floats, Whitening
+from model_training.clustering import Floats
 from model_training.encoder import Encoder
 from veritag.errors import StopError
 
@@ -21,36 +21,24 @@ OUTPUTS = ("embedding", "soft_assignment", "distance")
 
 
 class InspectionModel(nn.Module):
-    """Encoder, whitening and cluster centres as one model over uint8 tiles."""
+    """Encoder and cluster centers as one model over uint8 tiles."""
 
-    def __init__(self, encoder: Encoder, whitening: Whitening, centers: Floats) -> None:
+    def __init__(
+        self, encoder: Encoder, centers: Floats, degrees: float = 1.0
+    ) -> None:
         super().__init__()
-        self.convolutions = encoder.convolutions
-        self.dense = _whitened(encoder.dense, whitening)
+        self.encoder = encoder
+        self.degrees = degrees
         self.register_buffer("centers", torch.tensor(centers, dtype=torch.float32))
 
     def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return embedding (N, D), soft assignment and distance (N, K) of uint8 tiles."""
         x = tiles.unsqueeze(1).to(torch.float32) / 255.0  # (N, 1, size, size)
-        z = self.dense(self.convolutions(x).flatten(1))
+        z = self.encoder(x)
         # Differences first: |a|^2 - 2ab + |b|^2 would lose the small distances.
         squared = ((z.unsqueeze(1) - self.centers) ** 2).sum(2)
-        kernel = 1.0 / (1.0 + squared)  # eq. 11 with alpha = 1
+        kernel = (1.0 + squared / self.degrees) ** (-(self.degrees + 1.0) / 2.0)
         return z, kernel / kernel.sum(1, keepdim=True), torch.sqrt(squared)
-
-
-def _whitened(dense: nn.Linear, whitening: Whitening) -> nn.Linear:
-    """Fold the whitening into the encoder's last layer."""
-    matrix = torch.tensor(whitening.matrix, dtype=torch.float64)
-    mean = torch.tensor(whitening.mean, dtype=torch.float64)
-    weight, bias = (
-        dense.weight.detach().cpu().double(),
-        dense.bias.detach().cpu().double(),
-    )
-    folded = nn.Linear(dense.in_features, matrix.shape[1])
-    folded.weight.data = (matrix.T @ weight).float()
-    folded.bias.data = ((bias - mean) @ matrix).float()
-    return folded
 
 
 def export_onnx(model: InspectionModel, size: int, path: Path) -> None:

@@ -1,22 +1,20 @@
 """From a snapshot to a sealed bundle, step by step."""
 
 import platform
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model_training.augment import mirrored, varied
 from model_training.calibrate import (
     Calibration,
     Evidence,
     calibrate,
     flagged,
     gather,
-    pooled,
     uncalibrated,
 )
 from model_training.check import check_tag, known
@@ -24,20 +22,23 @@ from model_training.cluster_model import (
     ClusterModel,
     Values,
     choose_sharpness,
-    fit_cluster_model,
     log_loss,
 )
 from model_training.config import TrainingConfig
-from model_training.encoder import Autoencoder
-from model_training.snapshot import Snapshot
+from model_training.constraints import (
+    PAPER_CONSTRAINTS,
+    ConstraintConfig,
+    Constraints,
+    sample_constraints,
+)
+from model_training.learnable import require_learnable
+from model_training.samples import Sample
+from model_training.snapshot import Snapshot, rows_of
 from model_training.split import Split, split_patients
-from model_training.train import EpochFigures, as_input
-from veritag.errors import StopError
+from model_training.train import Trained
+from model_training.training_data import HEAD_TAGS, TrainingSet
 from veritag.profiles import Floats
 from veritag.tags import JUDGED_TAGS
-
-FOLDS = 5
-LEAST_SOURCES = 3
 
 Step = Callable[[str], None]
 
@@ -48,7 +49,7 @@ class Learnt:
 
     config: TrainingConfig
     split: Split
-    autoencoder: Autoencoder
+    trained: Trained
     model: ClusterModel
     calibration: Calibration
     figures: dict[str, Any] = field(default_factory=dict)
@@ -57,33 +58,32 @@ class Learnt:
 def learn(
     snapshot: Snapshot,
     split: Split,
-    autoencoder: Autoencoder,
-    history: list[EpochFigures],
-    config: TrainingConfig,
+    trained: Trained,
     *,
     on_step: Step = lambda _: None,
 ) -> Learnt:
-    """Cluster, calibrate and check on top of a trained autoencoder."""
-    on_step("clusters")
-    views = [
-        embed(autoencoder, snapshot.tiles, config, view)
-        for view in range(config.views + 1)
-    ]
+    """Fit profiles, calibrate and check on top of trained clusters."""
+    config = trained.config
+    on_step("profiles")
+    z = trained.embed(snapshot.tiles)
     values = {tag: snapshot.values(tag) for tag in JUDGED_TAGS}
-    model = _fit(views, values, split.training, config, sharpness=1.0)
-    held, held_values = views[0][split.calibration], _rows(values, split.calibration)
-    training, repeated = _views(views, values, split.training)
-    model = choose_sharpness(model, training, repeated, held, held_values)
+    training, repeated = _views(trained, snapshot, split, z, values)
+    held, held_values = z[split.calibration], _rows(values, split.calibration)
+    bare = ClusterModel(trained.centers, config.degrees)
+    model = choose_sharpness(bare, training, repeated, held, held_values)
     on_step("calibration")
     evidence = [gather(model, held, held_values, config.seed)]
-    evidence += _unseen_sources(snapshot, split, views, values, config, model.sharpness)
+    if split.new_stations.any():
+        there = split.new_stations
+        new = gather(model, z[there], _rows(values, there), config.seed)
+        evidence.append(new)
     calibration = (
         calibrate(evidence)
         if split.calibration.any()
         else uncalibrated(model, training)
     )
     on_step("check on unseen patients")
-    unseen, unseen_values = views[0][split.unseen], _rows(values, split.unseen)
+    unseen, unseen_values = z[split.unseen], _rows(values, split.unseen)
     checked = {
         tag: check_tag(
             model, calibration.tags[tag], calibration.radii, unseen, unseen_values, tag,
@@ -95,137 +95,85 @@ def learn(
     figures: dict[str, Any] = {
         "images": {
             part: int(getattr(split, part).sum())
-            for part in ("training", "calibration", "unseen")
+            for part in ("training", "calibration", "unseen", "new_stations")
         },
-        "epochs": [asdict(epoch) for epoch in history],
+        "epochs": [asdict(epoch) for epoch in trained.history],
         "sharpness": model.sharpness,
         "calibration_log_loss": round(log_loss(model, held, held_values), 4),
         "radius_quantiles": calibration.quantiles,
-        "unseen_sources": _shifted_figures(evidence[1:], calibration),
+        "new_stations": _shifted_figures(evidence[1:], calibration),
         "unseen": checked,
         "unseen_of_known_kind": _share(known(model, unseen, calibration.radii)),
         "machine": f"{platform.machine()}, {platform.system()}, torch {torch.__version__}",
     }
-    return Learnt(config, split, autoencoder, model, calibration, figures)
+    return Learnt(config, split, trained, model, calibration, figures)
 
 
-def prepare(snapshot: Snapshot, config: TrainingConfig) -> Split:
-    """Split a snapshot.
+def prepare(
+    snapshot: Snapshot, config: TrainingConfig
+) -> tuple[Split, tuple[str, ...]]:
+    """Split a snapshot; return also what people should know of it.
 
     Raises
     ------
     StopError
-        If there are too few images or patients to learn from and to check on.
+        If there are too few images or patients to learn from.
     """
     split = split_patients(snapshot, config.seed)
-    if split.training.sum() < config.clusters:
-        raise StopError(
-            f"{int(split.training.sum())} images to train on cannot fill "
-            f"{config.clusters} clusters: give more images or fewer --clusters"
-        )
-    return split
+    return split, require_learnable(snapshot, split, config.clusters)
 
 
-@torch.no_grad()
-def embed(
-    autoencoder: Autoencoder,
-    tiles: NDArray[np.uint8],
-    config: TrainingConfig,
-    view: int,
-) -> Floats:
-    """Return raw embeddings, of shape (N, D); views above 0 are of varied tiles."""
-    generator = torch.Generator().manual_seed(config.seed * 1000 + view)
-    device = str(next(autoencoder.parameters()).device)
-    parts = [np.empty((0, config.embedding))]
-    for start in range(0, len(tiles), config.batch):
-        x = as_input(tiles[start : start + config.batch], device)
-        if view:
-            x = varied(mirrored(x, generator), generator, config.augment)
-        parts.append(autoencoder.encoder(x).cpu().numpy().astype(np.float64))
-    return np.concatenate(parts)
+def training_set(
+    snapshot: Snapshot, split: Split, config: TrainingConfig
+) -> tuple[TrainingSet, TrainingSet]:
+    """Return what the loop trains on, with its constraints, and what it is held to."""
+    parts = []
+    for chosen in (split.training, split.calibration):
+        part = snapshot.part(chosen)
+        values = {tag: part.values(tag) for tag in HEAD_TAGS}
+        parts.append(TrainingSet(part.tiles, values, part.weights()))
+    constraints = draw_constraints(snapshot.part(split.training).samples, config)
+    return replace(parts[0], constraints=constraints), parts[1]
 
 
-def _fit(
-    views: list[Floats],
-    values: Values,
-    chosen: NDArray[np.bool_],
-    config: TrainingConfig,
-    sharpness: float,
-) -> ClusterModel:
-    embedding, repeated = _views(views, values, chosen)
-    return fit_cluster_model(
-        embedding,
-        repeated,
-        n_clusters=config.clusters,
-        seed=config.seed,
-        sharpness=sharpness,
+def draw_constraints(
+    samples: Sequence[Sample], config: TrainingConfig
+) -> Constraints | None:
+    """Return the constraints of a run, None where its recipe uses none."""
+    if not (config.gamma and config.constraints):
+        return None
+    rules = ConstraintConfig() if config.careful_pairs else PAPER_CONSTRAINTS
+    return sample_constraints(
+        samples, config.constraints, config=rules, seed=config.seed
     )
 
 
 def _views(
-    views: list[Floats], values: Values, chosen: NDArray[np.bool_]
+    trained: Trained, snapshot: Snapshot, split: Split, z: Floats, values: Values
 ) -> tuple[Floats, Values]:
-    embedding = np.concatenate([view[chosen] for view in views])
+    """Return embeddings and tags of the training part, as it is and varied."""
+    config = trained.config
+    tiles = snapshot.tiles[rows_of(split.training)]
+    device = trained.network.cluster_centers.device
+    parts = [z[split.training]]
+    for view in range(1, config.views + 1):
+        noise = torch.Generator(device).manual_seed(config.seed * 1000 + view)
+        parts.append(trained.embed(tiles, noise))
     repeated = {
-        tag: np.tile(column[chosen], len(views)) for tag, column in values.items()
+        tag: np.tile(column[split.training], len(parts))
+        for tag, column in values.items()
     }
-    return embedding, repeated
+    return np.concatenate(parts), repeated
 
 
 def _rows(values: Values, chosen: NDArray[np.bool_]) -> Values:
     return {tag: column[chosen] for tag, column in values.items()}
 
 
-def _unseen_sources(
-    snapshot: Snapshot,
-    split: Split,
-    views: list[Floats],
-    values: Values,
-    config: TrainingConfig,
-    sharpness: float,
-) -> list[Evidence]:
-    """Score DICOM files by clusters that were fitted without their source.
-
-    The unseen part takes no part in it. With fewer than three sources there is nothing
-    to learn from leaving one out.
-    """
-    usable = ~split.unseen
-    real = (
-        np.array([s.is_dicom and not s.is_synthetic for s in snapshot.samples]) & usable
-    )
-    sources = np.array([s.source for s in snapshot.samples])
-    names, counts = np.unique(sources[real], return_counts=True)
-    if len(names) < LEAST_SOURCES:
-        return []
-    parts = []
-    for fold in _folds(dict(zip(names.tolist(), counts.tolist(), strict=True))):
-        left_out = real & np.isin(sources, fold)
-        fitted = (split.training | real) & ~left_out
-        # A modality that only these sources have is not what a new scanner brings.
-        left_out &= np.isin(values["Modality"], values["Modality"][fitted])
-        model = _fit(views, values, fitted, config, sharpness)
-        parts.append(
-            gather(model, views[0][left_out], _rows(values, left_out), config.seed)
-        )
-    together = pooled(parts)
-    return [together] if len(together.distance) else []
-
-
-def _folds(counts: dict[str, int]) -> list[list[str]]:
-    """Deal sources out to folds of about equal numbers of images."""
-    folds: list[list[str]] = [[] for _ in range(min(FOLDS, len(counts)))]
-    sizes = [0] * len(folds)
-    for source in sorted(counts, key=lambda s: (-counts[s], s)):
-        smallest = sizes.index(min(sizes))
-        folds[smallest].append(source)
-        sizes[smallest] += counts[source]
-    return folds
-
-
 def _shifted_figures(
     evidence: list[Evidence], calibration: Calibration
 ) -> dict[str, dict[str, int]]:
-    """Count on unseen sources, under right and under wrong values, what is flagged."""
+    """Count on new stations, under right and under wrong values, what is flagged."""
     return {
         tag: {
             "right": int(e.carried[tag].sum()),

@@ -1,9 +1,102 @@
-"""The losses of the semi-supervised objective, one function each."""
+"""The terms of the semi-supervised objective, one small function each.
+
+Equations are those of Manojlovic and Stajduhar (2021); N images, K clusters. What is a
+probability is given as its logarithm, which no step can turn into log(0).
+"""
+
+import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+LEAST_LOG = math.log(1e-8)
+"""Where logarithms of probabilities are cut off, so that no divergence is infinite."""
 
 
 def reconstruction_loss(reconstruction: Tensor, tiles: Tensor) -> Tensor:
     """Return the mean squared error over all pixels of all tiles."""
-    return torch.mean((reconstruction - tiles) ** 2)
+    return F.mse_loss(reconstruction, tiles)
+
+
+def log_soft_assignment(
+    embedding: Tensor, cluster_centers: Tensor, degrees: float = 1.0
+) -> Tensor:
+    """Return log q of eq. 11, of shape (N, K).
+
+    Parameters
+    ----------
+    embedding, cluster_centers
+        Of shape (N, D) and (K, D).
+    degrees
+        Of freedom of Student's t. With 1, squared distances of 1 and 4 weigh 1/2 and
+        1/5; the more, the less far centres count.
+    """
+    # Differences first: |a|^2 - 2ab + |b|^2 would lose the small distances.
+    squared = (embedding.unsqueeze(1) - cluster_centers).square().sum(2)
+    kernel = torch.log1p(squared / degrees) * (-(degrees + 1) / 2)
+    return F.log_softmax(kernel, dim=1)
+
+
+def clustering_loss(target: Tensor, log_q: Tensor) -> Tensor:
+    """Return KL(P || Q) of eq. 13 as a mean over images; both of shape (N, K)."""
+    return F.kl_div(log_q.clamp(min=LEAST_LOG), target, reduction="batchmean")
+
+
+def divergence(log_q: Tensor, log_r: Tensor) -> Tensor:
+    """Return KL(q || r) of each row, of shape (N,)."""
+    q, r = log_q.clamp(min=LEAST_LOG), log_r.clamp(min=LEAST_LOG)
+    return (log_q.exp() * (q - r)).sum(1).clamp(min=0)
+
+
+def pairwise_loss(
+    log_q_i: Tensor, log_q_j: Tensor, is_must_link: Tensor, margin: float = 1.0
+) -> Tensor:
+    """Return eq. 14 as a mean over pairs.
+
+    A must-link costs KL(q_j || q_i), a cannot-link what that divergence lacks to the
+    margin.
+
+    Parameters
+    ----------
+    log_q_i, log_q_j
+        Log soft assignments of the two images of each pair, of shape (M, K).
+    is_must_link
+        True for must-links, False for cannot-links, of shape (M,).
+    """
+    apart = divergence(log_q_j, log_q_i)
+    return torch.where(is_must_link, apart, F.relu(margin - apart)).mean()
+
+
+def tag_loss(
+    logits: Tensor, values: Tensor, class_weights: Tensor, weights: Tensor
+) -> Tensor:
+    """Return the cross-entropy of a tag over the images that carry it, 0 if none does.
+
+    Parameters
+    ----------
+    logits
+        Of shape (N, V) over the tag's values.
+    values
+        Index of each image's value, -1 where it is missing, of shape (N,).
+    class_weights
+        Of shape (V,).
+    weights
+        Of the images, of shape (N,).
+    """
+    carried = values >= 0
+    if not bool(carried.any()):
+        return logits.sum() * 0.0
+    kept, weight = values[carried], weights[carried]
+    losses = F.cross_entropy(
+        logits[carried],
+        kept,
+        weight=class_weights,
+        reduction="none",
+        label_smoothing=SMOOTHING,
+    )
+    return (losses * weight).sum() / (class_weights[kept] * weight).sum()
+
+
+SMOOTHING = 0.05
+"""Of the labels: received tags are wrong now and then."""

@@ -7,14 +7,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from model_training.clustering import squared_distances
-from model_training.learn import Learnt, embed
-from model_training.snapshot import Snapshot
-from model_training.train import as_input
-from veritag.profiles import Floats
+from model_training.learn import Learnt
+from model_training.snapshot import Snapshot, rows_of
 from veritag.tags import JUDGED_TAGS
 
 PAGE = """<!doctype html>
@@ -36,9 +33,9 @@ FLAGGING = """<h2>Wrong tags found on unseen patients</h2>
 interval.</p><table><tr><th>Tag<th>Threshold<th>Precision<th>Recall<th>False alarms
 <th>Right tags<th>Wrong tags</tr>"""
 CLUSTERS = """<h2>Clusters</h2>
-<p>The first picture is what the decoder draws of the center.</p>
-<table><tr><th>Cluster<th>Center<th>Images<th>Tags</tr>"""
-SAMPLES = 6
+<p>The largest first, each with the training images nearest to its center.</p>
+<table><tr><th>Cluster<th>Nearest images<th>Images<th>Tags</tr>"""
+SAMPLES = 10
 LEAST_SHOWN = 0.01
 LARGEST = 64
 
@@ -49,12 +46,9 @@ def report_html(learnt: Learnt, snapshot: Snapshot, *, with_tiles: bool) -> str:
     Parameters
     ----------
     with_tiles
-        Whether images of the snapshot may be shown. Without them the page shows only
-        what the decoder draws of the cluster centres.
+        Whether images of the snapshot may be shown.
     """
     parts = [_data(learnt, snapshot), _flagging(learnt), _training(learnt)]
-    if with_tiles:
-        parts.append(_reconstructions(learnt, snapshot))
     parts.append(_clusters(learnt, snapshot, with_tiles=with_tiles))
     return PAGE.format(body="\n".join(parts))
 
@@ -94,44 +88,23 @@ def _share(figures: dict[str, float], name: str) -> str:
 
 
 def _training(learnt: Learnt) -> str:
-    rows = [
-        "<h2>Reconstruction error</h2><table><tr><th>Pass<th>Training<th>Held out</tr>"
-    ]
-    rows += [
-        f"<tr><td class=n>{e['epoch']}<td class=n>{e['loss']:.5f}<td class=n>{e['held_out']:.5f}</tr>"
-        for e in learnt.figures["epochs"]
-    ]
+    rows = ["<h2>Training</h2><table><tr><th>Part, pass, weighted losses</tr>"]
+    rows += [f"<tr><td>{escape(str(e))}</tr>" for e in learnt.trained.history]
     return "\n".join([*rows, "</table>"])
 
 
-@torch.no_grad()
-def _reconstructions(learnt: Learnt, snapshot: Snapshot) -> str:
-    chosen = np.flatnonzero(learnt.split.calibration)[
-        :: max(1, int(learnt.split.calibration.sum()) // 12)
-    ][:12]
-    device = str(next(learnt.autoencoder.parameters()).device)
-    _, drawn = learnt.autoencoder(as_input(snapshot.tiles[chosen], device))
-    pictures = (drawn[:, 0].cpu().numpy() * 255).astype(np.uint8)
-    pairs = zip(snapshot.tiles[chosen], pictures, strict=True)
-    cells = "".join(f"<td>{_img(tile)}<br>{_img(again)}" for tile, again in pairs)
-    return f"<h2>Held-out images, and as they are drawn again</h2><table><tr>{cells}</tr></table>"
-
-
 def _clusters(learnt: Learnt, snapshot: Snapshot, *, with_tiles: bool) -> str:
-    training = learnt.split.training
-    embedding = embed(learnt.autoencoder, snapshot.tiles[training], learnt.config, 0)
-    whitened = learnt.model.whitening.apply(embedding)
-    squared = squared_distances(whitened, learnt.model.centers)
+    tiles = snapshot.tiles[rows_of(learnt.split.training)]
+    squared = squared_distances(learnt.trained.embed(tiles), learnt.model.centers)
     nearest = squared.argmin(axis=1)
-    tiles, centers = snapshot.tiles[training], draw_centers(learnt)
-    sizes = np.bincount(nearest, minlength=len(centers))
+    sizes = np.bincount(nearest, minlength=len(learnt.model.centers))
     rows = [CLUSTERS]
     for k in np.argsort(-sizes)[:LARGEST]:
         own = np.flatnonzero(nearest == k)
         closest = own[np.argsort(squared[own, k])][:SAMPLES]
         shown = "".join(_img(tile) for tile in tiles[closest]) if with_tiles else ""
         rows.append(
-            f"<tr><td class=n>{k}<td>{_img(centers[k])}{shown}<td class=n>{sizes[k]}"
+            f"<tr><td class=n>{k}<td>{shown}<td class=n>{sizes[k]}"
             f"<td>{'<br>'.join(_profile(learnt, int(k)))}</tr>"
         )
     return "\n".join([*rows, "</table>"])
@@ -150,21 +123,6 @@ def _profile(learnt: Learnt, k: int) -> Iterator[str]:
             if row[v] >= LEAST_SHOWN
         )
         yield f"{tag}: {shares}"
-
-
-@torch.no_grad()
-def draw_centers(learnt: Learnt) -> NDArray[np.uint8]:
-    """Return what the decoder draws of each centre, of shape (K, size, size)."""
-    whitening = learnt.model.whitening
-    raw: Floats = (
-        learnt.model.centers @ np.linalg.pinv(whitening.matrix) + whitening.mean
-    )
-    device = next(learnt.autoencoder.parameters()).device
-    drawn = learnt.autoencoder.decoder(
-        torch.tensor(raw, dtype=torch.float32, device=device)
-    )
-    pictures: NDArray[np.uint8] = (drawn[:, 0].cpu().numpy() * 255).astype(np.uint8)
-    return pictures
 
 
 def _img(picture: NDArray[Any]) -> str:

@@ -19,25 +19,29 @@ from rich.progress import (
 )
 
 import veritag
-from model_training.bundling import make_bundle
+from model_training.bundling import make_bundle, old_clusters
 from model_training.card import card_markdown
+from model_training.checkpoint import Checkpoint
 from model_training.config import TrainingConfig
 from model_training.encoder import inner_side
-from model_training.learn import Learnt, learn, prepare
+from model_training.learn import Learnt, learn, prepare, training_set
+from model_training.learnable import require_images
 from model_training.phantoms import phantom_count, phantom_snapshot
 from model_training.recording import recorded_run
 from model_training.report import report_html
 from model_training.runtime import choose_device
 from model_training.snapshot import Snapshot, join, take_snapshot, without
 from model_training.sources import Entry, archive_of, entries_of
-from model_training.train import EpochFigures, train_autoencoder
+from model_training.stepping import Diverged
+from model_training.train import EpochFigures, train
 from veritag.bundle import ModelBundle, load_bundle
-from veritag.errors import ConfigurationError, StopError
+from veritag.errors import ConfigurationError
 from veritag.preprocessing import Preprocessing
 from veritag.settings import Settings
 
 CARD = "MODEL_CARD.md"
 REPORT = "report.html"
+CHECKPOINT = ".training-checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Request:
     with_research: bool = False
     with_tiles: bool = True
     note: str = ""
+    resume: bool = True
     champion: ModelBundle | None = None
     excluded: frozenset[str] = frozenset()
 
@@ -93,7 +98,12 @@ def train_bundle(request: Request, settings: Settings) -> ModelBundle:
     parent.mkdir(parents=True, exist_ok=True)
     with _progress() as progress:
         snapshot = without(_snapshot(request, settings, progress), request.excluded)
-        learnt = _learn(request, snapshot, device, progress)
+        checkpoint = _checkpoint(request, snapshot, parent)
+        try:
+            learnt = _learn(request, snapshot, device, checkpoint, progress)
+        except Diverged:
+            checkpoint.discard()
+            raise
     work = Path(tempfile.mkdtemp(prefix=".training-", dir=parent))
     try:
         _write_pages(learnt, snapshot, work, request)
@@ -103,9 +113,19 @@ def train_bundle(request: Request, settings: Settings) -> ModelBundle:
         place = request.out or bundles / sealed.bundle_id
         work.chmod(0o755)
         work.rename(place)
+        checkpoint.discard()
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return load_bundle(place)
+
+
+def _checkpoint(request: Request, snapshot: Snapshot, parent: Path) -> Checkpoint:
+    """Return where the run is kept; what another run left there is of no use to it."""
+    key = f"{veritag.__version__}-{request.config.digest()}-{snapshot.digest()}"
+    checkpoint = Checkpoint(parent / CHECKPOINT, key)
+    if not request.resume:
+        checkpoint.discard()
+    return checkpoint
 
 
 def _require_sense(request: Request) -> None:
@@ -151,8 +171,7 @@ def _snapshot(request: Request, settings: Settings, progress: Progress) -> Snaps
         snapshot = join([snapshot, drawn])
     for reason, count in snapshot.left_out.items():
         progress.console.print(f"left out {count}: {reason}", highlight=False)
-    if not len(snapshot):
-        raise StopError("there is no image to learn from")
+    require_images(snapshot)
     return snapshot
 
 
@@ -170,38 +189,46 @@ def _entries(request: Request, settings: Settings) -> list[Entry]:
 
 
 def _learn(
-    request: Request, snapshot: Snapshot, device: str, progress: Progress
+    request: Request,
+    snapshot: Snapshot,
+    device: str,
+    checkpoint: Checkpoint,
+    progress: Progress,
 ) -> Learnt:
     config = request.config
-    split = prepare(snapshot, config)
-    training = int(split.training.sum())
-    bar = progress.add_task(f"training on {device}", total=config.epochs * training)
+    split, remarks = prepare(snapshot, config)
+    for remark in remarks:
+        progress.console.print(remark, highlight=False)
+    training, held_out = training_set(snapshot, split, config)
+    passes = config.epochs + config.cluster_epochs
+    bar = progress.add_task(f"training on {device}", total=passes * len(training))
 
-    def tell(epoch: EpochFigures) -> None:
-        progress.update(
-            bar, description=f"training on {device}, held out {epoch.held_out:.5f}"
-        )
+    def tell(figures: EpochFigures) -> None:
+        progress.update(bar, description=f"training on {device}: {figures}")
         if not progress.console.is_terminal:
             # A log file shows no bars: a line now and then tells that it goes on.
-            progress.console.print(
-                f"epoch {epoch.epoch}: held out {epoch.held_out:.5f}"
-            )
+            progress.console.print(str(figures), highlight=False)
 
-    autoencoder, history = train_autoencoder(
-        snapshot.tiles[split.training],
-        snapshot.tiles[split.calibration],
+    trained = train(
+        training,
+        held_out,
         config,
         device=device,
+        old_clusters=old_clusters(request.champion, training.tiles),
+        checkpoint=checkpoint,
         on_step=lambda n: progress.advance(bar, n),
         on_epoch=tell,
     )
-    progress.update(bar, total=len(history) * training)
+    progress.update(bar, total=len(trained.history) * len(training))
     steps = progress.add_task("clusters", total=3)
 
     def on_step(name: str) -> None:
         progress.update(steps, description=name, advance=1)
 
-    return learn(snapshot, split, autoencoder, history, config, on_step=on_step)
+    learnt = learn(snapshot, split, trained, on_step=on_step)
+    if training.constraints is not None:
+        learnt.figures["constraints"] = training.constraints.report
+    return learnt
 
 
 def _write_pages(

@@ -1,0 +1,121 @@
+"""The objective of one step: which losses, on which images, with which weights."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model_training.augment import mirrored, varied
+from model_training.config import TrainingConfig
+from model_training.losses import (
+    clustering_loss,
+    log_soft_assignment,
+    pairwise_loss,
+    reconstruction_loss,
+    tag_loss,
+)
+from model_training.network import ClusteringNetwork
+from model_training.pairs import PairSource
+from model_training.training_data import DeviceData
+
+Terms = dict[str, Tensor]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Weighted losses by name.
+
+    Attributes
+    ----------
+    pairs
+        Where pairwise losses are taken from; None for a recipe without.
+    noise
+        Of the variations, on the device.
+    """
+
+    network: ClusteringNetwork
+    data: DeviceData
+    config: TrainingConfig
+    pairs: PairSource | None
+    noise: torch.Generator
+
+    def of_images(self, rows: Rows) -> tuple[Terms, Tensor]:
+        """Return the losses that images and their own tags give, and log q."""
+        clean = mirrored(self.data.images(rows), self.noise)
+        _, log_q, drawn, logits = self.network(self._varied(clean))
+        return own_terms(self.data, rows, clean, drawn, logits, self.config), log_q
+
+    def of_clusters(
+        self, rows: Rows, target: Tensor, gamma: float, rng: np.random.Generator
+    ) -> Terms:
+        """Return all terms of eq. 10, with the target distribution (N, K) of eq. 12."""
+        terms, log_q = self.of_images(rows)
+        chosen = target[torch.from_numpy(rows).to(target.device)]
+        terms["clustering"] = self.config.alpha * clustering_loss(chosen, log_q)
+        if self.pairs is not None:
+            terms["pairwise"] = gamma * self._of_pairs(self.pairs, rng)
+        return terms
+
+    def _of_pairs(self, source: PairSource, rng: np.random.Generator) -> Tensor:
+        """Return eq. 14 over a fresh draw of pairs."""
+        pairs, is_must = source.draw(self.config.pairs, rng)
+        if not len(pairs):
+            return torch.zeros((), device=self.data.device)
+        images = mirrored(self.data.images(pairs.T.ravel()), self.noise)
+        z = self.network.encoder(self._varied(images))
+        first, second = log_soft_assignment(
+            z, self.network.cluster_centers, self.config.degrees
+        ).chunk(2)
+        kinds = torch.from_numpy(is_must).to(self.data.device)
+        return pairwise_loss(first, second, kinds, self.config.margin)
+
+    def _varied(self, images: Tensor) -> Tensor:
+        if not self.config.augment:
+            return images
+        return varied(images, self.noise, self.config.augment)
+
+
+def own_terms(
+    data: DeviceData,
+    rows: Rows,
+    clean: Tensor,
+    drawn: Tensor | None,
+    logits: dict[str, Tensor],
+    config: TrainingConfig,
+) -> Terms:
+    """Return the weighted losses that need nothing but the images and their tags."""
+    terms: Terms = {}
+    if drawn is not None:
+        terms["reconstruction"] = config.beta * reconstruction_loss(drawn, clean)
+    if logits:
+        chosen = torch.from_numpy(rows).to(data.device)
+        losses = [
+            tag_loss(
+                predicted,
+                data.values[tag][chosen],
+                data.class_weights[tag],
+                data.weights[chosen],
+            )
+            for tag, predicted in logits.items()
+        ]
+        terms["tags"] = config.tags * torch.stack(losses).sum()
+    return terms
+
+
+@torch.no_grad()
+def held_out_loss(
+    network: ClusteringNetwork, held: DeviceData, config: TrainingConfig, batch: int
+) -> float:
+    """Return the mean loss over images that do not train, as they are."""
+    network.eval()
+    total, count = 0.0, len(held.weights)
+    for start in range(0, count, batch):
+        rows = np.arange(start, min(count, start + batch))
+        images = held.images(rows)
+        _, _, drawn, logits = network(images)
+        terms = own_terms(held, rows, images, drawn, logits, config)
+        total += float(sum(term.item() for term in terms.values())) * len(rows)
+    return total / max(1, count)

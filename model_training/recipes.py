@@ -1,0 +1,65 @@
+"""Named settings of `veritag train`: the paper's, its ancestors', and our own."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from model_training.config import TrainingConfig
+
+PAPER = TrainingConfig(
+    recipe="paper",
+    batch_norm=False,
+    epochs=100,
+    cluster_epochs=100,
+    batch=50,
+    learning_rate=1e-3,
+    cluster_learning_rate=1e-3,
+    alpha=0.1,
+    beta=1.0,
+    gamma=10.0,
+    tags=0.0,
+    balance=0.0,
+    gamma_ramp=0,
+    careful_pairs=False,
+    pairs=2,
+    augment=0.0,
+    views=0,
+)
+"""Manojlovic and Stajduhar, Diagnostics 2021, 11(10):1920, as printed."""
+
+IDEC = replace(PAPER, recipe="idec", gamma=0.0, constraints=0)
+"""Guo et al. 2017: the paper's objective without pairs."""
+
+DEC = replace(PAPER, recipe="dec", alpha=1.0, beta=0.0, gamma=0.0, constraints=0)
+"""Xie et al. 2016: only the clusters pull; the autoencoder is trained before."""
+
+CAE = replace(IDEC, recipe="cae", cluster_epochs=0)
+"""The autoencoder alone, with k-means on its embedding."""
+
+CONSTRAINED = replace(
+    PAPER,
+    recipe="constrained",
+    gamma=1.0,
+    gamma_ramp=2,
+    cluster_learning_rate=3e-4,
+    careful_pairs=True,
+    pairs=50,
+    augment=1.0,
+    whiten=True,
+)
+"""The paper's losses with pairs that are pure, balanced and closed, and a slow start."""
+
+RECIPES: Mapping[str, TrainingConfig] = {
+    "veritag": TrainingConfig(),
+    "paper": PAPER,
+    "constrained": CONSTRAINED,
+    "idec": IDEC,
+    "dec": DEC,
+    "cae": CAE,
+}
+
+
+def chosen_recipe(name: str, **settings: Any) -> TrainingConfig:
+    """Return a recipe with some settings changed; None leaves the recipe's own."""
+    changed = {key: value for key, value in settings.items() if value is not None}
+    return replace(RECIPES[name], **changed)

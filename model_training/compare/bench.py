@@ -1,7 +1,7 @@
 """The images of a comparison, with what several cells need of them made once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,12 @@ from model_training.train import Trained, train
 from model_training.training_data import HEAD_TAGS, TrainingSet
 
 Floats = NDArray[np.float64]
-FIRST_PART = (
-    "size", "filters", "embedding", "batch_norm", "epochs", "batch", "learning_rate",
-    "patience", "beta", "tags", "pretrain_pairs", "balance", "augment", "seed",
-)  # fmt: skip
-"""What of a configuration shapes the part of training before there are clusters."""
+SECOND_PART = {
+    "recipe", "clusters", "cluster_epochs", "cluster_learning_rate", "whiten", "alpha",
+    "gamma", "gamma_ramp", "margin", "degrees", "constraints", "careful_pairs", "pairs",
+    "update_interval", "tol", "views",
+}  # fmt: skip
+"""What of a configuration matters only once there are clusters."""
 RULES = {"careful": ConstraintConfig(), "paper": PAPER_CONSTRAINTS}
 
 
@@ -72,7 +73,8 @@ class Bench:
         """Train with a configuration; its first part is shared with other cells."""
         training, held_out = self._training_set(cell, config), self._held_out()
         start = self._start(cell, config)
-        if not config.cluster_epochs and config.clusters == start.config.clusters:
+        as_it_is = not config.cluster_epochs and not config.whiten
+        if as_it_is and config.clusters == start.config.clusters:
             return start
         return train(
             training,
@@ -99,7 +101,8 @@ class Bench:
         # such recipes go on from the plain autoencoder.
         if not config.beta and not config.tags and not config.pretrain_pairs:
             config = replace(config, beta=1.0)
-        shape = tuple(getattr(config, name) for name in FIRST_PART)
+        shared = SECOND_PART if not config.pretrain_pairs else {"recipe", "clusters"}
+        shape = {k: v for k, v in asdict(config).items() if k not in shared}
         tags = (cell.wrong,) if config.tags or config.pretrain_pairs else ()
         pairs = (cell.constraints, cell.labelled) if config.pretrain_pairs else ()
         first = replace(config, cluster_epochs=0, whiten=False)
@@ -113,7 +116,7 @@ class Bench:
                 on_epoch=lambda e: self.on_epoch(f"encoder {e.epoch}"),
             )
 
-        result: Trained = self._once(("start", shape, tags, pairs), make)
+        result: Trained = self._once(("start", repr(shape), tags, pairs), make)
         return result
 
     def _training_set(self, cell: Cell, config: TrainingConfig) -> TrainingSet:

@@ -139,7 +139,7 @@ def plan(budget: Budget, only: Sequence[str] = SWEEPS) -> list[Cell]:
 
 def fitted(name: str, budget: Budget, seed: int, *, sweep: bool) -> TrainingConfig:
     """Return a recipe by name, cut to the budget."""
-    config = VARIATIONS[name] if name in VARIATIONS else RECIPES[name]
+    config = _recipe(name)
     return replace(
         config,
         size=budget.sweep_size if sweep else budget.size,
@@ -239,7 +239,15 @@ def _poison(budget: Budget, seed: int) -> Iterator[Cell]:
 
 def _tried(budget: Budget, seed: int) -> Iterator[Cell]:
     for name in ("veritag", *VARIATIONS):
-        yield _swept(TRIED, budget, seed, name)
+        cell, wanted = _swept(TRIED, budget, seed, name), _recipe(name)
+        # Pairs are among what is tried, so each has those that it asks for.
+        rules = "careful" if wanted.careful_pairs else "paper"
+        count = wanted.constraints or budget.constraints
+        yield replace(cell, constraints=count, rules=rules)
+
+
+def _recipe(name: str) -> TrainingConfig:
+    return VARIATIONS[name] if name in VARIATIONS else RECIPES[name]
 
 
 def _config(cell: Cell) -> TrainingConfig:

@@ -1,6 +1,7 @@
 """The report of a comparison: one HTML page without outside parts."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -62,10 +63,21 @@ VARIED = {
 }
 
 
-def report_page(store: Store, parts: Parts) -> str:
-    """Return the page."""
-    sections = [_data(store, parts), *_tables(store, parts), *_tsne(store, parts)]
-    sections += [*_tried(store), *_varied(store), contact_sheets(store, parts)]
+def report_page(store: Store, parts: Parts, *, with_tsne: bool = False) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    with_tsne
+        Whether t-SNE is run where it was not yet.
+    """
+    sections = [_data(store, parts), *_tables(store, parts)]
+    sections += [
+        *_tsne(store, parts, with_tsne),
+        *_tried(store),
+        *_varied(store),
+        contact_sheets(store, parts),
+    ]
     sections.append(_failed(store))
     body = "\n".join(f"<section>{s}</section>" for s in sections if s)
     return PAGE.format(body=body)
@@ -177,15 +189,16 @@ def _notes(cells: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _tsne(store: Store, parts: Parts) -> Iterator[str]:
-    if not store.setup.get("tsne"):
-        return
+def _tsne(store: Store, parts: Parts, with_tsne: bool) -> Iterator[str]:
     for row in PICTURED:
-        outcome = store.embedding(row)
-        if outcome is None or len(outcome.labels) != len(parts.unseen):
+        outcome, unseen = store.embedding(row), parts.unseen
+        if outcome is None or len(outcome.labels) != len(unseen):
             continue
-        rows, points = plots.tsne_points(outcome.embedding)
-        unseen = parts.unseen
+        make = partial(plots.tsne_points, outcome.embedding) if with_tsne else None
+        found = store.points(row, make)
+        if found is None:
+            continue
+        rows, points = found
         truths = {"modality": unseen.modality[rows], "region": unseen.region[rows]}
         yield (
             f"<h2>t-SNE (Figure 5): {escape(label(row))}</h2>"

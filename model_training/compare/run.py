@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,15 @@ from rich.progress import (
 from rich.table import Table
 
 from model_training.compare.bench import Bench
-from model_training.compare.cells import PICTURED, SWEEPS, TABLE, TSNE, Budget, plan
+from model_training.compare.cells import (
+    PICTURED,
+    SWEEPS,
+    TABLE,
+    TSNE,
+    Budget,
+    Cell,
+    plan,
+)
 from model_training.compare.labelled import (
     Labelled,
     LabelledSet,
@@ -75,8 +83,8 @@ def run_comparison(request: Request) -> Store:
         benches = _benches(request, device, progress)
         store = Store(request.out, _setup(request, benches))
         _run(request, benches, store, progress)
-    parts = benches["full"].parts
-    (request.out / REPORT).write_text(report_page(store, parts), encoding="utf-8")
+        page = report_page(store, benches["full"].parts, with_tsne=TSNE in request.only)
+        (request.out / REPORT).write_text(page, encoding="utf-8")
     return store
 
 
@@ -152,7 +160,6 @@ def _setup(request: Request, benches: dict[str, Bench]) -> dict[str, Any]:
     return {
         "images": [_digest(bench.parts) for bench in benches.values()],
         **asdict(request.budget),
-        "tsne": TSNE in request.only,
         "training": len(full.training),
         "held_out": len(full.held_out),
         "unseen": {name: int(mask.sum()) for name, mask in full.reports().items()},
@@ -178,14 +185,7 @@ def _run(
             bench = benches[cell.bench]
             bench.on_epoch = _teller(progress, bar, cell.key)
             bench.on_epoch("")
-            result, outcome = run_cell(cell, bench)
-            store.add(cell, result)
-            if (
-                outcome
-                and (cell.sweep, cell.seed) == (TABLE, 1)
-                and cell.row in PICTURED
-            ):
-                store.keep_embedding(cell.row, outcome)
+            _run_one(cell, bench, store, progress)
         progress.advance(bar)
     left = sum(cell not in store for cell in cells)
     if left:
@@ -195,6 +195,24 @@ def _run(
             highlight=False,
         )
     store.write()
+
+
+def _run_one(cell: Cell, bench: Bench, store: Store, progress: Progress) -> None:
+    result, outcome = run_cell(cell, bench)
+    store.add(cell, result)
+    pictured = (cell.sweep, cell.seed) == (TABLE, 1) and cell.row in PICTURED
+    if outcome is not None and pictured:
+        store.keep_embedding(cell.row, outcome)
+    if not progress.console.is_terminal:
+        # A log file shows no bars: a line for each run tells that it goes on.
+        progress.console.print(_line(cell, result), highlight=False, soft_wrap=True)
+
+
+def _line(cell: Cell, result: Mapping[str, Any]) -> str:
+    if "failed" in result:
+        return f"{cell.key}: {result['failed']}"
+    told = [f"{k} {v}" for k, v in result["parts"]["all"].items() if k[:3] == "nmi"]
+    return f"{cell.key}: {', '.join(told)}, {result['seconds']} s"
 
 
 def _teller(progress: Progress, bar: Any, key: str) -> Callable[[str], None]:

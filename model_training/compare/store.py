@@ -1,7 +1,7 @@
 """The results of a comparison, written after every cell so that none is lost."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from model_training.compare.cells import Cell
 from model_training.compare.methods import Outcome
 from veritag.errors import ConfigurationError
+
+Points = tuple[NDArray[np.intp], NDArray[np.float64]]
+"""Rows of a sample, and their places (n, 2)."""
 
 RESULTS = "compare.json"
 EMBEDDINGS = "embeddings"
@@ -76,6 +79,24 @@ class Store:
             labels=outcome.labels,
             centers=np.empty((0, 0)) if centers is None else centers,
         )
+
+    def points(self, row: str, make: Callable[[], Points] | None) -> Points | None:
+        """Return places in the plane, made once from an embedding that is kept.
+
+        Without `make` only those that were made before.
+        """
+        path, source = (
+            self._embedding(row).with_suffix(".tsne.npz"),
+            self._embedding(row),
+        )
+        if path.is_file() and path.stat().st_mtime_ns >= source.stat().st_mtime_ns:
+            with np.load(path, allow_pickle=False) as kept:
+                return kept["rows"], kept["points"]
+        if make is None:
+            return None
+        rows, points = make()
+        np.savez_compressed(path, rows=rows, points=points)
+        return rows, points
 
     def embedding(self, row: str) -> Outcome | None:
         """Return what was kept, None where there is nothing."""

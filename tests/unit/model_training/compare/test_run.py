@@ -48,7 +48,9 @@ def compared(labelled_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """Return the folder of a whole comparison of drawn pictures, with one sweep."""
     out = tmp_path_factory.mktemp("compared") / "out"
     budget = replace(TINY, epochs=2, cluster_epochs=1)
-    request = Request((labelled_folder,), out=out, only=("table3",), budget=budget)
+    request = Request(
+        (labelled_folder,), out=out, only=("table3", "tsne"), budget=budget
+    )
     run_comparison(request)
     return out
 
@@ -142,6 +144,9 @@ def test_a_comparison_leaves_table_results_and_report(compared: Path) -> None:
     page = (compared / "report.html").read_text()
     assert "Methods (the paper's Table 3)" in page
     assert "convolutional" in page
+    assert "t-SNE (Figure 5)" in page
+    assert "Clusters of veritag" in page
+    assert page.count('class="tile"') > 4
     assert "http" not in page.replace("http://www.w3.org", "")
     cells = json.loads((compared / "compare.json").read_text())["cells"]
     assert {c["row"] for c in cells.values()} >= {"PCA, k-means", "idec", "veritag"}
@@ -160,6 +165,7 @@ def test_a_finished_cell_is_not_run_again(
     assert store.cells == before
     shown = result_table(store)
     assert shown.row_count == len(before)
+    assert "t-SNE (Figure 5)" in (compared / "report.html").read_text()
 
 
 def test_results_of_other_images_are_not_mixed(

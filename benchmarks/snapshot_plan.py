@@ -1,0 +1,239 @@
+"""What a snapshot of a large archive costs: the choice, the samples, the tiles.
+
+Records of so many made-up instances are written into a temporary SQLite and removed
+afterwards; tiles are noise, so that no file system can pack them.
+
+python -m benchmarks.snapshot_plan [--instances 1000000] [--tiles 200000] [--json]
+"""
+
+import hashlib
+import random
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.running import parser, show
+from model_training.archive_plan import plan_snapshot
+from model_training.samples import Sample, Shared
+from model_training.sampling import SamplingConfig
+from model_training.snapshot_files import load_snapshot, writing
+from model_training.split import split_samples
+from model_training.storage import publish
+from model_training.taking import sample_of
+from model_training.tile_store import TileStore
+from veritag.preprocessing import Preprocessing
+from veritag.records import Records
+from veritag.records.learning import LearnableInstance, learnable_instances
+from veritag.records.schema import instances, series, studies, verdicts
+
+KINDS = (
+    # Modality, region, share of the images in per cent, images of a series.
+    ("CR", "CHEST", 30, 2), ("DX", None, 12, 2), ("CT", "HEAD", 12, 200),
+    ("CT", "CHEST", 14, 300), ("CT", "ABDOMEN", 10, 300), ("MR", "HEAD", 8, 150),
+    ("MR", "KNEE", 5, 120), ("US", "ABDOMEN", 4, 30), ("MG", "BREAST", 3, 4),
+    ("MR", "SPINE", 1, 60), ("XA", "HEART", 0.5, 20), ("NM", "WHOLEBODY", 0.3, 2),
+    ("PT", "CHEST", 0.15, 200), ("CR", "HAND", 0.05, 2),
+)  # fmt: skip
+SERIES_AT_ONCE = 2000
+ROWS_AT_ONCE = 1024
+EVERYTHING = replace(SamplingConfig(), per_series=10**9, per_kind=10**9, most=10**9)
+Q = (0.04,) * 25
+
+
+def made_up(count: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield series, each as the rows of its instances with all that the tables need."""
+    draw = random.Random(1)
+    weights = [share / length for _, _, share, length in KINDS]
+    made, number = 0, 0
+    while made < count:
+        modality, region, _, length = draw.choices(KINDS, weights)[0]
+        number += 1
+        size = min(count - made, max(1, int(length * draw.uniform(0.5, 1.5))))
+        tags: dict[str, Any] = {"Modality": modality, "Manufacturer": "SIEMENS"}
+        tags |= {"BodyPartExamined": region} if region else {}
+        if modality in {"CT", "MR"}:
+            tags["ImageOrientationPatient"] = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+        if modality in {"CT", "CR", "DX", "MG"}:
+            tags |= {"ExposureTime": float(draw.randrange(1, 900)), "Exposure": 5.0}
+        yield [{"id": made + n + 1, "series_id": number, **tags} for n in range(size)]
+        made += size
+
+
+def fill(records: Records, count: int) -> None:
+    """Write made-up studies, series, instances and verdicts."""
+    waiting = made_up(count)
+    while part := list(islice(waiting, SERIES_AT_ONCE)):
+        with records.begin(durable=False) as connection:
+            for table, rows in (
+                (studies, [_study(one[0]) for one in part]),
+                (series, [_series(one[0]) for one in part]),
+                (instances, [_instance(row) for one in part for row in one]),
+                (verdicts, [_verdict(row) for one in part for row in one]),
+            ):
+                connection.execute(records.insert(table), rows)
+
+
+NOW = datetime.now(UTC)
+SPAN = {"first_received_at": NOW, "last_received_at": NOW}
+
+
+def _study(row: dict[str, Any]) -> dict[str, Any]:
+    number = row["series_id"]
+    uid = f"1.2.840.99.{number}"
+    patient = f"P{number // 3}"
+    return {"id": number, "study_instance_uid": uid, "patient_id": patient, **SPAN}
+
+
+def _series(row: dict[str, Any]) -> dict[str, Any]:
+    number = row["series_id"]
+    return {
+        "id": number,
+        "study_id": number,
+        "series_instance_uid": f"1.2.840.99.{number}.1",
+        "modality": row["Modality"],
+        "body_part_examined": row.get("BodyPartExamined"),
+        "manufacturer": row["Manufacturer"],
+        "station_name": f"ROOM {number % 40}",
+        "opened_at": NOW,
+        "settled_at": NOW,
+        **SPAN,
+    }
+
+
+def _instance(row: dict[str, Any]) -> dict[str, Any]:
+    key = digest(row["id"])
+    return {
+        "id": row["id"],
+        "series_id": row["series_id"],
+        "sop_instance_uid": f"1.2.840.99.{row['series_id']}.1.{row['id']}",
+        "sop_class_uid": "1.2.840.10008.5.1.4.1.1.2",
+        "transfer_syntax_uid": "1.2.840.10008.1.2.1",
+        "digest": key,
+        "archive_key": f"{key[:3]}/{key}.dcm",
+        "size": 524_288,
+        "received_at": NOW,
+        "indexed_at": NOW,
+        "inspected_at": NOW,
+    }
+
+
+def _verdict(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "instance_id": row["id"],
+        "bundle_id": "vb-0123456789abcdef",
+        "status": "inspected",
+        "sop_class_uid": "1.2.840.10008.5.1.4.1.1.2",
+        "tags": {k: v for k, v in row.items() if k not in {"id", "series_id"}},
+        "cluster": 1,
+        "soft_assignment": Q,
+        "created_at": NOW,
+    }
+
+
+def digest(number: int) -> str:
+    """Return a made-up digest."""
+    return hashlib.blake2b(str(number).encode(), digest_size=16).hexdigest()
+
+
+def memory_mb() -> float:
+    """Return the most memory that was ever in use, in MB; mapped files are in it."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+class Watch:
+    """Seconds since the last look."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __call__(self) -> float:
+        """Return the seconds since the last call and begin anew."""
+        passed, self._began = time.monotonic() - self._began, time.monotonic()
+        return passed
+
+
+def measure_plan(folder: Path, count: int) -> dict[str, Any]:
+    """Choose from so many instances, then take all of them."""
+    records = Records.open(f"sqlite:///{folder / 'records.sqlite3'}")
+    records.migrate()
+    fill(records, count)
+    began = memory_mb()
+    watch = Watch()
+    plan = plan_snapshot(records, SamplingConfig())
+    chosen = {"chosen": len(plan), "seconds": watch(), "peak_mb": memory_mb()}
+    ids = plan_snapshot(records, EVERYTHING).ids.tolist()
+    watch()
+    share = Shared()
+    samples = [share(sample_of(one, ())) for one in learnable_instances(records, ids)]
+    told = {"seconds": watch(), "peak_mb": memory_mb()}
+    split_samples(samples, 1)
+    records.close()
+    return {
+        "peak_mb_before": began,
+        "plan": chosen,
+        "all_samples": told,
+        "split": {"seconds": watch()},
+    }
+
+
+def measure_tiles(folder: Path, count: int) -> dict[str, Any]:
+    """Keep so many tiles, and write and load a snapshot of them."""
+    preprocessing = Preprocessing()
+    shape = (ROWS_AT_ONCE, preprocessing.size, preprocessing.size)
+    noise = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
+    digests = [digest(number) for number in range(count)]
+    parts = [digests[n : n + ROWS_AT_ONCE] for n in range(0, count, ROWS_AT_ONCE)]
+    # One sample will do: what is measured is the writing.
+    (row,) = next(made_up(1))
+    sample = _sample(row)
+    watch = Watch()
+    with TileStore.open(folder / "tiles", preprocessing) as store:
+        for part in parts:
+            store.append(part, list(noise[: len(part)]))
+        kept = watch()
+        with writing(folder / "snapshots", preprocessing) as writer:
+            for part in parts:
+                writer.add(store.read(store.find(part))[0], [sample] * len(part))
+            place = folder / "snapshots" / writer.seal({})
+            publish(writer.work, place)
+    written = watch()
+    load_snapshot(place)
+    size = sum(file.stat().st_size for file in place.iterdir())
+    return {
+        "keep_us_per_tile": 1e6 * kept / count,
+        "write_us_per_image": 1e6 * written / count,
+        "load_us_per_image": 1e6 * watch() / count,
+        "bytes_per_image": size / count,
+    }
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    tags = _verdict(row)["tags"]
+    tags["ImageOrientationPatient"] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    return sample_of(LearnableInstance(1, "", "", 1, "P1", "SIEMENS", "1", tags), ())
+
+
+def main() -> None:
+    """Run the benchmark."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--instances", type=int, default=1_000_000)
+    arguments.add_argument("--tiles", type=int, default=200_000)
+    given = arguments.parse_args()
+    with tempfile.TemporaryDirectory(prefix="veritag-snapshot-") as folder:
+        told = measure_plan(Path(folder), given.instances)
+        size = (Path(folder) / "records.sqlite3").stat().st_size
+        told["records_bytes_per_instance"] = size / given.instances
+        told |= {"tiles": measure_tiles(Path(folder), given.tiles)}
+    show(told, as_json=given.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -28,6 +28,7 @@ from veritag.bundle import (
     TagCalibration,
     seal_bundle,
 )
+from veritag.profiles import Floats
 
 PARITY_TILES = 32
 MATCHING_TILES = 4000
@@ -55,7 +56,10 @@ def make_bundle(
     export_onnx(graph, learnt.config.size, out / MODEL)
     difference = parity(graph, out / MODEL, snapshot.tiles[:PARITY_TILES])
     n = len(learnt.model.centers)
-    ids, next_id = _ids(out / MODEL, snapshot, n, champion)
+    tiles = snapshot.tiles[:: -(-len(snapshot) // MATCHING_TILES)]
+    _, q, distance = run_onnx(out / MODEL, np.ascontiguousarray(tiles))
+    ids, next_id = _ids(q, tiles, champion)
+    limits = _limits(learnt)
     return seal_bundle(
         out,
         BundleManifest(
@@ -65,9 +69,13 @@ def make_bundle(
                 tag: _with_figures(learnt, tag) for tag in learnt.calibration.tags
             },
             sharpness=learnt.model.sharpness,
-            novelty_limits=_limits(learnt),
+            novelty_limits=limits,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            training={**learnt.figures, "export_difference": difference},
+            training={
+                **learnt.figures,
+                "export_difference": difference,
+                "occupancy": _occupancy(distance, limits, ids),
+            },
             lineage={
                 "code_version": veritag.__version__,
                 "configuration": asdict(learnt.config),
@@ -82,20 +90,47 @@ def make_bundle(
 
 
 def _ids(
-    model: Path, snapshot: Snapshot, n: int, champion: ModelBundle | None
+    q: Floats, tiles: NDArray[np.uint8], champion: ModelBundle | None
 ) -> tuple[Sequence[int], int]:
-    """Return the public ids of n clusters, and the first that is free after them."""
+    """Return the public ids of the clusters, and the first that is free after them.
+
+    Parameters
+    ----------
+    q
+        Soft assignments of the tiles by the new model, of shape (N, K).
+    """
+    n = q.shape[1]
     if champion is None:
         return range(n), n
     first = next_cluster_id(champion.manifest)
-    step = -(-len(snapshot) // MATCHING_TILES)
-    tiles = snapshot.tiles[::step]
     resized = _at_size(tiles, champion.manifest.preprocessing.size)
     _, old_q, _ = run_onnx(champion.model_path, resized)
-    _, new_q, _ = run_onnx(model, np.ascontiguousarray(tiles))
     old_ids = [c.cluster_id for c in champion.manifest.clusters]
-    ids = matched_ids(old_q, new_q, old_ids, first)
+    ids = matched_ids(old_q, q, old_ids, first)
     return ids, max(first, max(ids) + 1)
+
+
+def _occupancy(
+    distance: Floats, limits: Sequence[float], ids: Sequence[int]
+) -> dict[str, Any]:
+    """Return how the images of the training lie, for drift to be told from.
+
+    Parameters
+    ----------
+    distance
+        To the cluster centers, of shape (N, K).
+    """
+    nearest = distance.argmin(axis=1)
+    shares = np.bincount(nearest, minlength=len(ids)) / max(1, len(distance))
+    unknown = distance.min(axis=1) > np.asarray(limits)[nearest]
+    return {
+        "images": len(distance),
+        "clusters": {
+            str(i): round(share, 6)
+            for i, share in zip(ids, shares.tolist(), strict=True)
+        },
+        "unknown": round(float(unknown.mean()), 6),
+    }
 
 
 def old_clusters(

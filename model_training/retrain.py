@@ -17,7 +17,12 @@ from model_training.config import TrainingConfig
 from model_training.evaluation import evaluate_bundle
 from model_training.gate import GateConfig, GateDecision, decide_promotion, undecided
 from model_training.recording import finish, take_run, watched_run
-from model_training.reference import Reference, of_patients, reference_set
+from model_training.reference import (
+    Reference,
+    of_patients,
+    reference_set,
+    unseen_patients,
+)
 from model_training.run import Request, train_bundle
 from model_training.sampling import SamplingConfig
 from model_training.snapshot import Snapshot
@@ -104,14 +109,14 @@ class _Job:
 
     def run(self) -> Retrained:
         """Carry out every step in turn."""
-        reference = self._reference()
+        reference, leaking = self._reference()
         bundle = self.train(
             Request(
                 config=self.config,
                 device=self.settings.train_device,
                 threads=threads_of(self.settings),
                 champion=self._champion_or_none(),
-                excluded=reference.patients,
+                excluded=leaking,
                 note=f"training run {self.run_id}",
             ),
             self.settings,
@@ -132,14 +137,17 @@ class _Job:
         )
         return Retrained(self.run_id, bundle, champion_id, decision)
 
-    def _reference(self) -> Reference:
-        preprocessing = Preprocessing(size=self.config.size)
-        return reference_set(
-            self.settings.reference_dir,
-            self._archive(preprocessing),
-            self.config.seed,
-            self.settings.reference_images,
+    def _reference(self) -> tuple[Reference, frozenset[str]]:
+        """Return the reference set, and those of its patients that would train.
+
+        The split leaves the others unseen: they check the run as well.
+        """
+        archive = self._archive(Preprocessing(size=self.config.size))
+        seed = self.config.seed
+        reference = reference_set(
+            self.settings.reference_dir, archive, seed, self.settings.reference_images
         )
+        return reference, reference.patients - unseen_patients(archive.samples, seed)
 
     def _archive(self, preprocessing: Preprocessing) -> Snapshot:
         return archive_snapshot(

@@ -27,11 +27,15 @@ class SamplingConfig:
         Images of one modality and body part at most.
     most
         Images in all; where there are more, the commonest kinds give way first.
+    enough
+        Images up to which `per_series` gives way, evenly: a small archive has nothing
+        better than many slices of its few series.
     """
 
     per_series: int = 8
     per_kind: int = 4000
     most: int = 60_000
+    enough: int = 4000
     seed: int = 1
 
 
@@ -53,7 +57,7 @@ def choose(
         Those whose series was reviewed: only `per_series` caps them.
     """
     lot = lots(ids, config.seed)
-    kept = rank_within(series, lot) < config.per_series
+    kept = rank_within(series, lot) < series_cap(series, config)
     reviewed = np.zeros(len(ids), np.bool_) if always is None else kept & always
     rest = np.flatnonzero(kept & ~reviewed)
     rank = rank_within(kinds[rest], lot[rest])
@@ -63,6 +67,12 @@ def choose(
         True
     )
     return chosen
+
+
+def series_cap(series: Numbers, config: SamplingConfig) -> int:
+    """Return how many images of one series are learnt from at most."""
+    counts = np.unique(series, return_counts=True)[1]
+    return max(config.per_series, fair_cap(counts, config.enough))
 
 
 def _within_caps(

@@ -203,7 +203,7 @@ def test_long_series_and_common_kinds_are_capped(site: ArchiveSite) -> None:
     for patient in range(1, 5):
         site.add("CR-CHEST", patient)
     site.review(ds, "BodyPartExamined", "HEAD", Decision.DISMISSED)
-    site.config = SamplingConfig(per_series=3, per_kind=4, most=5)
+    site.config = SamplingConfig(per_series=3, per_kind=4, most=5, enough=0)
     snapshot = site.snapshot()
     assert len(samples_of(snapshot, "HEAD")) == 3
     assert len(samples_of(snapshot, "CHEST")) == 2

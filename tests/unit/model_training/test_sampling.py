@@ -6,7 +6,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_training.sampling import SamplingConfig, choose, fair_cap, lots, rank_within
+from model_training.sampling import (
+    SamplingConfig,
+    choose,
+    fair_cap,
+    lots,
+    rank_within,
+    series_cap,
+)
 
 COLUMNS = st.lists(
     st.tuples(st.integers(0, 5), st.integers(0, 3), st.booleans()), max_size=80
@@ -16,6 +23,7 @@ CONFIGS = st.builds(
     per_series=st.integers(1, 6),
     per_kind=st.integers(1, 20),
     most=st.integers(0, 60),
+    enough=st.integers(0, 60),
     seed=st.integers(0, 3),
 )
 
@@ -38,14 +46,15 @@ def test_caps_hold_and_the_room_is_used(
     ids, series, kinds, always = columns(rows)
     chosen = choose(ids, series, kinds, config, always=always)
     of_series = Counter(series[chosen].tolist())
-    assert all(count <= config.per_series for count in of_series.values())
+    cap = series_cap(series, config)
+    assert all(count <= cap for count in of_series.values())
     for one in set(series[always].tolist()):
-        assert of_series[one] == min(config.per_series, int((series == one).sum()))
+        assert of_series[one] == min(cap, int((series == one).sum()))
     rest = chosen & ~always
     of_kind = Counter(kinds[rest].tolist())
     assert all(count <= config.per_kind for count in of_kind.values())
     room = max(0, config.most - int((chosen & always).sum()))
-    in_caps = rank_within(series, lots(ids, config.seed)) < config.per_series
+    in_caps = rank_within(series, lots(ids, config.seed)) < series_cap(series, config)
     offered = Counter(kinds[in_caps & ~always].tolist())
     usable = sum(min(count, config.per_kind) for count in offered.values())
     assert rest.sum() == min(room, usable)
@@ -59,7 +68,7 @@ def test_a_rare_kind_gives_nothing_while_a_common_one_has_more(
     """Where a kind lost images to the total, no other kind has over one more than it."""
     ids, series, kinds, _ = columns(rows)
     chosen = choose(ids, series, kinds, config)
-    in_caps = rank_within(series, lots(ids, config.seed)) < config.per_series
+    in_caps = rank_within(series, lots(ids, config.seed)) < series_cap(series, config)
     offered, kept = Counter(kinds[in_caps].tolist()), Counter(kinds[chosen].tolist())
     for kind, count in offered.items():
         if kept[kind] < min(count, config.per_kind):
@@ -85,9 +94,18 @@ def test_the_choice_depends_on_ids_and_seed_alone(
 def test_one_long_series_does_not_fill_its_kind() -> None:
     """Of a CT of 400 slices no more are taken than the cap on a series."""
     series = np.array([0] * 400 + list(range(1, 51)))
-    chosen = choose(np.arange(450), series, np.zeros(450, np.int64), SamplingConfig())
-    assert chosen[:400].sum() == SamplingConfig().per_series
+    config = SamplingConfig(enough=0)
+    chosen = choose(np.arange(450), series, np.zeros(450, np.int64), config)
+    assert chosen[:400].sum() == config.per_series
     assert chosen[400:].all()
+
+
+def test_a_small_archive_is_learnt_from_whole() -> None:
+    """Where all images together are few, the cap on a series takes none away."""
+    series = np.array([0] * 400 + list(range(1, 51)))
+    chosen = choose(np.arange(450), series, np.zeros(450, np.int64), SamplingConfig())
+    assert chosen.all()
+    assert series_cap(series, SamplingConfig(enough=250)) == 200
 
 
 def test_another_seed_chooses_others() -> None:

@@ -58,6 +58,25 @@ RECIPES: Mapping[str, TrainingConfig] = {
     "cae": CAE,
 }
 
+OURS = RECIPES["veritag"]
+
+VARIATIONS: Mapping[str, TrainingConfig] = {
+    "without passes with clusters": replace(OURS, cluster_epochs=0),
+    "without pairs": replace(OURS, gamma=0.0, constraints=0),
+    "without tags, pairs alone": replace(OURS, tags=0.0, beta=1.0),
+    "without batch norm": replace(OURS, batch_norm=False),
+    "with reconstruction": replace(OURS, beta=1.0),
+    "all values of a tag weigh alike by image": replace(OURS, balance=0.0),
+    "all values of a tag weigh alike in sum": replace(OURS, balance=1.0),
+    "tiles varied twice as far": replace(OURS, augment=2.0),
+    "tiles not varied": replace(OURS, augment=0.0),
+    "twice the filters": replace(OURS, filters=(32, 64, 96, 128, 128)),
+    "20 degrees of freedom": replace(OURS, degrees=20.0),
+    "gamma 10": replace(OURS, gamma=10.0),
+    "pairs as in the paper": replace(OURS, careful_pairs=False),
+}
+"""What was tried beside our own recipe, each one change away from it."""
+
 
 def chosen_recipe(name: str, **settings: Any) -> TrainingConfig:
     """Return a recipe with some settings changed; None leaves the recipe's own."""

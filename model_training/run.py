@@ -2,8 +2,7 @@
 
 import shutil
 import tempfile
-import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,53 +21,25 @@ import veritag
 from model_training.bundling import make_bundle, old_clusters
 from model_training.card import card_markdown
 from model_training.checkpoint import Checkpoint
-from model_training.config import TrainingConfig
 from model_training.encoder import inner_side
+from model_training.gathering import gather
 from model_training.learn import Learnt, learn, prepare, training_set
-from model_training.learnable import require_images
-from model_training.phantoms import phantom_count, phantom_snapshot
 from model_training.recording import recorded_run
 from model_training.report import report_html
+from model_training.request import Request
 from model_training.runtime import choose_device
-from model_training.snapshot import Snapshot, join, take_snapshot, without
-from model_training.sources import Entry, archive_of, entries_of
+from model_training.snapshot import Snapshot, without
 from model_training.stepping import Diverged
 from model_training.train import EpochFigures, train
 from veritag.bundle import ModelBundle, load_bundle
 from veritag.errors import ConfigurationError
-from veritag.preprocessing import Preprocessing
 from veritag.settings import Settings
+
+__all__ = ["Request", "run_training", "train_bundle"]
 
 CARD = "MODEL_CARD.md"
 REPORT = "report.html"
 CHECKPOINT = ".training-checkpoint.pt"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of a run; see `veritag train --help`.
-
-    Attributes
-    ----------
-    champion
-        The bundle whose cluster ids go on; None numbers them from 0.
-    excluded
-        Keys of patients that are kept out: bundles are compared on their images.
-    """
-
-    config: TrainingConfig
-    images: tuple[Path, ...] = ()
-    data: Path | None = None
-    phantoms: int = 0
-    out: Path | None = None
-    device: str = "auto"
-    threads: int = 0
-    with_research: bool = False
-    with_tiles: bool = True
-    note: str = ""
-    resume: bool = True
-    champion: ModelBundle | None = None
-    excluded: frozenset[str] = frozenset()
 
 
 def run_training(request: Request, settings: Settings) -> ModelBundle:
@@ -97,7 +68,7 @@ def train_bundle(request: Request, settings: Settings) -> ModelBundle:
     parent = request.out.parent if request.out else bundles
     parent.mkdir(parents=True, exist_ok=True)
     with _progress() as progress:
-        snapshot = without(_snapshot(request, settings, progress), request.excluded)
+        snapshot = without(gather(request, settings, progress), request.excluded)
         checkpoint = _checkpoint(request, snapshot, parent)
         try:
             learnt = _learn(request, snapshot, device, checkpoint, progress)
@@ -147,45 +118,6 @@ def _progress() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
-
-
-def _snapshot(request: Request, settings: Settings, progress: Progress) -> Snapshot:
-    preprocessing = Preprocessing(size=request.config.size)
-    entries = _entries(request, settings)
-    bar = progress.add_task("reading images", total=len(entries))
-    with warnings.catch_warnings():
-        # pydicom warns of every oddity of every file; what counts is counted.
-        warnings.simplefilter("ignore")
-        snapshot = take_snapshot(
-            entries, preprocessing, on_step=lambda n: progress.advance(bar, n)
-        )
-    if request.phantoms:
-        bar = progress.add_task(
-            "drawing phantoms", total=phantom_count(request.phantoms)
-        )
-        drawn = phantom_snapshot(
-            request.phantoms,
-            preprocessing,
-            on_step=lambda n: progress.advance(bar, n),
-        )
-        snapshot = join([snapshot, drawn])
-    for reason, count in snapshot.left_out.items():
-        progress.console.print(f"left out {count}: {reason}", highlight=False)
-    require_images(snapshot)
-    return snapshot
-
-
-def _entries(request: Request, settings: Settings) -> list[Entry]:
-    folders = list(request.images)
-    if request.data is not None:
-        folders.append(archive_of(request.data))
-    elif not folders and not request.phantoms:
-        folders.append(settings.archive_dir)
-    return [
-        entry
-        for folder in folders
-        for entry in entries_of(folder, with_research=request.with_research)
-    ]
 
 
 def _learn(

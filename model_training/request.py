@@ -1,0 +1,34 @@
+"""What is asked of a training run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_training.config import TrainingConfig
+from veritag.bundle import ModelBundle
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a run; see `veritag train --help`.
+
+    Attributes
+    ----------
+    champion
+        The bundle whose cluster ids go on; None numbers them from 0.
+    excluded
+        Keys of patients that are kept out: bundles are compared on their images.
+    """
+
+    config: TrainingConfig
+    images: tuple[Path, ...] = ()
+    data: Path | None = None
+    phantoms: int = 0
+    out: Path | None = None
+    device: str = "auto"
+    threads: int = 0
+    with_research: bool = False
+    with_tiles: bool = True
+    note: str = ""
+    resume: bool = True
+    champion: ModelBundle | None = None
+    excluded: frozenset[str] = frozenset()

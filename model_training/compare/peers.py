@@ -25,7 +25,8 @@ PASSES = 25
 
 def available() -> bool:
     """Tell whether ClustPy is installed."""
-    return find_spec("clustpy") is not None
+    spec = find_spec("clustpy")
+    return spec is not None and spec.origin is not None  # no mere folder
 
 
 def run(

@@ -26,6 +26,7 @@ from model_training.reference import (
 from model_training.run import Request, train_bundle
 from model_training.sampling import SamplingConfig
 from model_training.snapshot import Snapshot
+from model_training.storage import disk_errors
 from veritag.archive import Archive
 from veritag.bundle import MANIFEST, ModelBundle, load_bundle, resolve_bundle_path
 from veritag.errors import BundleRejected, ConfigurationError, StopError
@@ -110,17 +111,16 @@ class _Job:
     def run(self) -> Retrained:
         """Carry out every step in turn."""
         reference, leaking = self._reference()
-        bundle = self.train(
-            Request(
-                config=self.config,
-                device=self.settings.train_device,
-                threads=threads_of(self.settings),
-                champion=self._champion_or_none(),
-                excluded=leaking,
-                note=f"training run {self.run_id}",
-            ),
-            self.settings,
+        request = Request(
+            config=self.config,
+            device=self.settings.train_device,
+            threads=threads_of(self.settings),
+            champion=self._champion_or_none(),
+            excluded=leaking,
+            note=f"training run {self.run_id}",
         )
+        with disk_errors(f"the new bundle in {self.settings.bundles_dir}"):
+            bundle = self.train(request, self.settings)
         decision, champion_id = self._decide(bundle, reference)
         if decision.promoted:
             self._promote(bundle)

@@ -132,11 +132,21 @@ def _take_in(bundles_dir: Path, bundle: ModelBundle) -> ModelBundle:
 
 
 def _activate(bundles_dir: Path, name: str) -> None:
-    lines = _history(bundles_dir) or [STARTER]
+    lines, in_use = _history(bundles_dir), _active(bundles_dir)
+    if not lines or _name(lines[-1]) != in_use:
+        # Somebody wrote `active` by hand: the way back leads there.
+        lines.append(in_use)
     if _name(lines[-1]) != name:
         lines.append(f"{name} {datetime.now(UTC).isoformat(timespec='seconds')}")
         _write(bundles_dir / HISTORY, "\n".join(lines))
     _set_active(bundles_dir, name)
+
+
+def _active(bundles_dir: Path) -> str:
+    try:
+        return (bundles_dir / ACTIVE).read_text(encoding="utf-8").strip() or STARTER
+    except FileNotFoundError:
+        return STARTER
 
 
 def _set_active(bundles_dir: Path, name: str) -> None:

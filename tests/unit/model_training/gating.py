@@ -22,21 +22,31 @@ from veritag.tags import read_tags
 from veritag.testing.phantom import phantom_series
 from veritag.tile import make_tile
 
+PRE = Preprocessing(size=SIZE)
 KINDS = ("CT-CHEST", "CT-HEAD", "MR-KNEE", "CR-HAND")
 
 
 def reference_of(
-    kinds: Sequence[str] = KINDS, patients: int = 9, instances: int = 3
+    kinds: Sequence[str] = KINDS,
+    patients: int = 9,
+    instances: int = 3,
+    pre: Preprocessing = PRE,
+    first: int = 100,
 ) -> Snapshot:
-    """Return images of so many patients of each kind, tagged as they are."""
-    pre = Preprocessing(size=SIZE)
+    """Return images of so many patients of each kind, tagged as they are.
+
+    Parameters
+    ----------
+    first
+        Number of the first patient; other numbers are other patients.
+    """
     return assemble(
         [
-            (make_tile(ds, pre), _sample(ds, f"{kind}-{patient}"))
+            (make_tile(ds, pre), _sample(ds, f"{kind}-{first + patient}"))
             for kind in kinds
             for patient in range(patients)
             for ds in phantom_series(
-                kind, patient=100 + patient, instances=instances, seed=4, size=64
+                kind, patient=first + patient, instances=instances, seed=4, size=64
             )
         ],
         pre,

@@ -56,6 +56,17 @@ def test_a_rollback_goes_back_step_by_step(tmp_path: Path, other: Path) -> None:
         rollback(bundles)
 
 
+def test_a_rollback_leads_to_what_was_chosen_by_hand(
+    tmp_path: Path, other: Path
+) -> None:
+    """`active` may be written by an editor; the next promotion remembers it."""
+    bundles = tmp_path / "bundles"
+    shutil.copytree(other, bundles / "mine")
+    (bundles / "active").write_text("mine\n")
+    promote(bundles, "starter")
+    assert rollback(bundles).path == bundles / "mine"
+
+
 def test_promoting_the_same_twice_leaves_one_step_back(
     tmp_path: Path, other: Path
 ) -> None:

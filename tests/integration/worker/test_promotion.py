@@ -1,0 +1,92 @@
+"""Another bundle is promoted while messages flow."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from tests.bundles import make_bundle
+from tests.integration.worker.site import SCHEDULE, SLOW, WORK, Site
+from veritag.records.schema import verdicts
+from veritag.records.study import study_detail
+from veritag.registry import promote, rollback
+from veritag.testing.phantom import phantom_series, plant_wrong_tag
+
+pytestmark = pytest.mark.timeout(120)
+
+MakeSite = Callable[..., Site]
+
+
+@pytest.fixture
+def bundles(tmp_path: Path) -> Path:
+    """A folder with two bundles, the first in use."""
+    folder = tmp_path / "bundles"
+    make_bundle(folder / "first")
+    make_bundle(folder / "second", created_at="2026-02-02")
+    (folder / "active").write_text("first\n")
+    return folder
+
+
+def verdicts_by_bundle(site: Site) -> Counter[str]:
+    """Count the stored verdicts by the bundle that made them."""
+    with site.records.read() as connection:
+        return Counter(connection.scalars(select(verdicts.c.bundle_id)))
+
+
+def test_workers_swap_without_restart_and_lose_no_message(
+    make_site: MakeSite, bundles: Path
+) -> None:
+    """Each instance has one verdict, of the bundle that was in use at its time."""
+    site = make_site(bundle_dir=bundles, republish_seconds=60)
+    process = site.start(WORK, SLOW)
+    for patient in range(3):
+        sent = phantom_series("CT-HEAD", patient=patient, instances=8, seed=1)
+        for ds in sent:
+            site.send([ds])
+    site.until_inspected(6)
+    second = promote(bundles, "second")
+    site.until(lambda: verdicts_by_bundle(site)[second.bundle_id] >= 6)
+    first = rollback(bundles)
+    site.until_inspected(24, seconds=60)
+    made = verdicts_by_bundle(site)
+    assert set(made) == {first.bundle_id, second.bundle_id}
+    assert made.total() == 24
+    assert process.poll() is None
+    counted = site.counts()
+    assert (counted.backlog, counted.dead_letters) == (0, 0)
+    loaded = [li for li in site.log(WORK) if li["event"] == "bundle_loaded"]
+    assert [li["bundle_id"] for li in loaded] == [
+        first.bundle_id,
+        second.bundle_id,
+        first.bundle_id,
+    ]
+
+
+def test_an_old_finding_keeps_the_bundle_that_made_it(
+    make_site: MakeSite, bundles: Path
+) -> None:
+    """What was found before the promotion is still said to be the first bundle's."""
+    site = make_site(bundle_dir=bundles, settle_idle_seconds=0.5)
+    site.start(SCHEDULE)
+    site.start(WORK)
+    wrong = [
+        phantom_series("MR-KNEE", patient=patient, instances=4, seed=1)
+        for patient in (1, 2)
+    ]
+    for series in wrong:
+        plant_wrong_tag(series, "BodyPartExamined", "CHEST")
+    site.send(wrong[0])
+    site.until(lambda: site.counts().series_settled == 1)
+    second = promote(bundles, "second")
+    site.send(wrong[1])
+    site.until(lambda: site.counts().series_settled == 2)
+    made_by = []
+    for series in wrong:
+        study = study_detail(site.records, series[0].StudyInstanceUID)
+        assert study is not None
+        (found,) = study.series[0].findings
+        made_by.append(found.bundle_id)
+    assert made_by[1] == second.bundle_id
+    assert made_by[0] not in {second.bundle_id, ""}

@@ -1,5 +1,6 @@
 """The images of a comparison, with what several cells need of them made once."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -167,14 +168,10 @@ def _values(samples: tuple[Sample, ...]) -> dict[str, NDArray[np.str_]]:
 
 
 def _for_clusters(start: Trained, config: TrainingConfig) -> Trained:
-    """Return a start with room for as many centers as a configuration has."""
-    network = start.network
-    if len(network.cluster_centers) == config.clusters:
-        return start
-    from copy import deepcopy
-
-    network = deepcopy(network)
-    network.cluster_centers = nn.Parameter(
-        torch.zeros(config.clusters, config.embedding)
-    )
+    """Return a start with the clusters of a configuration: how many, and how wide."""
+    network = copy.deepcopy(start.network)
+    network.degrees = config.degrees
+    if len(network.cluster_centers) != config.clusters:
+        centers = torch.zeros(config.clusters, config.embedding)
+        network.cluster_centers = nn.Parameter(centers)
     return replace(start, network=network)

@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 
-from model_training import recipes
 from model_training.compare import peers
 from model_training.config import TrainingConfig
-from model_training.recipes import RECIPES
+from model_training.recipes import RECIPES, VARIATIONS
 
-VARIATIONS: Mapping[str, TrainingConfig] = vars(recipes).get("VARIATIONS", {})
 TABLE, K, GAMMA, CONSTRAINTS, TSNE, POISON, TRIED = (
     "table3", "k", "gamma", "constraints", "tsne", "poison", "variations",
 )  # fmt: skip

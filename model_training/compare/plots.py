@@ -93,9 +93,12 @@ def scatter_plot(points: Floats, truths: Mapping[str, Strings]) -> str:
 def _scatter(axis: "Axes", points: Floats, truth: Strings) -> None:
     kinds, counts = np.unique(truth, return_counts=True)
     order = kinds[np.argsort(-counts)]
+    size = float(np.clip(20_000 / len(points), 14, 45))
     for kind, marker in zip(order, cycle(MARKERS), strict=False):
         own = points[truth == kind]
-        axis.scatter(own[:, 0], own[:, 1], s=9, marker=marker, alpha=0.6, linewidths=0)
+        axis.scatter(
+            own[:, 0], own[:, 1], s=size, marker=marker, alpha=0.6, linewidths=0
+        )
     for kind in order[:MOST_NAMED]:
         own = points[truth == kind]
         # The image nearest the median: a name that stands among its own.

@@ -70,6 +70,12 @@ class TrainingConfig:
         How far tiles are varied, 0 not at all, 1 as in `model_training.augment`.
     views
         Varied copies of each tile, besides itself, that profiles are fitted on.
+    precision
+        `fp32`, or `bf16` for layers that calculate in bfloat16 while they are trained.
+    compile
+        Whether layers are compiled before training.
+    half
+        Whether the exported graph calculates in half precision, for GPUs.
     seed
         Of everything random: the split, the weights, the order, the variations.
     """
@@ -103,6 +109,9 @@ class TrainingConfig:
     tol: float = 1e-3
     augment: float = 1.0
     views: int = 2
+    precision: str = "fp32"
+    compile: bool = False
+    half: bool = False
     seed: int = 1
 
     def digest(self) -> str:

@@ -1,14 +1,25 @@
 """Several processes training one network, one GPU each, as `torchrun` starts them."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from model_training.clustering import Floats
+from model_training.training_data import TrainingSet
+
+PATIENCE = timedelta(hours=12)
+"""How long a process waits for the first, which reads all images before it trains."""
+BLOCK = 1 << 28
+"""Bytes of tiles sent at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +39,19 @@ class Ranks:
         own = rows[self.rank :: self.size]
         return own if len(own) else rows[:1]
 
-    def average_gradients(self, network: nn.Module) -> None:
-        """Give every process the mean of all gradients, in one message."""
+    def average(self, network: nn.Module, values: Tensor) -> Tensor:
+        """Give every process the mean of all gradients and values, in one message."""
         if self.size == 1:
-            return
-        parameters = [p for p in network.parameters() if p.requires_grad]
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        flat = torch.cat([g.reshape(-1) for g in gradients])
+            return values
+        gradients = _gradients(network)
+        flat = torch.cat([*(g.reshape(-1) for g in gradients), values])
         dist.all_reduce(flat)
         flat /= self.size
         at = 0
         for gradient in gradients:
             gradient.copy_(flat[at : at + gradient.numel()].view_as(gradient))
             at += gradient.numel()
+        return flat[at:]
 
     def agree(self, network: nn.Module) -> None:
         """Give every process the first one's parameters and running statistics."""
@@ -55,18 +63,77 @@ class Ranks:
         for buffer in network.buffers():
             dist.broadcast(buffer, src=0)
 
+    def firsts(self, value: Any) -> Any:
+        """Return the first process's value in every process."""
+        if self.size == 1:
+            return value
+        told = [value]
+        dist.broadcast_object_list(told, src=0, device=torch.device("cpu"))
+        return told[0]
+
+    def firsts_images(self, training: TrainingSet | None) -> TrainingSet:
+        """Return the first process's training set in every process."""
+        bare = None
+        if training is not None:
+            if self.size == 1:
+                return training
+            bare = replace(training, tiles=training.tiles[:0])
+        shape = self.firsts(training.tiles.shape if training is not None else None)
+        received: TrainingSet = self.firsts(bare)
+        tiles = np.empty(shape, np.uint8) if training is None else training.tiles
+        rows = max(1, BLOCK // max(1, shape[1] * shape[2]))
+        for start in range(0, shape[0], rows):
+            block = torch.from_numpy(np.ascontiguousarray(tiles[start : start + rows]))
+            dist.broadcast(block, src=0)
+            if training is None:
+                tiles[start : start + rows] = block.numpy()
+        return replace(received, tiles=tiles)
+
+    def part(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Return this process's part of all rows, without copying mapped ones."""
+        bounds = np.linspace(0, len(rows), self.size + 1).astype(int)
+        return rows[bounds[self.rank] : bounds[self.rank + 1]]
+
+    def gather(self, part: Floats) -> Floats:
+        """Return the parts of all processes in order, in every process."""
+        if self.size == 1:
+            return part
+        parts: list[Any] = [None] * self.size
+        dist.all_gather_object(parts, part)
+        return np.concatenate(parts)
+
     def close(self) -> None:
         """Leave the group."""
-        if self.size > 1:
+        if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
 
+def _gradients(network: nn.Module) -> Sequence[Tensor]:
+    """Return all gradients; what took no part in a process's loss has one of zeros."""
+    gradients = []
+    for parameter in network.parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        gradients.append(parameter.grad)
+    return gradients
+
+
 def join_ranks(device: str) -> Ranks:
-    """Return this process's place, as the variables of `torchrun` tell it."""
+    """Return this process's place, as the variables of `torchrun` tell it.
+
+    With CUDA each process gets the GPU of its place on its machine.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return Ranks()
-    if device.startswith("cuda"):
+    cuda = device.startswith("cuda")
+    if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    if not dist.is_initialized():
+        # Images and decisions go through gloo: they lie in the CPU's memory.
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE
+        )
     return Ranks(dist.get_rank(), size)

@@ -31,7 +31,8 @@ class Encoder(nn.Module):
         for width in filters:
             stages.append(nn.Conv2d(before, width, 3, padding=1))
             stages += [nn.BatchNorm2d(width)] if batch_norm else []
-            stages += [nn.ReLU(), nn.MaxPool2d(2)]
+            # Pooling first is the same, with a quarter of the values to rectify.
+            stages += [nn.MaxPool2d(2), nn.ReLU()]
             before = width
         self.convolutions = nn.Sequential(*stages)
         side = inner_side(size, len(filters))

@@ -84,18 +84,18 @@ def tag_loss(
     weights
         Of the images, of shape (N,).
     """
-    carried = values >= 0
-    if not bool(carried.any()):
-        return logits.sum() * 0.0
-    kept, weight = values[carried], weights[carried]
+    # Masks and no selection: a GPU need not be asked how many images carry it.
+    carried = weights * (values >= 0)
+    known = values.clamp(min=0)
     losses = F.cross_entropy(
-        logits[carried],
-        kept,
+        logits,
+        known,
         weight=class_weights,
         reduction="none",
         label_smoothing=SMOOTHING,
     )
-    return (losses * weight).sum() / (class_weights[kept] * weight).sum()
+    total = (class_weights[known] * carried).sum()
+    return (losses * carried).sum() / total.clamp(min=torch.finfo(total.dtype).tiny)
 
 
 SMOOTHING = 0.05

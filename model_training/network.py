@@ -16,7 +16,7 @@ class ClusteringNetwork(nn.Module):
     Parameters
     ----------
     config
-        Gives the shapes; without weight for reconstruction there is no decoder.
+        Gives the shapes; there is no decoder where no loss before the clusters needs it.
     values
         Keyword to number of values, of the tags that are predicted from the embedding.
     """
@@ -27,22 +27,53 @@ class ClusteringNetwork(nn.Module):
         super().__init__()
         shape = config.size, config.filters, config.embedding
         self.encoder = Encoder(*shape, batch_norm=config.batch_norm)
-        self.decoder = Decoder(*shape) if config.beta else None
+        draws = config.beta or not (config.tags or config.pretrain_pairs)
+        self.decoder = Decoder(*shape) if draws else None
         self.heads = nn.ModuleDict(
             {tag: nn.Linear(config.embedding, count) for tag, count in values.items()}
         )
         centers = torch.zeros(config.clusters, config.embedding)
         self.cluster_centers = nn.Parameter(centers)
         self.degrees = config.degrees
+        self.precision = config.precision
 
     def forward(
-        self, tiles: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None, dict[str, Tensor]]:
-        """Return embedding, log q, reconstruction and the logits of each tag."""
-        z = self.encoder(tiles)
-        log_q = log_soft_assignment(z, self.cluster_centers, self.degrees)
-        drawn = self.decoder(z) if self.decoder is not None else None
-        return z, log_q, drawn, {tag: head(z) for tag, head in self.heads.items()}
+        self, tiles: Tensor, *, draw: bool = True
+    ) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
+        """Return embedding, reconstruction and the logits of each tag, as float32.
+
+        Nothing is drawn where that is not wanted or there is no decoder.
+        """
+        z = self.embed(tiles)
+        drawn = self._draw(z) if draw and self.decoder is not None else None
+        return z, drawn, {tag: head(z) for tag, head in self.heads.items()}
+
+    def embed(self, tiles: Tensor) -> Tensor:
+        """Return embeddings (N, D) as float32, whatever the layers calculate in."""
+        with self._autocast(tiles):
+            z: Tensor = self.encoder(tiles)
+        return z.float()
+
+    def log_soft_assignment(self, embedding: Tensor) -> Tensor:
+        """Return log q of embeddings (N, D), of shape (N, K)."""
+        return log_soft_assignment(embedding, self.cluster_centers, self.degrees)
+
+    def _draw(self, embedding: Tensor) -> Tensor:
+        assert self.decoder is not None  # noqa: S101 -- for the type checker
+        with self._autocast(embedding):
+            drawn: Tensor = self.decoder(embedding)
+        return drawn.float()
+
+    def _autocast(self, like: Tensor) -> torch.autocast:
+        """Return where layers calculate in bfloat16; weights stay float32."""
+        wanted = self.precision == "bf16" and self.training
+        return torch.autocast(like.device.type, torch.bfloat16, enabled=wanted)
+
+    def compile_layers(self) -> None:
+        """Compile encoder and decoder when they are first used."""
+        self.encoder.compile()
+        if self.decoder is not None:
+            self.decoder.compile()
 
     def freeze_norms(self) -> None:
         """Use the statistics as they are: centers were placed under them."""
@@ -52,9 +83,16 @@ class ClusteringNetwork(nn.Module):
 
     @torch.no_grad()
     def whiten(self, mean: Tensor, matrix: Tensor) -> None:
-        """Turn embeddings z into (z - mean) @ matrix, and what reads them back."""
+        """Turn embeddings z into (z - mean) @ matrix, and what reads them back.
+
+        With norms as they are when they are frozen; that of the embedding goes into
+        the dense layer.
+        """
+        self._fold_norm()
+        mean, matrix = (
+            t.to(self.cluster_centers.device).double() for t in (mean, matrix)
+        )
         inverse = torch.linalg.inv(matrix)
-        mean, matrix = mean.to(torch.float64), matrix.to(torch.float64)
         dense = self.encoder.dense
         weight, bias = dense.weight.double(), dense.bias.double()
         dense.weight.copy_(matrix.T @ weight)
@@ -66,4 +104,17 @@ class ClusteringNetwork(nn.Module):
             assert isinstance(reader, nn.Linear)  # noqa: S101 -- for the type checker
             before = reader.weight.double()
             reader.bias.copy_(reader.bias.double() + before @ mean)
-            reader.weight.copy_(before @ inverse.double().T)
+            reader.weight.copy_(before @ inverse.T)
+
+    def _fold_norm(self) -> None:
+        """Put the embedding's frozen norm into the dense layer; it changes nothing then."""
+        norm, dense = self.encoder.norm, self.encoder.dense
+        if not isinstance(norm, nn.BatchNorm1d):
+            return
+        assert norm.running_mean is not None  # noqa: S101 -- for the type checker
+        assert norm.running_var is not None  # noqa: S101 -- for the type checker
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        dense.bias.copy_((dense.bias - norm.running_mean) * scale + norm.bias)
+        dense.weight.mul_(scale.unsqueeze(1))
+        norm.reset_parameters()
+        norm.running_var.fill_(1 - norm.eps)

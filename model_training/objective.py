@@ -11,7 +11,6 @@ from model_training.augment import mirrored, varied
 from model_training.config import TrainingConfig
 from model_training.losses import (
     clustering_loss,
-    log_soft_assignment,
     pairwise_loss,
     reconstruction_loss,
     tag_loss,
@@ -43,16 +42,17 @@ class Objective:
     noise: torch.Generator
 
     def of_images(self, rows: Rows) -> tuple[Terms, Tensor]:
-        """Return the losses that images and their own tags give, and log q."""
-        clean = mirrored(self.data.images(rows), self.noise)
-        _, log_q, drawn, logits = self.network(self._varied(clean))
-        return own_terms(self.data, rows, clean, drawn, logits, self.config), log_q
+        """Return the losses that images and their own tags give, and embeddings."""
+        clean = self._mirrored(rows)
+        z, drawn, logits = self.network(self._varied(clean), draw=self.config.beta > 0)
+        return own_terms(self.data, rows, clean, drawn, logits, self.config), z
 
     def of_clusters(
         self, rows: Rows, target: Tensor, gamma: float, rng: np.random.Generator
     ) -> Terms:
         """Return all terms of eq. 10, with the target distribution (N, K) of eq. 12."""
-        terms, log_q = self.of_images(rows)
+        terms, z = self.of_images(rows)
+        log_q = self.network.log_soft_assignment(z)
         chosen = target[torch.from_numpy(rows).to(target.device)]
         terms["clustering"] = self.config.alpha * clustering_loss(chosen, log_q)
         if self.pairs is not None:
@@ -64,13 +64,14 @@ class Objective:
         pairs, is_must = source.draw(self.config.pairs, rng)
         if not len(pairs):
             return torch.zeros((), device=self.data.device)
-        images = mirrored(self.data.images(pairs.T.ravel()), self.noise)
-        z = self.network.encoder(self._varied(images))
-        first, second = log_soft_assignment(
-            z, self.network.cluster_centers, self.config.degrees
-        ).chunk(2)
+        z = self.network.embed(self._varied(self._mirrored(pairs.T.ravel())))
+        first, second = self.network.log_soft_assignment(z).chunk(2)
         kinds = torch.from_numpy(is_must).to(self.data.device)
         return pairwise_loss(first, second, kinds, self.config.margin)
+
+    def _mirrored(self, rows: Rows) -> Tensor:
+        images = self.data.images(rows)
+        return mirrored(images, self.noise) if self.config.augment else images
 
     def _varied(self, images: Tensor) -> Tensor:
         if not self.config.augment:
@@ -115,7 +116,7 @@ def held_out_loss(
     for start in range(0, count, batch):
         rows = np.arange(start, min(count, start + batch))
         images = held.images(rows)
-        _, _, drawn, logits = network(images)
+        _, drawn, logits = network(images, draw=config.beta > 0)
         terms = own_terms(held, rows, images, drawn, logits, config)
         total += float(sum(term.item() for term in terms.values())) * len(rows)
     return total / max(1, count)

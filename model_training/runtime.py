@@ -40,3 +40,12 @@ def choose_device(wanted: str) -> str:
     if wanted == "cuda" and not available:
         raise MissingPart("--device cuda: this PyTorch finds no CUDA device")
     return "cuda" if wanted in ("auto", "cuda") and available else "cpu"
+
+
+def tune(device: str) -> None:
+    """Let a GPU try which algorithms are fastest, and use its tensor cores."""
+    import torch
+
+    if device.startswith("cuda"):
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")

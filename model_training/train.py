@@ -9,8 +9,7 @@ recipes add to it (the loss on tags) is one more term, with weight 0 in theirs.
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,148 +17,22 @@ from numpy.typing import NDArray
 
 from model_training.checkpoint import Checkpoint
 from model_training.clustering import (
-    Floats,
     fit_whitening,
     initial_centers,
     target_distribution,
 )
 from model_training.config import TrainingConfig
-from model_training.distributed import Ranks, join_ranks
-from model_training.embedding import (
-    BATCH,
-    as_floats,
-    embed,
-    settle_norms,
-    soft_assignment,
-)
-from model_training.network import ClusteringNetwork
-from model_training.objective import Objective, held_out_loss
-from model_training.pairs import pair_source
-from model_training.stepping import Diverged, batches, stepper, steps_of
-from model_training.training_data import (
-    DeviceData,
-    TrainingSet,
-    on_device,
-    vocabulary_of,
-)
+from model_training.embedding import BATCH, embed, settle_norms, soft_assignment
+from model_training.objective import held_out_loss
+from model_training.stepping import Diverged, Stepper, batches, stepper, steps_of
+from model_training.trained import CLUSTERS, ENCODER, EpochFigures, Trained
+from model_training.training_data import TrainingSet
+from model_training.training_run import Run, begin_run
+
+__all__ = ["EpochFigures", "Trained", "place_centers", "train"]
 
 NORM_TILES = 1024
 """Images from which the norms' statistics are taken after a pass."""
-ENCODER, CLUSTERS = "encoder", "clusters"
-
-
-@dataclass(frozen=True, slots=True)
-class EpochFigures:
-    """One pass.
-
-    Attributes
-    ----------
-    part
-        `encoder` before there are clusters, then `clusters`.
-    terms
-        Name of each loss to its weighted mean.
-    held_out
-        Loss on held-out images without variation; None in the second part.
-    changed
-        Share of assignments that differ from the pass before; None in the first part.
-    empty
-        Clusters without an image; None in the first part.
-    """
-
-    part: str
-    epoch: int
-    terms: dict[str, float]
-    held_out: float | None = None
-    changed: float | None = None
-    empty: int | None = None
-
-    def __str__(self) -> str:
-        """Return one line for people."""
-        told = [f"{name} {value:.4f}" for name, value in self.terms.items()]
-        if self.held_out is not None:
-            told.append(f"held out {self.held_out:.4f}")
-        if self.changed is not None:
-            told.append(f"{self.changed:.1%} reassigned")
-        if self.empty:
-            told.append(f"{self.empty} clusters empty")
-        return f"{self.part} {self.epoch}: {', '.join(told)}"
-
-
-@dataclass
-class Trained:
-    """A trained network and how it came about."""
-
-    network: ClusteringNetwork
-    config: TrainingConfig
-    history: list[EpochFigures] = field(default_factory=list)
-
-    @property
-    def centers(self) -> Floats:
-        """Cluster centers, of shape (K, D)."""
-        return as_floats(self.network.cluster_centers)
-
-    def embed(
-        self, tiles: NDArray[np.uint8], noise: torch.Generator | None = None
-    ) -> Floats:
-        """Return embeddings of tiles (N, size, size), of shape (N, D).
-
-        With a generator, of varied tiles.
-        """
-        return embed(self.network, tiles, self.config.augment, noise)
-
-    def soft_assignment(self, tiles: NDArray[np.uint8]) -> Floats:
-        """Return q of tiles (N, size, size), of shape (N, K)."""
-        return soft_assignment(self.network, tiles)
-
-
-@dataclass
-class Run:
-    """What the two parts share; what changes is what a checkpoint holds."""
-
-    trained: Trained
-    training: TrainingSet
-    held: DeviceData
-    objective: Objective
-    rng: np.random.Generator
-    ranks: Ranks
-    checkpoint: Checkpoint | None
-    on_step: Callable[[int], None]
-    on_epoch: Callable[[EpochFigures], None]
-    state: dict[str, Any] = field(default_factory=dict)
-
-    def note(self, figures: EpochFigures, **state: Any) -> None:
-        """Tell of a pass, and save where the run stands after it."""
-        self.trained.history.append(figures)
-        if not self.ranks.is_main:
-            return
-        self.on_epoch(figures)
-        if self.checkpoint is not None:
-            self.checkpoint.save(
-                {
-                    "part": figures.part,
-                    "epoch": figures.epoch,
-                    "network": self.trained.network.state_dict(),
-                    "history": self.trained.history,
-                    "rng": self.rng.bit_generator.state,
-                    "noise": self.objective.noise.get_state(),
-                    **state,
-                }
-            )
-
-    def resume(self) -> None:
-        """Take up a checkpoint of this run, where there is one."""
-        saved = self.checkpoint.load() if self.checkpoint is not None else None
-        if saved is None:
-            return
-        self.state = saved
-        self.trained.network.load_state_dict(saved["network"])
-        self.trained.history = saved["history"]
-        self.rng.bit_generator.state = saved["rng"]
-        self.objective.noise.set_state(saved["noise"])
-
-    def taken_up(self, part: str) -> dict[str, Any]:
-        """Return the checkpoint's state where it lies in this part, else nothing."""
-        return self.state if self.state.get("part") == part else {}
 
 
 def train(
@@ -193,81 +66,71 @@ def train(
     Diverged
         If the loss becomes infinite or fewer than two clusters are left.
     """
-    run = _begin(training, held_out, config, device, start, checkpoint)
+    run = begin_run(training, held_out, config, device, start, checkpoint)
     run.on_step, run.on_epoch = on_step, on_epoch
     run.resume()
-    if start is None and run.state.get("part") != CLUSTERS:
-        train_encoder(run)
     if run.state.get("part") != CLUSTERS:
-        place_centers(run.trained, training.tiles, old_clusters)
+        if start is None:
+            train_encoder(run)
+        if run.ranks.is_main:
+            place_centers(run.trained, training.tiles, old_clusters)
         run.ranks.agree(run.trained.network)
     train_clusters(run)
     run.ranks.close()
-    run.trained.network.eval()
-    return run.trained
+    # A copy is free of what compiling has left on the layers.
+    return replace(run.trained, network=copy.deepcopy(run.trained.network).eval())
 
 
 def train_encoder(run: Run) -> None:
     """Train without clusters, until held-out images are not told better."""
-    network, config, count = run.trained.network, run.trained.config, len(run.training)
+    network, config, count = run.trained.network, run.config, len(run.training)
+    run.set_objective(encoder_config(config))
     steps = steps_of(config.epochs, count, config.batch)
     stepping = stepper(network, config.learning_rate, steps, run.ranks)
     before = run.taken_up(ENCODER)
-    if before:
-        stepping.optimizer.load_state_dict(before["optimizer"])
-        stepping.schedule.load_state_dict(before["schedule"])
+    stepping.take_up(before)
     best, since_best = before.get("best", math.inf), before.get("since_best", 0)
     best_state = before.get("best_state", copy.deepcopy(network.state_dict()))
     for epoch in range(before.get("epoch", 0) + 1, config.epochs + 1):
         if since_best > config.patience:
             break
         network.train()
-        stepping.begin_pass()
-        for rows in batches(count, config.batch, run.rng):
-            terms, _ = run.objective.of_images(run.ranks.share(rows))
-            stepping.step(terms, len(rows) / count)
-            run.on_step(len(rows))
+        _train_pass(run, stepping, ENCODER, epoch)
         settle_norms(network, run.training.tiles[:: max(1, count // NORM_TILES)])
         run.ranks.agree(network)
-        error = held_out_loss(network, run.held, config, BATCH)
+        error = run.ranks.firsts(
+            held_out_loss(network, run.held, run.objective.config, BATCH)
+        )
         since_best += 1
         if error < best:
             best, since_best = error, 0
             best_state = copy.deepcopy(network.state_dict())
         run.note(
-            EpochFigures(ENCODER, epoch, stepping.totals, held_out=error),
-            optimizer=stepping.optimizer.state_dict(),
-            schedule=stepping.schedule.state_dict(),
+            EpochFigures(ENCODER, epoch, stepping.totals(), held_out=error),
             best=best, since_best=since_best, best_state=best_state,
+            **stepping.state(),
         )  # fmt: skip
     network.load_state_dict(best_state)
 
 
 def train_clusters(run: Run) -> None:
     """Train centers and encoder together, until hardly an assignment changes."""
-    network, config, count = run.trained.network, run.trained.config, len(run.training)
+    network, config, count = run.trained.network, run.config, len(run.training)
+    run.set_objective(config)
     steps = steps_of(config.cluster_epochs, count, config.batch)
     stepping = stepper(network, config.cluster_learning_rate, steps, run.ranks)
     before = run.taken_up(CLUSTERS)
-    if before:
-        stepping.optimizer.load_state_dict(before["optimizer"])
-        stepping.schedule.load_state_dict(before["schedule"])
-    q = soft_assignment(network, run.training.tiles)
-    target = before.get("target", target_distribution(q))
-    pair_rng = np.random.default_rng((config.seed, run.ranks.rank))
+    stepping.take_up(before)
+    if before.get("settled") or not config.cluster_epochs:
+        return
+    q = assign(run)
+    target = before["target"].numpy() if before else target_distribution(q)
     for epoch in range(before.get("epoch", 0) + 1, config.cluster_epochs + 1):
         network.train()
         network.freeze_norms()  # the centers were placed under these statistics
-        gamma = config.gamma * min(1.0, epoch / max(1, config.gamma_ramp))
-        on_device = torch.from_numpy(target).float().to(run.held.device)
-        stepping.begin_pass()
-        for rows in batches(count, config.batch, run.rng):
-            own = run.ranks.share(rows)
-            terms = run.objective.of_clusters(own, on_device, gamma, pair_rng)
-            stepping.step(terms, len(rows) / count)
-            run.on_step(len(rows))
+        _train_pass(run, stepping, CLUSTERS, epoch, target)
         run.ranks.agree(network)
-        last, q = q.argmax(1), soft_assignment(network, run.training.tiles)
+        last, q = q.argmax(1), assign(run)
         changed = float((q.argmax(1) != last).mean())
         empty = config.clusters - len(np.unique(q.argmax(1)))
         if config.clusters - empty < min(2, config.clusters):
@@ -279,14 +142,52 @@ def train_clusters(run: Run) -> None:
             target = target_distribution(q)  # eq. 12, over the whole set
         run.note(
             EpochFigures(
-                CLUSTERS, epoch, stepping.totals, changed=changed, empty=empty
+                CLUSTERS, epoch, stepping.totals(), changed=changed, empty=empty
             ),
-            optimizer=stepping.optimizer.state_dict(),
-            schedule=stepping.schedule.state_dict(),
-            target=target,
-        )
+            target=torch.from_numpy(target), settled=changed < config.tol,
+            **stepping.state(),
+        )  # fmt: skip
         if changed < config.tol:
             break
+
+
+def _train_pass(
+    run: Run,
+    stepping: Stepper,
+    part: str,
+    epoch: int,
+    target: NDArray[np.float64] | None = None,
+) -> None:
+    """Show every training image once; with a target distribution, cluster them too."""
+    config, count = run.config, len(run.training)
+    order, pair_rng = run.draw_anew(part, epoch)
+    gamma = config.gamma * min(1.0, epoch / max(1, config.gamma_ramp))
+    goal = None if target is None else torch.from_numpy(target).float().to(run.device)
+    stepping.begin_pass()
+    for rows in batches(count, config.batch, order):
+        own = run.ranks.share(rows)
+        if goal is None:
+            terms, _ = run.objective.of_images(own)
+        else:
+            terms = run.objective.of_clusters(own, goal, gamma, pair_rng)
+        stepping.step(terms, len(rows) / count)
+        run.on_step(len(rows))
+
+
+def encoder_config(config: TrainingConfig) -> TrainingConfig:
+    """Return what the first part trains with: some loss that needs no clusters.
+
+    DEC has no reconstruction while it clusters, but is pretrained by it.
+    """
+    if config.beta or config.tags or config.pretrain_pairs:
+        return config
+    return replace(config, beta=1.0)
+
+
+def assign(run: Run) -> NDArray[np.float64]:
+    """Return q (eq. 11) of all training images; each process calculates its part."""
+    own = run.ranks.part(run.training.tiles)
+    return run.ranks.gather(soft_assignment(run.trained.network, own))
 
 
 def place_centers(
@@ -306,46 +207,3 @@ def place_centers(
     centers = initial_centers(z, config.clusters, config.seed, old_clusters)
     with torch.no_grad():
         network.cluster_centers.copy_(torch.from_numpy(centers))
-
-
-def _begin(
-    training: TrainingSet,
-    held_out: TrainingSet,
-    config: TrainingConfig,
-    device: str,
-    start: Trained | None,
-    checkpoint: Checkpoint | None,
-) -> Run:
-    torch.manual_seed(config.seed)
-    ranks = join_ranks(device)
-    vocabulary = vocabulary_of(training)
-    data = on_device(training, vocabulary, config.balance, device)
-    # Too few patients to hold any back: then the images themselves have to do.
-    held = on_device(held_out or training, vocabulary, config.balance, device)
-    if start is None:
-        network = ClusteringNetwork(config, vocabulary.sizes() if config.tags else {})
-    else:
-        network = copy.deepcopy(start.network)
-        network.cluster_centers = torch.nn.Parameter(
-            torch.zeros(config.clusters, config.embedding)
-        )
-        network.degrees = config.degrees
-    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    ranks.agree(network)
-    noise = torch.Generator(device).manual_seed(config.seed + 7919 * ranks.rank)
-    pairs = None
-    if training.constraints is not None and config.gamma:
-        pairs = pair_source(
-            training.constraints, len(training), closure=config.careful_pairs
-        )
-    return Run(
-        Trained(network, config, list(start.history) if start else []),
-        training,
-        held,
-        Objective(network, data, config, pairs, noise),
-        np.random.default_rng(config.seed),
-        ranks,
-        checkpoint,
-        on_step=lambda _: None,
-        on_epoch=lambda _: None,
-    )

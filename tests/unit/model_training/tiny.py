@@ -1,0 +1,66 @@
+"""A few dozen small pictures of four kinds, drawn once, to train on in seconds."""
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from model_training.config import TrainingConfig
+from model_training.constraints import Constraints
+from model_training.recipes import RECIPES, chosen_recipe
+from model_training.training_data import TrainingSet
+from veritag.preprocessing import Preprocessing
+from veritag.testing.phantom import phantom_series
+from veritag.tile import make_tile
+
+KINDS = {
+    "CT-HEAD": ("CT", "HEAD"),
+    "CR-HAND": ("CR", "HAND"),
+    "MG-BREAST": ("MG", "BREAST"),
+    "US-ABDOMEN": ("US", "ABDOMEN"),
+}
+PATIENTS, SLICES, SIZE = 6, 2, 32
+FILTERS = (4, 8, 8)
+
+
+@cache
+def pictures() -> TrainingSet:
+    """Return 48 tiles of four kinds with modality and region, 12 of each in a row."""
+    pre = Preprocessing(size=SIZE)
+    tiles = [
+        make_tile(ds, pre)
+        for kind in KINDS
+        for patient in range(PATIENTS)
+        for ds in phantom_series(
+            kind, patient=patient, instances=SLICES, seed=11, size=SIZE
+        )
+    ]
+    names = np.repeat(np.array(list(KINDS.values())), PATIENTS * SLICES, axis=0)
+    values = {"Modality": names[:, 0], "BodyPartExamined": names[:, 1]}
+    return TrainingSet(np.stack(tiles), values, np.ones(len(tiles)))
+
+
+def kinds() -> np.ndarray:
+    """Return the kind of each picture, of shape (48,)."""
+    return np.repeat(np.arange(len(KINDS)), PATIENTS * SLICES)
+
+
+def constrained(n: int = 200, seed: int = 1) -> TrainingSet:
+    """Return the pictures with right must-links and cannot-links, n of either kind."""
+    rng = np.random.default_rng(seed)
+    pairs = np.sort(rng.integers(len(kinds()), size=(40 * n, 2)), axis=1)
+    pairs = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
+    alike = kinds()[pairs[:, 0]] == kinds()[pairs[:, 1]]
+    must, cannot = (rng.permutation(pairs[mask])[:n] for mask in (alike, ~alike))
+    return replace(pictures(), constraints=Constraints(must, cannot))
+
+
+def config(recipe: str = "veritag", **settings: Any) -> TrainingConfig:
+    """Return a recipe small enough for these pictures."""
+    small = {
+        "size": SIZE, "filters": FILTERS, "embedding": 10, "clusters": 4, "batch": 16,
+        "epochs": 4, "learning_rate": 5e-3,
+        "cluster_epochs": min(2, RECIPES[recipe].cluster_epochs),
+    }  # fmt: skip
+    return chosen_recipe(recipe, **{**small, **settings})

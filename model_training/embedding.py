@@ -36,7 +36,8 @@ def embed(
     device = network.cluster_centers.device
     parts = [np.empty((0, network.cluster_centers.shape[1]))]
     for start in range(0, len(tiles), BATCH):
-        batch = np.ascontiguousarray(tiles[start : start + BATCH])
+        # A copy: mapped tiles are read-only, and torch warns of that.
+        batch = np.array(tiles[start : start + BATCH])
         x = as_images(torch.from_numpy(batch).to(device))
         if noise is not None:
             x = varied(mirrored(x, noise), noise, strength)
@@ -64,7 +65,7 @@ def settle_norms(network: ClusteringNetwork, tiles: Tiles) -> None:
         norm.train()
     device = network.cluster_centers.device
     for start in range(0, len(tiles), BATCH):
-        batch = np.ascontiguousarray(tiles[start : start + BATCH])
+        batch = np.array(tiles[start : start + BATCH])
         if len(batch) > 1:
             network.encoder(as_images(torch.from_numpy(batch).to(device)))
     for norm in norms:

@@ -23,9 +23,7 @@ OUTPUTS = ("embedding", "soft_assignment", "distance")
 class InspectionModel(nn.Module):
     """Encoder and cluster centers as one model over uint8 tiles."""
 
-    def __init__(
-        self, encoder: Encoder, centers: Floats, degrees: float = 1.0
-    ) -> None:
+    def __init__(self, encoder: Encoder, centers: Floats, degrees: float = 1.0) -> None:
         super().__init__()
         self.encoder = encoder
         self.degrees = degrees
@@ -85,7 +83,9 @@ def parity(model: InspectionModel, path: Path, tiles: NDArray[np.uint8]) -> floa
         If the exported graph does not compute what was trained.
     """
     with torch.no_grad():
-        expected = [o.numpy() for o in model.cpu().eval()(torch.from_numpy(tiles))]
+        expected = [
+            o.numpy() for o in model.cpu().eval()(torch.tensor(np.array(tiles)))
+        ]
     largest = 0.0
     for batch in (len(tiles), 1):
         for ours, theirs in zip(run_onnx(path, tiles, batch), expected, strict=True):

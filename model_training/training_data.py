@@ -121,7 +121,7 @@ def on_device(
     }
     tiles: NDArray[np.uint8] | Tensor = training.tiles
     if device.startswith("cuda") and training.tiles.nbytes <= ON_DEVICE:
-        tiles = torch.from_numpy(np.ascontiguousarray(training.tiles)).to(device)
+        tiles = torch.from_numpy(np.array(training.tiles)).to(device)
     return DeviceData(
         tiles,
         {tag: index.to(device) for tag, index in values.items()},

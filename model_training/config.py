@@ -45,8 +45,11 @@ class TrainingConfig:
         Weights of clustering, reconstruction and pairwise loss, eq. 10 of the paper.
     tags
         Weight of the loss of predicting the tags that each image carries.
+    contrast
+        Weight, before there are clusters, of telling each image from the others of its
+        batch by another variation of itself; see `contrastive_loss`.
     pretrain_pairs
-        Weight of the pairs before there are clusters, on the embedding itself.
+        Weight of the pairs before there are clusters; see `embedding_pair_loss`.
     balance
         Power to which rare values of a tag weigh more in that loss, 0 not at all.
     gamma_ramp
@@ -97,6 +100,7 @@ class TrainingConfig:
     beta: float = 0.0
     gamma: float = 1.0
     tags: float = 1.0
+    contrast: float = 0.0
     pretrain_pairs: float = 0.0
     balance: float = 0.5
     gamma_ramp: int = 2

@@ -140,7 +140,7 @@ def draw_constraints(
     samples: Sequence[Sample], config: TrainingConfig
 ) -> Constraints | None:
     """Return the constraints of a run, None where its recipe uses none."""
-    if not (config.gamma and config.constraints):
+    if not (config.constraints and (config.gamma or config.pretrain_pairs)):
         return None
     rules = ConstraintConfig() if config.careful_pairs else PAPER_CONSTRAINTS
     return sample_constraints(

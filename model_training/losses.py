@@ -68,6 +68,42 @@ def pairwise_loss(
     return torch.where(is_must_link, apart, F.relu(margin - apart)).mean()
 
 
+def contrastive_loss(first: Tensor, second: Tensor, temperature: float = 0.2) -> Tensor:
+    """Return how badly each image is known again among the batch, by its cosine.
+
+    NT-Xent without negatives of the same view (Chen et al. 2020, eq. 1).
+
+    Parameters
+    ----------
+    first, second
+        Embeddings of two variations of the same images, of shape (N, D).
+    """
+    cosines = F.normalize(first, dim=1) @ F.normalize(second, dim=1).T
+    return F.cross_entropy(
+        cosines / temperature, torch.arange(len(first), device=first.device)
+    )
+
+
+def embedding_pair_loss(
+    first: Tensor, second: Tensor, is_must_link: Tensor, most_alike: float = 0.3
+) -> Tensor:
+    """Return how far must-links are apart and cannot-links too near, by the cosine.
+
+    Contrastive loss of Hadsell et al. (2006) on directions, a mean over pairs.
+
+    Parameters
+    ----------
+    first, second
+        Embeddings of the two images of each pair, of shape (M, D).
+    is_must_link
+        True for must-links, False for cannot-links, of shape (M,).
+    most_alike
+        Cosine up to which a cannot-link costs nothing.
+    """
+    cosine = F.cosine_similarity(first, second)
+    return torch.where(is_must_link, 1 - cosine, F.relu(cosine - most_alike)).mean()
+
+
 def tag_loss(
     logits: Tensor, values: Tensor, class_weights: Tensor, weights: Tensor
 ) -> Tensor:

@@ -1,5 +1,6 @@
 """The objective of one step: which losses, on which images, with which weights."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from model_training.augment import mirrored, varied
 from model_training.config import TrainingConfig
 from model_training.losses import (
     clustering_loss,
+    contrastive_loss,
+    embedding_pair_loss,
     pairwise_loss,
     reconstruction_loss,
     tag_loss,
@@ -47,6 +50,19 @@ class Objective:
         z, drawn, logits = self.network(self._varied(clean), draw=self.config.beta > 0)
         return own_terms(self.data, rows, clean, drawn, logits, self.config), z
 
+    def of_encoder(self, rows: Rows, rng: np.random.Generator) -> Terms:
+        """Return the terms of the first part, in which there are no clusters."""
+        terms, z = self.of_images(rows)
+        if self.config.contrast:
+            again = self.network.embed(self._varied(self._mirrored(rows)))
+            terms["contrast"] = self.config.contrast * contrastive_loss(z, again)
+        if self.config.pretrain_pairs and self.pairs is not None:
+            first, second, kinds = self._embedded_pairs(self.pairs, rng)
+            terms["pairs"] = self.config.pretrain_pairs * embedding_pair_loss(
+                first, second, kinds
+            )
+        return terms
+
     def of_clusters(
         self, rows: Rows, target: Tensor, gamma: float, rng: np.random.Generator
     ) -> Terms:
@@ -61,13 +77,22 @@ class Objective:
 
     def _of_pairs(self, source: PairSource, rng: np.random.Generator) -> Tensor:
         """Return eq. 14 over a fresh draw of pairs."""
+        first, second, kinds = self._embedded_pairs(source, rng)
+        return pairwise_loss(
+            self.network.log_soft_assignment(first),
+            self.network.log_soft_assignment(second),
+            kinds,
+            self.config.margin,
+        )
+
+    def _embedded_pairs(
+        self, source: PairSource, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return embeddings of both images of drawn pairs, and which must link."""
         pairs, is_must = source.draw(self.config.pairs, rng)
-        if not len(pairs):
-            return torch.zeros((), device=self.data.device)
         z = self.network.embed(self._varied(self._mirrored(pairs.T.ravel())))
-        first, second = self.network.log_soft_assignment(z).chunk(2)
-        kinds = torch.from_numpy(is_must).to(self.data.device)
-        return pairwise_loss(first, second, kinds, self.config.margin)
+        first, second = z.chunk(2)
+        return first, second, torch.from_numpy(is_must).to(self.data.device)
 
     def _mirrored(self, rows: Rows) -> Tensor:
         images = self.data.images(rows)
@@ -110,8 +135,13 @@ def own_terms(
 def held_out_loss(
     network: ClusteringNetwork, held: DeviceData, config: TrainingConfig, batch: int
 ) -> float:
-    """Return the mean loss over images that do not train, as they are."""
+    """Return the mean loss over images that do not train, as they are.
+
+    NaN where all losses of the recipe need variations or pairs.
+    """
     network.eval()
+    if not (config.beta or network.heads):
+        return math.nan
     total, count = 0.0, len(held.weights)
     for start in range(0, count, batch):
         rows = np.arange(start, min(count, start + batch))

@@ -102,7 +102,7 @@ def train_encoder(run: Run) -> None:
             held_out_loss(network, run.held, run.objective.config, BATCH)
         )
         since_best += 1
-        if error < best:
+        if error < best or math.isnan(error):  # nothing to hold it to: the last is best
             best, since_best = error, 0
             best_state = copy.deepcopy(network.state_dict())
         run.note(
@@ -167,7 +167,7 @@ def _train_pass(
     for rows in batches(count, config.batch, order):
         own = run.ranks.share(rows)
         if goal is None:
-            terms, _ = run.objective.of_images(own)
+            terms = run.objective.of_encoder(own, pair_rng)
         else:
             terms = run.objective.of_clusters(own, goal, gamma, pair_rng)
         stepping.step(terms, len(rows) / count)
@@ -179,7 +179,7 @@ def encoder_config(config: TrainingConfig) -> TrainingConfig:
 
     DEC has no reconstruction while it clusters, but is pretrained by it.
     """
-    if config.beta or config.tags or config.pretrain_pairs:
+    if config.beta or config.tags or config.contrast:
         return config
     return replace(config, beta=1.0)
 

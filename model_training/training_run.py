@@ -117,7 +117,7 @@ def begin_run(
     if config.compile:
         network.compile_layers()
     pairs = None
-    if training.constraints is not None and config.gamma:
+    if training.constraints and (config.gamma or config.pretrain_pairs):
         pairs = pair_source(
             training.constraints, len(training), closure=config.careful_pairs
         )

@@ -4,8 +4,9 @@ Their networks are feed-forward and see tiles of 32x32 pixels, flattened. ClustP
 makes the target distribution of DEC and IDEC per mini-batch, which is not the paper's.
 """
 
-import os
+import io
 import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 
 import cv2
@@ -33,7 +34,6 @@ def run(
     name: str, training: Tiles, unseen: Tiles, n_clusters: int, seed: int
 ) -> tuple[Floats, Labels]:
     """Train on tiles (N, size, size); return embedding and labels of the unseen."""
-    os.environ.setdefault("TQDM_DISABLE", "1")  # it tells of every pass on stderr
     from clustpy.deep import DCN, IDEC, VaDE
 
     classes = dict(zip(NAMES, (IDEC, DCN, VaDE), strict=True))
@@ -45,8 +45,9 @@ def run(
         device="cpu",
         random_state=seed,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # not ours to mend
+    silence = io.StringIO()
+    with warnings.catch_warnings(), redirect_stdout(silence), redirect_stderr(silence):
+        warnings.simplefilter("ignore")  # it tells of every pass; not ours to mend
         model.fit(flattened(training))
         embedding: Floats = np.asarray(model.transform(flattened(unseen)), np.float64)
         labels: Labels = np.asarray(model.predict(flattened(unseen)), np.int64)

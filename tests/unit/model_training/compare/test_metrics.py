@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import normalized_mutual_info_score
 
+from model_training.compare import peers
 from model_training.compare.features import fit_pca, hog_features, lbp_features
 from model_training.compare.labelled import LabelledSet, list_labelled, read_labelled
 from model_training.compare.metrics import (
@@ -114,3 +115,23 @@ def test_constant_tiles_have_finite_features() -> None:
     black = np.zeros((3, 32, 32), dtype=np.uint8)
     assert np.isfinite(hog_features(black)).all()
     assert np.isfinite(lbp_features(black)).all()
+
+
+def test_peers_see_small_flat_tiles() -> None:
+    """Feed-forward networks get 32x32 numbers in [0, 1] for a tile of any size."""
+    tiles = np.full((3, 64, 64), 255, dtype=np.uint8)
+    flat = peers.flattened(tiles)
+    assert flat.shape == (3, 1024)
+    assert flat.dtype == np.float32
+    np.testing.assert_allclose(flat, 1.0)
+
+
+@pytest.mark.skipif(not peers.available(), reason="ClustPy is not installed")
+@pytest.mark.parametrize("name", peers.NAMES)
+def test_a_peer_labels_unseen_images(name: str) -> None:
+    """Each unseen tile gets one of the clusters and an embedding."""
+    rng = np.random.default_rng(1)
+    tiles = rng.integers(0, 256, (300, 32, 32)).astype(np.uint8)
+    embedding, labels = peers.run(name, tiles, tiles[:20], 3, 1)
+    assert embedding.shape == (20, peers.EMBEDDING)
+    assert set(labels.tolist()) <= {0, 1, 2}

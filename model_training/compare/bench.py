@@ -33,6 +33,8 @@ SECOND_PART = {
     "update_interval", "tol", "views",
 }  # fmt: skip
 """What of a configuration matters only once there are clusters."""
+PAIRED = {"careful_pairs", "pairs"}
+"""What of it matters before, where pairs are learnt from the start."""
 RULES = {"careful": ConstraintConfig(), "paper": PAPER_CONSTRAINTS}
 
 
@@ -100,12 +102,13 @@ class Bench:
     def _start(self, cell: Cell, config: TrainingConfig) -> Trained:
         # Without weight for drawing again the first part would learn nothing at all:
         # such recipes go on from the plain autoencoder.
-        if not config.beta and not config.tags and not config.pretrain_pairs:
+        if not any((config.beta, config.tags, config.contrast, config.pretrain_pairs)):
             config = replace(config, beta=1.0)
-        shared = SECOND_PART if not config.pretrain_pairs else {"recipe", "clusters"}
+        shared = SECOND_PART - PAIRED if config.pretrain_pairs else SECOND_PART
         shape = {k: v for k, v in asdict(config).items() if k not in shared}
         tags = (cell.wrong,) if config.tags or config.pretrain_pairs else ()
-        pairs = (cell.constraints, cell.labelled) if config.pretrain_pairs else ()
+        drawn = cell.constraints, cell.rules, cell.labelled
+        pairs = drawn if config.pretrain_pairs else ()
         first = replace(config, cluster_epochs=0, whiten=False)
 
         def make() -> Trained:

@@ -24,8 +24,8 @@ PICTURED = ("CAE, k-means", "idec", "paper", "veritag")
 
 K_VALUES = tuple(range(5, 36, 5))
 GAMMAS = (0.0, 0.1, 1.0, 10.0, 100.0)
-COUNTS = (500, 1_000, 2_000, 5_000, 10_000, 20_000)
-COARSE_COUNTS = (500, 2_000, 20_000)
+COUNTS = (500, 2_000, 5_000, 20_000)
+COARSE_COUNTS = (2_000, 20_000)
 """Where only a share of the patients is labelled."""
 LABELLED = (0.1, 0.3, 1.0)
 WRONG = (0.0, 0.05, 0.1, 0.2, 0.3)

@@ -36,6 +36,7 @@ td, th {{ padding: .15em .6em; border-bottom: 1px solid #ccc; text-align: left; 
 td.n {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }}
 img.plot {{ max-width: 100%; }}
 img.tile {{ width: 64px; height: 64px; image-rendering: pixelated; margin: 1px; }}
+td.tiles {{ white-space: nowrap; }}
 small, caption {{ color: #444; text-align: left; }}
 section {{ break-inside: avoid; }}
 @media print {{ body {{ margin: 0; max-width: none; font-size: 11px; }} table {{ font-size: 9px; }} }}
@@ -58,7 +59,7 @@ ABOUT = {
 VARIED = {
     K: ("Number of clusters", "K", False, "Table 1"),
     GAMMA: ("Weight of the pairwise loss", "gamma", True, "Table 2"),
-    CONSTRAINTS: ("Number of constraints", "constraints", False, "Figure 6"),
+    CONSTRAINTS: ("Number of constraints", "constraints", True, "Figure 6"),
     POISON: ("Wrong tags in the training data", "share of wrong tags", False, ""),
 }
 

@@ -39,7 +39,7 @@ def contact_sheets(store: Store, parts: Parts) -> str:
         pictures = "".join(tile_image(unseen.tiles[i]) for i in nearest)
         shows = _told(mix(outcome.labels, unseen, int(k)))
         lines.append(
-            f"<tr><td class=n>{k}<td class=n>{len(own)}<td>{pictures}<td>{shows}</tr>"
+            f"<tr><td class=n>{k}<td class=n>{len(own)}<td class=tiles>{pictures}<td>{shows}</tr>"
         )
     return "\n".join([*lines, "</table>"])
 

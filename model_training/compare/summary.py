@@ -28,7 +28,7 @@ NAMES: Mapping[str, str] = {
     "idec": "IDEC, convolutional",
     "paper": "proposed, paper's setting",
     "paper, its own pairs": "proposed, paper's setting and pairs",
-    "constrained": "proposed, pure pairs, slow start",
+    "constrained": "proposed, pure pairs from the start",
     "veritag": "veritag (default)",
 }
 """Row to how it is told to people."""

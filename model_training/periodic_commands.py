@@ -37,7 +37,8 @@ def retrain(
     keep_memory()
     if data is not None:
         os.environ["VERITAG_DATA_DIR"] = str(data)
-    from model_training.retrain import require_archive, run_scheduled
+    from model_training.precautions import require_archive
+    from model_training.retrain import run_scheduled
     from veritag.settings import load_settings
 
     settings = load_settings()

@@ -88,11 +88,19 @@ def watched_run(records: Records, run_id: int) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        fail_run(records, run_id, in_words(error))
+        _try_to_fail(records, run_id, in_words(error))
         raise
     finally:
         ended.set()
         heart.join()
+
+
+def _try_to_fail(records: Records, run_id: int, reason: str) -> None:
+    """Record the reason; where that fails too, silence will tell that the run died."""
+    try:
+        fail_run(records, run_id, reason)
+    except RecordsUnavailable as error:
+        log.warning("failure_not_recorded", run_id=run_id, reason=str(error))
 
 
 def in_words(error: BaseException) -> str:

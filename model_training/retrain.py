@@ -5,17 +5,19 @@ run that is interrupted anywhere, or that finds the disk full, changes nothing.
 """
 
 import getpass
-import shutil
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from model_training.archive_source import archive_snapshot
 from model_training.child import threads_of
 from model_training.config import TrainingConfig
 from model_training.evaluation import evaluate_bundle
 from model_training.gate import GateConfig, GateDecision, decide_promotion, undecided
+from model_training.precautions import (
+    full_disk_named,
+    remove_scratch,
+    require_folder,
+)
 from model_training.recording import finish, take_run, watched_run
 from model_training.reference import (
     Reference,
@@ -26,22 +28,26 @@ from model_training.reference import (
 from model_training.run import Request, train_bundle
 from model_training.sampling import SamplingConfig
 from model_training.snapshot import Snapshot
-from model_training.storage import disk_errors
 from veritag.archive import Archive
-from veritag.bundle import MANIFEST, ModelBundle, load_bundle, resolve_bundle_path
-from veritag.errors import BundleRejected, ConfigurationError, StopError
+from veritag.bundle import ModelBundle, load_bundle, resolve_bundle_path
+from veritag.errors import BundleRejected, StopError
 from veritag.logs import get_logger
 from veritag.preprocessing import Preprocessing
 from veritag.records import Records
 from veritag.records.audit import record_event
-from veritag.records.training_runs import BY_HAND, begin_run, store_gate
+from veritag.records.training_runs import (
+    BY_HAND,
+    RUNNING,
+    STALE_SECONDS,
+    begin_run,
+    fail_stale_runs,
+    open_run,
+    store_gate,
+)
 from veritag.registry import promote
 from veritag.settings import Settings
 
 log = get_logger()
-
-SCRATCH = ".training-*"
-SCRATCH_AGE = 24 * 3600.0
 
 OTHER_TILES = (
     "the two bundles read tiles of different sizes, and not all images of the reference "
@@ -83,18 +89,19 @@ def run_scheduled(
         If there is too little to learn from, or the disk is full; the run is recorded
         as failed, and the champion stays.
     """
-    _require_folder(settings.bundles_dir)
+    require_folder(settings.bundles_dir)
     config = config or TrainingConfig()
     records = Records.open(settings.records_url)
     try:
         records.migrate()
         told = asdict(config)
         if run_id is None:
+            _require_no_other(records)
             run_id = begin_run(records, told, trigger=BY_HAND, reason="veritag retrain")
         else:
             take_run(records, run_id, told)
         with watched_run(records, run_id):
-            _remove_scratch(settings.bundles_dir)
+            remove_scratch(settings.bundles_dir)
             return _Job(settings, records, config, train, run_id).run()
     finally:
         records.close()
@@ -119,7 +126,7 @@ class _Job:
             excluded=leaking,
             note=f"training run {self.run_id}",
         )
-        with disk_errors(f"the new bundle in {self.settings.bundles_dir}"):
+        with full_disk_named(self.settings.bundles_dir):
             bundle = self.train(request, self.settings)
         decision, champion_id = self._decide(bundle, reference)
         if decision.promoted:
@@ -202,6 +209,17 @@ class _Job:
         record_event(self.records, "promotion", getpass.getuser(), detail)
 
 
+def _require_no_other(records: Records) -> None:
+    """Refuse to train beside another run; one that died is in nobody's way."""
+    fail_stale_runs(records, STALE_SECONDS)
+    run = open_run(records)
+    if run is not None and run.status == RUNNING:
+        raise StopError(
+            f"training run {run.run_id} is under way since {run.started_at:%H:%M} UTC: "
+            "wait until it ends"
+        )
+
+
 def gate_config(settings: Settings) -> GateConfig:
     """Return the gate as the settings want it."""
     return GateConfig(
@@ -209,36 +227,3 @@ def gate_config(settings: Settings) -> GateConfig:
         least_patients=settings.gate_least_patients,
         most_flag_change=settings.gate_flag_change,
     )
-
-
-def _require_folder(bundles_dir: Path) -> None:
-    if (bundles_dir / MANIFEST).is_file():
-        raise ConfigurationError(
-            f"VERITAG_BUNDLE_DIR names one bundle, {bundles_dir}, which would stay in "
-            "use whatever is trained; let it name a folder of bundles, or unset it"
-        )
-
-
-def _remove_scratch(bundles_dir: Path) -> None:
-    """Remove what runs that were killed long ago left behind; none of it can load."""
-    for left in bundles_dir.glob(SCRATCH):
-        try:
-            if time.time() - left.stat().st_mtime > SCRATCH_AGE:
-                shutil.rmtree(left, ignore_errors=True)
-        except FileNotFoundError:
-            continue
-
-
-def require_archive(settings: Settings) -> None:
-    """Refuse to retrain where there is nothing that a Veritag has received.
-
-    Raises
-    ------
-    StopError
-        If the data directory has no records.
-    """
-    if settings.database_url is None and not settings.sqlite_file.is_file():
-        raise StopError(
-            f"no records in {settings.data_dir}: there is no archive to learn from; "
-            "name a data directory by --data, or use `veritag train --images`"
-        )

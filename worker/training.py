@@ -26,6 +26,7 @@ from veritag.records.training_runs import (
     BY_NEED,
     BY_TIME,
     REQUESTED,
+    STALE_SECONDS,
     TrainingRun,
     beat,
     fail_run,
@@ -36,9 +37,6 @@ from veritag.records.training_runs import (
 from veritag.settings import NEVER, Settings
 
 log = get_logger()
-
-STALE_SECONDS = 180.0
-"""Silence of a heartbeat, which comes every few seconds, after which a run has died."""
 
 # A start that was missed by more, because nothing ran, waits for the next one: nobody
 # wants Sunday night's training on Monday morning.

@@ -26,6 +26,9 @@ OUTCOMES = (PROMOTED, KEPT, UNDECIDED)
 """What the gate decided: the challenger is in use, the champion stayed because of the
 figures, or it stayed because there was too little to compare them on."""
 
+STALE_SECONDS = 180.0
+"""Silence of a heartbeat, which comes every few seconds, after which a run has died."""
+
 DIED = "the process that trained it died or was stopped: its heartbeat ended"
 
 

@@ -129,6 +129,7 @@ def train(
     from model_training.runtime import keep_memory
 
     keep_memory()
+    from model_training.following import train_along
     from model_training.recipes import chosen_recipe
     from model_training.run import Request, run_training
     from veritag.settings import load_settings
@@ -156,5 +157,7 @@ def train(
         note=note,
         resume=resume,
     )
+    if train_along(request):  # torchrun started us; the first process does the rest
+        return
     bundle = run_training(request, load_settings())
     typer.echo(bundle.path)

@@ -11,7 +11,6 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from model_training.clustering import Floats
 from model_training.training_data import TrainingSet
@@ -47,19 +46,17 @@ class Ranks:
         flat = torch.cat([*(g.reshape(-1) for g in gradients), values])
         dist.all_reduce(flat)
         flat /= self.size
-        at = 0
-        for gradient in gradients:
-            gradient.copy_(flat[at : at + gradient.numel()].view_as(gradient))
-            at += gradient.numel()
-        return flat[at:]
+        _fill(gradients, flat)
+        return flat[-len(values) :]
 
     def agree(self, network: nn.Module) -> None:
         """Give every process the first one's parameters and running statistics."""
         if self.size == 1:
             return
-        parameters = parameters_to_vector(network.parameters()).detach()
-        dist.broadcast(parameters, src=0)
-        vector_to_parameters(parameters, network.parameters())
+        values = [p.detach() for p in network.parameters()]
+        flat = torch.cat([value.reshape(-1) for value in values])
+        dist.broadcast(flat, src=0)
+        _fill(values, flat)
         for buffer in network.buffers():
             dist.broadcast(buffer, src=0)
 
@@ -72,18 +69,19 @@ class Ranks:
         return told[0]
 
     def firsts_images(self, training: TrainingSet | None) -> TrainingSet:
-        """Return the first process's training set in every process."""
-        bare = None
-        if training is not None:
-            if self.size == 1:
-                return training
-            bare = replace(training, tiles=training.tiles[:0])
+        """Return the first process's training set in every process; others have none."""
+        if self.size == 1 and training is not None:
+            return training
         shape = self.firsts(training.tiles.shape if training is not None else None)
-        received: TrainingSet = self.firsts(bare)
+        received: TrainingSet = self.firsts(
+            replace(training, tiles=training.tiles[:0])
+            if training is not None
+            else None
+        )
         tiles = np.empty(shape, np.uint8) if training is None else training.tiles
         rows = max(1, BLOCK // max(1, shape[1] * shape[2]))
         for start in range(0, shape[0], rows):
-            block = torch.from_numpy(np.ascontiguousarray(tiles[start : start + rows]))
+            block = torch.tensor(tiles[start : start + rows])
             dist.broadcast(block, src=0)
             if training is None:
                 tiles[start : start + rows] = block.numpy()
@@ -106,6 +104,14 @@ class Ranks:
         """Leave the group."""
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _fill(tensors: Sequence[Tensor], flat: Tensor) -> None:
+    """Copy the numbers of one long tensor into others, in order."""
+    at = 0
+    for tensor in tensors:
+        tensor.copy_(flat[at : at + tensor.numel()].view(tensor.shape))
+        at += tensor.numel()
 
 
 def _gradients(network: nn.Module) -> Sequence[Tensor]:

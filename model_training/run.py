@@ -21,6 +21,7 @@ import veritag
 from model_training.bundling import make_bundle, old_clusters
 from model_training.card import card_markdown
 from model_training.checkpoint import Checkpoint
+from model_training.distributed import join_ranks
 from model_training.encoder import inner_side
 from model_training.gathering import gather
 from model_training.learn import Learnt, learn, prepare, training_set
@@ -131,7 +132,9 @@ def _learn(
     split, remarks = prepare(snapshot, config)
     for remark in remarks:
         progress.console.print(remark, highlight=False)
-    training, held_out = training_set(snapshot, split, config)
+    parts = training_set(snapshot, split, config)
+    ranks = join_ranks(device)
+    training, held_out = (ranks.firsts_images(part) for part in parts)
     passes = config.epochs + config.cluster_epochs
     bar = progress.add_task(f"training on {device}", total=passes * len(training))
 

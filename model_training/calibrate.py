@@ -193,8 +193,12 @@ def _precise(alarms: NDArray[np.intp], found: NDArray[np.intp]) -> NDArray[np.bo
 
 def _rare(alarms: NDArray[np.intp], carried: int) -> NDArray[np.bool_]:
     """Tell where false alarms are rare for certain."""
-    bounds = [wilson(int(a), carried, ONE_SIDED)[1] for a in alarms]
-    return np.array(bounds) <= MOST_FALSE_ALARMS
+    if carried == 0:
+        return np.zeros(len(alarms), dtype=np.bool_)
+    share, z = alarms / carried, ONE_SIDED
+    half = z * np.sqrt(share * (1 - share) / carried + (z / (2 * carried)) ** 2)
+    upper = (share + z * z / (2 * carried) + half) / (1 + z * z / carried)
+    return np.asarray(upper <= MOST_FALSE_ALARMS)
 
 
 def _known(evidence: Evidence, scores: Floats, radii: Radii) -> Floats:

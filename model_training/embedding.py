@@ -11,11 +11,19 @@ from model_training.losses import log_soft_assignment
 from model_training.network import ClusteringNetwork
 from model_training.training_data import as_images
 
-BATCH = 256
+ON_CPU, ON_GPU = 32, 512
+"""Tiles at a time: a CPU's caches hold few feature maps, a GPU is idle with few."""
+NORM_BATCH = 256
+"""Tiles over which norms take their statistics at a time."""
 BLOCK = 4096
 """Embeddings compared with the centers at a time."""
 
 Tiles = NDArray[np.uint8]
+
+
+def batch_size(device: torch.device) -> int:
+    """Return how many tiles a device embeds fastest at a time."""
+    return ON_CPU if device.type == "cpu" else ON_GPU
 
 
 @torch.no_grad()
@@ -35,9 +43,10 @@ def embed(
     network.eval()
     device = network.cluster_centers.device
     parts = [np.empty((0, network.cluster_centers.shape[1]))]
-    for start in range(0, len(tiles), BATCH):
+    size = batch_size(device)
+    for start in range(0, len(tiles), size):
         # A copy: mapped tiles are read-only, and torch warns of that.
-        batch = np.array(tiles[start : start + BATCH])
+        batch = np.array(tiles[start : start + size])
         x = as_images(torch.from_numpy(batch).to(device))
         if noise is not None:
             x = varied(mirrored(x, noise), noise, strength)
@@ -64,8 +73,8 @@ def settle_norms(network: ClusteringNetwork, tiles: Tiles) -> None:
         norm.momentum = None  # a plain mean over batches
         norm.train()
     device = network.cluster_centers.device
-    for start in range(0, len(tiles), BATCH):
-        batch = np.array(tiles[start : start + BATCH])
+    for start in range(0, len(tiles), NORM_BATCH):
+        batch = np.array(tiles[start : start + NORM_BATCH])
         if len(batch) > 1:
             network.encoder(as_images(torch.from_numpy(batch).to(device)))
     for norm in norms:

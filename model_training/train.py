@@ -22,7 +22,12 @@ from model_training.clustering import (
     target_distribution,
 )
 from model_training.config import TrainingConfig
-from model_training.embedding import BATCH, embed, settle_norms, soft_assignment
+from model_training.embedding import (
+    batch_size,
+    embed,
+    settle_norms,
+    soft_assignment,
+)
 from model_training.objective import held_out_loss
 from model_training.stepping import Diverged, Stepper, batches, stepper, steps_of
 from model_training.trained import CLUSTERS, ENCODER, EpochFigures, Trained
@@ -99,7 +104,12 @@ def train_encoder(run: Run) -> None:
         settle_norms(network, run.training.tiles[:: max(1, count // NORM_TILES)])
         run.ranks.agree(network)
         error = run.ranks.firsts(
-            held_out_loss(network, run.held, run.objective.config, BATCH)
+            held_out_loss(
+                network,
+                run.held,
+                run.objective.config,
+                batch_size(torch.device(run.device)),
+            )
         )
         since_best += 1
         if error < best or math.isnan(error):  # nothing to hold it to: the last is best

@@ -146,6 +146,7 @@ def _figures_table(evaluation: Evaluation) -> Table:
 
 def _tags_table(evaluation: Evaluation) -> Table:
     table = Table("tag", *(c.replace("_", " ") for c in TAG_COLUMNS))
+    table.columns[0].no_wrap = True
     for tag, figures in evaluation.by_tag.items():
         table.add_row(tag, *_cells(figures))
     return table

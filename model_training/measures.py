@@ -25,7 +25,7 @@ def contingency(clusters: Labels, classes: Labels, weights: Floats) -> Floats:
     flat = np.bincount(
         clusters * shape[1] + classes, weights=weights, minlength=shape[0] * shape[1]
     )
-    table: Floats = flat.reshape(shape)
+    table: Floats = flat.astype(np.float64).reshape(shape)
     return table
 
 
@@ -59,7 +59,7 @@ def homogeneity(table: Floats) -> float | None:
 def adjusted_rand(table: Floats) -> float | None:
     """Return the adjusted Rand index (Hubert and Arabie 1985); None with one class."""
     rows, columns = table.sum(axis=1), table.sum(axis=0)
-    every = _pairs(table.sum())
+    every = float(_pairs(table.sum(keepdims=True)).sum())
     if (columns > 0).sum() < 2 or every <= 0:  # noqa: PLR2004 - two classes
         return None
     together = float(_pairs(table).sum())

@@ -18,15 +18,15 @@ from model_training.identity import (
     with_identity,
 )
 from veritag.bundle import ClusterProfile, load_bundle, starter_bundle_path
+from veritag.profiles import Floats
 
 
-def q_of(
-    labels: list[int], k: int
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def q_of(labels: list[int], k: int) -> Floats:
     """Return soft assignments that lean to these labels."""
     q = np.full((len(labels), k), 0.1)
     q[np.arange(len(labels)), labels] = 0.9
-    return q / q.sum(axis=1, keepdims=True)
+    normalized: Floats = q / q.sum(axis=1, keepdims=True)
+    return normalized
 
 
 def cluster(

@@ -49,6 +49,13 @@ def compare(
             "poison."
         ),
     ] = "",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A row of the table, such as idec or 'CAE, k-means'; may be given more "
+            "than once. [all]"
+        ),
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Few images, small tiles, few passes.")
     ] = False,
@@ -136,6 +143,7 @@ def compare(
         labels=labels,
         out=out,
         only=tuple(filter(None, only.replace(" ", "").split(","))) or SWEEPS,
+        methods=tuple(method or ()),
         budget=budget,
         device=device.value,
         minutes=minutes,

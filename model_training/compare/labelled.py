@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from model_training.compare.wrapping import Picture, take
 from model_training.samples import Sample
-from model_training.snapshot import Snapshot, assemble, take_snapshot
+from model_training.snapshot import Snapshot, assemble, row_digest, take_snapshot
 from model_training.sources import LABELS, MANIFEST, Entry
 from veritag.errors import ConfigurationError, StopError
 from veritag.preprocessing import Preprocessing
@@ -39,11 +39,6 @@ class Labelled:
     path: Path
     picture: Picture
     is_dicom: bool
-
-    @property
-    def cell(self) -> tuple[str, str, str]:
-        """Modality, region and source."""
-        return self.picture.modality, self.picture.region, self.picture.source
 
 
 @dataclass(frozen=True)
@@ -126,23 +121,25 @@ def list_labelled(folder: Path, labels: Path | None = None) -> list[Labelled]:
     )
 
 
-def thin(items: Sequence[Labelled], limit: int, seed: int = 0) -> list[Labelled]:
+def thin(data: LabelledSet, limit: int, seed: int = 0) -> LabelledSet:
     """Keep at most `limit` images of each modality, region and source, 0 for all.
 
-    Which are kept depends on their names and the seed alone.
+    Which are kept depends on the images and the seed alone.
     """
     if not limit:
-        return list(items)
+        return data
     cells: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
-    for row, item in enumerate(items):
-        cells[item.cell].append(row)
-    order = [draw(item.picture.name, seed) for item in items]
-    kept = {
-        row
-        for rows in cells.values()
-        for row in sorted(rows, key=order.__getitem__)[:limit]
-    }
-    return [item for row, item in enumerate(items) if row in kept]
+    kinds = zip(
+        data.modality.tolist(), data.region.tolist(), data.source.tolist(), strict=True
+    )
+    for row, cell in enumerate(kinds):
+        cells[cell].append(row)
+    images = zip(data.snapshot.tiles, data.snapshot.samples, strict=True)
+    lots = [draw(row_digest(tile, sample).hex(), seed) for tile, sample in images]
+    kept = np.zeros(len(data), dtype=np.bool_)
+    for rows in cells.values():
+        kept[sorted(rows, key=lots.__getitem__)[:limit]] = True
+    return data.part(kept)
 
 
 def read_labelled(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.compare.labelled import UNIFESP, LabelledSet, Mask, draw
+from model_training.compare.labelled import UNIFESP, LabelledSet, Mask, draw, thin
 from model_training.split import LEAST_PATIENTS
 from veritag.errors import StopError
 
@@ -41,8 +41,11 @@ def _same(mask: Mask, name: str) -> bool:
     return name != "all" and bool(mask.all())
 
 
-def split(data: LabelledSet, seed: int = 0) -> Parts:
+def split(data: LabelledSet, limit: int = 0, seed: int = 0) -> Parts:
     """Split by patient; the part of a patient depends on its key and the seed alone.
+
+    At most `limit` images of a modality, region and source train, 0 for all; the
+    unseen stay as they come.
 
     Patients with a kind that fewer than four have only train: nothing could be shown
     on it, whether it fell into the one part or into the other.
@@ -64,7 +67,8 @@ def split(data: LabelledSet, seed: int = 0) -> Parts:
     unseen, held_out = draws < UNSEEN, draws < UNSEEN + HELD_OUT
     _require(int((~held_out).sum()), "to train on")
     _require(int(unseen.sum()), "of unseen patients")
-    return Parts(data.part(~held_out), data.part(held_out & ~unseen), data.part(unseen))
+    training = thin(data.part(~held_out), limit, seed)
+    return Parts(training, data.part(held_out & ~unseen), data.part(unseen))
 
 
 def _of_rare_kinds(kinds: list[str], patients: list[str]) -> set[str]:

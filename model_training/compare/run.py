@@ -33,7 +33,6 @@ from model_training.compare.labelled import (
     LabelledSet,
     list_labelled,
     read_labelled,
-    thin,
 )
 from model_training.compare.methods import run_cell
 from model_training.compare.page import report_page
@@ -61,6 +60,7 @@ class Request:
     labels: Path | None = None
     out: Path = Path("out/compare")
     only: Sequence[str] = SWEEPS
+    methods: Sequence[str] = ()
     budget: Budget = field(default_factory=Budget)
     device: str = "auto"
     minutes: float | None = None
@@ -110,6 +110,12 @@ def result_table(store: Store) -> Table:
 
 
 def _require_sense(request: Request) -> None:
+    rows = {cell.row for cell in plan(request.budget)}
+    unknown = set(request.methods) - rows
+    if unknown:
+        raise ConfigurationError(
+            f"--method: {', '.join(sorted(unknown))} is none of {', '.join(sorted(rows))}"
+        )
     unknown = set(request.only) - set(SWEEPS)
     if unknown:
         raise ConfigurationError(
@@ -133,13 +139,17 @@ def _benches(request: Request, device: str, progress: Progress) -> dict[str, Ben
         for item in list_labelled(folder, request.labels)
     ]
     budget = request.budget
-    kept = {
-        "full": (thin(items, budget.limit), budget.size),
-        "sweep": (thin(items, budget.sweep_limit), budget.sweep_size),
+    sizes = {
+        "full": (budget.limit, budget.size),
+        "sweep": (budget.sweep_limit, budget.sweep_size),
+    }
+    read = {
+        size: _read(items, size, progress)
+        for size in sorted({size for _, size in sizes.values()})
     }
     return {
-        name: Bench(split(_read(chosen, size, progress)), device)
-        for name, (chosen, size) in kept.items()
+        name: Bench(split(read[size], limit), device)
+        for name, (limit, size) in sizes.items()
     }
 
 
@@ -177,7 +187,11 @@ def _digest(parts: Parts) -> str:
 def _run(
     request: Request, benches: dict[str, Bench], store: Store, progress: Progress
 ) -> None:
-    cells = plan(request.budget, request.only)
+    cells = [
+        cell
+        for cell in plan(request.budget, request.only)
+        if not request.methods or cell.row in request.methods
+    ]
     bar = progress.add_task("comparing", total=len(cells))
     begun = time.monotonic()
     for cell in cells:

@@ -85,8 +85,8 @@ def test_no_rule_objects_to_a_wrapped_picture() -> None:
 
 
 def _read(folder: Path, limit: int = 0) -> LabelledSet:
-    items = thin(list_labelled(folder), limit)
-    return read_labelled(items, Preprocessing(size=32))
+    data = read_labelled(list_labelled(folder), Preprocessing(size=32))
+    return thin(data, limit)
 
 
 def test_the_truth_is_kept_apart_from_the_tags(labelled_folder: Path) -> None:
@@ -101,12 +101,25 @@ def test_the_truth_is_kept_apart_from_the_tags(labelled_folder: Path) -> None:
 
 def test_thinning_caps_a_cell_and_keeps_small_ones(labelled_folder: Path) -> None:
     """Of every modality, region and source at most the limit is left."""
-    items = list_labelled(labelled_folder)
-    kept = thin(items, 5)
-    cells = [item.cell for item in kept]
+    data = _read(labelled_folder)
+    kept = thin(data, 5)
+    cells = _cells(kept)
     assert max(cells.count(cell) for cell in cells) == 5
-    assert {item.cell for item in items} == set(cells)
-    assert len(thin(items, 1000)) == len(items)
+    assert set(cells) == set(_cells(data))
+    assert len(thin(data, 1000)) == len(data)
+
+
+def _cells(data: LabelledSet) -> list[tuple[str, str, str]]:
+    kinds = (data.modality.tolist(), data.region.tolist(), data.source.tolist())
+    return list(zip(*kinds, strict=True))
+
+
+def test_the_unseen_are_never_thinned(labelled_folder: Path) -> None:
+    """A limit leaves fewer images to train on and the same ones to report."""
+    data = _read(labelled_folder)
+    whole, thinned = split(data), split(data, limit=8)
+    assert len(thinned.training) < len(whole.training)
+    assert thinned.unseen.snapshot.digest() == whole.unseen.snapshot.digest()
 
 
 def test_no_patient_is_on_both_sides(labelled_folder: Path) -> None:
@@ -157,7 +170,7 @@ def test_unreadable_pictures_are_counted(labelled_folder: Path, tmp_path: Path) 
     broken = list_labelled(tmp_path)
     with pytest.raises(StopError, match="none of the images"):
         read_labelled(broken, Preprocessing(size=32))
-    both = [*thin(list_labelled(labelled_folder), 2), *broken]
+    both = [*list_labelled(labelled_folder)[:20], *broken]
     data = read_labelled(both, Preprocessing(size=32))
     assert data.snapshot.left_out == {"no readable picture": 1}
     assert len(data) == len(both) - 1
@@ -166,7 +179,7 @@ def test_unreadable_pictures_are_counted(labelled_folder: Path, tmp_path: Path) 
 def test_the_corpus_keeps_the_tags_that_it_came_with(corpus: Path) -> None:
     """Its truth is the curated region, its tags are those of the files."""
     items = [i for i in list_labelled(corpus) if "Freeze" in i.path.name]
-    items += thin(list_labelled(corpus), 2)
+    items += list_labelled(corpus)[::4]
     data = read_labelled(items, Preprocessing(size=32))
     assert data.is_dicom.all()
     told = data.snapshot.values("BodyPartExamined")

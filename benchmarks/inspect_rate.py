@@ -159,13 +159,11 @@ def _stored(path: Path, home: Path) -> StoredInstance:
 
 def untrained(size: int, folder: Path) -> Path:
     """Make a bundle with the paper's encoder and K = 25, untrained."""
-    from model_training.clustering import Whitening
     from model_training.encoder import EMBEDDING, Encoder
     from model_training.export import InspectionModel, export_onnx
 
-    plain = Whitening(np.zeros(EMBEDDING), np.eye(EMBEDDING))
     centers = np.random.default_rng(1).normal(size=(25, EMBEDDING))
-    model = InspectionModel(Encoder(size), plain, centers)
+    model = InspectionModel(Encoder(size), centers)
     export_onnx(model, size, folder / "model.onnx")
     starter = load_bundle(starter_bundle_path()).manifest
     manifest = replace(

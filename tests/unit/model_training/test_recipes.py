@@ -22,7 +22,7 @@ def test_the_paper_s_numbers() -> None:
     assert (paper.clusters, paper.margin, paper.degrees) == (25, 1.0, 1.0)
     assert (paper.filters, paper.embedding) == (FILTERS, EMBEDDING)
     assert paper.tags == paper.augment == 0
-    assert not (paper.batch_norm or paper.whiten or paper.careful_pairs)
+    assert [paper.batch_norm, paper.whiten, paper.careful_pairs] == [False] * 3
 
 
 def test_its_ancestors_lack_what_it_added() -> None:

@@ -163,15 +163,18 @@ def test_a_start_keeps_its_encoder_and_its_history() -> None:
         assert torch.equal(value, before[name])
 
 
-def test_half_the_bytes_give_nearly_the_same_losses() -> None:
+@pytest.mark.parametrize(
+    ("recipe", "term"), [("veritag", "tags"), ("cae", "reconstruction")]
+)
+def test_half_the_bytes_give_nearly_the_same_losses(recipe: str, term: str) -> None:
     """bfloat16 layers train too, and what they learn is kept in float32."""
     told: dict[str, list[EpochFigures]] = {}
     for precision in ("fp32", "bf16"):
-        settings = config("veritag", precision=precision, augment=0.0)
+        settings = config(recipe, precision=precision, augment=0.0, epochs=2)
         trained = train(constrained(), pictures(), settings)
         told[precision] = trained.history
         assert trained.network.encoder.dense.weight.dtype == torch.float32
-    ours, theirs = (told[p][0].terms["tags"] for p in ("fp32", "bf16"))
+    ours, theirs = (told[p][0].terms[term] for p in ("fp32", "bf16"))
     assert ours == pytest.approx(theirs, rel=0.05)
     assert ours != theirs
 

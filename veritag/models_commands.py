@@ -94,7 +94,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table()
-    for column in ("", "name", "bundle id", "made", "clusters", "gate"):
+    for column in ("", "name", "bundle id", "made", "gate"):
         table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(
@@ -102,7 +102,6 @@ def _print(rows: list[dict[str, Any]]) -> None:
             row["name"],
             row["bundle_id"] if row["bundle_id"] != row["name"] else "",
             (row["created_at"] or "")[:10],
-            str(row["clusters"] or ""),
             row["outcome"] or "",
         )
     console = Console()
@@ -122,9 +121,9 @@ def _print_runs(runs: "Sequence[TrainingRun]") -> None:
         head = f"run {run.run_id}, {run.started_at:%Y-%m-%d %H:%M} UTC, {run.status}"
         because = f" ({run.reason})" if run.reason else ""
         line = f"{head}{because}: {told}" if told else head + because
-        console.print(line, highlight=False, markup=False)
-        for reason in run.reasons:
-            console.print(f"  {reason}", highlight=False, markup=False)
+        told_lines = [line, *(f"  {reason}" for reason in run.reasons)]
+        for one in told_lines:
+            console.print(one, highlight=False, markup=False, soft_wrap=True)
 
 
 @models.command()

@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.worker.site import SCHEDULE, TRAIN, Site
 from veritag.messages import QUEUE_TRAINING, TASK_TRAIN
+from veritag.queue import celery_app
 from veritag.records.training_runs import (
     BY_NEED,
     TrainingRun,
@@ -99,6 +100,9 @@ def test_a_stopped_trainer_takes_its_training_with_it(make_site: MakeSite) -> No
     run_id = ask(site)
     pid = grandchild(site)
     assert alive(pid)
+    # Acknowledged before the work: no visibility timeout can bring it back.
+    with celery_app(site.settings, "test").connection_for_write() as connection:
+        assert connection.default_channel.client.hlen("unacked") == 0
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
     assert not alive(pid)
@@ -172,8 +176,6 @@ def test_the_scheduler_asks_once_and_again_when_the_message_is_lost(
     for _ in range(3):
         schedule.round()
     assert queued(site, QUEUE_TRAINING) == 1
-    from veritag.queue import celery_app
-
     with celery_app(site.settings, "test").connection_for_write() as connection:
         connection.default_channel.client.delete(QUEUE_TRAINING)
     schedule.round()

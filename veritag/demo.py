@@ -24,7 +24,7 @@ from veritag.records.settling import due_series
 from veritag.records.status import Counts, counts
 from veritag.rundir import SYSTEM, RunDirectory
 from veritag.sender import Receiver, SendOutcome, send
-from veritag.settings import Settings, load_settings
+from veritag.settings import NEVER, Settings, load_settings
 from veritag.supervisor import die_with_parent
 from veritag.system import reachable, require_extras
 
@@ -128,6 +128,8 @@ def _environment(data_dir: Path) -> dict[str, str]:
     told = {k: v for k, v in os.environ.items() if k not in _FRESH}
     told["VERITAG_DATA_DIR"] = str(data_dir)
     told.setdefault("VERITAG_SETTLE_IDLE_SECONDS", _SETTLE_SECONDS)
+    # Nothing is learnt from a dozen studies.
+    told.setdefault("VERITAG_TRAIN_SCHEDULE", NEVER)
     defaults = Settings.model_construct()
     for variable, host, port in (
         ("VERITAG_DICOM_PORT", defaults.dicom_host, defaults.dicom_port),

@@ -49,16 +49,21 @@ class System:
         told["VERITAG_DATA_DIR"] = str(self.settings.data_dir.absolute())
         if self.broker is not None:
             told["VERITAG_BROKER_URL"] = self.broker.url
-        if not trains():
+        if not trains(self.settings):
             # Nobody would take what the scheduler asks for.
             told["VERITAG_TRAIN_SCHEDULE"] = NEVER
         return told
+
+    def roles(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the processes that are run here, with their commands."""
+        kept = trains(self.settings)
+        return {r: c for r, c in _COMMANDS.items() if r != "trainer" or kept}
 
     def programs(self) -> list[Program]:
         """Return what to run, in the order of starting."""
         environment = self.environment()
         programs = [] if self.broker is None else [_broker_program(self.broker)]
-        for role, command in roles().items():
+        for role, command in self.roles().items():
             port = self.ports.http.get(role)
             host = self.settings.http_host if port else self.settings.review_host
             programs.append(
@@ -87,21 +92,26 @@ class System:
             "metrics": {
                 role: f"http://{in_url(metrics)}:{port}/metrics"
                 for role, port in self.ports.http.items()
-                if role in roles()
+                if role in self.roles()
             },
             "moved": list(self.ports.moved),
             "broker": self.broker.argv[0] if self.broker else "VERITAG_BROKER_URL",
         }
 
 
-def trains() -> bool:
-    """Tell whether the extra `training` is installed; all but training works without."""
-    return find_spec("torch") is not None
+def trains(settings: Settings) -> bool:
+    """Tell whether training is ever asked for, and its packages are installed.
 
-
-def roles() -> Mapping[str, tuple[str, ...]]:
-    """Return the processes that are run here, with their commands."""
-    return {r: c for r, c in _COMMANDS.items() if r != "trainer" or trains()}
+    All else works without.
+    """
+    needs = (
+        settings.train_new_instances,
+        settings.train_new_decisions,
+        settings.train_drift,
+        settings.train_unknown_rise,
+    )
+    asked = settings.train_schedule != NEVER or any(needs)
+    return asked and find_spec("torch") is not None
 
 
 def _broker_program(broker: PrivateBroker) -> Program:

@@ -4,11 +4,14 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+from tests.parts import require
 from veritag.broker import PrivateBroker
 from veritag.errors import ConfigurationError
 from veritag.health import HealthServer
@@ -20,7 +23,11 @@ from veritag.system import System, http_check
 from veritag.up import StartFailed, _wait_ready, run
 from veritag.up_display import StartDisplay, summary
 
-PORTS = Ports(11112, 8080, {"listener": 1, "indexer": 2, "worker": 3, "scheduler": 4})
+PORTS = Ports(
+    11112,
+    8080,
+    {"listener": 1, "indexer": 2, "worker": 3, "scheduler": 4, "trainer": 5},
+)
 BROKER = PrivateBroker(("/usr/bin/redis-server",), "redis://:secret@h:1/0", None, 1, "")
 
 
@@ -62,6 +69,25 @@ def test_the_processes_get_their_settings_by_environment(tmp_path: Path) -> None
     assert (
         programs["listener"].layer > programs["worker"].layer > programs["broker"].layer
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, True),
+        ({"train_schedule": "never"}, False),
+        ({"train_schedule": "never", "train_new_decisions": 50}, True),
+    ],
+)
+def test_the_trainer_runs_where_something_may_ask_for_it(
+    tmp_path: Path, settings: dict[str, Any], expected: bool
+) -> None:
+    """By time or by any need; else it would only sit there."""
+    require(find_spec("torch"), "PyTorch is not installed")
+    system = System(Settings(data_dir=tmp_path, **settings), PORTS, BROKER)
+    roles = [program.role for program in system.programs()]
+    assert ("trainer" in roles) is expected
+    assert ("trainer" in system.describe()["metrics"]) is expected
 
 
 def test_where_everything_is_holds_no_password(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import silhouette_score
 
+from model_training.asking import Asked, ask
 from model_training.injection import ERROR_RATE
 from model_training.measures import (
     adjusted_rand,
@@ -23,7 +24,7 @@ from model_training.measures import (
     nmi,
     share,
 )
-from model_training.outcome import Mask, Outcome, Question, outcome_of, questions
+from model_training.outcome import Mask, Outcome, outcome_of
 from model_training.snapshot import Snapshot
 from veritag.bundle import ModelBundle
 from veritag.profiles import Floats
@@ -31,25 +32,6 @@ from veritag.profiles import Floats
 SILHOUETTE_IMAGES = 1000
 
 Figures = dict[str, float | None]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a set of images is asked, and what is known of them.
-
-    Attributes
-    ----------
-    modality, region
-        Index of the Modality, and of the body part with its modality; -1 where the
-        image does not tell it; of shape (N,).
-    patient
-        Index of the patient, of shape (N,).
-    """
-
-    questions: Mapping[str, Question]
-    modality: NDArray[np.intp]
-    region: NDArray[np.intp]
-    patient: NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -113,26 +95,6 @@ def evaluate_bundle(
         outcome,
         asked,
     )
-
-
-def ask(snapshot: Snapshot, seed: int) -> Asked:
-    """Return the questions and labels of a set of images."""
-    samples = snapshot.samples
-    modality = [s.tags.get("Modality", "") for s in samples]
-    parts = [s.tags.get("BodyPartExamined", "") for s in samples]
-    regions = [f"{m} {p}" if p else "" for m, p in zip(modality, parts, strict=True)]
-    return Asked(
-        questions(samples, seed),
-        _indexed(modality),
-        _indexed(regions),
-        _indexed([s.patient for s in samples]),
-    )
-
-
-def _indexed(names: list[str]) -> NDArray[np.intp]:
-    """Return indices from 0 of names, -1 for an empty one."""
-    order = {name: n for n, name in enumerate(sorted({n for n in names if n}))}
-    return np.array([order.get(name, -1) for name in names], dtype=np.intp)
 
 
 def _carried(asked: Asked) -> list[str]:

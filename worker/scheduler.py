@@ -31,7 +31,7 @@ from veritag.records import Records
 from veritag.records.dispatching import mark_dispatched, stale
 from veritag.records.settling import due_series
 from veritag.records.status import counts
-from veritag.records.training_runs import run_counts
+from veritag.records.training_counts import run_counts
 from veritag.settings import Settings
 from worker.training import TrainingSchedule
 

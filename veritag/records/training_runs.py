@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from veritag.records.engine import Records, clean_text
 from veritag.records.schema import training_runs
@@ -254,45 +254,3 @@ def _update(connection: Connection, run_id: int, **values: Any) -> None:
     connection.execute(
         update(training_runs).where(training_runs.c.id == run_id).values(**values)
     )
-
-
-@dataclass(frozen=True, slots=True)
-class RunCounts:
-    """All runs in numbers, for metrics.
-
-    Attributes
-    ----------
-    by_status, by_outcome
-        Number of runs; what never happened is 0.
-    last_success_at, last_seconds
-        End and duration of the newest finished run; None before the first.
-    """
-
-    by_status: dict[str, int]
-    by_outcome: dict[str, int]
-    last_success_at: datetime | None
-    last_seconds: float | None
-
-
-def run_counts(records: Records) -> RunCounts:
-    """Count the runs of all time."""
-    t = training_runs.c
-    with records.read() as connection:
-
-        def grouped(column: Any, names: tuple[str, ...]) -> dict[str, int]:
-            rows = connection.execute(select(column, func.count()).group_by(column))
-            found = {name: int(n) for name, n in rows}
-            return {name: found.get(name, 0) for name in names}
-
-        last = connection.execute(
-            select(t.started_at, t.finished_at)
-            .where(t.status == FINISHED)
-            .order_by(t.finished_at.desc())
-            .limit(1)
-        ).first()
-        return RunCounts(
-            grouped(t.status, STATUSES),
-            grouped(t.outcome, OUTCOMES),
-            last.finished_at if last else None,
-            (last.finished_at - last.started_at).total_seconds() if last else None,
-        )

@@ -3,6 +3,7 @@
 import time
 
 from veritag.records import Records
+from veritag.records.training_counts import run_counts
 from veritag.records.training_runs import (
     BY_NEED,
     DIED,
@@ -15,7 +16,6 @@ from veritag.records.training_runs import (
     finish_run,
     open_run,
     request_run,
-    run_counts,
     store_gate,
     training_run_history,
 )

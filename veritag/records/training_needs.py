@@ -168,12 +168,27 @@ def _occupancy(
         for cluster, n in counted.items():
             clusters[cluster] += n / total  # type: ignore[assignment]
     unknown = sum(row.novelty is None or row.novelty > 1 for row in rows)
-    trained = training.get("occupancy") or {}
+    trained, trained_unknown = _trained(training)
     return Occupancy(
         bundle_id,
         len(rows),
         {k: v / len(per_series) for k, v in clusters.items()},
         unknown / len(rows),
-        trained.get("clusters"),
-        trained.get("unknown"),
+        trained,
+        trained_unknown,
     )
+
+
+def _trained(
+    training: Mapping[str, Any],
+) -> tuple[Mapping[str, float] | None, float | None]:
+    """Return what a bundle tells of its training's images, None where it does not.
+
+    A bundle of any origin may be in use: the scheduler must not stumble over it.
+    """
+    try:
+        told = training["occupancy"]
+        clusters = {str(k): float(v) for k, v in told["clusters"].items()}
+        return clusters, float(told["unknown"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None, None

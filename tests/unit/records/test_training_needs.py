@@ -35,7 +35,7 @@ def judged(
     store_verdicts(records, list(zip(ids, verdicts, strict=True)))
 
 
-def told(occupancy: dict[str, object]) -> ModelBundle:
+def told(occupancy: object) -> ModelBundle:
     """Return a bundle whose training tells where its images lay."""
     bundle = load_bundle(starter_bundle_path())
     manifest = replace(bundle.manifest, training={"occupancy": occupancy})
@@ -88,3 +88,17 @@ def test_what_is_new_is_counted_from_the_last_finished_run(
     needs = training_needs(records)
     assert (needs.instances, needs.new_instances, needs.failures) == (3, 1, 0)
     assert needs.last_success_at == needs.last_run_at
+
+
+@pytest.mark.parametrize(
+    "occupancy", [None, [], "x", {"clusters": 3}, {"clusters": {"1": "many"}}]
+)
+def test_a_bundle_that_tells_nonsense_has_no_drift(
+    records: Records, reception: Make, verdict: Judge, occupancy: object
+) -> None:
+    """Whatever a bundle's figures hold, the scheduler goes on."""
+    register_bundle(records, told(occupancy))
+    judged(records, reception, [verdict("vb-told")])
+    seen = recent_occupancy(records)
+    assert seen is not None
+    assert (seen.trained_clusters, seen.trained_unknown) == (None, None)

@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import veritag
-from model_training.export import InspectionModel, export_onnx, parity, run_onnx
+from model_training.export import (
+    InspectionModel,
+    cost_of_half,
+    export_onnx,
+    parity,
+    run_onnx,
+)
 from model_training.identity import (
     NEXT_ID,
     matched_ids,
@@ -50,14 +56,18 @@ def make_bundle(
         The bundle whose cluster ids go on where clusters hold the same images; None
         numbers them from 0.
     """
-    graph = InspectionModel(
-        learnt.trained.network.encoder, learnt.model.centers, learnt.model.degrees
-    )
+    encoder, model = learnt.trained.network.encoder, learnt.model
+    half = learnt.config.half
+    graph = InspectionModel(encoder, model.centers, model.degrees, half=half)
     export_onnx(graph, learnt.config.size, out / MODEL)
     difference = parity(graph, out / MODEL, snapshot.tiles[:PARITY_TILES])
+    figures = {**learnt.figures, "export_difference": difference}
     n = len(learnt.model.centers)
     tiles = snapshot.tiles[:: -(-len(snapshot) // MATCHING_TILES)]
     _, q, distance = run_onnx(out / MODEL, np.ascontiguousarray(tiles))
+    if half:
+        full = InspectionModel(encoder, model.centers, model.degrees)
+        figures["half_precision"] = cost_of_half(full, q, tiles)
     ids, next_id = _ids(q, tiles, champion)
     limits = _limits(learnt)
     return seal_bundle(
@@ -72,8 +82,7 @@ def make_bundle(
             novelty_limits=limits,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             training={
-                **learnt.figures,
-                "export_difference": difference,
+                **figures,
                 "occupancy": _occupancy(distance, limits, ids),
             },
             lineage={

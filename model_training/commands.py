@@ -22,6 +22,13 @@ class Recipe(StrEnum):
     CAE = "cae"
 
 
+class Precision(StrEnum):
+    """What layers calculate in while they are trained."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
 class Device(StrEnum):
     """Where to train."""
 
@@ -112,6 +119,28 @@ def train(
     threads: Annotated[
         int, typer.Option(help="CPU threads to train with; 0: all.", min=0)
     ] = 0,
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            help="What layers calculate in while they are trained: bf16 for GPUs."
+        ),
+    ] = Precision.FP32,
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="Compile layers first: minutes that long runs win back."
+        ),
+    ] = False,
+    half: Annotated[
+        bool,
+        typer.Option(
+            "--half", help="Let the bundle's model calculate in float16, for GPUs."
+        ),
+    ] = False,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(help="Folder for losses of each pass, to watch in TensorBoard."),
+    ] = None,
     with_research: Annotated[
         bool,
         typer.Option(
@@ -142,6 +171,9 @@ def train(
         cluster_epochs=cluster_epochs,
         constraints=constraints,
         views=views,
+        precision=precision.value,
+        compile=compiled,
+        half=half,
         seed=seed,
     )
     request = Request(
@@ -156,6 +188,7 @@ def train(
         with_tiles=pictures,
         note=note,
         resume=resume,
+        tensorboard=tensorboard,
     )
     if train_along(request):  # torchrun started us; the first process does the rest
         return

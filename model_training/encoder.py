@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 FILTERS = (32, 32, 64, 64, 64)
 EMBEDDING = 100
+PIXELS_AT_A_TIME = 1 << 16
+"""Of tiles that go through the layers together, for each thread of a CPU: with 32
+channels, 8 MB."""
 
 
 class Encoder(nn.Module):
@@ -42,7 +45,11 @@ class Encoder(nn.Module):
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Return the embedding z."""
-        features: Tensor = self.convolutions(tiles)
+        pixels = tiles.shape[2] * tiles.shape[3]
+        if self.norm.training and isinstance(self.norm, nn.BatchNorm1d):
+            features: Tensor = self.convolutions(tiles)  # over the whole batch
+        else:
+            features = in_parts(self.convolutions, tiles, pixels)
         z: Tensor = self.norm(self.dense(features.flatten(1)))
         return z
 
@@ -54,6 +61,7 @@ class Decoder(nn.Module):
         self, size: int, filters: Sequence[int] = FILTERS, embedding: int = EMBEDDING
     ) -> None:
         super().__init__()
+        self.size = size
         self.side = inner_side(size, len(filters))
         self.width = filters[-1]
         self.dense = nn.Linear(embedding, self.width * self.side**2)
@@ -68,7 +76,28 @@ class Decoder(nn.Module):
         """Return the reconstructed tiles."""
         features = torch.relu(self.dense(embedding))
         maps = features.view(-1, self.width, self.side, self.side)  # (N, C, h, w)
-        return self.convolutions(maps)  # type: ignore[no-any-return]
+        return in_parts(self.convolutions, maps, self.size**2)
+
+
+def in_parts(layers: nn.Module, maps: Tensor, pixels: int) -> Tensor:
+    """Return what layers make of maps (N, ...), on a CPU of a few images at a time.
+
+    Layers that treat each image by itself do the same to parts of a batch, while what
+    they hand on stays in the cache.
+
+    Parameters
+    ----------
+    pixels
+        Of a tile.
+    """
+    count = max(1, PIXELS_AT_A_TIME * torch.get_num_threads() // pixels)
+    as_one = (
+        torch.onnx.is_in_onnx_export() or torch.compiler.is_compiling() or maps.is_cuda
+    )
+    parts = [maps] if as_one else torch.split(maps, count)
+    return (
+        torch.cat([layers(part) for part in parts]) if len(parts) > 1 else layers(maps)
+    )
 
 
 class Doubled(nn.Upsample):

@@ -1,5 +1,6 @@
 """From torch to a sealed bundle: one ONNX graph, checked against torch."""
 
+import copy
 import warnings
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from model_training.clustering import Floats
 from model_training.encoder import Encoder
@@ -16,27 +18,59 @@ from veritag.errors import StopError
 # Old enough for every ONNX Runtime that the worker may run on.
 OPSET = 17
 TOLERANCE = 1e-3
+HALF_TOLERANCE = 3e-2
+"""Of float16, which has 11 bits, through seven layers of sums in another order."""
+EXACT_BATCH = 64
 INPUT = "tiles"
 OUTPUTS = ("embedding", "soft_assignment", "distance")
 
 
 class InspectionModel(nn.Module):
-    """Encoder and cluster centers as one model over uint8 tiles."""
+    """Encoder and cluster centers as one model over uint8 tiles.
 
-    def __init__(self, encoder: Encoder, centers: Floats, degrees: float = 1.0) -> None:
+    Parameters
+    ----------
+    half
+        Whether the encoder calculates in float16, for GPUs; what goes in and comes out
+        is the same, and distances are still float32.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        centers: Floats,
+        degrees: float = 1.0,
+        *,
+        half: bool = False,
+    ) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder = without_norm(encoder)
+        if half:
+            self.encoder.half()
         self.degrees = degrees
+        self.half_precision = half
         self.register_buffer("centers", torch.tensor(centers, dtype=torch.float32))
 
     def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return embedding (N, D), soft assignment and distance (N, K) of uint8 tiles."""
         x = tiles.unsqueeze(1).to(torch.float32) / 255.0  # (N, 1, size, size)
-        z = self.encoder(x)
+        z = self.encoder(x.half()).float() if self.half_precision else self.encoder(x)
         # Differences first: |a|^2 - 2ab + |b|^2 would lose the small distances.
         squared = ((z.unsqueeze(1) - self.centers) ** 2).sum(2)
         kernel = (1.0 + squared / self.degrees) ** (-(self.degrees + 1.0) / 2.0)
         return z, kernel / kernel.sum(1, keepdim=True), torch.sqrt(squared)
+
+
+def without_norm(encoder: Encoder) -> Encoder:
+    """Return a copy whose dense layer does the embedding's norm, too.
+
+    Those of the convolutions are folded when the graph is written.
+    """
+    encoder = copy.deepcopy(encoder).eval()
+    if isinstance(encoder.norm, nn.BatchNorm1d):
+        encoder.dense = fuse_linear_bn_eval(encoder.dense, encoder.norm)
+        encoder.norm = nn.Identity()
+    return encoder
 
 
 def export_onnx(model: InspectionModel, size: int, path: Path) -> None:
@@ -91,8 +125,36 @@ def parity(model: InspectionModel, path: Path, tiles: NDArray[np.uint8]) -> floa
         for ours, theirs in zip(run_onnx(path, tiles, batch), expected, strict=True):
             scale = max(float(np.abs(theirs).max()), 1e-6)
             largest = max(largest, float(np.abs(ours - theirs).max()) / scale)
-    if not largest <= TOLERANCE:
+    if not largest <= (HALF_TOLERANCE if model.half_precision else TOLERANCE):
         raise StopError(
             f"the exported model differs from the trained one by {largest:.2g}"
         )
     return largest
+
+
+def cost_of_half(
+    full: InspectionModel, q: Floats, tiles: NDArray[np.uint8]
+) -> dict[str, float]:
+    """Return what a graph of half precision says otherwise than the full one.
+
+    Parameters
+    ----------
+    q
+        Its soft assignments of the tiles (N, size, size), of shape (N, K).
+
+    Returns
+    -------
+    The largest difference of a soft assignment, and the share of tiles that lie in the
+    same cluster.
+    """
+    full = full.cpu().eval()
+    with torch.no_grad():
+        parts = [
+            full(torch.tensor(tiles[start : start + EXACT_BATCH]))[1].double()
+            for start in range(0, len(tiles), EXACT_BATCH)
+        ]
+    expected = torch.cat(parts).numpy()
+    return {
+        "largest_difference": float(np.abs(q - expected).max()),
+        "same_cluster": float((q.argmax(1) == expected.argmax(1)).mean()),
+    }

@@ -13,6 +13,8 @@ class Request:
 
     Attributes
     ----------
+    tensorboard
+        Folder for the losses of each pass.
     champion
         The bundle whose cluster ids go on; None numbers them from 0.
     excluded
@@ -30,5 +32,6 @@ class Request:
     with_tiles: bool = True
     note: str = ""
     resume: bool = True
+    tensorboard: Path | None = None
     champion: ModelBundle | None = None
     excluded: frozenset[str] = frozenset()

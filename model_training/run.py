@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from model_training.request import Request
 from model_training.runtime import choose_device
 from model_training.snapshot import Snapshot, without
 from model_training.stepping import Diverged
+from model_training.tensorboard import written_to
 from model_training.train import EpochFigures, train
 from veritag.bundle import ModelBundle, load_bundle
 from veritag.errors import ConfigurationError
@@ -68,11 +70,11 @@ def train_bundle(request: Request, settings: Settings) -> ModelBundle:
     bundles = request.data / "bundles" if request.data else settings.bundles_dir
     parent = request.out.parent if request.out else bundles
     parent.mkdir(parents=True, exist_ok=True)
-    with _progress() as progress:
+    with _progress() as progress, written_to(request.tensorboard) as write:
         snapshot = without(gather(request, settings, progress), request.excluded)
         checkpoint = _checkpoint(request, snapshot, parent)
         try:
-            learnt = _learn(request, snapshot, device, checkpoint, progress)
+            learnt = _learn(request, snapshot, device, checkpoint, progress, write)
         except Diverged:
             checkpoint.discard()
             raise
@@ -127,6 +129,7 @@ def _learn(
     device: str,
     checkpoint: Checkpoint,
     progress: Progress,
+    write: Callable[[EpochFigures], None],
 ) -> Learnt:
     config = request.config
     split, remarks = prepare(snapshot, config)
@@ -139,6 +142,7 @@ def _learn(
     bar = progress.add_task(f"training on {device}", total=passes * len(training))
 
     def tell(figures: EpochFigures) -> None:
+        write(figures)
         progress.update(bar, description=f"training on {device}: {figures}")
         if not progress.console.is_terminal:
             # A log file shows no bars: a line now and then tells that it goes on.

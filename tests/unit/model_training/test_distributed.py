@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import multiprocessing
+from torch.multiprocessing.spawn import spawn
 
 from model_training.checkpoint import Checkpoint
 from model_training.distributed import Ranks, join_ranks
@@ -70,7 +70,7 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
 
     They are close to those of one process with the same batches.
     """
-    multiprocessing.spawn(as_rank, (free_port(), tmp_path), nprocs=2)
+    spawn(as_rank, (free_port(), tmp_path), nprocs=2)
     one, other = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     constraints = constrained().constraints
     assert constraints is not None

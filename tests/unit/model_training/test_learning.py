@@ -1,27 +1,23 @@
 """A whole training run, tiny, from files to a sealed bundle."""
 
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 from typer.testing import CliRunner
 
-from model_training.augment import mirrored, varied
-from model_training.clustering import Whitening, soft_assignment, squared_distances
 from model_training.config import TrainingConfig
-from model_training.encoder import Autoencoder, Encoder
-from model_training.export import InspectionModel, export_onnx, parity, run_onnx
-from model_training.losses import reconstruction_loss
 from model_training.run import Request, run_training
-from model_training.train import as_input, train_autoencoder
 from veritag.bundle import ModelBundle, load_bundle
 from veritag.cli import build_app
-from veritag.errors import ConfigurationError, StopError
+from veritag.errors import ConfigurationError, MissingPart, StopError
 from veritag.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+CONFIG = TrainingConfig(size=32, epochs=3, cluster_epochs=2, clusters=4, views=1)
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +26,8 @@ def bundle(
 ) -> ModelBundle:
     """Return a bundle learnt from the phantom files in seconds."""
     out = tmp_path_factory.mktemp("out") / "bundle"
-    config = TrainingConfig(size=32, epochs=3, clusters=4, views=1)
     request = Request(
-        config, images=(phantom_folder,), out=out, device="cpu", threads=1
+        CONFIG, images=(phantom_folder,), out=out, device="cpu", threads=1
     )
     return run_training(request, Settings())
 
@@ -53,6 +48,8 @@ def test_the_bundle_tells_its_lineage(bundle: ModelBundle) -> None:
     assert lineage["code_version"]
     assert training["images"]["unseen"] > 0
     assert training["export_difference"] < 1e-3
+    assert {e["part"] for e in training["epochs"]} == {"encoder", "clusters"}
+    assert training["constraints"]["must_link"] > 0
 
 
 def test_profiles_are_shares(bundle: ModelBundle) -> None:
@@ -88,80 +85,41 @@ def test_the_model_answers_batches_of_any_size(bundle: ModelBundle) -> None:
         np.testing.assert_allclose(q.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_the_same_seed_gives_the_same_encoder() -> None:
-    """Training is repeatable on one machine."""
-    tiles = np.random.default_rng(1).integers(0, 256, (24, 32, 32)).astype(np.uint8)
-    config = TrainingConfig(size=32, epochs=1)
-    one, two = (train_autoencoder(tiles, tiles[:4], config)[0] for _ in range(2))
-    for a, b in zip(one.parameters(), two.parameters(), strict=True):
-        torch.testing.assert_close(a, b)
-
-
-def test_the_graph_computes_the_written_equations(tmp_path: Path) -> None:
-    """ONNX Runtime agrees with torch, and torch with the equations in numpy."""
-    rng = np.random.default_rng(2)
-    torch.manual_seed(2)
-    encoder = Encoder(32).eval()
-    whitening = Whitening(rng.normal(size=100), rng.normal(size=(100, 100)))
-    centers = rng.normal(size=(6, 100))
-    tiles = rng.integers(0, 256, (9, 32, 32)).astype(np.uint8)
-    model = InspectionModel(encoder, whitening, centers)
-    export_onnx(model, 32, tmp_path / "model.onnx")
-    assert parity(model, tmp_path / "model.onnx", tiles) < 1e-4
-    with torch.no_grad():
-        raw = encoder(as_input(tiles, "cpu")).numpy().astype(np.float64)
-    z, q, d = run_onnx(tmp_path / "model.onnx", tiles)
-    expected = whitening.apply(raw)
-    np.testing.assert_allclose(z, expected, rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(q, soft_assignment(expected, centers), rtol=1e-3)
-    np.testing.assert_allclose(
-        d, np.sqrt(squared_distances(expected, centers)), rtol=1e-3
+def test_losses_go_to_tensorboard(phantom_folder: Path, tmp_path: Path) -> None:
+    """Each part has its curves; without the package it is said what to install."""
+    request = Request(
+        replace(CONFIG, epochs=2, cluster_epochs=1),
+        images=(phantom_folder,),
+        out=tmp_path / "bundle",
+        device="cpu",
+        tensorboard=tmp_path / "logs",
     )
+    if find_spec("tensorboard") is None:
+        with pytest.raises(MissingPart, match=r"pip install .*tensorboard"):
+            run_training(request, Settings())
+        assert not (tmp_path / "bundle").exists()
+        return
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run_training(request, Settings())
+    curves = EventAccumulator(str(tmp_path / "logs")).Reload()
+    assert {"encoder/tags", "clusters/clustering"} <= set(curves.Tags()["scalars"])
+    assert [e.step for e in curves.Scalars("encoder/held_out")] == [1, 2]
 
 
-def test_an_export_that_differs_is_stopped(tmp_path: Path) -> None:
-    """A graph of other weights does not pass the parity check."""
-    rng = np.random.default_rng(3)
-    plain = Whitening(np.zeros(100), np.eye(100))
-    tiles = rng.integers(0, 256, (3, 32, 32)).astype(np.uint8)
-    one, other = (
-        InspectionModel(Encoder(32), plain, rng.normal(size=(3, 100))) for _ in range(2)
+def test_half_precision_is_told_in_the_bundle(
+    phantom_folder: Path, tmp_path: Path
+) -> None:
+    """With --half the model calculates in float16, and the bundle says what it costs."""
+    request = Request(
+        replace(CONFIG, half=True, epochs=1),
+        images=(phantom_folder,),
+        out=tmp_path / "bundle",
+        device="cpu",
     )
-    export_onnx(one, 32, tmp_path / "model.onnx")
-    with pytest.raises(StopError, match="differs"):
-        parity(other, tmp_path / "model.onnx", tiles)
-
-
-def test_the_decoder_mirrors_the_encoder() -> None:
-    """A tile of any multiple of 32 comes back in its size, within [0, 1]."""
-    for size in (32, 96):
-        z, again = Autoencoder(size)(torch.rand(2, 1, size, size))
-        assert z.shape == (2, 100)
-        assert again.shape == (2, 1, size, size)
-        assert 0 <= again.min() <= again.max() <= 1
-
-
-def test_the_paper_s_parameters() -> None:
-    """At 256 x 256 the encoder has the paper's layers: 101,920 weights in convolutions."""
-    encoder = Encoder(256)
-    assert sum(p.numel() for p in encoder.convolutions.parameters()) == 101_920
-    assert encoder.dense.weight.shape == (100, 4096)
-
-
-def test_reconstruction_loss_by_hand() -> None:
-    """Errors of 1 and 3 have a mean square of 5."""
-    loss = reconstruction_loss(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0]))
-    assert loss.item() == pytest.approx(5.0)
-
-
-def test_variation_keeps_shape_and_range() -> None:
-    """Varied tiles stay tiles; with strength 0 they are what they were."""
-    tiles = torch.rand(8, 1, 32, 32)
-    generator = torch.Generator().manual_seed(1)
-    changed = varied(mirrored(tiles, generator), generator)
-    assert changed.shape == tiles.shape
-    assert 0 <= changed.min() <= changed.max() <= 1
-    torch.testing.assert_close(varied(tiles, generator, 0.0), tiles, atol=1e-4, rtol=0)
+    training = run_training(request, Settings()).manifest.training
+    assert training["half_precision"]["same_cluster"] > 0.9
+    assert training["half_precision"]["largest_difference"] < 0.05
 
 
 def test_an_existing_folder_is_not_overwritten(tmp_path: Path) -> None:
@@ -193,5 +151,15 @@ def test_the_command_is_shown_with_its_options() -> None:
         build_app(), ["train", "--help"], env={"COLUMNS": "200"}
     )
     assert result.exit_code == 0
-    for option in ("--data", "--images", "--out", "--device"):
+    for option in (
+        "--data",
+        "--images",
+        "--out",
+        "--device",
+        "--recipe",
+        "--precision",
+        "--compile",
+        "--half",
+        "--tensorboard",
+    ):
         assert option in result.output

@@ -195,7 +195,7 @@ def test_the_step_goes_down_the_plain_sum_of_the_losses() -> None:
         network = plain.trained.network
         assert network.decoder is not None
         loss = (network.decoder(network.encoder(tiles)) - tiles).square().mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         assert terms["reconstruction"].item() == pytest.approx(loss.item(), rel=1e-5)
     pairs = zip(

@@ -13,6 +13,14 @@ GAMMA = 0.7
 WINDOW = 0.3
 NOISE = 0.03
 
+FIELD_OF_VIEW = 0.25
+"""Logarithm of the largest change of scale between devices."""
+BENDS = 6
+"""Pieces of a gray curve."""
+STEEPNESS = 1.3
+BLURRED = 0.3
+"""Share of tiles shown at half the resolution."""
+
 
 def mirrored(tiles: Tensor, generator: torch.Generator) -> Tensor:
     """Return tiles of which a random half is mirrored left to right."""
@@ -31,6 +39,43 @@ def varied(tiles: Tensor, generator: torch.Generator, strength: float = 1.0) -> 
     noise = torch.randn(shown.shape, generator=generator, device=generator.device)
     size = NOISE * strength * _uniform(len(tiles), generator).abs()
     return (shown + noise * size.view(-1, 1, 1, 1)).clamp(0, 1)
+
+
+def restyled(
+    tiles: Tensor, generator: torch.Generator, strength: float = 1.0
+) -> Tensor:
+    """Return tiles (N, 1, size, size) in [0, 1] as another device might show them.
+
+    Each gets another field of view and a random rising gray curve, since a window that
+    is wide on one device is narrow on the next, and some are drawn coarser.
+    """
+    scale = torch.exp(_uniform(len(tiles), generator) * FIELD_OF_VIEW * strength)
+    zero = torch.zeros_like(scale)
+    rows = torch.stack(
+        [torch.stack([scale, zero, zero], 1), torch.stack([zero, scale, zero], 1)], 1
+    )
+    grid = F.affine_grid(rows, list(tiles.shape), align_corners=False)
+    bent = _bent(F.grid_sample(tiles, grid, align_corners=False), generator, strength)
+    coarse = F.interpolate(
+        F.avg_pool2d(bent, 2), scale_factor=2.0, mode="bilinear", align_corners=False
+    )
+    chosen = torch.rand(len(tiles), generator=generator, device=generator.device)
+    return torch.where((chosen < BLURRED * strength).view(-1, 1, 1, 1), coarse, bent)
+
+
+def _bent(tiles: Tensor, generator: torch.Generator, strength: float) -> Tensor:
+    """Return tiles under gray curves of straight pieces with random steepness."""
+    shape, device = (len(tiles), BENDS), generator.device
+    drawn = -torch.log(torch.rand(shape, generator=generator, device=device) + 1e-6)
+    pieces = drawn**STEEPNESS
+    pieces = pieces / pieces.sum(1, keepdim=True)
+    mix = torch.rand(len(tiles), 1, generator=generator, device=device) * strength
+    pieces = mix * pieces + (1 - mix) / BENDS
+    starts = F.pad(pieces.cumsum(1), (1, 0))
+    place = tiles.flatten(1) * BENDS
+    piece = place.long().clamp(max=BENDS - 1)
+    bent = starts.gather(1, piece) + (place - piece) * pieces.gather(1, piece)
+    return bent.view_as(tiles).clamp(0, 1)
 
 
 def _uniform(count: int, generator: torch.Generator) -> Tensor:

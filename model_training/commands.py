@@ -109,6 +109,15 @@ def train(
             min=0,
         ),
     ] = None,
+    restyle: Annotated[
+        float,
+        typer.Option(
+            help="How far images are shown as other devices would show them, 0 to 1: "
+            "for a bundle that is to judge devices it has not learnt from.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.0,
     resume: Annotated[
         bool,
         typer.Option(
@@ -171,6 +180,7 @@ def train(
         cluster_epochs=cluster_epochs,
         constraints=constraints,
         views=views,
+        restyle=restyle,
         precision=precision.value,
         compile=compiled,
         half=half,

@@ -71,6 +71,9 @@ class TrainingConfig:
         Share of changed assignments under which the passes with clusters end.
     augment
         How far tiles are varied, 0 not at all, 1 as in `model_training.augment`.
+    restyle
+        How far tiles are shown as other devices would show them, 0 not at all; for
+        images of devices that are not among those that train.
     views
         Varied copies of each tile, besides itself, that profiles are fitted on.
     precision
@@ -112,6 +115,7 @@ class TrainingConfig:
     update_interval: int = 1
     tol: float = 1e-3
     augment: float = 1.0
+    restyle: float = 0.0
     views: int = 2
     precision: str = "fp32"
     compile: bool = False

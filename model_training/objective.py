@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model_training.augment import mirrored, varied
+from model_training.augment import mirrored, restyled, varied
 from model_training.config import TrainingConfig
 from model_training.losses import (
     clustering_loss,
@@ -99,9 +99,11 @@ class Objective:
         return mirrored(images, self.noise) if self.config.augment else images
 
     def _varied(self, images: Tensor) -> Tensor:
-        if not self.config.augment:
-            return images
-        return varied(images, self.noise, self.config.augment)
+        if self.config.augment:
+            images = varied(images, self.noise, self.config.augment)
+        if self.config.restyle:
+            images = restyled(images, self.noise, self.config.restyle)
+        return images
 
 
 def own_terms(

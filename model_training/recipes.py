@@ -84,6 +84,7 @@ VARIATIONS: Mapping[str, TrainingConfig] = {
     "all values of a tag weigh alike in sum": replace(OURS, balance=1.0),
     "tiles varied twice as far": replace(OURS, augment=2.0),
     "tiles not varied": replace(OURS, augment=0.0),
+    "shown as other devices would": replace(OURS, restyle=1.0),
     "twice the filters": replace(OURS, filters=(32, 64, 96, 128, 128)),
     "20 degrees of freedom": replace(OURS, degrees=20.0),
     "gamma 10": replace(OURS, gamma=10.0),

@@ -8,15 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 
 import veritag
 from model_training.bundling import make_bundle, old_clusters
@@ -26,6 +18,7 @@ from model_training.distributed import join_ranks
 from model_training.encoder import inner_side
 from model_training.gathering import gather
 from model_training.learn import Learnt, learn, prepare, training_set
+from model_training.progress import progress_bars
 from model_training.recording import recorded_run
 from model_training.report import report_html
 from model_training.request import Request
@@ -70,7 +63,7 @@ def train_bundle(request: Request, settings: Settings) -> ModelBundle:
     bundles = request.data / "bundles" if request.data else settings.bundles_dir
     parent = request.out.parent if request.out else bundles
     parent.mkdir(parents=True, exist_ok=True)
-    with _progress() as progress, written_to(request.tensorboard) as write:
+    with progress_bars() as progress, written_to(request.tensorboard) as write:
         snapshot = without(gather(request, settings, progress), request.excluded)
         checkpoint = _checkpoint(request, snapshot, parent)
         try:
@@ -110,17 +103,6 @@ def _require_sense(request: Request) -> None:
         inner_side(request.config.size, len(request.config.filters))
     except ValueError as error:
         raise ConfigurationError(f"--size: {error}") from None
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
 
 
 def _learn(

@@ -7,15 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 from rich.table import Table
 
 from model_training.compare.bench import Bench
@@ -41,6 +33,7 @@ from model_training.compare.store import Store
 from model_training.compare.summary import COLUMNS, best, label, rows_of
 from model_training.config import TrainingConfig
 from model_training.encoder import inner_side
+from model_training.progress import progress_bars
 from model_training.runtime import choose_device
 from veritag.errors import ConfigurationError
 from veritag.preprocessing import Preprocessing
@@ -78,7 +71,7 @@ def run_comparison(request: Request) -> Store:
     """
     _require_sense(request)
     device = choose_device(request.device)
-    with _progress() as progress, warnings.catch_warnings():
+    with progress_bars() as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of every oddity of every file
         benches = _benches(request, device, progress)
         store = Store(request.out, _setup(request, benches))
@@ -240,14 +233,3 @@ def _in_time(request: Request, begun: float) -> bool:
     if request.minutes is None:
         return True
     return time.monotonic() - begun < request.minutes * 60
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )

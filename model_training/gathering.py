@@ -32,7 +32,7 @@ def gather(request: Request, settings: Settings, progress: Progress) -> Snapshot
     preprocessing = Preprocessing(size=request.config.size)
     parts = []
     folders = list(request.images)
-    if request.data is not None or not (folders or request.phantoms):
+    if request.from_archive:
         archive = _archive(request, settings, preprocessing, progress)
         if archive is not None:
             parts.append(archive)

@@ -88,7 +88,8 @@ def reference_set(folder: Path, snapshot: Snapshot, seed: int, most: int) -> Ref
         return _freeze(folder, patients, of_patients(snapshot, patients))
     held = 0 if frozen is None else len(frozen)
     unseen = unseen_patients(snapshot.samples, seed)
-    available = sum(s.patient in unseen | patients for s in snapshot.samples)
+    usable = unseen | patients
+    available = sum(s.patient in usable for s in snapshot.samples)
     if frozen is not None and (held >= most or available < GROWTH * held):
         return Reference(patients, frozen)
     chosen = patients | _drawn(snapshot.samples, unseen - patients, most - held)
@@ -99,6 +100,23 @@ def unseen_patients(samples: Sequence[Sample], seed: int) -> frozenset[str]:
     """Return the patients that never train, whatever else is in the archive."""
     unseen = split_samples(samples, seed).unseen
     return frozenset(s.patient for s, u in zip(samples, unseen, strict=True) if u)
+
+
+def not_unseen(
+    samples: Sequence[Sample], patients: frozenset[str], seed: int
+) -> frozenset[str]:
+    """Return those of the patients that a split would not leave unseen.
+
+    Once they are left out, none of the others is learnt from: kinds that fewer
+    patients have then are looked at again.
+    """
+    left_out: frozenset[str] = frozenset()
+    while True:
+        stay = [s for s in samples if s.patient not in left_out]
+        more = patients & {s.patient for s in stay} - unseen_patients(stay, seed)
+        if not more:
+            return left_out
+        left_out |= more
 
 
 def of_patients(snapshot: Snapshot, patients: frozenset[str]) -> Snapshot:

@@ -17,8 +17,6 @@ class Request:
         Folder for the losses of each pass.
     champion
         The bundle whose cluster ids go on; None numbers them from 0.
-    excluded
-        Keys of patients that are kept out: bundles are compared on their images.
     """
 
     config: TrainingConfig
@@ -34,4 +32,8 @@ class Request:
     resume: bool = True
     tensorboard: Path | None = None
     champion: ModelBundle | None = None
-    excluded: frozenset[str] = frozenset()
+
+    @property
+    def from_archive(self) -> bool:
+        """Whether the archive of a data directory is learnt from."""
+        return self.data is not None or not (self.images or self.phantoms)

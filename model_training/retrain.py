@@ -19,12 +19,7 @@ from model_training.precautions import (
     require_folder,
 )
 from model_training.recording import finish, take_run, watched_run
-from model_training.reference import (
-    Reference,
-    of_patients,
-    reference_set,
-    unseen_patients,
-)
+from model_training.reference import Reference, of_patients, reference_set
 from model_training.run import Request, train_bundle
 from model_training.sampling import SamplingConfig
 from model_training.snapshot import Snapshot
@@ -117,13 +112,12 @@ class _Job:
 
     def run(self) -> Retrained:
         """Carry out every step in turn."""
-        reference, leaking = self._reference()
+        reference = self._reference()
         request = Request(
             config=self.config,
             device=self.settings.train_device,
             threads=threads_of(self.settings),
             champion=self._champion_or_none(),
-            excluded=leaking,
             note=f"training run {self.run_id}",
         )
         with full_disk_named(self.settings.bundles_dir):
@@ -144,17 +138,14 @@ class _Job:
         )
         return Retrained(self.run_id, bundle, champion_id, decision)
 
-    def _reference(self) -> tuple[Reference, frozenset[str]]:
-        """Return the reference set, and those of its patients that would train.
-
-        The split leaves the others unseen: they check the run as well.
-        """
-        archive = self._archive(Preprocessing(size=self.config.size))
-        seed = self.config.seed
-        reference = reference_set(
-            self.settings.reference_dir, archive, seed, self.settings.reference_images
+    def _reference(self) -> Reference:
+        """Return the reference set, whose patients `train_bundle` keeps apart."""
+        return reference_set(
+            self.settings.reference_dir,
+            self._archive(Preprocessing(size=self.config.size)),
+            self.config.seed,
+            self.settings.reference_images,
         )
-        return reference, reference.patients - unseen_patients(archive.samples, seed)
 
     def _archive(self, preprocessing: Preprocessing) -> Snapshot:
         return archive_snapshot(

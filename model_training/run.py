@@ -20,6 +20,7 @@ from model_training.gathering import gather
 from model_training.learn import Learnt, learn, prepare, training_set
 from model_training.progress import progress_bars
 from model_training.recording import recorded_run
+from model_training.reference import NOTHING, frozen_patients, not_unseen
 from model_training.report import report_html
 from model_training.request import Request
 from model_training.runtime import choose_device
@@ -64,7 +65,7 @@ def train_bundle(request: Request, settings: Settings) -> ModelBundle:
     parent = request.out.parent if request.out else bundles
     parent.mkdir(parents=True, exist_ok=True)
     with progress_bars() as progress, written_to(request.tensorboard) as write:
-        snapshot = without(gather(request, settings, progress), request.excluded)
+        snapshot = _apart(gather(request, settings, progress), request, settings)
         checkpoint = _checkpoint(request, snapshot, parent)
         try:
             learnt = _learn(request, snapshot, device, checkpoint, progress, write)
@@ -84,6 +85,17 @@ def train_bundle(request: Request, settings: Settings) -> ModelBundle:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return load_bundle(place)
+
+
+def _apart(snapshot: Snapshot, request: Request, settings: Settings) -> Snapshot:
+    """Return the snapshot without patients on whom bundles are compared.
+
+    Those that the split leaves unseen stay: they check the run as well.
+    """
+    frozen = NOTHING
+    if request.from_archive:
+        frozen = frozen_patients(settings.reference_dir)
+    return without(snapshot, not_unseen(snapshot.samples, frozen, request.config.seed))
 
 
 def _checkpoint(request: Request, snapshot: Snapshot, parent: Path) -> Checkpoint:

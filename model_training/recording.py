@@ -10,12 +10,14 @@ from veritag.errors import RecordsUnavailable, StopError
 from veritag.logs import get_logger
 from veritag.records import Records
 from veritag.records.training_runs import (
+    RUNNING,
     beat,
     begin_run,
     claim_run,
     configure_run,
     fail_run,
     finish_run,
+    run_of,
 )
 from veritag.settings import Settings
 
@@ -70,10 +72,14 @@ def take_run(records: Records, run_id: int, configuration: Mapping[str, Any]) ->
     Raises
     ------
     StopError
-        If the run has ended.
+        If the run has ended, or another one lives.
     """
-    if not claim_run(records, run_id) and not beat(records, run_id):
-        raise StopError(f"training run {run_id} has ended, or there is none")
+    if not claim_run(records, run_id):
+        run = run_of(records, run_id)
+        if run is None or run.status != RUNNING:
+            raise StopError(
+                f"training run {run_id} has ended, waits for another, or there is none"
+            )
     configure_run(records, run_id, configuration)
 
 

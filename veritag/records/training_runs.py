@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, exists, select, update
 
 from veritag.records.engine import Records, clean_text
 from veritag.records.schema import training_runs
@@ -155,12 +155,24 @@ def _insert(records: Records, **values: Any) -> int:
 
 
 def claim_run(records: Records, run_id: int) -> bool:
-    """Take a requested run; False where another process has it, or it is done with."""
+    """Take a requested run; False where another process has it, or it is done with.
+
+    False, too, while another run lives: the request stays, and is asked for again.
+    """
     now = datetime.now(UTC)
+    other = training_runs.alias()
+    lives = exists().where(
+        other.c.status == RUNNING,
+        other.c.heartbeat_at >= now - timedelta(seconds=STALE_SECONDS),
+    )
     with records.begin() as connection:
         taken = connection.execute(
             update(training_runs)
-            .where(training_runs.c.id == run_id, training_runs.c.status == REQUESTED)
+            .where(
+                training_runs.c.id == run_id,
+                training_runs.c.status == REQUESTED,
+                ~lives,
+            )
             .values(status=RUNNING, started_at=now, heartbeat_at=now)
         )
         return bool(taken.rowcount)

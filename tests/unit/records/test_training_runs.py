@@ -34,6 +34,15 @@ def test_a_requested_run_is_claimed_once(records: Records) -> None:
     )
 
 
+def test_a_request_waits_while_another_run_lives(records: Records) -> None:
+    """A training by hand is not joined by one that was asked for before."""
+    run_id = request_run(records, BY_NEED, "drift")
+    by_hand = begin_run(records, {})
+    assert not claim_run(records, run_id)
+    fail_run(records, by_hand, "no image")
+    assert claim_run(records, run_id)
+
+
 def test_a_run_whose_heartbeat_ended_has_failed(records: Records) -> None:
     """It says that its process died, and nobody can finish asking for it again."""
     run_id = begin_run(records, {"size": 32})

@@ -1,6 +1,6 @@
 """From what was learnt to a sealed bundle."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ from model_training.snapshot import Snapshot
 from veritag.bundle import (
     MODEL,
     BundleManifest,
+    ClusterProfile,
     ModelBundle,
     TagCalibration,
     seal_bundle,
@@ -47,6 +48,7 @@ def make_bundle(
     out: Path,
     lineage: dict[str, Any],
     champion: ModelBundle | None = None,
+    write_pages: Callable[[Sequence[ClusterProfile]], None] = lambda _: None,
 ) -> ModelBundle:
     """Export into the folder `out`, check the export and seal all that lies there.
 
@@ -55,6 +57,9 @@ def make_bundle(
     champion
         The bundle whose cluster ids go on where clusters hold the same images; None
         numbers them from 0.
+    write_pages
+        Writes into `out`, told of the clusters under their public ids and names, what
+        is sealed besides.
     """
     encoder, model = learnt.trained.network.encoder, learnt.model
     half = learnt.config.half
@@ -70,11 +75,13 @@ def make_bundle(
         figures["half_precision"] = cost_of_half(full, q, tiles)
     ids, next_id = _ids(q, tiles, champion)
     limits = _limits(learnt)
+    clusters = with_identity(cluster_profiles(learnt.model.profiles, n), ids)
+    write_pages(clusters)
     return seal_bundle(
         out,
         BundleManifest(
             preprocessing=snapshot.preprocessing,
-            clusters=with_identity(cluster_profiles(learnt.model.profiles, n), ids),
+            clusters=clusters,
             calibration={
                 tag: _with_figures(learnt, tag) for tag in learnt.calibration.tags
             },

@@ -1,7 +1,7 @@
 """The report that lies in every bundle: one HTML page without outside parts."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from model_training.clustering import squared_distances
 from model_training.learn import Learnt
 from model_training.snapshot import Snapshot, rows_of
+from veritag.bundle import ClusterProfile
 from veritag.tags import JUDGED_TAGS
 
 PAGE = """<!doctype html>
@@ -40,16 +41,24 @@ LEAST_SHOWN = 0.01
 LARGEST = 64
 
 
-def report_html(learnt: Learnt, snapshot: Snapshot, *, with_tiles: bool) -> str:
+def report_html(
+    learnt: Learnt,
+    snapshot: Snapshot,
+    clusters: Sequence[ClusterProfile],
+    *,
+    with_tiles: bool,
+) -> str:
     """Return the page.
 
     Parameters
     ----------
+    clusters
+        Under their public ids and names, in the order of the centers.
     with_tiles
         Whether images of the snapshot may be shown.
     """
     parts = [_data(learnt, snapshot), _flagging(learnt), _training(learnt)]
-    parts.append(_clusters(learnt, snapshot, with_tiles=with_tiles))
+    parts.append(_clusters(learnt, snapshot, clusters, with_tiles=with_tiles))
     return PAGE.format(body="\n".join(parts))
 
 
@@ -93,7 +102,13 @@ def _training(learnt: Learnt) -> str:
     return "\n".join([*rows, "</table>"])
 
 
-def _clusters(learnt: Learnt, snapshot: Snapshot, *, with_tiles: bool) -> str:
+def _clusters(
+    learnt: Learnt,
+    snapshot: Snapshot,
+    clusters: Sequence[ClusterProfile],
+    *,
+    with_tiles: bool,
+) -> str:
     tiles = snapshot.tiles[rows_of(learnt.split.training)]
     squared = squared_distances(learnt.trained.embed(tiles), learnt.model.centers)
     nearest = squared.argmin(axis=1)
@@ -104,7 +119,8 @@ def _clusters(learnt: Learnt, snapshot: Snapshot, *, with_tiles: bool) -> str:
         closest = own[np.argsort(squared[own, k])][:SAMPLES]
         shown = "".join(_img(tile) for tile in tiles[closest]) if with_tiles else ""
         rows.append(
-            f"<tr><td class=n>{k}<td>{shown}<td class=n>{sizes[k]}"
+            f"<tr><td>{clusters[k].cluster_id} {escape(clusters[k].name)}<td>{shown}"
+            f"<td class=n>{sizes[k]}"
             f"<td>{'<br>'.join(_profile(learnt, int(k)))}</tr>"
         )
     return "\n".join([*rows, "</table>"])

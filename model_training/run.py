@@ -2,8 +2,9 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from model_training.distributed import join_ranks
 from model_training.encoder import inner_side
 from model_training.gathering import gather
 from model_training.learn import Learnt, learn, prepare, training_set
+from model_training.precautions import full_disk_named
 from model_training.progress import progress_bars
 from model_training.recording import recorded_run
 from model_training.reference import NOTHING, frozen_patients, not_unseen
@@ -26,9 +28,10 @@ from model_training.request import Request
 from model_training.runtime import choose_device
 from model_training.snapshot import Snapshot, without
 from model_training.stepping import Diverged
+from model_training.storage import disk_errors
 from model_training.tensorboard import written_to
 from model_training.train import EpochFigures, train
-from veritag.bundle import ModelBundle, load_bundle
+from veritag.bundle import ClusterProfile, ModelBundle, load_bundle
 from veritag.errors import ConfigurationError
 from veritag.settings import Settings
 
@@ -63,7 +66,8 @@ def train_bundle(request: Request, settings: Settings) -> ModelBundle:
         torch.set_num_threads(request.threads)
     bundles = request.data / "bundles" if request.data else settings.bundles_dir
     parent = request.out.parent if request.out else bundles
-    parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(f"the folder {parent}"):
+        parent.mkdir(parents=True, exist_ok=True)
     with progress_bars() as progress, written_to(request.tensorboard) as write:
         snapshot = _apart(gather(request, settings, progress), request, settings)
         checkpoint = _checkpoint(request, snapshot, parent)
@@ -72,19 +76,30 @@ def train_bundle(request: Request, settings: Settings) -> ModelBundle:
         except Diverged:
             checkpoint.discard()
             raise
+    with full_disk_named(parent):
+        place = _seal(learnt, snapshot, request, parent)
+    checkpoint.discard()
+    return load_bundle(place)
+
+
+def _seal(learnt: Learnt, snapshot: Snapshot, request: Request, parent: Path) -> Path:
+    """Make the bundle beside its place and move it there, whole."""
     work = Path(tempfile.mkdtemp(prefix=".training-", dir=parent))
     try:
-        _write_pages(learnt, snapshot, work, request)
         sealed = make_bundle(
-            learnt, snapshot, work, _lineage(request), request.champion
+            learnt,
+            snapshot,
+            work,
+            _lineage(request),
+            request.champion,
+            write_pages=partial(_write_pages, learnt, snapshot, work, request),
         )
-        place = request.out or bundles / sealed.bundle_id
+        place = request.out or parent / sealed.bundle_id
         work.chmod(0o755)
         work.rename(place)
-        checkpoint.discard()
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return load_bundle(place)
+    return place
 
 
 def _apart(snapshot: Snapshot, request: Request, settings: Settings) -> Snapshot:
@@ -165,9 +180,13 @@ def _learn(
 
 
 def _write_pages(
-    learnt: Learnt, snapshot: Snapshot, folder: Path, request: Request
+    learnt: Learnt,
+    snapshot: Snapshot,
+    folder: Path,
+    request: Request,
+    clusters: Sequence[ClusterProfile],
 ) -> None:
-    page = report_html(learnt, snapshot, with_tiles=request.with_tiles)
+    page = report_html(learnt, snapshot, clusters, with_tiles=request.with_tiles)
     (folder / REPORT).write_text(page, encoding="utf-8")
     card = card_markdown(
         learnt,

@@ -1,4 +1,4 @@
-"""Clusters that people recognize: ids that stay over retrains, names, typical tiles.
+"""Clusters that people recognize: ids that stay over retrains, and names.
 
 Pure functions; N images, K clusters.
 """
@@ -9,7 +9,6 @@ from dataclasses import replace
 from itertools import count
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from veritag.bundle import BundleManifest, ClusterProfile
@@ -68,39 +67,6 @@ def next_cluster_id(manifest: BundleManifest) -> int:
     """Return the least id that neither this bundle nor one before it has used."""
     used = max((c.cluster_id for c in manifest.clusters), default=-1) + 1
     return max(used, int(manifest.lineage.get(NEXT_ID, 0)))
-
-
-def starting_centers(embedding: Floats, old_q: Floats) -> Floats:
-    """Return the old clusters' means in a new embedding space, of shape (K', D).
-
-    Parameters
-    ----------
-    embedding
-        Of the images by the new encoder, of shape (N, D).
-    old_q
-        Soft assignments of the same images by the old bundle, of shape (N, K).
-
-    Returns
-    -------
-    One row for each old cluster that holds any of the images.
-    """
-    assigned = old_q.argmax(axis=1)
-    held = np.unique(assigned)
-    return np.stack([embedding[assigned == k].mean(axis=0) for k in held])
-
-
-def exemplars(q: Floats, k: int) -> NDArray[np.intp]:
-    """Return the rows of the k most typical images of each cluster, of shape (K, k).
-
-    Each image speaks for its most probable cluster only; -1 fills up.
-    """
-    assigned = q.argmax(axis=1)
-    chosen = np.full((q.shape[1], k), -1, dtype=np.intp)
-    for cluster in range(q.shape[1]):
-        rows = np.flatnonzero(assigned == cluster)
-        best = rows[np.argsort(-q[rows, cluster], kind="stable")][:k]
-        chosen[cluster, : len(best)] = best
-    return chosen
 
 
 def with_identity(

@@ -1,14 +1,11 @@
 """The images of a comparison, with what several cells need of them made once."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from model_training.compare.cells import Cell
 from model_training.compare.features import FITS
@@ -84,7 +81,7 @@ class Bench:
             held_out,
             config,
             device=self.device,
-            start=_for_clusters(start, config),
+            start=start,
             on_epoch=lambda e: self.on_epoch(f"clusters {e.epoch}"),
         )
 
@@ -168,13 +165,3 @@ def _values(samples: tuple[Sample, ...]) -> dict[str, NDArray[np.str_]]:
         tag: np.array([s.tags.get(tag, "") for s in samples], dtype=np.str_)
         for tag in HEAD_TAGS
     }
-
-
-def _for_clusters(start: Trained, config: TrainingConfig) -> Trained:
-    """Return a start with the clusters of a configuration: how many, and how wide."""
-    network = copy.deepcopy(start.network)
-    network.degrees = config.degrees
-    if len(network.cluster_centers) != config.clusters:
-        centers = torch.zeros(config.clusters, config.embedding)
-        network.cluster_centers = nn.Parameter(centers)
-    return replace(start, network=network)

@@ -25,6 +25,15 @@ def compare(
             file_okay=False,
         ),
     ],
+    more_images: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PATH...]",
+            help="More paths for --images.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -139,7 +148,7 @@ def compare(
         **{name: value for name, value in given.items() if value is not None},
     )
     request = Request(
-        images=tuple(images),
+        images=(*images, *(more_images or ())),
         labels=labels,
         out=out,
         only=tuple(filter(None, only.replace(" ", "").split(","))) or SWEEPS,

@@ -21,8 +21,6 @@ from veritag.preprocessing import Preprocessing
 from veritag.tile import Tile
 
 THREADS = 2
-LIMIT = 150
-"""Images of one modality, region and source: the default of `--limit`."""
 NO_REGION = {"", "phantom", "unknown"}
 COLUMNS = {"path", "modality", "region"}
 UNIFESP = "Sbahuddin1"
@@ -90,10 +88,6 @@ class LabelledSet:
         return LabelledSet(
             self.snapshot.part(chosen), self.modality[chosen], self.region[chosen]
         )
-
-    def with_samples(self, samples: Sequence[Sample]) -> "LabelledSet":
-        """Return the same images with other tags."""
-        return replace(self, snapshot=replace(self.snapshot, samples=tuple(samples)))
 
 
 def list_labelled(folder: Path, labels: Path | None = None) -> list[Labelled]:

@@ -1,4 +1,4 @@
-"""Ids that stay, names that tell, tiles that are typical."""
+"""Ids that stay, and names that tell."""
 
 from dataclasses import replace
 
@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 from model_training.identity import (
     cluster_names,
     description,
-    exemplars,
     matched_ids,
     next_cluster_id,
     overlaps,
-    starting_centers,
     with_identity,
 )
 from veritag.bundle import ClusterProfile, load_bundle, starter_bundle_path
@@ -126,16 +124,3 @@ def test_clusters_of_one_kind_are_numbered() -> None:
         (8, "CR chest 2"),
         (2, "CR chest 1"),
     ]
-
-
-def test_exemplars_are_the_surest_of_their_cluster() -> None:
-    """The most probable first; a cluster of few images is filled up with -1."""
-    q = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.95, 0.05]])
-    assert exemplars(q, 2).tolist() == [[3, 0], [2, -1]]
-
-
-def test_centers_start_where_the_old_clusters_lie() -> None:
-    """They are the means of the old clusters' images in the new space."""
-    embedding = np.array([[0.0, 0.0], [2.0, 0.0], [5.0, 5.0]])
-    centers = starting_centers(embedding, q_of([0, 0, 2], 3))
-    np.testing.assert_allclose(centers, [[1.0, 0.0], [5.0, 5.0]])

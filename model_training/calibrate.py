@@ -36,7 +36,7 @@ KNOTS = 24
 SURE = 0.999
 
 Radii: TypeAlias = dict[str, float]
-"""Group of clusters to the distance from a centre beyond which nothing is known."""
+"""Group of clusters to the distance from a center beyond which nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Evidence:
     Attributes
     ----------
     distance
-        To the nearest centre, of shape (n,).
+        To the nearest center, of shape (n,).
     group
         Of the nearest cluster, see `ClusterModel.groups`, of shape (n,).
     right, wrong

@@ -33,7 +33,7 @@ chose the thresholds, {unseen} were not looked at before the check below. Where 
 names no patients, every image counts as one. {synthetic} images are drawn phantoms.
 {pictures}
 {note}
-| source | licence as stated there | images |
+| source | license as stated there | images |
 |---|---|---|
 {sources}
 
@@ -64,7 +64,7 @@ flagged: the model has not shown that it can tell them.
   of an unknown kind. Training on the site's own archive (`veritag train --data`) is
   what makes the model know them.
 - Rare body parts have few images; the model tends to have no opinion of them.
-- The licences are those of the repositories that the images were found in; they may not
+- The licenses are those of the repositories that the images were found in; they may not
   have been written with the images in mind.
 """
 

@@ -41,7 +41,7 @@ class ClusterModel:
         return soft_assignment(embedding, self.centers, self.degrees)
 
     def nearest(self, embedding: Floats) -> tuple[Floats, NDArray[np.intp]]:
-        """Return distance to and index of the nearest centre, both of shape (N,)."""
+        """Return distance to and index of the nearest center, both of shape (N,)."""
         squared = squared_distances(embedding, self.centers)
         return np.sqrt(squared.min(axis=1)), squared.argmin(axis=1)
 

@@ -1,4 +1,4 @@
-"""Cluster centres and assignments; pure functions of arrays, N images, K clusters.
+"""Cluster centers and assignments; pure functions of arrays, N images, K clusters.
 
 Equations are those of Manojlovic and Stajduhar (2021), after Xie et al. (2016).
 """

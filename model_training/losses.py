@@ -30,7 +30,7 @@ def log_soft_assignment(
         Of shape (N, D) and (K, D).
     degrees
         Of freedom of Student's t. With 1, squared distances of 1 and 4 weigh 1/2 and
-        1/5; the more, the less far centres count.
+        1/5; the more, the less far centers count.
     """
     # Differences first: |a|^2 - 2ab + |b|^2 would lose the small distances.
     squared = (embedding.unsqueeze(1) - cluster_centers).square().sum(2)

@@ -75,7 +75,7 @@ class BundleManifest:
     sharpness
         Exponent put on q before profiles are weighted; 1 leaves q as it is.
     novelty_limits
-        Per cluster, the distance from the centre beyond which an image is of a kind
+        Per cluster, the distance from the center beyond which an image is of a kind
         that the bundle does not know; of shape (n_clusters,).
     training
         Figures of the training run and of its check on unseen patients.
@@ -106,7 +106,7 @@ class ModelBundle:
         """The ONNX file.
 
         Input `tiles` uint8 [N, size, size]; outputs `embedding` [N, D],
-        `soft_assignment` [N, K] and `distance` [N, K] to the cluster centres.
+        `soft_assignment` [N, K] and `distance` [N, K] to the cluster centers.
         """
         return self.path / MODEL
 

@@ -103,7 +103,7 @@ class Verdict:
     soft_assignment
         q over the bundle's clusters, of shape (n_clusters,); empty without pixels.
     novelty
-        Distance to the nearest cluster centre over the bundle's limit: above 1 the
+        Distance to the nearest cluster center over the bundle's limit: above 1 the
         kind of image is unknown to the bundle.
     reason
         Why an instance is unreadable or has no pixels; None when inspected.

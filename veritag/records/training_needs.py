@@ -54,7 +54,7 @@ class TrainingNeeds:
     Attributes
     ----------
     instances
-        Inspected instances with a picture.
+        Inspected instances, with a picture or without.
     new_instances, new_decisions
         Since the newest finished run began; all of them before the first.
     first_received_at

@@ -64,9 +64,13 @@ def list_(
 
 
 def _runs(settings: Settings) -> "list[TrainingRun]":
-    """Return the recorded training runs, none where there are no records."""
+    """Return the recorded training runs, none where there are no records.
+
+    Bundles are there without the records, too: while these are away, that is said.
+    """
     if settings.database_url is None and not settings.sqlite_file.is_file():
         return []
+    from veritag.errors import RecordsUnavailable
     from veritag.records import Records
     from veritag.records.training_runs import training_run_history
 
@@ -74,6 +78,9 @@ def _runs(settings: Settings) -> "list[TrainingRun]":
     try:
         records.migrate()
         return training_run_history(records)
+    except RecordsUnavailable as error:
+        typer.echo(f"training runs cannot be told: {error}", err=True)
+        return []
     finally:
         records.close()
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from veritag.bundle import ModelBundle
-from veritag.errors import RecordsUnavailable, StopError
+from veritag.errors import RecordsUnavailable, StopError, in_words
 from veritag.logs import get_logger
 from veritag.records import Records
 from veritag.records.training_runs import (
@@ -107,12 +107,6 @@ def _try_to_fail(records: Records, run_id: int, reason: str) -> None:
         fail_run(records, run_id, reason)
     except RecordsUnavailable as error:
         log.warning("failure_not_recorded", run_id=run_id, reason=str(error))
-
-
-def in_words(error: BaseException) -> str:
-    """Return why a run failed; our own errors are written to be read."""
-    told = str(error)
-    return told if isinstance(error, StopError) else f"{type(error).__name__}: {told}"
 
 
 def _keep_beating(records: Records, run_id: int, ended: threading.Event) -> None:

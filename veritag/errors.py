@@ -1,5 +1,7 @@
 """Every error of Veritag, named by the fact; its base says what the caller must do."""
 
+import traceback
+
 
 class VeritagError(Exception):
     """Base of all errors of Veritag."""
@@ -47,3 +49,12 @@ class BundleRejected(StopError):
 
 class MissingPart(StopError):
     """A program or an optional package that this command needs is not installed."""
+
+
+def in_words(error: BaseException) -> str:
+    """Return what went wrong; the text of a foreign error may quote the Data Set."""
+    if isinstance(error, VeritagError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
+    return f"unexpected {type(error).__name__}{where}"

@@ -7,13 +7,12 @@ import structlog
 from celery import Celery, Task
 
 from veritag.consumer import StrictRequest
-from veritag.errors import RejectError, RetryableError
+from veritag.errors import RejectError, RetryableError, in_words
 from veritag.logs import get_logger
 from veritag.messages import TASK_INSPECT, TASK_SETTLE
 from veritag.queue import celery_app
 from veritag.settings import Settings
 from worker import tasks
-from worker.attempts import in_words
 from worker.context import Context
 
 log = get_logger()

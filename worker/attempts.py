@@ -7,14 +7,13 @@ again becomes a dead letter; its companions go on.
 
 import faulthandler
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from veritag.archive import Archive
-from veritag.errors import ArchiveUnavailable, VeritagError
+from veritag.errors import ArchiveUnavailable, in_words
 from veritag.findings import Verdict
 from veritag.logs import get_logger
 from veritag.metrics import (
@@ -208,15 +207,6 @@ def _fail(context: Context, one: PendingInstance, error: Exception) -> None:
     context.patiently(lambda: abandon_attempt(context.records, ids, reason))
     if attempt >= context.settings.max_attempts:
         _give_up(context, one, f"inspection failed {attempt} times: {reason}")
-
-
-def in_words(error: Exception) -> str:
-    """Return what went wrong; the text of a foreign error may quote the Data Set."""
-    if isinstance(error, VeritagError):
-        return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
-    return f"unexpected {type(error).__name__}{where}"
 
 
 def _give_up(context: Context, one: PendingInstance, reason: str) -> None:

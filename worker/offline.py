@@ -20,10 +20,10 @@ from rich.progress import (
 )
 
 from veritag.bundle import load_bundle, resolve_bundle_path
+from veritag.errors import in_words
 from veritag.findings import SeriesJudgement, Verdict, VerdictStatus
 from veritag.judge import judge_series
 from veritag.settings import Settings
-from worker.attempts import in_words
 from worker.inference import Model
 from worker.inspection import Prepared
 from worker.pipeline import Inspected, Pipeline

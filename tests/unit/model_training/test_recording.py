@@ -6,6 +6,7 @@ import pytest
 
 from model_training.recording import recorded_run
 from veritag.bundle import load_bundle, starter_bundle_path
+from veritag.errors import StopError
 from veritag.records import Records
 from veritag.records.training_runs import training_run_history
 from veritag.settings import Settings
@@ -33,11 +34,15 @@ def test_a_run_is_recorded_with_the_bundle_that_it_made(site: Settings) -> None:
 
 
 def test_a_failed_run_is_recorded_with_its_reason(site: Settings) -> None:
-    """The error goes on to the caller, too."""
-    with pytest.raises(ValueError, match="too few"), recorded_run(site, {}):
-        raise ValueError("too few images")
-    (run,) = training_run_history(Records.open(site.records_url))
-    assert (run.status, run.error) == ("failed", "ValueError: too few images")
+    """The error goes on to the caller, too; a foreign one is told without its text."""
+    with pytest.raises(StopError, match="too few"), recorded_run(site, {}):
+        raise StopError("too few images")
+    with pytest.raises(ValueError, match="DOE"), recorded_run(site, {}):
+        raise ValueError("DOE^JANE is no number")
+    foreign, ours = training_run_history(Records.open(site.records_url))
+    assert (ours.status, ours.error) == ("failed", "too few images")
+    assert foreign.status == "failed"
+    assert (foreign.error or "").startswith("unexpected ValueError in test_a_failed")
 
 
 def test_without_records_nothing_is_recorded(tmp_path: Path) -> None:

@@ -5,10 +5,9 @@ from typing import cast
 import pytest
 
 from veritag.archive import Archive
-from veritag.errors import RecordsUnavailable
+from veritag.errors import RecordsUnavailable, in_words
 from veritag.records import Records
 from veritag.settings import Settings
-from worker.attempts import in_words
 from worker.bundles import BundleInUse
 from worker.context import Context
 from worker.pipeline import Pipeline

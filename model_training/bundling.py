@@ -74,7 +74,7 @@ def make_bundle(
         full = InspectionModel(encoder, model.centers, model.degrees)
         figures["half_precision"] = cost_of_half(full, q, tiles)
     ids, next_id = _ids(q, tiles, champion)
-    limits = _limits(learnt)
+    limits = tuple(np.round(learnt.limits, 6).tolist())
     clusters = with_identity(cluster_profiles(learnt.model.profiles, n), ids)
     write_pages(clusters)
     return seal_bundle(
@@ -172,13 +172,6 @@ def _at_size(tiles: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         return np.ascontiguousarray(tiles)
     scaled = [cv2.resize(t, (size, size), interpolation=cv2.INTER_AREA) for t in tiles]
     return np.stack(scaled).astype(np.uint8)
-
-
-def _limits(learnt: Learnt) -> tuple[float, ...]:
-    """Return the radius of each cluster; a group without evidence knows nothing."""
-    radii = learnt.calibration.radii
-    groups = learnt.model.groups().tolist()
-    return tuple(round(radii.get(g, 0.0), 6) for g in groups)
 
 
 def _with_figures(learnt: Learnt, tag: str) -> TagCalibration:

@@ -32,6 +32,8 @@ TWO_SIDED = 1.96
 RADIUS_QUANTILES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.995)
 ROUNDS = 2
 EVEN = 0.5
+BEFORE_NOTHING = 0.95
+"""Of the distance of the nearest picture of nothing, up to where a kind is known."""
 KNOTS = 24
 SURE = 0.999
 
@@ -118,6 +120,22 @@ def calibrate(evidence: Sequence[Evidence]) -> Calibration:
     thresholds = {t: choose_threshold(evidence, t, radii) for t in JUDGED_TAGS}
     tags = {t: _tag_calibration(evidence, t, radii, thresholds[t]) for t in JUDGED_TAGS}
     return Calibration(radii, chosen, tags)
+
+
+def cluster_limits(radii: Radii, model: ClusterModel, nothing: Floats) -> Floats:
+    """Return the distance up to which each cluster knows an image, of shape (K,).
+
+    It is its group's radius, but ends before the nearest picture of nothing.
+
+    Parameters
+    ----------
+    nothing
+        Embeddings of such pictures, of shape (n, D).
+    """
+    limits = np.array([radii.get(g, 0.0) for g in model.groups().tolist()])
+    distance, nearest = model.nearest(nothing)
+    np.minimum.at(limits, nearest, distance * BEFORE_NOTHING)
+    return limits
 
 
 def _ascend(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.calibrate import Radii, wilson
+from model_training.calibrate import wilson
 from model_training.cluster_model import ClusterModel, Values
 from model_training.injection import ERROR_RATE, wrong_values
 from veritag.bundle import TagCalibration
@@ -46,7 +46,7 @@ class Counts:
 def check_tag(
     model: ClusterModel,
     calibration: TagCalibration,
-    radii: Radii,
+    limits: Floats,
     embedding: Floats,
     values: Values,
     tag: str,
@@ -59,7 +59,7 @@ def check_tag(
     flagged = np.zeros(len(scores), dtype=bool)
     if calibration.threshold is not None:
         high = np.nan_to_num(scores, nan=-1.0) >= calibration.threshold
-        flagged = known(model, embedding, radii) & high
+        flagged = known(model, embedding, limits) & high
     carried = values[tag] != ""
     by_modality = {
         str(m): _count(carried & (values["Modality"] == m), is_wrong, flagged).figures()
@@ -71,10 +71,12 @@ def check_tag(
     }
 
 
-def known(model: ClusterModel, embedding: Floats, radii: Radii) -> NDArray[np.bool_]:
-    """Tell which images are of a known kind, of shape (N,)."""
+def known(model: ClusterModel, embedding: Floats, limits: Floats) -> NDArray[np.bool_]:
+    """Tell which images are of a known kind, of shape (N,).
+
+    `limits`, of shape (K,), are distances from the centers.
+    """
     distance, nearest = model.nearest(embedding)
-    limits = np.array([radii.get(g, 0.0) for g in model.groups().tolist()])
     result: NDArray[np.bool_] = distance <= limits[nearest]
     return result
 

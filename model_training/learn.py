@@ -13,6 +13,7 @@ from model_training.calibrate import (
     Calibration,
     Evidence,
     calibrate,
+    cluster_limits,
     flagged,
     gather,
     uncalibrated,
@@ -32,6 +33,7 @@ from model_training.constraints import (
     sample_constraints,
 )
 from model_training.learnable import require_learnable
+from model_training.nothing import pictures_of_nothing
 from model_training.samples import Sample
 from model_training.snapshot import Snapshot, rows_of
 from model_training.split import Split, split_patients
@@ -45,13 +47,20 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Learnt:
-    """All that a training run found out; what a bundle and its report are made of."""
+    """All that a training run found out; what a bundle and its report are made of.
+
+    Attributes
+    ----------
+    limits
+        Distance from each center beyond which an image is of an unknown kind, (K,).
+    """
 
     config: TrainingConfig
     split: Split
     trained: Trained
     model: ClusterModel
     calibration: Calibration
+    limits: Floats
     figures: dict[str, Any] = field(default_factory=dict)
 
 
@@ -82,11 +91,13 @@ def learn(
         if split.calibration.any()
         else uncalibrated(model, training)
     )
+    nothing = trained.embed(pictures_of_nothing(config.size, config.seed))
+    limits = cluster_limits(calibration.radii, model, nothing)
     on_step("check on unseen patients")
     unseen, unseen_values = z[split.unseen], _rows(values, split.unseen)
     checked = {
         tag: check_tag(
-            model, calibration.tags[tag], calibration.radii, unseen, unseen_values, tag,
+            model, calibration.tags[tag], limits, unseen, unseen_values, tag,
             config.seed + 1,
         )
         for tag in JUDGED_TAGS
@@ -103,10 +114,10 @@ def learn(
         "radius_quantiles": calibration.quantiles,
         "new_stations": _shifted_figures(evidence[1:], calibration),
         "unseen": checked,
-        "unseen_of_known_kind": _share(known(model, unseen, calibration.radii)),
+        "unseen_of_known_kind": _share(known(model, unseen, limits)),
         "machine": f"{platform.machine()}, {platform.system()}, torch {torch.__version__}",
     }
-    return Learnt(config, split, trained, model, calibration, figures)
+    return Learnt(config, split, trained, model, calibration, limits, figures)
 
 
 def prepare(

@@ -88,7 +88,9 @@ def train(
     ] = Recipe.VERITAG,
     epochs: Annotated[
         int | None,
-        typer.Option(help="Most passes of the encoder alone; default: the recipe's."),
+        typer.Option(
+            help="Most passes of the encoder alone; default: the recipe's.", min=1
+        ),
     ] = None,
     cluster_epochs: Annotated[
         int | None,

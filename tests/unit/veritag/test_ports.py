@@ -26,6 +26,7 @@ def settings(**values: object) -> Settings:
         "indexer_http_port": 0,
         "worker_http_port": 0,
         "scheduler_http_port": 0,
+        "trainer_http_port": 0,
     }
     return Settings(**{**free, **values})  # type: ignore[arg-type]
 

@@ -172,7 +172,7 @@ def test_results_of_other_images_are_not_mixed(
     compared: Path, labelled_folder: Path
 ) -> None:
     """Going on with fewer images into the same folder is refused."""
-    other = Request((labelled_folder,), out=compared, budget=replace(TINY, limit=14))
+    other = Request((labelled_folder,), out=compared, budget=replace(TINY, limit=3))
     with pytest.raises(ConfigurationError, match="other images"):
         run_comparison(other)
 

@@ -33,6 +33,9 @@ FLAGGING = """<h2>Wrong tags found on unseen patients</h2>
 <p>With 15 % wrong tags, half of them plausible confusions. In brackets the 95 % Wilson
 interval.</p><table><tr><th>Tag<th>Threshold<th>Precision<th>Recall<th>False alarms
 <th>Right tags<th>Wrong tags</tr>"""
+NEW_STATIONS = """<h2>On stations that trained nothing</h2>
+<p>Thresholds were chosen on these images, too.</p>
+<table><tr><th>Tag<th>Wrong values found<th>Right values flagged</tr>"""
 CLUSTERS = """<h2>Clusters</h2>
 <p>The largest first, each with the training images nearest to its center.</p>
 <table><tr><th>Cluster<th>Nearest images<th>Images<th>Tags</tr>"""
@@ -57,7 +60,8 @@ def report_html(
     with_tiles
         Whether images of the snapshot may be shown.
     """
-    parts = [_data(learnt, snapshot), _flagging(learnt), _training(learnt)]
+    parts = [_data(learnt, snapshot), _flagging(learnt), _new_stations(learnt)]
+    parts += [_constraints(learnt), _training(learnt)]
     parts.append(_clusters(learnt, snapshot, clusters, with_tiles=with_tiles))
     return PAGE.format(body="\n".join(parts))
 
@@ -94,6 +98,31 @@ def _share(figures: dict[str, float], name: str) -> str:
         return "-"
     low, high = figures[f"{name}_low"], figures[f"{name}_high"]
     return f"{figures[name]:.3f} <small>[{low:.3f}, {high:.3f}]</small>"
+
+
+def _new_stations(learnt: Learnt) -> str:
+    found = learnt.figures["new_stations"]
+    if not found:
+        return ""
+    rows = [
+        f"<tr><td>{escape(tag)}<td class=n>{f['found']} of {f['wrong']}"
+        f"<td class=n>{f['false_alarms']} of {f['right']}</tr>"
+        for tag, f in found.items()
+    ]
+    return "\n".join([NEW_STATIONS, *rows, "</table>"])
+
+
+def _constraints(learnt: Learnt) -> str:
+    told = learnt.figures.get("constraints")
+    if not told:
+        return ""
+    return (
+        f"<h2>Constraints</h2><p>{told['must_link']} must-links and "
+        f"{told['cannot_link']} cannot-links of {told['requested']} asked for, from "
+        f"{told['distinct']} combinations of tags; {told['contradictions']} cannot-links "
+        f"contradicted must-links, {told['left_out']} were left out. "
+        f"{escape(told['shortfall'])}</p>"
+    )
 
 
 def _training(learnt: Learnt) -> str:

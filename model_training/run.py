@@ -31,6 +31,7 @@ from model_training.stepping import Diverged
 from model_training.storage import disk_errors
 from model_training.tensorboard import written_to
 from model_training.train import EpochFigures, train
+from model_training.training_data import TrainingSet
 from veritag.bundle import ClusterProfile, ModelBundle, load_bundle
 from veritag.errors import ConfigurationError
 from veritag.settings import Settings
@@ -142,9 +143,9 @@ def _learn(
 ) -> Learnt:
     config = request.config
     split, remarks = prepare(snapshot, config)
-    for remark in remarks:
-        progress.console.print(remark, highlight=False)
     parts = training_set(snapshot, split, config)
+    for remark in (*remarks, *_missing_pairs(parts[0])):
+        progress.console.print(remark, highlight=False)
     ranks = join_ranks(device)
     training, held_out = (ranks.firsts_images(part) for part in parts)
     passes = config.epochs + config.cluster_epochs
@@ -177,6 +178,14 @@ def _learn(
     if training.constraints is not None:
         learnt.figures["constraints"] = training.constraints.report
     return learnt
+
+
+def _missing_pairs(training: TrainingSet) -> tuple[str, ...]:
+    """Return why there are fewer pairs than asked for, nothing where all are there."""
+    if training.constraints is None:
+        return ()
+    shortfall = training.constraints.report["shortfall"]
+    return (shortfall,) if shortfall else ()
 
 
 def _write_pages(

@@ -18,6 +18,8 @@ PAPER = TrainingConfig(
     beta=1.0,
     gamma=10.0,
     tags=0.0,
+    contrast=0.0,
+    pretrain_pairs=0.0,
     balance=0.0,
     gamma_ramp=0,
     careful_pairs=False,
@@ -73,12 +75,12 @@ OURS = RECIPES["veritag"]
 
 VARIATIONS: Mapping[str, TrainingConfig] = {
     "without passes with clusters": replace(OURS, cluster_epochs=0),
-    "without pairs": replace(OURS, gamma=0.0, constraints=0),
+    "without pairs": replace(OURS, gamma=0.0, pretrain_pairs=0.0, constraints=0),
     "without batch norm": replace(OURS, batch_norm=False),
     "with reconstruction": replace(OURS, beta=1.0),
-    "with contrast": replace(OURS, contrast=0.3),
-    "with contrast, and pairs from the start": replace(
-        OURS, contrast=0.3, pretrain_pairs=1.0
+    "without contrast": replace(OURS, contrast=0.0),
+    "without contrast, pairs with clusters alone": replace(
+        OURS, contrast=0.0, pretrain_pairs=0.0
     ),
     "all values of a tag weigh alike by image": replace(OURS, balance=0.0),
     "all values of a tag weigh alike in sum": replace(OURS, balance=1.0),

@@ -56,6 +56,8 @@ class TileStore:
     def open(cls, root: Path, preprocessing: Preprocessing) -> Iterator[Self]:
         """Open the store under `root` for this process alone, made where there is none.
 
+        Alone with `root` as a whole: whoever holds it writes snapshots beside it too.
+
         Raises
         ------
         StopError
@@ -64,9 +66,9 @@ class TileStore:
         store = cls(store_folder(root, preprocessing), preprocessing)
         with disk_errors(f"the kept tiles in {store.folder}"):
             store.folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-            lock = (store.folder / LOCK).open("wb")
+            lock = (root / LOCK).open("wb")
         with lock:
-            _lock(lock, store.folder)
+            _lock(lock, root)
             with disk_errors(f"the kept tiles in {store.folder}"):
                 store._recover()
             yield store

@@ -5,6 +5,7 @@ import resource
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,13 +139,14 @@ def test_damage_costs_no_more_than_the_tile_it_hit(
 
 
 def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
-    """A second run is told to wait instead of writing into the first one's tiles."""
-    with (
-        TileStore.open(tmp_path, PRE),
-        pytest.raises(StopError, match="wait until it ends"),
-        TileStore.open(tmp_path, PRE),
-    ):
-        pass
+    """A second run is told to wait, of whatever size: it would touch the first's files."""
+    for second in (PRE, replace(PRE, size=16)):
+        with (
+            TileStore.open(tmp_path, PRE),
+            pytest.raises(StopError, match="wait until it ends"),
+            TileStore.open(tmp_path, second),
+        ):
+            pass
     assert found(tmp_path, {}) == []
 
 

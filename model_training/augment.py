@@ -66,16 +66,28 @@ def restyled(
 def _bent(tiles: Tensor, generator: torch.Generator, strength: float) -> Tensor:
     """Return tiles under gray curves of straight pieces with random steepness."""
     shape, device = (len(tiles), BENDS), generator.device
-    drawn = -torch.log(torch.rand(shape, generator=generator, device=device) + 1e-6)
-    pieces = drawn**STEEPNESS
-    pieces = pieces / pieces.sum(1, keepdim=True)
+    drawn = torch.rand(shape, generator=generator, device=device)
     mix = torch.rand(len(tiles), 1, generator=generator, device=device) * strength
-    pieces = mix * pieces + (1 - mix) / BENDS
+    pieces = gray_pieces(drawn, mix)
     starts = F.pad(pieces.cumsum(1), (1, 0))
     place = tiles.flatten(1) * BENDS
     piece = place.long().clamp(max=BENDS - 1)
     bent = starts.gather(1, piece) + (place - piece) * pieces.gather(1, piece)
     return bent.view_as(tiles).clamp(0, 1)
+
+
+def gray_pieces(uniform: Tensor, mix: Tensor) -> Tensor:
+    """Return how far each piece of a gray curve rises; in sum 1, of shape (N, BENDS).
+
+    Parameters
+    ----------
+    uniform
+        Numbers in [0, 1), of shape (N, BENDS).
+    mix
+        From 0, a straight line, to 1, of shape (N, 1).
+    """
+    drawn = (-torch.log(uniform.clamp(1e-6, 1.0))) ** STEEPNESS + 1e-6
+    return mix * drawn / drawn.sum(1, keepdim=True) + (1 - mix) / BENDS
 
 
 def _uniform(count: int, generator: torch.Generator) -> Tensor:

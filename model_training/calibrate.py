@@ -122,19 +122,27 @@ def calibrate(evidence: Sequence[Evidence]) -> Calibration:
     return Calibration(radii, chosen, tags)
 
 
-def cluster_limits(radii: Radii, model: ClusterModel, nothing: Floats) -> Floats:
+def cluster_limits(
+    radii: Radii, model: ClusterModel, own: Floats, nothing: Floats
+) -> Floats:
     """Return the distance up to which each cluster knows an image, of shape (K,).
 
-    It is its group's radius, but ends before the nearest picture of nothing.
+    It is its group's radius, but ends before the nearest picture of nothing, unless
+    that would leave out more than half of the images that the cluster has learnt from.
 
     Parameters
     ----------
-    nothing
-        Embeddings of such pictures, of shape (n, D).
+    own, nothing
+        Embeddings of the training images and of such pictures, of shape (N, D), (n, D).
     """
-    limits = np.array([radii.get(g, 0.0) for g in model.groups().tolist()])
+    radius = np.array([radii.get(g, 0.0) for g in model.groups().tolist()])
+    limits = radius.copy()
     distance, nearest = model.nearest(nothing)
     np.minimum.at(limits, nearest, distance * BEFORE_NOTHING)
+    distance, nearest = model.nearest(own)
+    for k in np.unique(nearest):
+        half = float(np.median(distance[nearest == k]))
+        limits[k] = min(radius[k], max(limits[k], half))
     return limits
 
 

@@ -15,6 +15,7 @@ class Recipe(StrEnum):
     """Names in `model_training.recipes`; a test holds the two together."""
 
     VERITAG = "veritag"
+    CONTRASTIVE = "contrastive"
     PAPER = "paper"
     CONSTRAINED = "constrained"
     IDEC = "idec"

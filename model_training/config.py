@@ -103,8 +103,8 @@ class TrainingConfig:
     beta: float = 0.0
     gamma: float = 1.0
     tags: float = 1.0
-    contrast: float = 0.3
-    pretrain_pairs: float = 1.0
+    contrast: float = 0.0
+    pretrain_pairs: float = 0.0
     balance: float = 0.5
     gamma_ramp: int = 2
     margin: float = 1.0

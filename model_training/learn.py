@@ -92,7 +92,7 @@ def learn(
         else uncalibrated(model, training)
     )
     nothing = trained.embed(pictures_of_nothing(config.size, config.seed))
-    limits = cluster_limits(calibration.radii, model, nothing)
+    limits = cluster_limits(calibration.radii, model, z[split.training], nothing)
     on_step("check on unseen patients")
     unseen, unseen_values = z[split.unseen], _rows(values, split.unseen)
     checked = {

@@ -76,7 +76,7 @@ def run_scheduled(
     run_id
         Of a run that was asked for; None for one by hand.
     config
-        By default the recipe of `veritag train`.
+        By default the recipe of `veritag train`, with the clusters of the settings.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def run_scheduled(
         as failed, and the champion stays.
     """
     require_folder(settings.bundles_dir)
-    config = config or TrainingConfig()
+    config = config or default_config(settings)
     records = Records.open(settings.records_url)
     try:
         records.migrate()
@@ -100,6 +100,20 @@ def run_scheduled(
             return _Job(settings, records, config, train, run_id).run()
     finally:
         records.close()
+
+
+def default_config(settings: Settings) -> TrainingConfig:
+    """Return the recipe of `veritag train`, with as many clusters as the champion.
+
+    With fewer it would tell kinds apart less well for that reason alone.
+    """
+    if settings.train_clusters:
+        return TrainingConfig(clusters=settings.train_clusters)
+    try:
+        champion = load_bundle(resolve_bundle_path(settings.bundles_dir))
+    except BundleRejected:
+        return TrainingConfig()
+    return TrainingConfig(clusters=len(champion.manifest.clusters))
 
 
 @dataclass(frozen=True)

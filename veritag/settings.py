@@ -205,6 +205,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Recent verdicts below which neither of the two is looked at.",
     )
+    train_clusters: int = Field(
+        0,
+        ge=0,
+        le=4096,
+        description="Clusters of scheduled training; 0: as many as the bundle in use has.",
+    )
     train_device: Annotated[str, Field(pattern="^(auto|cpu|cuda)$")] = Field(
         "auto", description="Where scheduled training runs: auto, cpu or cuda."
     )

@@ -15,7 +15,7 @@ import pytest
 
 from model_training.config import TrainingConfig
 from model_training.reference import frozen_patients
-from model_training.retrain import run_scheduled
+from model_training.retrain import default_config, run_scheduled
 from model_training.trainer import Trainer
 from tests.bundles import make_bundle
 from tests.parts import require
@@ -84,6 +84,7 @@ def settings(archive: Path, tmp_path: Path) -> Settings:
         data_dir=tmp_path / "data",
         gate_least_images=8,
         gate_least_patients=4,
+        train_clusters=25,
         train_threads=1,
         train_device="cpu",
     )
@@ -320,3 +321,11 @@ def test_a_request_is_carried_out_by_a_child(
     ), run.error
     assert run.outcome in {"promoted", "kept", "undecided"}
     assert run.snapshot_digest
+
+
+def test_a_challenger_has_as_many_clusters_as_the_champion(settings: Settings) -> None:
+    """Where the settings do not say how many, the bundle in use does."""
+    champion = load_bundle(resolve_bundle_path(settings.bundles_dir))
+    free = settings.model_copy(update={"train_clusters": 0})
+    assert default_config(settings).clusters == 25
+    assert default_config(free).clusters == len(champion.manifest.clusters)

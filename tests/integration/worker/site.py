@@ -228,6 +228,7 @@ _FOR_PROCESSES = (
     "worker_http_port",
     "scheduler_http_port",
     "trainer_http_port",
+    "train_clusters",
     "train_hours",
     "train_memory_mb",
     "train_schedule",

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from model_training.augment import mirrored, varied
+from model_training.augment import gray_pieces, mirrored, restyled, varied
 from model_training.clustering import fit_whitening
 from model_training.embedding import embed, settle_norms
 from model_training.encoder import Decoder, Doubled, DoubledToOne, Encoder
@@ -129,3 +129,23 @@ def test_variation_keeps_shape_and_range() -> None:
     assert changed.shape == tiles.shape
     assert 0 <= changed.min() <= changed.max() <= 1
     torch.testing.assert_close(varied(tiles, generator, 0.0), tiles, atol=1e-4, rtol=0)
+
+
+def test_restyled_tiles_stay_tiles_and_keep_their_order_of_grays() -> None:
+    """Thousands of gray curves rise within [0, 1]; none makes a number that is none."""
+    generator = torch.Generator().manual_seed(1)
+    ramp = torch.linspace(0, 1, 32).expand(4000, 1, 32, 32)
+    changed = restyled(ramp, generator)
+    assert changed.shape == ramp.shape
+    assert torch.isfinite(changed).all()
+    assert 0 <= changed.min() <= changed.max() <= 1
+    row = restyled(ramp[:64], generator, 0.0)[:, 0, 16, 1:-1]
+    assert (row.diff(dim=1) >= -1e-5).all()
+
+
+def test_no_draw_of_a_gray_curve_is_unusable() -> None:
+    """Draws at either end of the unit interval bend the curve and nothing else."""
+    for value in (0.0, 1.0 - 2**-24):
+        pieces = gray_pieces(torch.full((3, 6), value), torch.ones(3, 1))
+        assert torch.isfinite(pieces).all()
+        torch.testing.assert_close(pieces.sum(1), torch.ones(3))

@@ -15,9 +15,10 @@ from typing import Any
 from veritag.errors import BundleRejected
 from veritag.preprocessing import Preprocessing
 
-SCHEMA = 2
-READ_SCHEMAS = (1, SCHEMA)
-"""Those that this version reads; clusters of schema 1 have no names."""
+SCHEMA = 3
+READ_SCHEMAS = (1, 2, SCHEMA)
+"""Those that this version reads. Clusters of schema 1 have no names; models before
+schema 3 tell clusters only, and their tags are judged by the clusters' profiles."""
 MANIFEST = "bundle.json"
 MODEL = "model.onnx"
 
@@ -37,12 +38,19 @@ class ClusterProfile:
         Keyword of a tag to the q-weighted number of instances that carry it.
     name
         What people call it, such as `MR head sagittal`; empty where it has none.
+    exemplars
+        Numbers of the reference images nearest to its center.
+    ranges
+        Keyword of a numeric tag to the least and the greatest value that its images
+        usually carry.
     """
 
     cluster_id: int
     profiles: dict[str, dict[str, float]]
     support: dict[str, float]
     name: str = ""
+    exemplars: tuple[int, ...] = ()
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,38 @@ class TagCalibration:
 
 
 @dataclass(frozen=True, slots=True)
+class Detectability:
+    """What the model has shown of one received value on pictures of one Modality.
+
+    Attributes
+    ----------
+    tag, concept
+        What was received, as a concept.
+    modality
+        The Modality of the pictures; empty where it is not told.
+    right, wrong
+        Held-out images that rightly carry the value, and that were given it wrongly.
+    false_alarms, found
+        How many of either are flagged.
+    precision
+        Share of flags that would be right at the usual rate of errors, with what is
+        known of the tag as a whole standing in for what few cases cannot show.
+    judged
+        Whether the model speaks here.
+    """
+
+    tag: str
+    concept: str
+    modality: str
+    right: int
+    wrong: int
+    false_alarms: int
+    found: int
+    precision: float | None
+    judged: bool
+
+
+@dataclass(frozen=True, slots=True)
 class BundleManifest:
     """All of a bundle but its files.
 
@@ -77,6 +117,18 @@ class BundleManifest:
     novelty_limits
         Per cluster, the distance from the center beyond which an image is of a kind
         that the bundle does not know; of shape (n_clusters,).
+    concepts
+        Keyword to the concepts of the tag, which the columns of the model's
+        `tag_probability` output stand for, tag after tag; empty before schema 3.
+    mixture
+        Keyword to how much clusters, heads and neighbors weigh in that output.
+    correlation
+        Keyword to how much the pictures of a series repeat one another, 0 to 1.
+    references
+        Keyword to the concept, by its place in `concepts`, that each reference image
+        carries, -1 for none.
+    detectability
+        What can be judged, by received value and Modality.
     training
         Figures of the training run and of its check on unseen patients.
     lineage
@@ -89,6 +141,11 @@ class BundleManifest:
     sharpness: float
     novelty_limits: tuple[float, ...]
     created_at: str
+    concepts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    mixture: dict[str, dict[str, float]] = field(default_factory=dict)
+    correlation: dict[str, float] = field(default_factory=dict)
+    references: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    detectability: tuple[Detectability, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
     lineage: dict[str, Any] = field(default_factory=dict)
 
@@ -106,7 +163,9 @@ class ModelBundle:
         """The ONNX file.
 
         Input `tiles` uint8 [N, size, size]; outputs `embedding` [N, D],
-        `soft_assignment` [N, K] and `distance` [N, K] to the cluster centers.
+        `soft_assignment` [N, K], `distance` [N, K] to the cluster centers and, from
+        schema 3, `tag_probability` [N, V], `novelty` [N] (above 1 the kind is unknown)
+        and `neighbors` [N, k], the numbers of the nearest reference images.
         """
         return self.path / MODEL
 
@@ -193,7 +252,7 @@ def _verify_seal(path: Path, body: Mapping[str, Any]) -> None:
 def _decode(body: Mapping[str, Any]) -> BundleManifest:
     return BundleManifest(
         preprocessing=Preprocessing(**body["preprocessing"]),
-        clusters=tuple(ClusterProfile(**c) for c in body["clusters"]),
+        clusters=tuple(_cluster(c) for c in body["clusters"]),
         calibration={
             tag: TagCalibration(
                 c["threshold"],
@@ -206,9 +265,20 @@ def _decode(body: Mapping[str, Any]) -> BundleManifest:
         sharpness=float(body["sharpness"]),
         novelty_limits=tuple(body["novelty_limits"]),
         created_at=body["created_at"],
+        concepts={tag: tuple(v) for tag, v in body.get("concepts", {}).items()},
+        mixture=body.get("mixture", {}),
+        correlation=body.get("correlation", {}),
+        references={tag: tuple(v) for tag, v in body.get("references", {}).items()},
+        detectability=tuple(Detectability(**d) for d in body.get("detectability", ())),
         training=body["training"],
         lineage=body["lineage"],
     )
+
+
+def _cluster(body: Mapping[str, Any]) -> ClusterProfile:
+    ranges = {tag: (low, high) for tag, (low, high) in body.get("ranges", {}).items()}
+    exemplars = tuple(body.get("exemplars", ()))
+    return ClusterProfile(**{**body, "exemplars": exemplars, "ranges": ranges})
 
 
 def starter_bundle_path() -> Path:

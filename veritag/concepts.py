@@ -133,6 +133,8 @@ _TERMS: Mapping[str, frozenset[str]] = {
     "MRAcquisitionType": frozenset({"2D", "3D"}),
 }
 
+_PARTLY = 0.5
+
 OBLIQUE_COSINE = 0.8
 """Least cosine between an image's normal and a body axis to be in that plane."""
 
@@ -207,6 +209,20 @@ def relation(tag: str, a: str, b: str) -> Relation:
 def compatible(tag: str, a: str, b: str) -> bool:
     """Tell whether one picture can carry either value."""
     return relation(tag, a, b) is not Relation.DISJOINT
+
+
+@lru_cache(maxsize=16384)
+def fit(tag: str, a: str, b: str) -> float:
+    """Return how well one value stands for the other, 0 to 1.
+
+    1 where one holds the other, half where they overlap or are neighbors: a wrist's
+    picture does not rule HAND out, and speaks against it all the same.
+    """
+    found = relation(tag, a, b)
+    if found is Relation.DISJOINT:
+        return 0.0
+    partly = found is Relation.OVERLAPS and tag == "BodyPartExamined"
+    return _PARTLY if partly and "WHOLEBODY" not in (a, b) else 1.0
 
 
 def _anatomy(a: str, b: str) -> Relation:

@@ -79,6 +79,29 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Defect:
+    """What a rule found in one instance; findings of a series are made of its instances'.
+
+    Attributes
+    ----------
+    tag
+        Keyword of the Data Element, None where the defect is about no single one.
+    observed
+        What was received, as text without patient data; None where it is absent.
+    expected
+        Values that would be right, where the rule knows them.
+    rule
+        One sentence that says what was broken, the same for every instance.
+    """
+
+    code: FindingCode
+    tag: str | None
+    observed: str | None
+    expected: tuple[str, ...]
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """What the model says of one present tag, flagged or not.
 
@@ -102,11 +125,23 @@ class Verdict:
         Stable id of the most probable cluster; None without pixels.
     soft_assignment
         q over the bundle's clusters, of shape (n_clusters,); empty without pixels.
+    tag_probability
+        Probability of each concept of each tag given the picture, in the order of the
+        bundle's `concepts`, tag after tag; empty without pixels.
+    neighbors
+        Nearest reference images of the bundle, by their number, the nearest first.
     novelty
         Distance to the nearest cluster center over the bundle's limit: above 1 the
         kind of image is unknown to the bundle.
     reason
         Why an instance is unreadable or has no pixels; None when inspected.
+    hints
+        Keyword of a judged tag to (keyword of another element to the concept that it
+        names): what descriptions and codes say of the same thing.
+    defects
+        What rules found in the instance by itself.
+    facts
+        Keyword to value of further elements that rules compare within a series.
     """
 
     bundle_id: str
@@ -117,7 +152,12 @@ class Verdict:
     cluster_probability: float | None = None
     novelty: float | None = None
     soft_assignment: tuple[float, ...] = ()
+    tag_probability: tuple[float, ...] = ()
+    neighbors: tuple[int, ...] = ()
     reason: str | None = None
+    hints: dict[str, dict[str, str]] = field(default_factory=dict)
+    defects: tuple[Defect, ...] = ()
+    facts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pydicom import Dataset
 
 from veritag.bundle import ModelBundle
 from veritag.errors import ArchiveUnavailable, NoPixels, UnusableInstance
-from veritag.findings import TagValue, Verdict, VerdictStatus
+from veritag.findings import Defect, TagValue, Verdict, VerdictStatus
 from veritag.metrics import STAGE_SECONDS
 from veritag.preprocessing import Preprocessing
 from veritag.profiles import sharpened
@@ -35,6 +35,9 @@ class Prepared:
     tile: Tile | None = None
     reason: str | None = None
     tags: dict[str, TagValue] = field(default_factory=dict)
+    hints: dict[str, dict[str, str]] = field(default_factory=dict)
+    defects: tuple[Defect, ...] = ()
+    facts: dict[str, str] = field(default_factory=dict)
     identity: Identity | None = None
     sop_class_uid: str = ""
     sop_instance_uid: str | None = None
@@ -89,12 +92,12 @@ def prepare_dataset(
         status,
         tile,
         reason,
-        read_tags(ds),
-        read_identity(ds) if identify else None,
-        read_uid(ds, "SOPClassUID") or "",
-        read_uid(ds, "SOPInstanceUID"),
-        read_uid(ds, "SeriesInstanceUID"),
-        read_uid(ds, "StudyInstanceUID"),
+        tags=read_tags(ds),
+        identity=read_identity(ds) if identify else None,
+        sop_class_uid=read_uid(ds, "SOPClassUID") or "",
+        sop_instance_uid=read_uid(ds, "SOPInstanceUID"),
+        series_instance_uid=read_uid(ds, "SeriesInstanceUID"),
+        study_instance_uid=read_uid(ds, "StudyInstanceUID"),
     )
 
 
@@ -106,6 +109,9 @@ def plain_verdict(bundle: ModelBundle, prepared: Prepared) -> Verdict:
         prepared.sop_class_uid,
         prepared.tags,
         reason=prepared.reason,
+        hints=prepared.hints,
+        defects=prepared.defects,
+        facts=prepared.facts,
     )
 
 
@@ -136,6 +142,9 @@ def verdicts(
             cluster_probability=_finite(weights[row, k]),
             novelty=_finite(novelty[row, k]),
             soft_assignment=tuple(q[row]),
+            hints=one.hints,
+            defects=one.defects,
+            facts=one.facts,
         )
         for row, (one, k) in enumerate(zip(prepared, nearest.tolist(), strict=True))
     ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from veritag.findings import Verdict
+from veritag.findings import Defect, Verdict
 from veritag.records.dispatching import waiting
 from veritag.records.engine import Records, clean_text
 from veritag.records.hierarchy import reopen
@@ -169,7 +169,13 @@ def _row(instance_id: int, verdict: Verdict, now: datetime) -> dict[str, Any]:
     row = {name: getattr(verdict, name) for name in _COLUMNS}
     row["status"] = verdict.status.value
     row["reason"] = clean_text(verdict.reason)
+    row["defects"] = [_defect_row(defect) for defect in verdict.defects]
     return {"instance_id": instance_id, "created_at": now, **row}
+
+
+def _defect_row(defect: Defect) -> list[Any]:
+    observed = clean_text(defect.observed)
+    return [defect.code, defect.tag, observed, defect.expected, defect.rule]
 
 
 def _mark_inspected(

@@ -212,6 +212,12 @@ verdicts = Table(
     Column("cluster_probability", Float),
     Column("novelty", Float),
     Column("soft_assignment", Floats, nullable=False),
+    # Empty, as those below, in rows of versions that did not know them.
+    Column("tag_probability", Floats),
+    Column("neighbors", JSON),
+    Column("hints", JSON),
+    Column("defects", JSON),
+    Column("facts", JSON),
     Column("reason", Text),
     Column("created_at", Moment, nullable=False),
     UniqueConstraint("instance_id", "bundle_id"),

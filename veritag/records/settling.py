@@ -7,7 +7,14 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, and_, exists, func, or_, select, update
 
-from veritag.findings import Finding, SeriesJudgement, Verdict, VerdictStatus
+from veritag.findings import (
+    Defect,
+    Finding,
+    FindingCode,
+    SeriesJudgement,
+    Verdict,
+    VerdictStatus,
+)
 from veritag.records.dispatching import waiting
 from veritag.records.engine import Records, clean_text
 from veritag.records.schema import findings, instances, series, studies, verdicts
@@ -137,8 +144,18 @@ def _verdict(row: Row[Any]) -> Verdict:
         cluster_probability=row.cluster_probability,
         novelty=row.novelty,
         soft_assignment=row.soft_assignment,
+        tag_probability=row.tag_probability or (),
+        neighbors=tuple(row.neighbors or ()),
         reason=row.reason,
+        hints=row.hints or {},
+        defects=tuple(map(_defect, row.defects or ())),
+        facts=row.facts or {},
     )
+
+
+def _defect(stored: Sequence[Any]) -> Defect:
+    code, tag, observed, expected, rule = stored
+    return Defect(FindingCode(code), tag, observed, tuple(expected), rule)
 
 
 def _version(connection: Connection, series_id: int) -> tuple[int, int]:

@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
-from veritag.bundle import ClusterProfile
+from veritag.bundle import ClusterProfile, TagCalibration
 from veritag.profiles import (
+    calibrated,
     contradiction_score,
+    contradiction_scores,
+    independent_pictures,
+    pooled,
     series_posterior,
     series_weights,
     sharpened,
@@ -68,3 +72,72 @@ def test_the_score_is_what_nothing_fits() -> None:
     fits = {"HEAD", "BRAIN"}
     score = contradiction_score(probabilities, "HEAD", lambda v, _: v in fits)
     assert score == pytest.approx(0.3)
+
+
+def test_what_fits_halfway_counts_half() -> None:
+    """A neighbor's mass speaks half against a value."""
+    halves = {"HAND": 1.0, "WRIST": 0.5, "KNEE": 0.0}
+    probabilities = {"HAND": 0.2, "WRIST": 0.6, "KNEE": 0.2}
+    score = contradiction_score(probabilities, "HAND", lambda v, _: halves[v])
+    assert score == pytest.approx(0.5)
+
+
+def test_scores_of_many_pictures_are_those_of_each() -> None:
+    """The array form says the same as the one for a single picture."""
+    rows = np.array([[0.2, 0.6, 0.2], [0.9, 0.1, 0.0], [0.5, 0.25, 0.25]])
+    values = ("HAND", "WRIST", "KNEE")
+
+    def fit(a: str, b: str) -> float:
+        return 1.0 if a == b else 0.5 if {a, b} == {"HAND", "WRIST"} else 0.0
+
+    observed = ["HAND", "KNEE", None]
+    found = contradiction_scores(rows, values, observed, fit)
+    each = [
+        contradiction_score(dict(zip(values, row, strict=True)), value, fit)
+        for row, value in zip(rows[:2].tolist(), ("HAND", "KNEE"), strict=True)
+    ]
+    np.testing.assert_allclose(found, [*each, np.nan])
+
+
+def test_one_picture_is_pooled_to_itself() -> None:
+    """A series of one says what its picture says, whatever the correlation."""
+    p = np.array([[0.7, 0.3, 0.0]])
+    for rho in (0.0, 0.4, 1.0):
+        np.testing.assert_allclose(pooled(p, rho)[None, :], p, atol=1e-9)
+
+
+def test_alike_pictures_count_as_many_as_are_independent() -> None:
+    """Four pictures with rho 1 are one witness, with rho 0 four."""
+    p = np.tile([0.75, 0.25], (4, 1))
+    assert independent_pictures(4, 1.0) == 1
+    assert independent_pictures(4, 0.0) == 4
+    assert independent_pictures(5, 0.25) == pytest.approx(2.5)
+    assert independent_pictures(4, float("nan")) == 1
+    np.testing.assert_allclose(pooled(p, 1.0), [0.75, 0.25])
+    np.testing.assert_allclose(pooled(p, 0.0), [81 / 82, 1 / 82])
+
+
+@pytest.mark.parametrize("count", [3, 5, 40])
+@pytest.mark.parametrize("rho", [0.1, 0.9])
+def test_one_odd_slice_does_not_outvote_the_rest(count: int, rho: float) -> None:
+    """A picture that is quite sure of something else leaves the others' opinion."""
+    p = np.tile([0.9, 0.1], (count, 1))
+    p[0] = [1e-9, 1.0]
+    assert pooled(p, rho)[0] > 0.6
+
+
+def test_hard_zeros_and_many_pictures_stay_numbers() -> None:
+    """Zeros and 5,000 independent pictures give a distribution, not NaN."""
+    p = np.tile([1.0, 0.0, 0.0], (5000, 1))
+    found = pooled(p, 0.0)
+    assert np.isfinite(found).all()
+    assert found.sum() == pytest.approx(1.0)
+    assert found.argmax() == 0
+
+
+def test_calibration_is_piecewise_linear_and_keeps_silence() -> None:
+    """Scores between knots are interpolated, NaN stays NaN, no knots change nothing."""
+    knots = TagCalibration(0.5, (0.0, 0.5, 1.0), (0.0, 0.2, 0.9))
+    scores = np.array([0.25, 1.0, np.nan])
+    np.testing.assert_allclose(calibrated(knots, scores), [0.1, 0.9, np.nan])
+    np.testing.assert_allclose(calibrated(TagCalibration(0.5), scores), scores)

@@ -31,6 +31,19 @@ class FindingCode(StrEnum):
     NO_PIXELS = "NO_PIXELS"
     DUPLICATE_UID_CONFLICT = "DUPLICATE_UID_CONFLICT"
     MODALITY_CONTRADICTS_SOP_CLASS = "MODALITY_CONTRADICTS_SOP_CLASS"
+    SERIES_IN_SEVERAL_STUDIES = "SERIES_IN_SEVERAL_STUDIES"
+    ATTRIBUTE_MISSING = "ATTRIBUTE_MISSING"
+    UID_INVALID = "UID_INVALID"
+    ORIENTATION_INVALID = "ORIENTATION_INVALID"
+    ORIENTATIONS_DISAGREE = "ORIENTATIONS_DISAGREE"
+    POSITION_CONTRADICTS_ORIENTATION = "POSITION_CONTRADICTS_ORIENTATION"
+    LATERALITY_MISSING = "LATERALITY_MISSING"
+    LATERALITIES_DISAGREE = "LATERALITIES_DISAGREE"
+    LATERALITY_CONTRADICTS_BODY_PART = "LATERALITY_CONTRADICTS_BODY_PART"
+    IMAGE_TYPE_INVALID = "IMAGE_TYPE_INVALID"
+    DATE_INVALID = "DATE_INVALID"
+    DATES_DISAGREE = "DATES_DISAGREE"
+    DATE_IN_FUTURE = "DATE_IN_FUTURE"
 
 
 class VerdictStatus(StrEnum):
@@ -105,12 +118,24 @@ class Defect:
 class Judgement:
     """What the model says of one present tag, flagged or not.
 
-    `probability_wrong` is None where the model does not judge this tag.
+    Attributes
+    ----------
+    probability_wrong
+        None where the model does not judge this tag.
+    shows
+        The most probable concept given the pictures; None without an opinion.
+    score
+        The contradiction before calibration, in 0..1.
+    flagged
+        Whether the score reaches the threshold.
     """
 
     tag: str
     observed: str
     probability_wrong: float | None
+    shows: str | None = None
+    score: float | None = None
+    flagged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,31 +2,32 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from veritag.bundle import BundleManifest, TagCalibration
-from veritag.concepts import Relation, compatible, relation
-from veritag.findings import ExpectedValue, Finding, FindingCode, Severity
+from veritag.findings import (
+    ExpectedValue,
+    Finding,
+    FindingCode,
+    Judgement,
+    Severity,
+)
+from veritag.kinds import MIXED_SHARE
 from veritag.observed import ObservedTag
-from veritag.picture import SeriesPicture, suggestion
-from veritag.profiles import contradiction_score
+from veritag.picture import SeriesPicture
+from veritag.profiles import calibrated, contradiction_score
+from veritag.tables import tables_of
+from veritag.witnesses import Siblings, witnesses_of
 
 SURE = 0.9
 """Probability of being wrong from which a contradiction is graded an ERROR."""
 
 _EXPECTED = 3
 
-_GRAVE = ("Modality", "BodyPartExamined", "PatientPosition", "ImageOrientationPatient")
+GRAVE = ("Modality", "BodyPartExamined", "PatientPosition", "ImageOrientationPatient")
 """Tags by which images are routed, hung and measured."""
-
-_COARSE = {
-    "BodyPartExamined": frozenset(
-        ("EXTREMITY", "UPPERLIMB", "LOWERLIMB", "ARM", "LEG", "SPINE", "BACK")
-    ),
-    "Modality": frozenset(("OT", "RG")),
-}
-"""Values that name hardly more than "some image": others are as fine as they need be."""
 
 
 @dataclass(frozen=True)
@@ -38,95 +39,108 @@ class Opinion:
     posterior: dict[str, float]
     calibration: TagCalibration
     picture: SeriesPicture
+    siblings: Siblings
 
-    @property
+    @cached_property
     def score(self) -> float:
-        """The probability, before calibration, that nothing fits what was received."""
+        """The probability, before calibration, that nothing fits what was received.
+
+        Where a fair share of the pictures is sure of the received value, it is not
+        greater than the share of the others: a stack of chest and abdomen is rightly
+        called CHEST.
+        """
         tag = self.seen.tag
-        return contradiction_score(
-            self.posterior, self.concept, lambda a, b: compatible(tag, a, b)
-        )
+        fit = self.picture.tables.fit(tag)
+        score = contradiction_score(self.posterior, self.concept, fit)
+        threshold = self.calibration.threshold
+        if threshold is None or score < threshold:
+            return score
+        share = self.picture.share_sure(tag, self.concept)
+        return min(score, 1 - share) if share >= MIXED_SHARE else score
 
     @property
     def probability(self) -> float:
         """The calibrated probability that the tag is wrong."""
-        knots = self.calibration.score_knots
-        if not knots:
-            return self.score
-        calibrated = np.interp(self.score, knots, self.calibration.probability_knots)
-        return float(np.clip(calibrated, 0, 1))
+        return float(calibrated(self.calibration, np.array(self.score)))
 
-    def findings(self) -> list[Finding]:
-        """Return a contradiction, else a value too coarse, else nothing."""
+    @property
+    def flagged(self) -> bool:
+        """Whether the score reaches the threshold."""
         threshold = self.calibration.threshold
-        if threshold is not None and self.score >= threshold:
-            return [self._contradiction(threshold)]
-        return self._too_coarse()
+        return threshold is not None and self.score >= threshold
 
-    def _contradiction(self, threshold: float) -> Finding:
+    def judgement(self) -> Judgement:
+        """Return what is said of the tag, flagged or not."""
+        return Judgement(
+            self.seen.tag,
+            self.seen.text,
+            self.probability,
+            shows=next(iter(self.posterior)),
+            score=round(self.score, 6),
+            flagged=self.flagged,
+        )
+
+    def finding(self) -> Finding:
+        """Return the finding that the picture contradicts the tag."""
         tag = self.seen.tag
         probability = self.probability
-        grave = tag in _GRAVE and probability >= SURE
-        evidence = self.picture.evidence(self.posterior)
-        evidence |= {"score": round(self.score, 4), "threshold": threshold}
+        grave = tag in GRAVE and probability >= SURE
+        expected = _expected(self._unlike_observed())
         return Finding(
             FindingCode.TAG_CONTRADICTS_IMAGE,
             Severity.ERROR if grave else Severity.WARNING,
             tag,
             self.seen.text,
             round(probability, 4),
-            _expected(self._unlike_observed()),
-            evidence,
+            expected,
+            {
+                **self.picture.evidence(self.posterior),
+                **self._witnesses(expected),
+                "score": round(self.score, 4),
+                "threshold": self.calibration.threshold,
+            },
         )
 
     def _unlike_observed(self) -> dict[str, float]:
-        tag = self.seen.tag
+        fit = self.picture.tables.fit(self.seen.tag)
         return {
             value: p
             for value, p in self.posterior.items()
-            if not compatible(tag, value, self.concept)
+            if fit(value, self.concept) < 1
         }
 
-    def _too_coarse(self) -> list[Finding]:
-        tag = self.seen.tag
-        if self.concept not in _COARSE.get(tag, ()):
-            return []
-        finer = [
-            value
-            for value in self.posterior
-            if relation(tag, value, self.concept) is Relation.NARROWER
-            and value not in _COARSE[tag]
-        ]
-        best = suggestion(tag, self.posterior, finer)
-        if best is None:
-            return []
-        return [
-            Finding(
-                FindingCode.TAG_TOO_COARSE,
-                Severity.INFO,
-                tag,
-                self.seen.text,
-                best.probability,
-                (best,),
-                self.picture.evidence(self.posterior),
-            )
-        ]
+    def _witnesses(self, expected: tuple[ExpectedValue, ...]) -> dict[str, object]:
+        tag, tables = self.seen.tag, self.picture.tables
+        found = witnesses_of(tables, tag, self.picture.verdicts, self.siblings)
+        told = found.as_json()
+        if expected and ("hints" in told or "study" in told):
+            best = expected[0].value
+            told["support"] = found.support(tables.fit(tag), self.concept, best)
+        return told
 
 
 def opinions_of(
-    picture: SeriesPicture, observed: Mapping[str, ObservedTag]
+    picture: SeriesPicture,
+    observed: Mapping[str, ObservedTag],
+    siblings: Siblings = (),
 ) -> dict[str, Opinion]:
-    """Return the opinions on present tags, where the model may have one."""
+    """Return the opinions on present tags, where the model may have one.
+
+    It has none on a received value that it has met nothing of, or that it has not
+    shown to be able to judge on pictures of the received Modality.
+    """
+    received = observed.get("Modality")
+    modality = received.concept if received and received.carried else None
     opinions = {}
     for tag, seen in observed.items():
-        posterior = picture.posterior(tag) if seen.carried and seen.concept else None
-        if (
-            posterior
-            and seen.concept
-            and ever_seen(picture.manifest, tag, seen.concept)
-        ):
+        if not (seen.carried and seen.concept):
+            continue
+        posterior = picture.posterior(tag)
+        if posterior and _may_speak(picture, tag, seen.concept, modality):
             calibration = picture.manifest.calibration[tag]
-            opinions[tag] = Opinion(seen, seen.concept, posterior, calibration, picture)
+            opinions[tag] = Opinion(
+                seen, seen.concept, posterior, calibration, picture, siblings
+            )
     return opinions
 
 
@@ -137,14 +151,16 @@ def ever_seen(manifest: BundleManifest, tag: str, concept: str) -> bool:
     met one: it must not say that the rare one is wrong. A value that fits nearly
     everything (OT, EXTREMITY) is no acquaintance.
     """
-    return any(
-        compatible(tag, value, concept)
-        for cluster in manifest.clusters
-        for value in cluster.profiles.get(tag, ())
-        if value == concept or value not in _COARSE.get(tag, frozenset())
-    )
+    return tables_of(manifest).met(tag, concept)
+
+
+def _may_speak(
+    picture: SeriesPicture, tag: str, concept: str, modality: str | None
+) -> bool:
+    tables = picture.tables
+    return tables.met(tag, concept) and tables.speaks(tag, concept, modality)
 
 
 def _expected(posterior: Mapping[str, float]) -> tuple[ExpectedValue, ...]:
-    ranked = sorted(posterior.items(), key=lambda item: -item[1])[:_EXPECTED]
-    return tuple(ExpectedValue(value, round(p, 4)) for value, p in ranked)
+    best = sorted(posterior.items(), key=lambda item: (-item[1], item[0]))[:_EXPECTED]
+    return tuple(ExpectedValue(value, round(p, 4)) for value, p in best)

@@ -1,13 +1,15 @@
 """What the model sees in a series, and how sure it is of a tag's value."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veritag.bundle import BundleManifest
+from veritag.bundle import BundleManifest, TagCalibration
 from veritag.concepts import Relation, relation
 from veritag.findings import (
     ExpectedValue,
@@ -17,7 +19,9 @@ from veritag.findings import (
     Verdict,
     VerdictStatus,
 )
-from veritag.profiles import series_posterior, series_weights
+from veritag.kinds import SURE, set_apart
+from veritag.profiles import Floats, pooled, ranked, series_posterior, series_weights
+from veritag.tables import Tables, tables_of
 
 CONFIDENT = 0.95
 """Probability that a value must have before it is suggested.
@@ -33,17 +37,30 @@ _SHOWN = 5
 class SeriesPicture:
     """What the model sees in a series.
 
-    `q` holds the soft assignments of its known instances, of shape (known, K).
+    Attributes
+    ----------
+    inspected, known
+        Pictures that it looked at, and those of a kind that the bundle knows.
+    apart
+        Known ones that are of another kind than the rest: left out below.
+    verdicts
+        Of the n pictures that speak for the series.
+    q, rows
+        Their soft assignments (n, K) and tag probabilities (n, width).
     """
 
-    manifest: BundleManifest
+    tables: Tables
     inspected: int
-    q: NDArray[np.float64]
+    known: int
+    apart: int
+    verdicts: tuple[Verdict, ...]
+    q: Floats
+    rows: Floats
 
     @property
-    def known(self) -> int:
-        """How many instances are of a kind that the bundle knows."""
-        return len(self.q)
+    def manifest(self) -> BundleManifest:
+        """The bundle's manifest."""
+        return self.tables.manifest
 
     @property
     def unknown_kind(self) -> bool:
@@ -55,42 +72,77 @@ class SeriesPicture:
         """Whether the model says anything of the series at all."""
         return self.known > 0 and not self.unknown_kind
 
-    def posterior(self, tag: str) -> dict[str, float] | None:
-        """Return the values that the picture suggests, None without an opinion."""
+    def calibration(self, tag: str) -> TagCalibration | None:
+        """Return the calibration of a tag of which the model may say something."""
         calibration = self.manifest.calibration.get(tag)
         if not self.judged or calibration is None or calibration.threshold is None:
             return None
-        return series_posterior(
-            self.manifest.clusters, self.manifest.sharpness, self.q, tag
+        return calibration
+
+    def probabilities(self, tag: str) -> Floats:
+        """Return what each picture says of a tag by itself, of shape (n, V)."""
+        return self.rows[:, self.tables.columns[tag]]
+
+    def posterior(self, tag: str) -> dict[str, float] | None:
+        """Return the values that the picture suggests, None without an opinion."""
+        if self.calibration(tag) is None:
+            return None
+        if tag not in self.tables.columns:
+            return series_posterior(self.tables.profiles[tag], self.weights)
+        together = pooled(
+            self.probabilities(tag), self.manifest.correlation.get(tag, 1.0)
         )
+        return ranked(self.tables.values(tag), together)
+
+    @cached_property
+    def weights(self) -> Floats:
+        """The weight of each cluster in the series, of shape (K,)."""
+        return series_weights(self.q, self.manifest.sharpness)
+
+    def share_sure(self, tag: str, concept: str) -> float:
+        """Return the share of pictures that are sure by themselves of a value.
+
+        0 for a single picture, which says no more than the series, and for models that
+        tell clusters only.
+        """
+        if tag not in self.tables.columns or len(self.rows) == 1:
+            return 0.0
+        fit = self.tables.fit(tag)
+        fits = np.array([fit(v, concept) == 1 for v in self.tables.values(tag)])
+        return float((self.probabilities(tag)[:, fits].sum(axis=1) >= SURE).mean())
 
     def evidence(self, posterior: Mapping[str, float]) -> dict[str, Any]:
         """Return what an opinion rests on, JSON-ready."""
+        clusters = self.top_clusters()
+        exemplars = self._exemplars()
         return {
             **self.counts(),
-            "clusters": self.top_clusters(),
+            "clusters": clusters,
+            **({"exemplars": exemplars} if exemplars else {}),
             "posterior": [
                 {"value": value, "probability": round(p, 4)}
-                for value, p in list(posterior.items())[:_SHOWN]
+                for value, p in itertools.islice(posterior.items(), _SHOWN)
             ],
         }
 
     def counts(self) -> dict[str, Any]:
-        """Return how many pictures there are and how many of a known kind."""
-        return {"instances": self.inspected, "known": self.known}
+        """Return how many pictures there are, known ones, and ones set apart."""
+        apart = {"set_apart": self.apart} if self.apart else {}
+        return {"instances": self.inspected, "known": self.known, **apart}
 
     def top_clusters(self) -> list[dict[str, Any]]:
         """Return the heaviest clusters of the series by their stable ids and names."""
-        weights = series_weights(self.q, self.manifest.sharpness)
-        heaviest = [(k, self.manifest.clusters[k]) for k in np.argsort(-weights)]
         return [
             {
-                "cluster": cluster.cluster_id,
-                **({"name": cluster.name} if cluster.name else {}),
-                "weight": round(float(weights[k]), 4),
+                "cluster": self.manifest.clusters[k].cluster_id,
+                **({"name": name} if (name := self.manifest.clusters[k].name) else {}),
+                "weight": round(float(self.weights[k]), 4),
             }
-            for k, cluster in heaviest[:_SHOWN]
+            for k in np.argsort(-self.weights, kind="stable")[:_SHOWN].tolist()
         ]
+
+    def _exemplars(self) -> list[int]:
+        return list(self.manifest.clusters[int(self.weights.argmax())].exemplars)
 
     def unknown_finding(self) -> list[Finding]:
         """Return the finding that the kind of picture is unknown, where it is."""
@@ -103,18 +155,61 @@ class SeriesPicture:
 
 
 def picture_of(manifest: BundleManifest, verdicts: Sequence[Verdict]) -> SeriesPicture:
-    """Return what the model saw in the instances that it inspected."""
-    seen = [
-        v
-        for v in verdicts
-        if v.status is VerdictStatus.INSPECTED
-        and len(v.soft_assignment) == len(manifest.clusters)
-    ]
-    known = [
-        v.soft_assignment for v in seen if v.novelty is not None and v.novelty <= 1
-    ]
-    q = np.array(known, dtype=np.float64).reshape(len(known), len(manifest.clusters))
-    return SeriesPicture(manifest, len(seen), q)
+    """Return what the model saw in the instances that it inspected.
+
+    A verdict that is not of this bundle's shape, or holds what is no number, counts as
+    not inspected.
+    """
+    tables = tables_of(manifest)
+    shape = len(manifest.clusters), tables.width
+    seen = [v for v in verdicts if _shaped(v, shape)]
+    q = _matrix([v.soft_assignment for v in seen], shape[0])
+    rows = _matrix([v.tag_probability for v in seen] if shape[1] else [], shape[1])
+    rows = rows if tables.width else np.empty((len(seen), 0))
+    told = np.isfinite(q).all(axis=1) & np.isfinite(rows).all(axis=1)
+    known = told & np.array([_known(v) for v in seen], dtype=bool)
+    return _without_odd_ones(tables, int(told.sum()), known, seen, q, rows)
+
+
+def _shaped(verdict: Verdict, shape: tuple[int, int]) -> bool:
+    return (
+        verdict.status is VerdictStatus.INSPECTED
+        and len(verdict.soft_assignment) == shape[0]
+        # Models that tell clusters only leave the rows empty.
+        and (shape[1] == 0 or len(verdict.tag_probability) == shape[1])
+    )
+
+
+def _known(verdict: Verdict) -> bool:
+    return verdict.novelty is not None and verdict.novelty <= 1
+
+
+def _matrix(rows: Sequence[Sequence[float]], width: int) -> Floats:
+    flat = itertools.chain.from_iterable(rows)
+    size = len(rows) * width
+    return np.fromiter(flat, np.float64, count=size).reshape(len(rows), width)
+
+
+def _without_odd_ones(
+    tables: Tables,
+    inspected: int,
+    known: NDArray[np.bool_],
+    seen: Sequence[Verdict],
+    q: Floats,
+    rows: Floats,
+) -> SeriesPicture:
+    of_known = [v for v, is_known in zip(seen, known.tolist(), strict=True) if is_known]
+    kept = np.flatnonzero(known)
+    stay = ~set_apart(tables, of_known, rows[kept])
+    return SeriesPicture(
+        tables,
+        inspected,
+        len(kept),
+        int(len(kept) - stay.sum()),
+        tuple(v for v, stays in zip(of_known, stay.tolist(), strict=True) if stays),
+        q[kept[stay]],
+        rows[kept[stay]],
+    )
 
 
 def suggestion(
@@ -124,10 +219,14 @@ def suggestion(
 
     What is part of a candidate speaks for it: BRAIN and HEAD together make HEAD sure.
     """
+    # Nobody is this sure without each value that has more than the rest: with the
+    # most probable ones first, most candidates are out after one comparison.
+    needed = [v for v, p in posterior.items() if p > 1 - CONFIDENT]
     sure = [
         (belief, -posterior[value], value)
         for value in candidates
-        if (belief := _belief(tag, posterior, value)) >= CONFIDENT
+        if all(_counts(tag, v, value) for v in needed)
+        and (belief := _belief(tag, posterior, value)) >= CONFIDENT
     ]
     if not sure:
         return None
@@ -136,8 +235,12 @@ def suggestion(
 
 
 def _belief(tag: str, posterior: Mapping[str, float], value: str) -> float:
-    counted = {Relation.EQUAL, Relation.NARROWER}
-    if tag == "Modality":
+    return sum(p for v, p in posterior.items() if _counts(tag, v, value))
+
+
+def _counts(tag: str, value: str, candidate: str) -> bool:
+    found = relation(tag, value, candidate)
+    if found is Relation.OVERLAPS:
         # CR and DX show the same: together they are sure of either.
-        counted.add(Relation.OVERLAPS)
-    return sum(p for v, p in posterior.items() if relation(tag, v, value) in counted)
+        return tag == "Modality"
+    return found in (Relation.EQUAL, Relation.NARROWER)

@@ -6,6 +6,7 @@ tag's values.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,12 @@ from numpy.typing import NDArray
 from veritag.bundle import ClusterProfile, TagCalibration
 
 Floats = NDArray[np.float64]
+
+Fit: TypeAlias = Callable[[str, str], float]
+"""How well the first value stands for the second, 0 to 1."""
+
+ProfileTable: TypeAlias = tuple[tuple[str, ...], Floats, NDArray[np.bool_]]
+"""Values of a tag, their shares in each cluster (K, V), which clusters know it (K,)."""
 
 LEAST_COVERED = 0.5
 """Share of the weight that must lie on clusters which know the tag, else no opinion."""
@@ -67,9 +74,7 @@ def posterior(weights: Floats, profiles: Floats, knows: NDArray[np.bool_]) -> Fl
     return result
 
 
-def profile_table(
-    clusters: Sequence[ClusterProfile], tag: str
-) -> tuple[tuple[str, ...], Floats, NDArray[np.bool_]]:
+def profile_table(clusters: Sequence[ClusterProfile], tag: str) -> ProfileTable:
     """Return the values of a tag, the profiles (K, V) and which clusters know it (K,)."""
     values = tuple(sorted({v for c in clusters for v in c.profiles.get(tag, {})}))
     table = np.array(
@@ -79,28 +84,29 @@ def profile_table(
     return values, table, table.sum(axis=1) > 0
 
 
-def series_posterior(
-    clusters: Sequence[ClusterProfile], sharpness: float, q: Floats, tag: str
-) -> dict[str, float] | None:
+def series_posterior(table: ProfileTable, weights: Floats) -> dict[str, float] | None:
     """Return the probability of each normalized value of a tag, most probable first.
 
     Parameters
     ----------
-    q
-        Soft assignments of the series' known instances, of shape (n, K).
+    weights
+        Of the clusters in the series, of shape (K,).
 
     Returns
     -------
     None where the clusters that the series lies in know nothing of the tag.
     """
-    if len(q) == 0:
-        return None
-    values, table, knows = profile_table(clusters, tag)
-    row = posterior(series_weights(q, sharpness)[None, :], table, knows)[0]
+    values, profiles, knows = table
+    row = posterior(weights[None, :], profiles, knows)[0]
     if not values or np.isnan(row).any():
         return None
-    ranked = sorted(zip(values, row.tolist(), strict=True), key=lambda item: -item[1])
-    return {value: probability for value, probability in ranked if probability > 0}
+    return ranked(values, row)
+
+
+def ranked(values: Sequence[str], probabilities: Floats) -> dict[str, float]:
+    """Return probabilities (V,) by value, the greatest first, without the zeros."""
+    pairs = zip(values, probabilities.tolist(), strict=True)
+    return dict(sorted((p for p in pairs if p[1] > 0), key=lambda p: (-p[1], p[0])))
 
 
 def independent_pictures(count: int, correlation: float) -> float:
@@ -138,15 +144,9 @@ def pooled(probabilities: Floats, correlation: float) -> Floats:
 
 
 def contradiction_score(
-    probabilities: Mapping[str, float], observed: str, fit: Callable[[str, str], float]
+    probabilities: Mapping[str, float], observed: str, fit: Fit
 ) -> float:
-    """Return the probability, in 0..1, that nothing fits which `observed` could mean.
-
-    Parameters
-    ----------
-    fit
-        How well the first value stands for the second, 0 to 1.
-    """
+    """Return the probability, in 0..1, that nothing fits which `observed` could mean."""
     fitting = sum(p * fit(value, observed) for value, p in probabilities.items())
     return float(min(1.0, max(0.0, 1.0 - fitting)))
 
@@ -155,7 +155,7 @@ def contradiction_scores(
     probabilities: Floats,
     values: Sequence[str],
     observed: Sequence[str | None],
-    fit: Callable[[str, str], float],
+    fit: Fit,
 ) -> Floats:
     """Return the contradiction score of each picture, of shape (n,).
 
@@ -167,8 +167,6 @@ def contradiction_scores(
         What the columns stand for.
     observed
         What each picture carries, of length n; those without any have no score.
-    fit
-        How well the first value stands for the second, 0 to 1.
 
     Returns
     -------

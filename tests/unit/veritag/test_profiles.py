@@ -10,6 +10,7 @@ from veritag.profiles import (
     contradiction_scores,
     independent_pictures,
     pooled,
+    profile_table,
     series_posterior,
     series_weights,
     sharpened,
@@ -42,28 +43,29 @@ def test_a_series_weighs_its_images_alike() -> None:
 
 def test_the_posterior_mixes_the_profiles() -> None:
     """Half of cluster 0 and half of cluster 1 give CT 0.45 and MR 0.55."""
-    found = series_posterior(CLUSTERS, 1.0, np.array([[0.5, 0.5, 0.0]]), "Modality")
+    table = profile_table(CLUSTERS, "Modality")
+    found = series_posterior(table, np.array([0.5, 0.5, 0.0]))
     assert found == pytest.approx({"MR": 0.55, "CT": 0.45})
     assert list(found or {}) == ["MR", "CT"]
 
 
 def test_clusters_that_do_not_know_the_tag_are_left_out() -> None:
     """A quarter of the weight on an ignorant cluster is spread over the others."""
-    found = series_posterior(CLUSTERS, 1.0, np.array([[0.75, 0.0, 0.25]]), "Modality")
+    table = profile_table(CLUSTERS, "Modality")
+    found = series_posterior(table, np.array([0.75, 0.0, 0.25]))
     assert found == pytest.approx({"CT": 0.9, "MR": 0.1})
 
 
 @pytest.mark.parametrize(
-    ("q", "tag"),
+    ("weights", "tag"),
     [
-        (np.array([[0.1, 0.1, 0.8]]), "Modality"),
-        (np.empty((0, 3)), "Modality"),
-        (np.array([[1.0, 0.0, 0.0]]), "BodyPartExamined"),
+        (np.array([0.1, 0.1, 0.8]), "Modality"),
+        (np.array([1.0, 0.0, 0.0]), "BodyPartExamined"),
     ],
 )
-def test_ignorance_is_no_opinion(q: np.ndarray, tag: str) -> None:
-    """Mostly ignorant clusters, no images or an unlearnt tag give None."""
-    assert series_posterior(CLUSTERS, 1.0, q, tag) is None
+def test_ignorance_is_no_opinion(weights: np.ndarray, tag: str) -> None:
+    """Mostly ignorant clusters or an unlearnt tag give None."""
+    assert series_posterior(profile_table(CLUSTERS, tag), weights) is None
 
 
 def test_the_score_is_what_nothing_fits() -> None:

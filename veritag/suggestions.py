@@ -1,0 +1,92 @@
+"""Values that the picture suggests where a tag is absent, or says hardly anything."""
+
+from collections.abc import Mapping
+
+from veritag.concepts import Relation, relation
+from veritag.findings import Finding, FindingCode, Severity
+from veritag.observed import ObservedTag
+from veritag.picture import SeriesPicture, suggestion
+from veritag.tables import COARSE
+
+_APPLIES_TO = {
+    # A tag that its IOD does not have for other modalities is not missing there.
+    "PatientPosition": ("CT", "MR"),
+    "MRAcquisitionType": ("MR",),
+    "ImageOrientationPatient": ("CT", "MR", "PT"),
+}
+_MAY_BE_MISSED = ("Modality", "BodyPartExamined", *_APPLIES_TO)
+
+
+def too_coarse(
+    picture: SeriesPicture, observed: Mapping[str, ObservedTag]
+) -> list[Finding]:
+    """Return the findings on tags that name hardly more than "some image"."""
+    found = []
+    for tag, coarse in COARSE.items():
+        seen = observed.get(tag)
+        if seen and seen.carried and seen.concept in coarse:
+            found += _too_coarse(picture, seen)
+    return found
+
+
+def _too_coarse(picture: SeriesPicture, seen: ObservedTag) -> list[Finding]:
+    tag, concept = seen.tag, seen.concept or ""
+    posterior = picture.posterior(tag) or {}
+    finer = [
+        value
+        for value in posterior
+        if relation(tag, value, concept) is Relation.NARROWER
+        and value not in COARSE[tag]
+    ]
+    best = suggestion(tag, posterior, finer)
+    if best is None:
+        return []
+    return [
+        Finding(
+            FindingCode.TAG_TOO_COARSE,
+            Severity.INFO,
+            tag,
+            seen.text,
+            best.probability,
+            (best,),
+            picture.evidence(posterior),
+        )
+    ]
+
+
+def missing(
+    picture: SeriesPicture, observed: Mapping[str, ObservedTag]
+) -> list[Finding]:
+    """Return the findings on tags that images like these carry."""
+    modality = observed["Modality"].concept if "Modality" in observed else None
+    found = []
+    for tag in _MAY_BE_MISSED:
+        seen = observed.get(tag)
+        applies = modality in _APPLIES_TO.get(tag, (modality,))
+        if applies and not (seen and seen.carried):
+            found += _missing(picture, tag, seen)
+    return found
+
+
+def _missing(
+    picture: SeriesPicture, tag: str, seen: ObservedTag | None
+) -> list[Finding]:
+    posterior = picture.posterior(tag) or {}
+    best = suggestion(tag, posterior, list(posterior))
+    # Modality is Type 1 (PS3.3 C.7.3.1): its absence is wrong whatever the picture is.
+    always = tag == "Modality" and picture.inspected > 0
+    if best is None and not always:
+        return []
+    evidence = picture.evidence(posterior) if posterior else picture.counts()
+    evidence["carriers"] = seen.carriers if seen else 0
+    return [
+        Finding(
+            FindingCode.TAG_MISSING,
+            Severity.ERROR if always else Severity.INFO,
+            tag,
+            None,
+            1.0 if always or best is None else best.probability,
+            (best,) if best else (),
+            evidence,
+        )
+    ]

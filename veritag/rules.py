@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from veritag.checks.series import ODD_SHARE, defect_findings, fact_findings
 from veritag.concepts import Relation, is_defined, nearest_term, normalize, relation
 from veritag.findings import (
     ExpectedValue,
@@ -15,17 +16,25 @@ from veritag.findings import (
 from veritag.observed import ObservedTag
 from veritag.sop_classes import IMAGE_STORAGE, MODALITIES_OF
 
-ODD_SHARE = 0.05
-"""Share of a series' instances up to which a deviation is an odd slice, no finding."""
-
 _REASONS_SHOWN = 3
-_SAME_IN_A_SERIES = ("Modality", "BodyPartExamined")
+_SAME_IN_A_SERIES = ("Modality", "BodyPartExamined", "PatientPosition")
 
 
 def rule_findings(
-    verdicts: Sequence[Verdict], observed: Mapping[str, ObservedTag], conflicts: int
+    verdicts: Sequence[Verdict],
+    observed: Mapping[str, ObservedTag],
+    conflicts: int,
+    studies: int = 1,
 ) -> list[Finding]:
-    """Return what can be told of a series from its tags and states alone."""
+    """Return what can be told of a series from its tags and states alone.
+
+    Parameters
+    ----------
+    conflicts
+        Instances whose SOP Instance UID was received with different bytes.
+    studies
+        That the Series Instance UID was received in.
+    """
     return [
         *_unreadable(verdicts),
         *_no_pixels(verdicts),
@@ -33,6 +42,8 @@ def rule_findings(
         *_modality_contradicts_sop_class(verdicts),
         *_not_defined(observed),
         *_mixed(observed),
+        *fact_findings(verdicts, studies),
+        *defect_findings(verdicts),
     ]
 
 
@@ -140,7 +151,7 @@ def _undefined(tag: ObservedTag) -> Finding:
 
 
 def _mixed(observed: Mapping[str, ObservedTag]) -> list[Finding]:
-    """PS3.3 A.1.2.3: Modality and body part belong to the series, not to instances."""
+    """PS3.3 C.7.3.1: Modality, body part and position belong to the series."""
     found = []
     for name in _SAME_IN_A_SERIES:
         tag = observed.get(name)

@@ -31,6 +31,7 @@ _IMAGES = {
     "6": "US IVUS BDUS",
     "6.1": "US IVUS BDUS",
     "6.2": "US IVUS",
+    "6.3": "PA",
     "12.1": "XA RF",
     "12.1.1": "XA RF",
     "12.2": "RF XA",
@@ -53,40 +54,63 @@ _IMAGES = {
     "77.1.5.1": "OP",
     "77.1.5.2": "OP",
     "77.1.5.4": "OPT OCT",
+    "77.1.5.5": "OP",
+    "77.1.5.6": "OP",
+    "77.1.5.7": "OPTENF",
+    "77.1.5.8": "OPTBSV",
     "77.1.6": "SM",
-    "77.1.7": "DMS",
+    "77.1.7": "DMS XC",
+    "77.1.8": "CFM",
+    "77.1.9": "CFM",
     "128": "PT",
     "128.1": "PT",
     "130": "PT",
     "481.1": "RTIMAGE",
     "66.4": "SEG",
+    "66.7": "SEG",
+    "66.8": "SEG",
 }
 
 _OTHER_OBJECTS = {
     "4.2": "MR",
-    "11.1": "PR",
-    "11.2": "PR",
+    "9.1.1": "ECG",
+    "9.1.2": "ECG",
+    "9.1.3": "ECG",
+    "9.2.1": "HD",
+    "9.3.1": "EPS",
+    "9.4.1": "AU",
+    "9.4.2": "AU",
+    **dict.fromkeys([f"11.{n}" for n in range(1, 13)], "PR"),
     "66.1": "REG",
     "66.3": "REG",
     "66.2": "FID",
     "66.5": "SEG",
     "67": "RWV",
-    "88.11": "SR",
-    "88.22": "SR",
-    "88.33": "SR",
-    "88.50": "SR",
+    **dict.fromkeys(
+        "88.11 88.22 88.33 88.34 88.35 88.40 88.50 88.65 88.67 88.68 88.69 88.70 88.71"
+        " 88.72 88.73 88.74 88.75 88.76".split(),
+        "SR",
+    ),
     "88.59": "KO",
-    "88.65": "SR",
-    "88.67": "SR",
+    "90.1": "ASMT",
+    "91.1": "ANN",
     "481.2": "RTDOSE",
     "481.3": "RTSTRUCT",
     "481.4": "RTRECORD",
     "481.5": "RTPLAN",
+    "481.6": "RTRECORD",
+    "481.7": "RTRECORD",
     "481.8": "RTPLAN",
+    "481.9": "RTRECORD",
 }
 
-_ANY_MODALITY_IMAGES = ("7", "7.1", "7.2", "7.3", "7.4", "30")
-"""Secondary Capture in its forms, and Parametric Map."""
+_ANY_MODALITY_IMAGES = ("7", "7.1", "7.2", "7.3", "7.4", "13.1.2", "30")
+"""Secondary Capture in its forms, 3D craniofacial X-ray and Parametric Map."""
+
+_GROUPED = (
+    "2.1 2.2 4.1 4.3 4.4 6.2 6.3 12.1.1 12.2.1 13.1.1 13.1.2 13.1.3 13.1.4 13.1.5 14.1"
+    " 14.2 30 66.4 66.7 66.8 77.1.5.4 77.1.6 77.1.9 128.1 130"
+)
 
 MODALITIES_OF = {
     _ROOT + suffix: frozenset(terms.split())
@@ -98,3 +122,6 @@ IMAGE_STORAGE = frozenset(
     _ROOT + suffix for suffix in (*_IMAGES, *_ANY_MODALITY_IMAGES)
 )
 """SOP Classes whose instances hold a picture."""
+
+MULTI_FRAME_GROUPS = frozenset(_ROOT + suffix for suffix in _GROUPED.split())
+"""SOP Classes that tell of their frames in functional groups (PS3.3 C.7.6.16)."""

@@ -134,7 +134,9 @@ def _run(
     held: list[Inspected[PendingInstance]] = []
     since = _watch()
     try:
-        for outcome in context.pipeline.run(model, files, _first_of_series()):
+        for outcome in context.pipeline.run(
+            model, files, _first_of_series(), lambda one: one.received_at
+        ):
             held.append(outcome)
             if time.monotonic() - since >= STORE_SECONDS:
                 since = _watch()

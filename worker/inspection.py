@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from veritag.bundle import ModelBundle
+from veritag.checks import check_instance, series_facts
 from veritag.errors import ArchiveUnavailable, NoPixels, UnusableInstance
 from veritag.findings import Defect, TagValue, Verdict, VerdictStatus
 from veritag.metrics import STAGE_SECONDS
@@ -46,7 +48,12 @@ class Prepared:
 
 
 def prepare(
-    path: Path, pre: Preprocessing, *, max_frame_mb: int, identify: bool = True
+    path: Path,
+    pre: Preprocessing,
+    *,
+    max_frame_mb: int,
+    identify: bool = True,
+    received_at: datetime | None = None,
 ) -> Prepared:
     """Read and decode one instance.
 
@@ -54,6 +61,8 @@ def prepare(
     ----------
     identify
         Take what reviewers know the study by, too.
+    received_at
+        When it arrived, to compare its clock with.
 
     Raises
     ------
@@ -70,15 +79,26 @@ def prepare(
         return Prepared(VerdictStatus.UNREADABLE, reason=str(error))
     read = time.perf_counter()
     STAGE_SECONDS.labels("read").observe(read - started)
-    prepared = prepare_dataset(ds, pre, max_frame_mb=max_frame_mb, identify=identify)
+    prepared = prepare_dataset(
+        ds,
+        pre,
+        max_frame_mb=max_frame_mb,
+        identify=identify,
+        received_at=received_at,
+    )
     STAGE_SECONDS.labels("tile").observe(time.perf_counter() - read)
     return prepared
 
 
 def prepare_dataset(
-    ds: Dataset, pre: Preprocessing, *, max_frame_mb: int, identify: bool = True
+    ds: Dataset,
+    pre: Preprocessing,
+    *,
+    max_frame_mb: int,
+    identify: bool = True,
+    received_at: datetime | None = None,
 ) -> Prepared:
-    """Take tags, identity and tile of a Data Set; nothing is read or stored."""
+    """Take tags, defects, identity and tile of a Data Set; nothing is read or stored."""
     tile: Tile | None = None
     reason = None
     try:
@@ -93,6 +113,8 @@ def prepare_dataset(
         tile,
         reason,
         tags=read_tags(ds),
+        defects=check_instance(ds, received_at=received_at),
+        facts=series_facts(ds),
         identity=read_identity(ds) if identify else None,
         sop_class_uid=read_uid(ds, "SOPClassUID") or "",
         sop_instance_uid=read_uid(ds, "SOPInstanceUID"),

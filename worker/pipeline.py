@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -55,6 +56,7 @@ class Pipeline:
         model: Model,
         files: Iterable[tuple[Key, Path]],
         identify: Callable[[Key], bool] = lambda _: True,
+        received: Callable[[Key], datetime] = lambda _: datetime.now(UTC),
     ) -> Generator[Inspected[Key], None, None]:
         """Yield an outcome for each file, in the order of the files.
 
@@ -64,10 +66,12 @@ class Pipeline:
         ----------
         identify
             Of which files to take what reviewers know a study by.
+        received
+            When a file arrived.
         """
         waiting: list[Inspected[Key]] = []
         pictures = 0
-        for outcome in self._prepared(model, files, identify):
+        for outcome in self._prepared(model, files, identify, received):
             waiting.append(outcome)
             pictures += outcome.error is None and outcome.verdict is None
             if pictures == model.batch or len(waiting) >= _AHEAD * model.batch:
@@ -80,13 +84,18 @@ class Pipeline:
         model: Model,
         files: Iterable[tuple[Key, Path]],
         identify: Callable[[Key], bool],
+        received: Callable[[Key], datetime],
     ) -> Iterator[Inspected[Key]]:
         ahead: deque[tuple[Key, Future[Prepared]]] = deque()
         pre = model.bundle.manifest.preprocessing
         try:
             for key, path in files:
                 future = self._pool.submit(
-                    self._prepare, path, pre, identify=identify(key)
+                    self._prepare,
+                    path,
+                    pre,
+                    identify=identify(key),
+                    received_at=received(key),
                 )
                 ahead.append((key, future))
                 if len(ahead) >= self._ahead:

@@ -3,63 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydicom.datadict import dictionary_description, tag_for_keyword
+from pydicom.datadict import (
+    dictionary_description,
+    dictionary_VM,
+    dictionary_VR,
+    tag_for_keyword,
+)
 from pydicom.uid import UID
 
+from services.review.code_words import LABELS, MEANINGS, TITLES
 from veritag.findings import Finding, FindingCode
 
-LABELS: Mapping[FindingCode, str] = {
-    FindingCode.TAG_CONTRADICTS_IMAGE: "Tag contradicts the image",
-    FindingCode.TAG_MISSING: "Tag is missing",
-    FindingCode.TAG_TOO_COARSE: "Tag is too coarse",
-    FindingCode.VALUE_NOT_DEFINED: "Value is not a defined term",
-    FindingCode.MIXED_SERIES: "Series mixes values",
-    FindingCode.UNKNOWN_KIND: "Kind of image is unknown",
-    FindingCode.UNREADABLE: "Instances cannot be read",
-    FindingCode.NO_PIXELS: "Instances hold no picture",
-    FindingCode.DUPLICATE_UID_CONFLICT: "One UID, different contents",
-    FindingCode.MODALITY_CONTRADICTS_SOP_CLASS: "Modality contradicts the SOP Class",
-}
-
-_TITLES: Mapping[FindingCode, str] = {
-    FindingCode.TAG_CONTRADICTS_IMAGE: "{tag} contradicts the image",
-    FindingCode.TAG_MISSING: "{tag} is missing",
-    FindingCode.TAG_TOO_COARSE: "{tag} is too coarse",
-    FindingCode.VALUE_NOT_DEFINED: "{tag} is not a defined term",
-    FindingCode.MIXED_SERIES: "{tag} differs within the series",
-}
-
-_MEANINGS: Mapping[FindingCode, str] = {
-    FindingCode.TAG_CONTRADICTS_IMAGE: (
-        "Images that look like these carry another value."
-    ),
-    FindingCode.TAG_MISSING: (
-        "Images that look like these carry this tag; here it is absent or empty."
-    ),
-    FindingCode.TAG_TOO_COARSE: (
-        "The value is true, and a more precise one is usual for images like these."
-    ),
-    FindingCode.VALUE_NOT_DEFINED: (
-        "The value is not among the terms that the standard defines for this tag."
-    ),
-    FindingCode.MIXED_SERIES: (
-        "The instances of this series carry values that cannot stand side by side."
-    ),
-    FindingCode.UNKNOWN_KIND: (
-        "The model has seen nothing like these images, so it judges none of their tags."
-    ),
-    FindingCode.UNREADABLE: "Instances of this series could not be read or decoded.",
-    FindingCode.NO_PIXELS: "Instances of this series hold no picture to compare with.",
-    FindingCode.DUPLICATE_UID_CONFLICT: (
-        "The same SOP Instance UID was received with different contents; "
-        "all of them were kept."
-    ),
-    FindingCode.MODALITY_CONTRADICTS_SOP_CLASS: (
-        "The SOP Class of the instances belongs to another modality."
-    ),
-}
-
 _NEARLY_CERTAIN = 0.99
+_SAID_ELSEWHERE = frozenset(
+    {FindingCode.ORIENTATIONS_DISAGREE, FindingCode.POSITION_CONTRADICTS_ORIENTATION}
+)
+_NOT_FOR_PEOPLE = frozenset({"UI", "SQ"})
+_OF_THE_PATIENT = frozenset({"PatientID", "PatientBirthDate"})
+"""Corrected where patients are administered; decisions hold no patient data."""
 
 
 def tag_name(keyword: str | None) -> str:
@@ -77,27 +38,30 @@ def label(code: str) -> str:
 
 def title(finding: Finding) -> str:
     """Return the heading of a finding, with the name of its tag."""
-    template = _TITLES.get(finding.code, LABELS[finding.code])
+    template = TITLES.get(finding.code, LABELS[finding.code])
     return template.format(tag=tag_name(finding.tag))
 
 
 def correctable(finding: Finding) -> bool:
     """Whether there is a right value to write; a UID is not for people to make up."""
-    return (
-        finding.tag is not None
-        and finding.code is not FindingCode.DUPLICATE_UID_CONFLICT
-    )
+    tag = tag_for_keyword(finding.tag) if finding.tag else None
+    if tag is None or finding.tag in _OF_THE_PATIENT:
+        return False
+    vr, several = dictionary_VR(tag), dictionary_VM(tag) != "1"
+    return vr not in _NOT_FOR_PEOPLE and not (vr == "CS" and several)
 
 
 def explain(finding: Finding) -> str:
     """Return what a finding means and rests on, in a few sentences."""
     evidence = finding.evidence
     parts = [
-        _MEANINGS[finding.code],
+        MEANINGS[finding.code],
         _belief(finding),
         _looked_at(evidence),
         _concerned(evidence),
         _listed("Reasons", evidence.get("reasons"), "reason", "instances"),
+        _listed("Rules", _unstopped(evidence.get("rules")), "rule", "instances"),
+        _studies(evidence),
         _listed("Received values", evidence.get("values"), "value", "instances"),
         _sop_class(evidence),
         _listed("Clusters", _named(evidence.get("clusters")), "cluster", "weight"),
@@ -118,6 +82,8 @@ def _belief(finding: Finding) -> str:
         return f"{top.value} has a probability of {_percent(top.probability)}."
     if finding.code is FindingCode.VALUE_NOT_DEFINED:
         return f"The nearest defined term is {top.value}."
+    if finding.code in _SAID_ELSEWHERE:
+        return f"Other attributes say {top.value}."
     return ""
 
 
@@ -157,6 +123,24 @@ def _listed(heading: str, items: Any, name: str, number: str) -> str:
         if isinstance(item, dict) and item.keys() >= {name, number} and item[number]
     )
     return f"{heading}: {listed}." if listed else ""
+
+
+def _unstopped(rules: Any) -> Any:
+    """Take the full stops off rules, which stand in a list."""
+    if not isinstance(rules, list):
+        return rules
+    return [
+        {**r, "rule": str(r.get("rule", "")).rstrip(".")}
+        for r in rules
+        if isinstance(r, dict)
+    ]
+
+
+def _studies(evidence: Mapping[str, Any]) -> str:
+    studies = evidence.get("studies")
+    if not isinstance(studies, int):
+        return ""
+    return f"The Series Instance UID was received in {studies} studies."
 
 
 def _named(clusters: Any) -> Any:

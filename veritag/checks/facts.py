@@ -1,0 +1,35 @@
+"""What all instances of a series must have in common."""
+
+from hashlib import blake2b
+
+from pydicom import Dataset
+
+from veritag.checks.header import Header
+
+_HASHED = ("StudyInstanceUID", "PatientID", "FrameOfReferenceUID")
+_SIDES = frozenset("LR")
+
+
+def series_facts(ds: Dataset) -> dict[str, str]:
+    """Return what rules compare within a series, keyword to value.
+
+    Identifiers are hashed with the Series Instance UID as the key: they can be compared
+    within the series and say nothing outside of it. Absent ones are left out.
+    """
+    header = Header(ds)
+    key = header.value("SeriesInstanceUID")
+    facts = {
+        name: _hash(value, key) for name in _HASHED if (value := header.value(name))
+    }
+    side = header.value("Laterality")
+    if side in _SIDES:
+        facts["Laterality"] = side
+    return facts
+
+
+def _hash(value: str, key: str) -> str:
+    # The key of BLAKE2 has at most 64 bytes (RFC 7693); a UID is no longer than that.
+    secret = key.encode("utf-8", "replace")[:64]
+    return blake2b(
+        value.encode("utf-8", "replace"), digest_size=8, key=secret
+    ).hexdigest()

@@ -1,0 +1,188 @@
+"""What is trained on poisoned tags: our bundle and the supervised network, kept on disk."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import veritag
+from benchmarks.flagging_cleanlab import ByCleanlab, ByDatalab, has_cleanlab
+from benchmarks.flagging_cnn import train_supervised
+from benchmarks.flagging_data import TAGS, Images
+from benchmarks.flagging_measures import Floats, Rows
+from benchmarks.flagging_methods import (
+    ByIsolation,
+    ByProbability,
+    Method,
+    Reference,
+    logistic,
+    neighbors_vote,
+    together,
+)
+from benchmarks.flagging_ours import Inspector, Ours, inspector_of
+from model_training.bundling import make_bundle
+from model_training.checkpoint import Checkpoint
+from model_training.config import TrainingConfig
+from model_training.export import run_onnx
+from model_training.learn import learn, training_set
+from model_training.snapshot import Snapshot
+from model_training.split import Split
+from model_training.train import train
+from veritag.bundle import ModelBundle, load_bundle
+
+BUNDLE, SUPERVISED, MADE_FROM = "bundle", "supervised.npz", "made-from.json"
+OURS = "veritag"
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How our model and the supervised network are trained."""
+
+    config: TrainingConfig
+    supervised_epochs: int = 14
+
+
+@dataclass(frozen=True)
+class Models:
+    """All that was learnt at one share of wrong tags in training."""
+
+    bundle: ModelBundle
+    inspector: Inspector
+    supervised: ByProbability
+    reference: Reference
+    embedding: Floats
+
+    @cached_property
+    def methods(self) -> dict[str, Method]:
+        """Name of each method to it; cleanlab's only where it is installed."""
+        logistic_ = logistic(self.reference, self.embedding)
+        methods: dict[str, Method] = {
+            OURS: Ours(self.inspector),
+            "supervised CNN": self.supervised,
+            "kNN vote, our embedding": neighbors_vote(self.reference, self.embedding),
+            "logistic regression, our embedding": logistic_,
+            "isolation forest, our embedding": ByIsolation(
+                self.reference, self.embedding
+            ),
+            "rules only": Ours(self.inspector, by_rules=True),
+        }
+        if has_cleanlab():
+            methods["cleanlab, supervised CNN"] = ByCleanlab(self.supervised)
+            methods["cleanlab, our embedding"] = together(
+                ByCleanlab(logistic_), ByDatalab(self.reference, self.embedding)
+            )
+        return methods
+
+
+def models(
+    folder: Path, images: Images, poison: float, budget: Budget, tell: Tell
+) -> Models:
+    """Train on wrong tags, or take what an interrupted run left in the folder."""
+    noisy = images.poisoned(poison)
+    folder.mkdir(parents=True, exist_ok=True)
+    _forget_others(folder, noisy, budget)
+    bundle = _bundle(folder, noisy, images.split, budget.config, tell)
+    supervised = _supervised(folder, noisy, images, budget, tell)
+    tell("embedding")
+    embedding = run_onnx(bundle.model_path, np.ascontiguousarray(noisy.tiles))[0]
+    known = np.flatnonzero(images.split.training | images.split.calibration)
+    values = {tag: noisy.values(tag)[known] for tag in TAGS}
+    reference = Reference(embedding[known], values)
+    inspector = inspector_of(bundle, images)
+    return Models(bundle, inspector, supervised, reference, embedding[images.measured])
+
+
+def _forget_others(folder: Path, noisy: Snapshot, budget: Budget) -> None:
+    """Remove what was trained on other images or with other settings."""
+    made_from = {
+        "version": veritag.__version__,
+        "snapshot": noisy.digest(),
+        "configuration": budget.config.digest(),
+        "supervised_epochs": budget.supervised_epochs,
+    }
+    path = folder / MADE_FROM
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != made_from:
+        shutil.rmtree(folder)
+        folder.mkdir()
+    path.write_text(json.dumps(made_from), encoding="utf-8")
+
+
+def _bundle(
+    folder: Path, noisy: Snapshot, split: Split, config: TrainingConfig, tell: Tell
+) -> ModelBundle:
+    place = folder / BUNDLE
+    if not place.is_dir():
+        learn_bundle(place, noisy, split, config, tell)
+    return load_bundle(place)
+
+
+def learn_bundle(
+    place: Path, snapshot: Snapshot, split: Split, config: TrainingConfig, tell: Tell
+) -> None:
+    """Do what `veritag train` does, with a given split, into a new folder."""
+    training, held_out = training_set(snapshot, split, config)
+    checkpoint = Checkpoint(place.with_suffix(".pt"), config.digest())
+    trained = train(
+        training,
+        held_out,
+        config,
+        device="cpu",
+        checkpoint=checkpoint,
+        on_epoch=lambda figures: tell(str(figures)),
+    )
+    learnt = learn(snapshot, split, trained, on_step=tell)
+    work = Path(tempfile.mkdtemp(prefix=".bundle-", dir=place.parent))
+    try:
+        make_bundle(learnt, snapshot, work, {"note": "benchmarks.flagging"})
+        work.rename(place)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    checkpoint.discard()
+
+
+def _supervised(
+    folder: Path, noisy: Snapshot, images: Images, budget: Budget, tell: Tell
+) -> ByProbability:
+    path = folder / SUPERVISED
+    if not path.is_file():
+        _train_supervised(path, noisy, images, budget, tell)
+    with np.load(path, allow_pickle=False) as kept:
+        return ByProbability(
+            {tag: tuple(kept[f"classes {tag}"].tolist()) for tag in TAGS},
+            {tag: kept[f"probability {tag}"] for tag in TAGS},
+        )
+
+
+def _train_supervised(
+    path: Path, noisy: Snapshot, images: Images, budget: Budget, tell: Tell
+) -> None:
+    training = np.flatnonzero(images.split.training)
+    held_out = np.flatnonzero(images.split.calibration)
+    values, held_values = (_values(noisy, rows) for rows in (training, held_out))
+    made = train_supervised(
+        noisy.tiles[training],
+        values,
+        (noisy.tiles[held_out], held_values),
+        epochs=budget.supervised_epochs,
+        seed=budget.config.seed,
+        on_epoch=lambda line: tell(f"supervised CNN, {line}"),
+    )
+    kept: dict[str, Any] = {}
+    for tag, probability in made.probabilities(images.tiles).items():
+        kept[f"classes {tag}"] = np.array(made.classes[tag])
+        kept[f"probability {tag}"] = probability
+    partial = path.with_suffix(".partial.npz")
+    np.savez_compressed(partial, **kept)
+    partial.replace(path)
+
+
+def _values(noisy: Snapshot, rows: Rows) -> dict[str, Any]:
+    return {tag: noisy.values(tag)[rows] for tag in TAGS}

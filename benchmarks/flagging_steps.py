@@ -1,0 +1,139 @@
+"""The parts of the benchmark, each done once and kept."""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import veritag
+from benchmarks.flagging_cleanlab import has_cleanlab
+from benchmarks.flagging_cost import run_cost
+from benchmarks.flagging_data import TAGS, Images
+from benchmarks.flagging_errors import KINDS
+from benchmarks.flagging_models import Budget, Models, models
+from benchmarks.flagging_novelty import LEFT_OUT as LEFT_OUT_KINDS
+from benchmarks.flagging_novelty import require_kinds, run_left_out
+from benchmarks.flagging_series import run_series
+from benchmarks.flagging_single import Cell, run_cell
+from benchmarks.flagging_store import COST, LEFT_OUT, SERIES, SINGLE, Store
+from model_training.recipes import chosen_recipe
+
+Step = Callable[[], None]
+
+
+@dataclass
+class Bench:
+    """Images, results so far, and the models of the last share of wrong tags."""
+
+    args: argparse.Namespace
+    images: Images
+    store: Store
+    tell: Callable[[str], None]
+    _made: dict[float, Models] = field(default_factory=dict)
+
+    def single(self, poison: float, rates: Sequence[float]) -> Iterator[Step]:
+        """Yield the comparisons on single images, the usual rate first."""
+        for rate in sorted(rates, key=lambda r: (r != 0.05, r)):
+            for kind in KINDS:
+                cell = Cell(poison, kind, rate)
+                if not self.store.has(SINGLE, cell.key):
+                    yield partial(self._single, cell)
+
+    def series(self, poison: float) -> Iterator[Step]:
+        """Yield the figures of whole series."""
+        if not self.store.has(SERIES, f"poison {poison:g}"):
+            yield partial(self._series, poison)
+
+    def cost(self, poison: float) -> Iterator[Step]:
+        """Yield the cost of findings."""
+        if not self.store.has(COST, f"poison {poison:g}"):
+            yield partial(self._cost, poison)
+
+    def left_out(self, kinds: Sequence[str]) -> Iterator[Step]:
+        """Yield a training without each of these kinds; of a handful where none is told."""
+        for kind in require_kinds(self.images, kinds or LEFT_OUT_KINDS):
+            if not self.store.has(LEFT_OUT, kind):
+                yield partial(self._left_out, kind)
+
+    def _single(self, cell: Cell) -> None:
+        methods = self._models(cell.poison).methods
+        self.tell(f"comparing {len(methods)} methods: {cell.key}")
+        told = run_cell(cell, self.images, methods, self.args.draws)
+        place = {"poison": cell.poison, "kind": cell.kind, "rate": cell.rate}
+        self.store.add(SINGLE, cell.key, {**place, **told})
+
+    def _series(self, poison: float) -> None:
+        made = self._models(poison)
+        self.tell("judging series")
+        self.store.add(SERIES, f"poison {poison:g}", run_series(self.images, made))
+
+    def _cost(self, poison: float) -> None:
+        made = self._models(poison)
+        self.tell("measuring the cost of findings")
+        files = [p for p in made.inspector.paths if p is not None]
+        self.store.add(COST, f"poison {poison:g}", run_cost(made.bundle, files))
+
+    def _left_out(self, kind: str) -> None:
+        self.tell(f"training without {kind}")
+        smaller = budget_of(self.args, epochs=self.args.left_out_epochs)
+        folder = self.args.out / "models"
+        told = run_left_out(folder, kind, self.images, smaller, self.tell)
+        self.store.add(LEFT_OUT, kind, told)
+
+    def _models(self, poison: float) -> Models:
+        if poison not in self._made:
+            self._made.clear()  # one share of wrong tags at a time is enough to hold
+            folder = self.args.out / "models" / f"poison-{poison:g}"
+            budget = budget_of(self.args)
+            self._made[poison] = models(folder, self.images, poison, budget, self.tell)
+            self.store.setup.setdefault("bundles", {})[f"{poison:g}"] = self._made[
+                poison
+            ].bundle.bundle_id
+        return self._made[poison]
+
+
+def budget_of(args: argparse.Namespace, epochs: int | None = None) -> Budget:
+    """Return how models are trained; with other passes than asked for where given."""
+    config = chosen_recipe(
+        args.recipe,
+        size=args.size,
+        seed=args.seed,
+        epochs=args.epochs,
+        cluster_epochs=args.cluster_epochs,
+        clusters=args.clusters,
+    )
+    if epochs is not None:
+        config = replace(config, epochs=min(epochs, config.epochs))
+    return Budget(config, args.supervised_epochs)
+
+
+def setup_of(args: argparse.Namespace, images: Images) -> dict[str, Any]:
+    """Return what the results rest on; `key` stands for all that must not change."""
+    split, budget = images.split, budget_of(args)
+    key = json.dumps(
+        [images.snapshot.digest(), budget.config.digest(), args.supervised_epochs]
+    )
+    return {
+        "key": hashlib.sha256(key.encode()).hexdigest()[:16],
+        "version": veritag.__version__,
+        "recipe": args.recipe,
+        "size": args.size,
+        "seed": args.seed,
+        "draws": args.draws,
+        "supervised_epochs": args.supervised_epochs,
+        "cleanlab": has_cleanlab(),
+        "images": {
+            part: int(getattr(split, part).sum())
+            for part in ("training", "calibration", "unseen", "new_stations")
+        },
+        "patients": {
+            "unseen": len(np.unique(images.patients[images.unseen])),
+            "new_stations": len(np.unique(images.patients[~images.unseen])),
+        },
+        "values": {tag: len(images.vocabulary(tag)) for tag in TAGS},
+    }

@@ -29,6 +29,7 @@ def judge_series(
     verdicts: Sequence[Verdict],
     *,
     conflicts: int = 0,
+    studies: int = 1,
     siblings: Siblings = (),
 ) -> SeriesJudgement:
     """Return all that is said of a series.
@@ -39,12 +40,14 @@ def judge_series(
         Of all its instances, made by the bundle of `manifest`.
     conflicts
         Instances whose SOP Instance UID was received with different bytes.
+    studies
+        That the Series Instance UID was received in.
     siblings
         What each other series of the study carries: told as evidence, and ranks
         findings that are otherwise equal.
     """
     observed = observe(verdicts)
-    rules = rule_findings(verdicts, observed, conflicts)
+    rules = rule_findings(verdicts, observed, conflicts, studies)
     picture = picture_of(manifest, verdicts)
     opinions: dict[str, Opinion | RangeOpinion] = {
         **opinions_of(picture, observed, siblings),

@@ -19,6 +19,8 @@ from pydantic_settings import (
 )
 
 from veritag.errors import ConfigurationError
+from veritag.lexicon import use
+from veritag.site_spellings import read_site_spellings
 
 DEFAULT_DATA_DIR = Path("veritag-data")
 
@@ -159,6 +161,12 @@ class Settings(BaseSettings):
         1024, ge=1, description="Decoded size in MB above which a frame is refused."
     )
 
+    body_parts_file: Path | None = Field(
+        None,
+        description="TOML file of the site's own spellings of body parts (docs/tags.md); "
+        "default: none.",
+    )
+
     settle_idle_seconds: Seconds = Field(
         30.0, description="Silence after which a series settles."
     )
@@ -253,6 +261,13 @@ class Settings(BaseSettings):
         "flag no longer, and still be promoted without a person.",
     )
 
+    review_budget_per_1000: float = Field(
+        0.0,
+        ge=0,
+        le=10_000,
+        description="Contradictions of the image that are opened per 1,000 series, the "
+        "best ones; 0: all that reach their threshold.",
+    )
     review_host: str = Field(
         "127.0.0.1", description="Address the review pages bind to."
     )
@@ -335,7 +350,7 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Return the validated settings.
+    """Return the validated settings, and put the site's spellings in use.
 
     Raises
     ------
@@ -346,7 +361,7 @@ def load_settings(**overrides: Any) -> Settings:
     if named is not None and not named.is_file():
         raise ConfigurationError(f"VERITAG_CONFIG names {named}, which is not a file")
     try:
-        return Settings(**overrides)
+        settings = Settings(**overrides)
     except ValidationError as error:
         lines = [
             f"VERITAG_{'.'.join(str(p) for p in e['loc']).upper()}: {e['msg']}"
@@ -355,3 +370,6 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigurationError("\n".join(lines)) from None
     except (ValueError, OSError) as error:
         raise ConfigurationError(f"{named}: {error}") from error
+    # Here, for every process that reads tags begins here, offline and training too.
+    use(read_site_spellings(settings.body_parts_file))
+    return settings

@@ -6,7 +6,8 @@ from veritag.judge import judge_series
 from veritag.logs import get_logger
 from veritag.metrics import FINDINGS, SERIES_SETTLED, modality_label
 from veritag.records.inspection import pending
-from veritag.records.settling import CAP, IDLE, SeriesSnapshot, series_snapshot, settle
+from veritag.records.settling import CAP, IDLE, settle
+from veritag.records.snapshot import SeriesSnapshot, series_snapshot
 from worker.attempts import inspect_again
 from worker.context import Context
 from worker.inference import Model
@@ -40,11 +41,22 @@ def _snapshot(context: Context, model: Model, series_id: int) -> SeriesSnapshot 
 def _judge(context: Context, model: Model, snapshot: SeriesSnapshot) -> None:
     bundle = model.bundle
     judgement = judge_series(
-        bundle.manifest, snapshot.verdicts, conflicts=snapshot.conflicts
+        bundle.manifest,
+        snapshot.verdicts,
+        conflicts=snapshot.conflicts,
+        studies=snapshot.studies,
+        siblings=snapshot.siblings,
     )
     reason = _reason(snapshot, context.settings.settle_idle_seconds)
     opened = context.patiently(
-        lambda: settle(context.records, snapshot, judgement, bundle.bundle_id, reason)
+        lambda: settle(
+            context.records,
+            snapshot,
+            judgement,
+            bundle.bundle_id,
+            reason,
+            budget_per_1000=context.settings.review_budget_per_1000,
+        )
     )
     SERIES_SETTLED.labels(reason).inc()
     for finding in opened:

@@ -111,7 +111,7 @@ series = Table(
     metadata,
     Column("id", Id, primary_key=True),
     _reference("study_id", "studies.id", nullable=False),
-    Column("series_instance_uid", Text, nullable=False),
+    Column("series_instance_uid", Text, nullable=False, index=True),
     Column("series_number", Text),
     Column("series_description", Text),
     Column("modality", Text),
@@ -127,6 +127,7 @@ series = Table(
     Column("settle_reason", String(16)),
     UniqueConstraint("study_id", "series_instance_uid"),
     Index("ix_series_settled_at_last_received_at", "settled_at", "last_received_at"),
+    Index("ix_series_station_name_manufacturer", "station_name", "manufacturer"),
 )
 
 instances = Table(
@@ -243,6 +244,25 @@ findings = Table(
     # The newest decision, for the worklist; the history is in `decisions`.
     Column("decision", String(16)),
     Index("ix_findings_open", "withdrawn_at", "decision"),
+)
+
+# What the model said of each tag of a series when it last settled, flagged or not.
+judgements = Table(
+    "judgements",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _reference("series_id", "series.id", nullable=False),
+    Column("bundle_id", String(64), nullable=False),
+    Column("tag", String(64), nullable=False),
+    Column("observed", Text, nullable=False),
+    # The most probable concept given the pictures.
+    Column("shows", Text),
+    Column("probability_wrong", Float),
+    Column("score", Float),
+    Column("flagged", Boolean, nullable=False),
+    # Flagged, and not opened as a finding because better ones fill the budget.
+    Column("withheld", Boolean, nullable=False),
+    UniqueConstraint("series_id", "tag"),
 )
 
 decisions = Table(

@@ -3,23 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from sqlalchemy import Connection, Row, and_, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, exists, or_, select, update
 
 from veritag.findings import (
-    Defect,
     Finding,
     FindingCode,
     SeriesJudgement,
-    Verdict,
-    VerdictStatus,
 )
 from veritag.records.dispatching import waiting
 from veritag.records.engine import Records, clean_text
-from veritag.records.schema import findings, instances, series, studies, verdicts
+from veritag.records.judgements import budget, store_judgements, tags_flagged_before
+from veritag.records.schema import findings, instances, series
+from veritag.records.snapshot import SeriesSnapshot, version_of
 
 IDLE, CAP = "idle", "cap"
+_CONTRADICTION = FindingCode.TAG_CONTRADICTS_IMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,34 +28,6 @@ class DueSeries:
 
     series_id: int
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesSnapshot:
-    """A series as it stands when it is judged.
-
-    Attributes
-    ----------
-    verdicts
-        Of the bundle that was asked for, in order of instance id.
-    missing
-        Instances whose verdicts are of other bundles only.
-    conflicts
-        Instances whose SOP Instance UID came with different bytes.
-    version
-        Changes with every arrival and every verdict.
-    """
-
-    series_id: int
-    study_instance_uid: str
-    series_instance_uid: str
-    modality: str | None
-    last_received_at: datetime
-    instances: int
-    verdicts: tuple[Verdict, ...]
-    missing: tuple[int, ...]
-    conflicts: int
-    version: tuple[int, int]
 
 
 def due_series(
@@ -87,118 +59,70 @@ def due_series(
         return [DueSeries(id_, IDLE if quiet else CAP) for id_, quiet in rows]
 
 
-def series_snapshot(
-    records: Records, series_id: int, bundle_id: str
-) -> SeriesSnapshot | None:
-    """Return the series with its verdicts; None where there is no such series."""
-    with records.read() as connection:
-        head = connection.execute(
-            select(
-                series.c.id,
-                studies.c.study_instance_uid,
-                series.c.series_instance_uid,
-                series.c.modality,
-                series.c.last_received_at,
-            )
-            .join(studies, series.c.study_id == studies.c.id)
-            .where(series.c.id == series_id)
-        ).one_or_none()
-        if head is None:
-            return None
-        members = connection.execute(
-            select(instances.c.id, instances.c.conflict, instances.c.inspected_at)
-            .where(instances.c.series_id == series_id)
-            .order_by(instances.c.id)
-        ).all()
-        found = _verdicts(connection, series_id, bundle_id)
-        version = _version(connection, series_id)
-    inspected = [m.id for m in members if m.inspected_at is not None]
-    return SeriesSnapshot(
-        *head,
-        instances=len(members),
-        verdicts=tuple(found[id_] for id_ in inspected if id_ in found),
-        missing=tuple(id_ for id_ in inspected if id_ not in found),
-        conflicts=sum(m.conflict for m in members),
-        version=version,
-    )
-
-
-def _verdicts(
-    connection: Connection, series_id: int, bundle_id: str
-) -> dict[int, Verdict]:
-    rows = connection.execute(
-        select(verdicts)
-        .join(instances, verdicts.c.instance_id == instances.c.id)
-        .where(instances.c.series_id == series_id, verdicts.c.bundle_id == bundle_id)
-    )
-    return {row.instance_id: _verdict(row) for row in rows}
-
-
-def _verdict(row: Row[Any]) -> Verdict:
-    return Verdict(
-        bundle_id=row.bundle_id,
-        status=VerdictStatus(row.status),
-        sop_class_uid=row.sop_class_uid,
-        tags={k: tuple(v) if isinstance(v, list) else v for k, v in row.tags.items()},
-        cluster=row.cluster,
-        cluster_probability=row.cluster_probability,
-        novelty=row.novelty,
-        soft_assignment=row.soft_assignment,
-        tag_probability=row.tag_probability or (),
-        neighbors=tuple(row.neighbors or ()),
-        reason=row.reason,
-        hints=row.hints or {},
-        defects=tuple(map(_defect, row.defects or ())),
-        facts=row.facts or {},
-    )
-
-
-def _defect(stored: Sequence[Any]) -> Defect:
-    code, tag, observed, expected, rule = stored
-    return Defect(FindingCode(code), tag, observed, tuple(expected), rule)
-
-
-def _version(connection: Connection, series_id: int) -> tuple[int, int]:
-    of_series = instances.c.series_id == series_id
-    arrived = select(func.count()).select_from(instances).where(of_series)
-    judged = (
-        select(func.count())
-        .select_from(verdicts)
-        .join(instances, verdicts.c.instance_id == instances.c.id)
-        .where(of_series)
-    )
-    return connection.scalar(arrived) or 0, connection.scalar(judged) or 0
-
-
 def settle(
     records: Records,
     snapshot: SeriesSnapshot,
     judgement: SeriesJudgement,
     bundle_id: str,
     reason: str,
+    *,
+    budget_per_1000: float = 0,
 ) -> tuple[Finding, ...]:
     """Store what was found of a series; return the findings that are newly open.
 
     A finding that was made before keeps its id and its decisions; one that no longer
     holds is withdrawn. Where something arrived since the snapshot, the series stays
     open and is judged again.
+
+    Parameters
+    ----------
+    budget_per_1000
+        Contradictions that may be opened per 1,000 series, 0 for all.
     """
     now = datetime.now(UTC)
     with records.begin() as connection:
+        withheld = _keep_judgements(
+            connection, records, snapshot, judgement, bundle_id, budget_per_1000
+        )
         standing = _standing(connection, snapshot.series_id)
         opened = [
             finding
             for finding in judgement.findings
-            if _store(connection, records, snapshot, finding, bundle_id, standing, now)
+            if not (finding.code is _CONTRADICTION and finding.tag in withheld)
+            and _store(connection, records, snapshot, finding, bundle_id, standing, now)
         ]
         _withdraw(connection, list(standing.values()), now)
-        if _version(connection, snapshot.series_id) == snapshot.version:
+        if version_of(connection, snapshot.series_id) == snapshot.version:
             connection.execute(
                 update(series)
                 .where(series.c.id == snapshot.series_id)
                 .values(settled_at=now, settle_reason=reason)
             )
     return tuple(opened)
+
+
+def _keep_judgements(
+    connection: Connection,
+    records: Records,
+    snapshot: SeriesSnapshot,
+    judgement: SeriesJudgement,
+    bundle_id: str,
+    budget_per_1000: float,
+) -> set[str]:
+    """Store what is said of each tag; return those whose flag is not to be opened."""
+    withheld: set[str] = set()
+    if budget_per_1000:
+        open_before = tags_flagged_before(connection, snapshot.series_id)
+        flags = [
+            j for j in judgement.judgements if j.flagged and j.tag not in open_before
+        ]
+        if flags:
+            left = budget(connection, snapshot.series_id, bundle_id, budget_per_1000)
+            withheld = left.withheld(flags)
+    said = judgement.judgements
+    series_id = snapshot.series_id
+    store_judgements(connection, records, series_id, bundle_id, said, withheld)
+    return withheld
 
 
 _Key: TypeAlias = tuple[str, str | None, str | None]

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, func, select
+from sqlalchemy import Connection, Row, Select, case, func, or_, select
 
 from veritag.findings import Severity
 from veritag.records.engine import Records
 from veritag.records.schema import findings, instances, series, studies
+from veritag.records.stations import StationGroup, groups_in, of_group
 
 OPEN, DECIDED, ALL = "open", "decided", "all"
 
@@ -35,10 +36,17 @@ class WorklistRow:
 
 @dataclass(frozen=True, slots=True)
 class WorklistPage:
-    """Some rows of the worklist and how many there are in all."""
+    """Some rows of the worklist and how many there are in all.
+
+    Attributes
+    ----------
+    groups
+        Open findings with one cause at one station, whatever the rows are narrowed to.
+    """
 
     rows: tuple[WorklistRow, ...]
     total: int
+    groups: tuple[StationGroup, ...] = ()
 
 
 def worklist(
@@ -48,6 +56,7 @@ def worklist(
     code: str | None = None,
     least: Severity = Severity.INFO,
     state: str = OPEN,
+    grouped: bool = False,
     limit: int = 50,
     offset: int = 0,
 ) -> WorklistPage:
@@ -59,15 +68,17 @@ def worklist(
         Leave out studies whose findings are all of less severity.
     state
         `open`: some finding waits for a decision; `decided`: none does; `all`.
+    grouped
+        Leave out studies whose findings all belong to groups of stations.
     """
     worst = func.min(
         case({s.value: s.rank for s in Severity}, value=findings.c.severity)
     )
     waiting = func.count(case((findings.c.decision.is_(None), 1)))
     grave = [s.value for s in Severity if s.rank <= least.rank]
+    found = _of_studies(select(series.c.study_id, worst.label("rank")), modality, code)
     query = (
-        _of_studies(select(series.c.study_id, worst.label("rank")), modality, code)
-        .where(findings.c.severity.in_(grave))
+        found.where(findings.c.severity.in_(grave))
         .join(studies, series.c.study_id == studies.c.id)
         .group_by(series.c.study_id)
         .order_by(worst, func.max(studies.c.last_received_at).desc())
@@ -77,10 +88,13 @@ def worklist(
     elif state == DECIDED:
         query = query.having(waiting == 0)
     with records.read() as connection:
+        groups = groups_in(connection)
+        if grouped and groups:
+            query = query.where(~or_(*(of_group(group.key) for group in groups)))
         counted = select(func.count()).select_from(query.order_by(None).subquery())
         total = connection.scalar(counted) or 0
         ids = connection.scalars(query.limit(limit).offset(offset)).all()
-        return WorklistPage(_rows(connection, ids), total)
+        return WorklistPage(_rows(connection, ids), total, groups)
 
 
 def _of_studies(

@@ -23,7 +23,8 @@ from veritag.instance import Provenance, StoredInstance
 from veritag.records import Records
 from veritag.records.ingest import register
 from veritag.records.inspection import Identity, store_verdicts
-from veritag.records.settling import due_series, series_snapshot, settle
+from veritag.records.settling import due_series, settle
+from veritag.records.snapshot import series_snapshot
 from veritag.records.study import study_detail
 from veritag.testing.phantom import phantom_series
 

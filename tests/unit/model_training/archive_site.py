@@ -18,7 +18,8 @@ from veritag.records import Records
 from veritag.records.decisions import decide
 from veritag.records.ingest import register
 from veritag.records.inspection import store_verdicts
-from veritag.records.settling import due_series, series_snapshot, settle
+from veritag.records.settling import due_series, settle
+from veritag.records.snapshot import series_snapshot
 from veritag.records.study import study_detail
 from veritag.review import Decision
 from veritag.testing.phantom import phantom_series

@@ -23,7 +23,8 @@ from veritag.records.learning import (
     not_learnable,
     settled_tags,
 )
-from veritag.records.settling import series_snapshot, settle
+from veritag.records.settling import settle
+from veritag.records.snapshot import series_snapshot
 from veritag.review import Decision
 
 Make = Callable[..., StoredInstance]

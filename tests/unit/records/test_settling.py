@@ -18,7 +18,8 @@ from veritag.records.audit import audit_trail
 from veritag.records.decisions import UnknownFinding, decide, decisions_since
 from veritag.records.ingest import register
 from veritag.records.inspection import store_verdicts
-from veritag.records.settling import SeriesSnapshot, due_series, series_snapshot, settle
+from veritag.records.settling import due_series, settle
+from veritag.records.snapshot import SeriesSnapshot, series_snapshot
 from veritag.records.status import counts
 from veritag.records.study import finding_row, study_detail
 from veritag.records.worklist import worklist

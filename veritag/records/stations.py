@@ -1,0 +1,208 @@
+"""What one station does again and again: findings with one cause, told as one.
+
+A station is what a series names as its manufacturer and station name. Findings of one
+code that say the same of the same tag, in most of the station's such series, have one
+cause: a preset, not a slip.
+"""
+
+import hashlib
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
+
+from veritag.findings import FindingCode
+from veritag.records.engine import Records
+from veritag.records.schema import findings, judgements, series, studies
+from veritag.review import Decision
+
+LEAST_SERIES = 5
+"""Series with an open finding from which a station's findings may be one."""
+
+LEAST_SHARE = 0.8
+"""Share of the station's such series that carry the finding."""
+
+MOST_GROUPS = 100
+
+_BY_PICTURE = frozenset((FindingCode.TAG_CONTRADICTS_IMAGE, FindingCode.TAG_TOO_COARSE))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKey:
+    """What the findings of one station have in common.
+
+    Attributes
+    ----------
+    expected
+        The most probable value; None for a missing tag, where it may be any.
+    """
+
+    manufacturer: str | None
+    station_name: str | None
+    code: str
+    tag: str | None
+    observed: str | None
+    expected: str | None
+
+    @property
+    def group_id(self) -> str:
+        """A name of the group for addresses."""
+        return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class StationGroup:
+    """Findings of one station with one cause.
+
+    Attributes
+    ----------
+    open_series
+        Series whose finding waits for a decision.
+    flagged, total
+        Series with the finding, decided ones too but not dismissed ones, of all such
+        series of the station.
+    """
+
+    group_id: str
+    key: GroupKey
+    open_series: int
+    flagged: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """One open finding of a group."""
+
+    finding_id: int
+    study_instance_uid: str
+    series_instance_uid: str
+    patient_id: str | None
+    study_date: str | None
+    score: float
+
+
+def station_groups(records: Records) -> tuple[StationGroup, ...]:
+    """Return what stations do again and again, the most frequent first."""
+    with records.read() as connection:
+        return groups_in(connection)
+
+
+def groups_in(connection: Connection) -> tuple[StationGroup, ...]:
+    """Return the groups within a transaction."""
+    told = _standing().where(findings.c.decision.is_(None)).subquery()
+    key = [told.c[field.name] for field in fields(GroupKey)]
+    number = func.count(told.c.series_id.distinct())
+    rows = connection.execute(
+        select(number, *key)
+        .group_by(*key)
+        .having(number >= LEAST_SERIES)
+        .order_by(number.desc(), *key)
+        .limit(MOST_GROUPS)
+    ).all()
+    groups = [_group(connection, GroupKey(*values), n) for n, *values in rows]
+    return tuple(g for g in groups if g.flagged >= LEAST_SHARE * g.total)
+
+
+_EXPECTED = case(
+    # Whatever is missing, it is missing for one cause.
+    (findings.c.code == FindingCode.TAG_MISSING.value, None),
+    else_=findings.c.expected[(0, 0)].as_string(),
+)
+
+
+def _standing() -> Select[Any]:
+    """Select findings that hold, with what they may have in common."""
+    return (
+        select(
+            findings.c.series_id,
+            series.c.manufacturer,
+            series.c.station_name,
+            findings.c.code,
+            findings.c.tag,
+            findings.c.observed,
+            _EXPECTED.label("expected"),
+        )
+        .join(series, findings.c.series_id == series.c.id)
+        .where(
+            findings.c.withdrawn_at.is_(None),
+            or_(series.c.manufacturer.is_not(None), series.c.station_name.is_not(None)),
+        )
+    )
+
+
+def of_group(key: GroupKey) -> ColumnElement[bool]:
+    """Return the condition that a finding, joined with its series, is of a group."""
+    return and_(
+        _of_station(key),
+        findings.c.code == key.code,
+        findings.c.tag.is_not_distinct_from(key.tag),
+        findings.c.observed.is_not_distinct_from(key.observed),
+        _EXPECTED.is_not_distinct_from(key.expected),
+    )
+
+
+def _of_station(key: GroupKey) -> ColumnElement[bool]:
+    return and_(
+        series.c.station_name.is_not_distinct_from(key.station_name),
+        series.c.manufacturer.is_not_distinct_from(key.manufacturer),
+    )
+
+
+def _group(connection: Connection, key: GroupKey, opened: int) -> StationGroup:
+    right = findings.c.decision == Decision.DISMISSED.value
+    wrong = or_(findings.c.decision.is_(None), ~right)
+    told = _standing().where(of_group(key), wrong).subquery()
+    flagged = connection.scalar(select(func.count(told.c.series_id.distinct()))) or 0
+    total = max(flagged, _such_series(connection, key, flagged))
+    return StationGroup(key.group_id, key, opened, flagged, total)
+
+
+def _such_series(connection: Connection, key: GroupKey, flagged: int) -> int:
+    """Count the station's series in which the same could have been found.
+
+    Against the picture: those whose pictures show what is expected. By rule: those
+    that carry the same value. A missing tag: those that carry it as well.
+    """
+
+    def count(*conditions: ColumnElement[bool]) -> int:
+        query = select(func.count(series.c.id.distinct())).where(_of_station(key))
+        if conditions:
+            joined = judgements.c.series_id == series.c.id
+            query = query.where(joined, judgements.c.tag == key.tag, *conditions)
+        return connection.scalar(query) or 0
+
+    if key.code in _BY_PICTURE:
+        return count(judgements.c.shows == key.expected)
+    if key.code == FindingCode.TAG_MISSING:
+        return flagged + count(judgements.c.observed.is_not(None))
+    # Rules look at more than the tags that are judged: of those all series count.
+    carriers = count(judgements.c.observed == key.observed) if key.tag else 0
+    return carriers or count()
+
+
+def group_members(
+    records: Records, key: GroupKey, limit: int = 200
+) -> tuple[GroupMember, ...]:
+    """Return the open findings of a group, the newest first."""
+    query = (
+        select(
+            findings.c.id,
+            studies.c.study_instance_uid,
+            series.c.series_instance_uid,
+            studies.c.patient_id,
+            studies.c.study_date,
+            findings.c.score,
+        )
+        .join(series, findings.c.series_id == series.c.id)
+        .join(studies, series.c.study_id == studies.c.id)
+        .where(
+            findings.c.withdrawn_at.is_(None),
+            findings.c.decision.is_(None),
+            of_group(key),
+        )
+        .order_by(findings.c.id.desc())
+        .limit(limit)
+    )
+    with records.read() as connection:
+        return tuple(GroupMember(*row) for row in connection.execute(query))

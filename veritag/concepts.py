@@ -5,169 +5,90 @@ picture (PS3.3 C.7.3.1.1.1), never as strings.
 """
 
 import difflib
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from enum import StrEnum
 from functools import lru_cache
 
 from veritag import body_parts, vocabulary
+from veritag.anatomy import anatomical_relation, defined_holder, is_all_over
 from veritag.findings import TagValue
+from veritag.lexicon import Lexicon, lexicon
+from veritag.planes import plane_of
+from veritag.relation import Relation
+from veritag.spelling import squeeze
 
-
-class Relation(StrEnum):
-    """What a first value is to a second one."""
-
-    EQUAL = "EQUAL"
-    BROADER = "BROADER"
-    NARROWER = "NARROWER"
-    OVERLAPS = "OVERLAPS"
-    DISJOINT = "DISJOINT"
-
-    @property
-    def swapped(self) -> "Relation":
-        """The relation of the second value to the first."""
-        return _SWAPPED.get(self, self)
-
-
-_SWAPPED = {
-    Relation.BROADER: Relation.NARROWER,
-    Relation.NARROWER: Relation.BROADER,
-}
-
-
-def _squeeze(text: str) -> str:
-    """Return the letters and digits of a text, upper case and without accents."""
-    plain = unicodedata.normalize("NFKD", text.upper())
-    return "".join(c for c in plain if c.isascii() and c.isalnum())
-
-
-def _read_table() -> tuple[dict[str, frozenset[str]], dict[str, str]]:
-    parents: dict[str, frozenset[str]] = {}
-    spellings: dict[str, str] = {}
-    for line in body_parts.TABLE.strip().splitlines():
-        term, _, rest = line.partition("<")
-        held_by, _, others = rest.partition("=")
-        parents[term.strip()] = frozenset(held_by.split())
-        spellings |= dict.fromkeys(others.split(), term.strip())
-    return parents, spellings | {term: term for term in parents}
-
-
-_PARENTS, _BODY_PARTS = _read_table()
-
-
-def _ancestors(term: str) -> frozenset[str]:
-    above = _PARENTS.get(term, frozenset())
-    return above.union(*(_ancestors(parent) for parent in above))
-
-
-_ANCESTORS = {term: _ancestors(term) for term in _PARENTS}
-_DESCENDANTS = {
-    term: frozenset(t for t, above in _ANCESTORS.items() if term in above)
-    for term in _PARENTS
-}
-_NEIGHBORS = frozenset(
-    frozenset(line.split()) for line in body_parts.NEIGHBORS.strip().splitlines()
-)
-_TOGETHER = tuple(
-    frozenset(line.split()) for line in body_parts.SEEN_TOGETHER.strip().splitlines()
-)
-
-_NOISE = frozenset(
-    """
-    LEFT RIGHT LT RT L R LI RE LINKS RECHTS BILATERAL BOTH CT MR MRI XR CR DX US PET CTA
-    MRA NM W WO WITH WITHOUT AND CONTRAST CON SIN IV HR ROUTINE ADULT CHILD PEDIATRIC
-    PORTABLE AP PA LAT LATERAL OBLIQUE VIEW VIEWS JOINT UNILATERAL 1VIEW 2VIEW 3VIEW
-    """.split()
-)
-"""Words around a body part that do not change which one is meant."""
-
-
-def _body_part(text: str) -> str | None:
-    whole = _squeeze(text)
-    words = [_squeeze(w) for w in re.split(r"[^\w]|_", text)]
-    kept = "".join(w for w in words if w and w not in _NOISE)
-    for spelling in (whole, kept, kept.removesuffix("S")):
-        if spelling in _BODY_PARTS:
-            return _BODY_PARTS[spelling]
-    return None
+__all__ = [
+    "Relation",
+    "compatible",
+    "fit",
+    "is_defined",
+    "nearest_term",
+    "normalize",
+    "relation",
+]
 
 
 def _modality(text: str) -> str | None:
-    term = _squeeze(text)
+    term = squeeze(text)
     if term in vocabulary.MODALITIES:
         return term
     return vocabulary.MODALITY_SPELLINGS.get(term)
 
 
-def _vendor(text: str) -> str | None:
-    words = " ".join(re.findall(r"[A-Z0-9]+", text.upper()))
-    for word, family in vocabulary.VENDORS:
-        if re.search(rf"\b{word}\b", words):
-            return family
-    return words or None
-
-
 def _patient_position(text: str) -> str | None:
-    term = _squeeze(text)
-    return term if term in vocabulary.PATIENT_POSITIONS else None
+    term = squeeze(text)
+    if term in vocabulary.PATIENT_POSITIONS:
+        return term
+    return vocabulary.PATIENT_POSITION_SPELLINGS.get(term)
 
 
 def _acquisition_type(text: str) -> str | None:
-    term = _squeeze(text)
-    return term if term in {"2D", "3D"} else None
+    term = squeeze(text)
+    return term if term in vocabulary.ACQUISITION_TYPES else None
 
 
 _NORMALIZERS: Mapping[str, Callable[[str], str | None]] = {
-    "BodyPartExamined": _body_part,
     "Modality": _modality,
     "PatientPosition": _patient_position,
     "MRAcquisitionType": _acquisition_type,
-    "Manufacturer": _vendor,
+    "Manufacturer": vocabulary.vendor,
 }
 
 _TERMS: Mapping[str, frozenset[str]] = {
-    "BodyPartExamined": frozenset(_PARENTS),
+    "BodyPartExamined": body_parts.DEFINED,
     "Modality": vocabulary.MODALITIES,
     "PatientPosition": vocabulary.PATIENT_POSITIONS,
-    "MRAcquisitionType": frozenset({"2D", "3D"}),
+    "MRAcquisitionType": vocabulary.ACQUISITION_TYPES,
 }
 
 _PARTLY = 0.5
-
-OBLIQUE_COSINE = 0.8
-"""Least cosine between an image's normal and a body axis to be in that plane."""
+_CLOSE = 0.75
 
 
-def _plane(orientation: tuple[float, ...]) -> str | None:
-    """Return the plane of ImageOrientationPatient (PS3.3 C.7.6.2.1.1)."""
-    if len(orientation) != 6:  # noqa: PLR2004 -- two direction cosines of three
-        return None
-    a, b, c, d, e, f = orientation
-    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
-    length = sum(n * n for n in normal) ** 0.5
-    if not 0.1 < length < 10:  # noqa: PLR2004 -- the cosines are no directions
-        return None
-    cosines = [abs(n) / length for n in normal]
-    if max(cosines) < OBLIQUE_COSINE:
-        return "OBLIQUE"
-    return ("SAGITTAL", "CORONAL", "AXIAL")[cosines.index(max(cosines))]
-
-
-@lru_cache(maxsize=4096)
 def normalize(tag: str, value: TagValue) -> str | None:
     """Return the concept that a value means, None where it means none that we know.
 
     Spellings in use map to their term (THORAX to CHEST): use `is_defined` to ask
     whether the value itself is a defined term. ImageOrientationPatient becomes AXIAL,
-    CORONAL, SAGITTAL or OBLIQUE. ExposureTime and Exposure have no concepts.
+    CORONAL, SAGITTAL or OBLIQUE. ExposureTime and Exposure have no concepts. Of several
+    values, where one is due, the concept is the one that all of them mean; several body
+    parts make the region that holds them.
     """
+    return _normalize(tag, value, lexicon())
+
+
+@lru_cache(maxsize=4096)
+def _normalize(tag: str, value: TagValue, spellings: Lexicon) -> str | None:
     if isinstance(value, tuple):
-        return _plane(value) if tag == "ImageOrientationPatient" else None
-    normalizer = _NORMALIZERS.get(tag)
-    if normalizer is None or not isinstance(value, str):
+        return plane_of(value) if tag == "ImageOrientationPatient" else None
+    if not isinstance(value, str):
         return None
-    return normalizer(value)
+    if tag == "BodyPartExamined":
+        return spellings.of_value(value)
+    normalizer = _NORMALIZERS.get(tag)
+    if normalizer is None:
+        return None
+    meant = {normalizer(part) for part in value.split("\\") if part.strip()}
+    return meant.pop() if len(meant) == 1 else None
 
 
 def is_defined(tag: str, value: TagValue) -> bool:
@@ -180,15 +101,26 @@ def is_defined(tag: str, value: TagValue) -> bool:
 
 
 def nearest_term(tag: str, value: TagValue) -> str | None:
-    """Return the defined term that a value probably stands for, None without one."""
+    """Return the defined term that a value probably stands for, None without one.
+
+    For a region that is coded but has no term (paranasal sinus) it is the least region
+    around it that has one.
+    """
     terms = _TERMS.get(tag)
     if terms is None or not isinstance(value, str):
         return None
-    meant = normalize(tag, value)
-    if meant is not None:
+    meant = normalize(tag, value) or _nearly_spelt(tag, value, terms)
+    if meant is None or tag != "BodyPartExamined":
         return meant
-    spellings = _BODY_PARTS if tag == "BodyPartExamined" else {t: t for t in terms}
-    close = difflib.get_close_matches(_squeeze(value), spellings, n=1, cutoff=0.75)
+    return defined_holder(meant)
+
+
+def _nearly_spelt(tag: str, value: str, terms: Iterable[str]) -> str | None:
+    spellings: Mapping[str, str | None] = {term: term for term in terms}
+    if tag == "BodyPartExamined":
+        spellings = lexicon().meanings
+    # No term is longer than 16 characters (PS3.5 6.2, CS); twice as much is no slip.
+    close = difflib.get_close_matches(squeeze(value)[:32], spellings, 1, _CLOSE)
     return spellings[close[0]] if close else None
 
 
@@ -198,7 +130,7 @@ def relation(tag: str, a: str, b: str) -> Relation:
     if a == b:
         return Relation.EQUAL
     if tag == "BodyPartExamined":
-        return _anatomy(a, b)
+        return anatomical_relation(a, b)
     if tag == "Modality":
         return _picture_kind(a, b)
     if tag == "ImageOrientationPatient" and "OBLIQUE" in (a, b):
@@ -222,33 +154,7 @@ def fit(tag: str, a: str, b: str) -> float:
     if found is Relation.DISJOINT:
         return 0.0
     partly = found is Relation.OVERLAPS and tag == "BodyPartExamined"
-    return _PARTLY if partly and "WHOLEBODY" not in (a, b) else 1.0
-
-
-def _anatomy(a: str, b: str) -> Relation:
-    if "PHANTOM" in (a, b):
-        return Relation.DISJOINT
-    # A whole-body series consists of all regions: no picture of one contradicts it,
-    # and it is not a coarse word for one of them either.
-    if "WHOLEBODY" in (a, b):
-        return Relation.OVERLAPS
-    if a in _ANCESTORS.get(b, ()):
-        return Relation.BROADER
-    if b in _ANCESTORS.get(a, ()):
-        return Relation.NARROWER
-    return Relation.OVERLAPS if _share_a_picture(a, b) else Relation.DISJOINT
-
-
-def _share_a_picture(a: str, b: str) -> bool:
-    if frozenset((a, b)) in _NEIGHBORS:
-        return True
-    if _among((a, b), _TOGETHER):
-        return True
-    return bool(_DESCENDANTS.get(a, frozenset()) & _DESCENDANTS.get(b, frozenset()))
-
-
-def _among(pair: tuple[str, str], groups: Iterable[frozenset[str]]) -> bool:
-    return any(group.issuperset(pair) for group in groups)
+    return _PARTLY if partly and not (is_all_over(a) or is_all_over(b)) else 1.0
 
 
 def _picture_kind(a: str, b: str) -> Relation:
@@ -256,6 +162,6 @@ def _picture_kind(a: str, b: str) -> Relation:
         return Relation.BROADER
     if a in vocabulary.MODALITY_PARTS.get(b, ()):
         return Relation.NARROWER
-    if _among((a, b), vocabulary.MODALITY_ALIKE):
+    if any(kind.issuperset((a, b)) for kind in vocabulary.MODALITY_ALIKE):
         return Relation.OVERLAPS
     return Relation.DISJOINT

@@ -1,5 +1,12 @@
 """Defined terms of Modality, PatientPosition and the families of Manufacturer."""
 
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
 MODALITIES = frozenset(
     """
     ANN AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DG DMS DOC DX ECG EEG EMG EOG EPS
@@ -49,62 +56,59 @@ PATIENT_POSITIONS = frozenset(
 )
 """PS3.3 C.7.3.1.1.2, Patient Position (0018,5100)."""
 
-VENDORS = (
-    # Words of Manufacturer (0008,0070), free text, to the family that a scanner
-    # belongs to; the first that occurs wins.
-    ("SIEMENS", "SIEMENS"),
-    ("ACUSON", "SIEMENS"),
-    ("VARIAN", "VARIAN"),
-    ("PHILIPS", "PHILIPS"),
-    ("ADAC", "PHILIPS"),
-    ("ATL", "PHILIPS"),
-    ("MARCONI", "PICKER"),
-    ("PICKER", "PICKER"),
-    ("ELSCINT", "ELSCINT"),
-    ("GENERAL ELECTRIC", "GE"),
-    ("GEMS", "GE"),
-    ("GE", "GE"),
-    ("LUNAR", "GE"),
-    ("CANON", "CANON"),
-    ("TOSHIBA", "CANON"),
-    ("HITACHI", "FUJIFILM"),
-    ("ALOKA", "FUJIFILM"),
-    ("SONOSITE", "FUJIFILM"),
-    ("FUJI", "FUJIFILM"),
-    ("FUJIFILM", "FUJIFILM"),
-    ("KONICA", "KONICA MINOLTA"),
-    ("MINOLTA", "KONICA MINOLTA"),
-    ("AGFA", "AGFA"),
-    ("CARESTREAM", "CARESTREAM"),
-    ("KODAK", "CARESTREAM"),
-    ("HOLOGIC", "HOLOGIC"),
-    ("LORAD", "HOLOGIC"),
-    ("TREX", "HOLOGIC"),
-    ("SAMSUNG", "SAMSUNG"),
-    ("MEDISON", "SAMSUNG"),
-    ("UIH", "UNITED IMAGING"),
-    ("UNITED IMAGING", "UNITED IMAGING"),
-    ("SHIMADZU", "SHIMADZU"),
-    ("NEUSOFT", "NEUSOFT"),
-    ("MINDRAY", "MINDRAY"),
-    ("ESAOTE", "ESAOTE"),
-    ("BRUKER", "BRUKER"),
-    ("BIOSPACE", "EOS"),
-    ("EOS", "EOS"),
-    ("PLANMECA", "PLANMECA"),
-    ("SIRONA", "SIRONA"),
-    ("MEDISO", "MEDISO"),
-    ("CTI", "SIEMENS"),
-    ("ACCURAY", "ACCURAY"),
-    ("TOMOTHERAPY", "ACCURAY"),
-    ("ELEKTA", "ELEKTA"),
-    ("BARCO", "BARCO"),
-    ("SECTRA", "SECTRA"),
-    ("ZEISS", "ZEISS"),
-    ("TOPCON", "TOPCON"),
-    ("NIDEK", "NIDEK"),
-    ("HEIDELBERG", "HEIDELBERG"),
-    ("LEICA", "LEICA"),
-    ("HAMAMATSU", "HAMAMATSU"),
-    ("OLYMPUS", "OLYMPUS"),
-)
+PATIENT_POSITION_SPELLINGS = {
+    f"{end}FIRST{lying}": f"{end[0]}F{short}"
+    for end in ("HEAD", "FEET")
+    for lying, short in {
+        "SUPINE": "S",
+        "PRONE": "P",
+        "DECUBITUSRIGHT": "DR",
+        "DECUBITUSLEFT": "DL",
+    }.items()
+}
+"""What is sent in full instead of a term: HEAD FIRST-SUPINE."""
+
+ACQUISITION_TYPES = frozenset({"2D", "3D"})
+"""PS3.3 C.8.3.1, MR Acquisition Type (0018,0023)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """A vendor with the words of Manufacturer and of model names that show it."""
+
+    family: str
+    names: re.Pattern[str]
+    models: frozenset[str]
+
+
+def _read_vendors() -> Iterator[Vendor]:
+    text = files("veritag").joinpath("tags/manufacturers.tsv").read_text("utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    for row in csv.DictReader(lines, delimiter="\t"):
+        names = "|".join(map(re.escape, row["names"].split(";")))
+        models = frozenset(row["models"].split())
+        yield Vendor(row["family"], re.compile(rf"\b(?:{names})\b"), models)
+
+
+VENDORS = tuple(_read_vendors())
+
+
+def vendor(text: str) -> str | None:
+    """Return the family of a vendor, or its name as it stands where we know none.
+
+    A name without Latin letters or digits is kept as it is written.
+    """
+    words = " ".join(re.findall(r"[A-Z0-9]+", text.upper()))
+    for known in VENDORS:
+        if known.names.search(words):
+            return known.family
+    written = " ".join(text.upper().split())
+    return words or (written if any(map(str.isalnum, written)) else None)
+
+
+@lru_cache(maxsize=512)
+def vendor_of_model(model: str) -> str | None:
+    """Return the vendor that alone builds a model, None where that is not sure."""
+    words = set(re.findall(r"[A-Z0-9_]+", model.upper()))
+    families = {known.family for known in VENDORS if known.models & words}
+    return families.pop() if len(families) == 1 else None

@@ -19,7 +19,7 @@ from veritag.preprocessing import Preprocessing
 from veritag.profiles import sharpened
 from veritag.read import open_instance
 from veritag.records.inspection import Identity
-from veritag.tags import read_identity, read_tags, read_uid
+from veritag.tags import read_hints, read_identity, read_tags, read_uid
 from veritag.tile import Tile, make_tile
 
 
@@ -113,6 +113,7 @@ def prepare_dataset(
         tile,
         reason,
         tags=read_tags(ds),
+        hints=read_hints(ds),
         defects=check_instance(ds, received_at=received_at),
         facts=series_facts(ds),
         identity=read_identity(ds) if identify else None,

@@ -1,0 +1,24 @@
+"""How two concepts of one tag relate."""
+
+from enum import StrEnum
+
+
+class Relation(StrEnum):
+    """What a first value is to a second one."""
+
+    EQUAL = "EQUAL"
+    BROADER = "BROADER"
+    NARROWER = "NARROWER"
+    OVERLAPS = "OVERLAPS"
+    DISJOINT = "DISJOINT"
+
+    @property
+    def swapped(self) -> "Relation":
+        """The relation of the second value to the first."""
+        return _SWAPPED.get(self, self)
+
+
+_SWAPPED = {
+    Relation.BROADER: Relation.NARROWER,
+    Relation.NARROWER: Relation.BROADER,
+}

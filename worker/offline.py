@@ -19,10 +19,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from veritag.bundle import load_bundle, resolve_bundle_path
+from veritag.bundle import BundleManifest, load_bundle, resolve_bundle_path
 from veritag.errors import in_words
-from veritag.findings import SeriesJudgement, Verdict, VerdictStatus
+from veritag.findings import SeriesJudgement, TagValue, Verdict, VerdictStatus
 from veritag.judge import judge_series
+from veritag.observed import observe
 from veritag.settings import Settings
 from worker.inference import Model
 from worker.inspection import Prepared
@@ -32,10 +33,11 @@ from worker.report import print_report
 
 @dataclass
 class OfflineSeries:
-    """The instances of one series among the files."""
+    """The instances of one series among the files, and the studies that they name."""
 
     series_instance_uid: str | None
     verdicts: list[Verdict] = field(default_factory=list)
+    studies: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,7 @@ def run_inspect(settings: Settings, paths: Sequence[Path], *, as_jsonl: bool) ->
             _print_line(instance.as_json())
         elif instance.verdict.status is VerdictStatus.UNREADABLE:
             broken.append((instance.path, instance.verdict.reason or ""))
-    manifest = model.bundle.manifest
-    judged = [(s, judge_series(manifest, s.verdicts)) for s in series.values()]
+    judged = _judged(model.bundle.manifest, list(series.values()))
     if as_jsonl:
         for one, judgement in judged:
             _print_line(series_as_json(one.series_instance_uid, judgement))
@@ -124,6 +125,30 @@ def _sort_in(series: dict[object, OfflineSeries], instance: OfflineInstance) -> 
     key = told.series_instance_uid or instance.path
     one = series.setdefault(key, OfflineSeries(told.series_instance_uid))
     one.verdicts.append(instance.verdict)
+    if told.study_instance_uid:
+        one.studies.add(told.study_instance_uid)
+
+
+def _judged(
+    manifest: BundleManifest, series: Sequence[OfflineSeries]
+) -> list[tuple[OfflineSeries, SeriesJudgement]]:
+    """Judge each series beside the others of its study."""
+    of_study: dict[str, list[tuple[OfflineSeries, dict[str, TagValue]]]] = {}
+    for one in series:
+        tags = {tag: seen.value for tag, seen in observe(one.verdicts).items()}
+        for study in one.studies:
+            of_study.setdefault(study, []).append((one, tags))
+
+    def judge(one: OfflineSeries) -> SeriesJudgement:
+        beside = [pair for study in sorted(one.studies) for pair in of_study[study]]
+        return judge_series(
+            manifest,
+            one.verdicts,
+            studies=max(1, len(one.studies)),
+            siblings=[tags for other, tags in beside if other is not one],
+        )
+
+    return [(one, judge(one)) for one in series]
 
 
 def series_as_json(uid: str | None, judgement: SeriesJudgement) -> dict[str, Any]:

@@ -86,4 +86,6 @@ def _sentence(finding: Finding) -> str:
         parts.append(f"expected {expected}")
     reasons = finding.evidence.get("reasons", ())
     parts += [f"({r['instances']} x {escape(r['reason'])})" for r in reasons]
+    kinds = finding.evidence.get("kinds", ())
+    parts += [f"({k['instances']} x {escape(k['value'])})" for k in kinds]
     return " ".join(parts)

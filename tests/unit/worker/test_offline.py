@@ -90,7 +90,10 @@ def test_jsonl_has_instances_and_then_series(bundle: ModelBundle, folder: Path) 
 
 
 def test_a_planted_error_is_in_the_findings(bundle: ModelBundle, folder: Path) -> None:
-    """One series is in order, the other has the wrong body part, with what fits."""
+    """One series is in order, the other has the wrong body part, with what fits.
+
+    A side for the chest, which the knee had, is found by rule as well.
+    """
     series = [
         ln
         for ln in lines(run(bundle, "--format", "jsonl", folder))
@@ -98,8 +101,9 @@ def test_a_planted_error_is_in_the_findings(bundle: ModelBundle, folder: Path) -
     ]
     found = {s["judgements"][0]["observed"]: s["findings"] for s in series}
     assert found["CT"] == []
-    [finding] = found["MR"]
-    assert finding["code"] == "TAG_CONTRADICTS_IMAGE"
+    by_code = {f["code"]: f for f in found["MR"]}
+    assert set(by_code) == {"TAG_CONTRADICTS_IMAGE", "LATERALITY_CONTRADICTS_BODY_PART"}
+    finding = by_code["TAG_CONTRADICTS_IMAGE"]
     assert finding["severity"] == "ERROR"
     assert (finding["tag"], finding["observed"]) == ("BodyPartExamined", "CHEST")
     assert finding["expected"][0]["value"] == "KNEE"
@@ -157,3 +161,25 @@ def test_a_reader_that_goes_away_gets_no_traceback(
     process.stderr.close()
     process.wait(60)
     assert "Traceback" not in errors
+
+
+def test_series_of_one_study_are_told_of_one_another(
+    bundle: ModelBundle, tmp_path: Path
+) -> None:
+    """What the other series carry stands in the evidence of the one that is wrong."""
+    right = phantom_series("MR-KNEE", patient=2, instances=2, seed=4)
+    wrong = phantom_series("MR-KNEE", patient=3, instances=2, seed=4)
+    plant_wrong_tag(wrong, "BodyPartExamined", "CHEST")
+    for n, ds in enumerate([*right, *wrong]):
+        ds.StudyInstanceUID = right[0].StudyInstanceUID
+        ds.save_as(tmp_path / f"{n}.dcm", enforce_file_format=True)
+    told = lines(run(bundle, "--format", "jsonl", tmp_path))
+    [finding] = [
+        finding
+        for line in told
+        if line["type"] == "series"
+        for finding in line["findings"]
+        if finding["code"] == "TAG_CONTRADICTS_IMAGE"
+    ]
+    assert finding["evidence"]["study"] == [{"value": "KNEE", "series": 1}]
+    assert finding["evidence"]["support"] == 1

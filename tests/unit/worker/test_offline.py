@@ -182,4 +182,4 @@ def test_series_of_one_study_are_told_of_one_another(
         if finding["code"] == "TAG_CONTRADICTS_IMAGE"
     ]
     assert finding["evidence"]["study"] == [{"value": "KNEE", "series": 1}]
-    assert finding["evidence"]["support"] == 1
+    assert finding["evidence"]["support"] >= 1

@@ -73,16 +73,15 @@ class Lexicon:
         """
         for variant in variants(text):
             said = words(variant)[:_MOST_WORDS]
-            found = {*self._standing_alone(said), *self._named(said)}
-            found.update(_levels(variant))
+            found = {*self._standing_alone(said), *self._named(said), *_levels(variant)}
             if found:
                 return together(found)
         return None
 
     def _standing_alone(self, said: list[str]) -> Iterator[str]:
-        bare = "".join(w for w in said if _tells(w))
-        term = self.meanings.get(bare)
-        if term and len(bare) > _LEAST_LETTERS:
+        name = "".join(said)
+        term = self.meanings.get(name)
+        if term and len(name) > _LEAST_LETTERS:
             yield term
 
     def _named(self, said: list[str]) -> Iterator[str]:

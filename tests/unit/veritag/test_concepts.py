@@ -2,13 +2,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from veritag import body_parts, concepts
-from veritag.concepts import Relation, is_defined, nearest_term, normalize, relation
+from veritag.body_parts import DEFINED
+from veritag.concepts import (
+    Relation,
+    fit,
+    is_defined,
+    nearest_term,
+    normalize,
+    relation,
+)
 from veritag.vocabulary import MODALITIES, PATIENT_POSITIONS
 
-BODY_PART_TERMS = sorted(
-    line.split()[0] for line in body_parts.TABLE.strip().splitlines()
-)
+BODY_PART_TERMS = sorted(DEFINED)
 TAGS = ("Modality", "BodyPartExamined", "PatientPosition", "MRAcquisitionType")
 ALL_TAGS = (*TAGS, "Manufacturer", "ImageOrientationPatient", "Exposure", "Nonsense")
 
@@ -19,6 +24,14 @@ ALL_TAGS = (*TAGS, "Manufacturer", "ImageOrientationPatient", "Exposure", "Nonse
         ("BRAIN", Relation.NARROWER, "HEAD"),
         ("CHEST", Relation.BROADER, "HEART"),
         ("CHEST", Relation.NARROWER, "CHESTABDPELVIS"),
+        ("ABDOMEN", Relation.NARROWER, "CHESTABDPELVIS"),
+        ("PELVIS", Relation.NARROWER, "CHESTABDPELVIS"),
+        ("LSPINE", Relation.NARROWER, "SPINE"),
+        ("UPPERARM", Relation.BROADER, "HUMERUS"),
+        ("SINUS", Relation.NARROWER, "HEAD"),
+        ("COLON", Relation.NARROWER, "ABDOMEN"),
+        ("ARTERY", Relation.OVERLAPS, "KNEE"),
+        ("ENDOESOPHAGEAL", Relation.OVERLAPS, "HEART"),
         ("TSPINE", Relation.NARROWER, "SPINE"),
         ("PROSTATE", Relation.NARROWER, "PELVIS"),
         ("NECK", Relation.NARROWER, "HEADNECK"),
@@ -75,13 +88,40 @@ def test_a_misspelt_term_has_a_nearest_one() -> None:
     assert nearest_term("Manufacturer", "Acme") is None
 
 
-def test_the_hierarchy_is_sound() -> None:
-    """Every region that holds another is itself a term, and none holds itself."""
-    for term, above in concepts._ANCESTORS.items():
-        assert above <= set(BODY_PART_TERMS)
-        assert term not in above
-    spelt = f"{body_parts.NEIGHBORS} {body_parts.SEEN_TOGETHER}".split()
-    assert set(spelt) <= set(BODY_PART_TERMS)
+def test_a_region_without_a_term_leads_to_the_one_around_it() -> None:
+    """The sinuses have a code and no term: they are a concept, and HEAD's skull near."""
+    assert normalize("BodyPartExamined", "NNH") == "SINUS"
+    assert not is_defined("BodyPartExamined", "SINUS")
+    assert nearest_term("BodyPartExamined", "SINUS") == "SKULL"
+
+
+def test_overlapping_parts_fit_by_half_and_what_is_everywhere_fits_all() -> None:
+    """A wrist speaks half against HAND, nothing speaks against VEIN or WHOLEBODY."""
+    tag = "BodyPartExamined"
+    assert fit(tag, "HAND", "WRIST") == 0.5
+    assert fit(tag, "BRAIN", "HEAD") == 1
+    assert fit(tag, "VEIN", "KNEE") == fit(tag, "KNEE", "WHOLEBODY") == 1
+    assert fit(tag, "KNEE", "CHEST") == fit(tag, "PHANTOM", "WHOLEBODY") == 0
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "concept"),
+    [
+        ("Modality", "CT\\CT", "CT"),
+        ("Modality", "CT\\PT", None),
+        ("PatientPosition", "HEAD FIRST-SUPINE", "HFS"),
+        ("PatientPosition", "FEET FIRST-DECUBITUS RIGHT", "FFDR"),
+        ("BodyPartExamined", "ABDOMEN\\PELVIS", "ABDOMENPELVIS"),
+        ("BodyPartExamined", "KNEE\\CHEST", None),
+        ("MRAcquisitionType", "\\", None),
+    ],
+)
+def test_several_values_mean_what_all_of_them_mean(
+    tag: str, value: str, concept: str | None
+) -> None:
+    """One value is due; where several come, they count only if they agree."""
+    assert normalize(tag, value) == concept
+    assert not is_defined(tag, value)
 
 
 @pytest.mark.parametrize("term", BODY_PART_TERMS)
@@ -112,6 +152,8 @@ def test_modality_compares_kinds_of_pictures() -> None:
         ("TOSHIBA_MEC", "CANON"),
         ("Philips Medical Systems", "PHILIPS"),
         ("Acme Imaging, Inc.", "ACME IMAGING INC"),
+        ("G.E. Medical", "GE"),
+        ("株式会社", "株式会社"),
     ],
 )
 def test_manufacturers_come_in_families(sent: str, family: str) -> None:
@@ -129,13 +171,17 @@ def test_manufacturers_come_in_families(sent: str, family: str) -> None:
         ((0.7, 0.7, 0.0, 0.0, 0.0, -1.0), "OBLIQUE"),
         ((0.0,) * 6, None),
         ((float("nan"),) * 6, None),
+        ((5.0, 0.0, 0.0, 0.0, 0.2, 0.0), "AXIAL"),
+        ((1e300, 0.0, 0.0, 0.0, 1e300, 0.0), "AXIAL"),
+        ((1.0, 0.0, 0.0, 0.9, 0.1, 0.0), None),
+        ((1.0, 0.0, 0.0, 1.0, 0.0, 0.0), None),
         ((1.0, 0.0), None),
     ],
 )
 def test_orientations_become_planes(
     orientation: tuple[float, ...], plane: str | None
 ) -> None:
-    """The six cosines are named by the plane of the picture."""
+    """Six cosines are named by their plane; their lengths do not matter, angles do."""
     assert normalize("ImageOrientationPatient", orientation) == plane
 
 

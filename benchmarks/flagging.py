@@ -12,8 +12,9 @@ Results are kept in DIR/flagging.json after every part, models in DIR/models; th
 command goes on where it stopped. The page is DIR/report.html.
 
     python -m benchmarks.flagging --images PATH [PATH...] --out DIR
-        [--rates 0.01 0.05 0.10] [--poison 0 0.05 0.2 0.3] [--only single series cost]
-        [--left-out [KIND...]] [--limit N] [--minutes M] [--threads N]
+        [--rates 0.01 0.05 0.10] [--poison 0 0.05 0.2 0.3] [--kinds uniform realistic]
+        [--only single series cost] [--left-out [KIND...]] [--limit N] [--minutes M]
+        [--threads N]
 """
 
 import argparse
@@ -24,10 +25,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.flagging_errors import KINDS
 from model_training.runtime import keep_memory
 
 MAIN_POISON, MAIN_RATE = 0.05, 0.05
-MAIN_KINDS = ("uniform", "realistic")
 SECTIONS = ("single", "series", "cost")
 REPORT = "report.html"
 
@@ -39,6 +40,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     made.add_argument("--out", type=Path, required=True)
     made.add_argument("--rates", type=float, nargs="+", default=[0.01, 0.05, 0.1])
     made.add_argument("--poison", type=float, nargs="+", default=[0.05])
+    made.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     made.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     made.add_argument(
         "--left-out", nargs="*", default=None, metavar="KIND",
@@ -118,7 +120,8 @@ def steps(
     for poison in order:
         is_main = poison == order[0]
         if "single" in args.only:
-            yield from bench.single(poison, args.rates if is_main else [MAIN_RATE])
+            rates = args.rates if is_main else [MAIN_RATE]
+            yield from bench.single(poison, rates, args.kinds)
         if is_main and "series" in args.only:
             yield from bench.series(poison)
         if is_main and "cost" in args.only:

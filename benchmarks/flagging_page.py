@@ -40,6 +40,7 @@ section {{ break-inside: avoid; }}
 </body></html>
 """
 PARTS = {
+    "judged": "Only values that ours judges, for every method",
     "UNIFESP": "The UNIFESP radiographs alone: one hospital, one modality",
     "DICOM": "The DICOM files alone",
     "new stations": "Scanners that trained nothing, patients that trained nothing",

@@ -75,9 +75,10 @@ def cost_section(results: Mapping[str, Any]) -> str:
         return ""
     low, high = told["added_range"]
     return (
-        "<h2>What findings cost</h2><p>Reading, tile and model take "
-        f"{told['bare_ms']:.2f} ms per instance, with tags, checks, verdict and a judgement "
-        f"{told['with_findings_ms']:.2f} ms: {told['added']:+.1%} ({low:+.1%} to "
-        f"{high:+.1%}) over {told['files']} DICOM files, one by one on one thread, each "
-        "judged as a series of its own.</p>"
+        "<h2>What findings cost</h2><p>Per instance, on one thread, over "
+        f"{told['files']} DICOM files of {told['series']} series: reading, tile and "
+        f"model {told['bare_ms']:.2f} ms; tags, hints and checks "
+        f"{told['checks_ms']:.2f} ms; verdict {told['verdict_ms']:.2f} ms; judging "
+        f"{told['judging_ms']:.2f} ms. Findings add {told['added']:.1%} "
+        f"({low:.1%} to {high:.1%}).</p>"
     )

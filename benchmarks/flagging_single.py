@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.flagging_data import TAGS, Errors, Images, rounds
+from benchmarks.flagging_data import NEW_STATIONS, TAGS, Errors, Images, rounds
 from benchmarks.flagging_measures import (
     FIGURES,
     RANKED,
@@ -23,7 +23,9 @@ from benchmarks.flagging_measures import (
 from benchmarks.flagging_methods import Method, Said
 from benchmarks.flagging_models import OURS
 
-DRAWN_PARTS = ("all", "UNIFESP", "DICOM", "new stations")
+JUDGED = "judged"
+"""Values of unseen patients of which ours has an opinion."""
+DRAWN_PARTS = ("all", "UNIFESP", "DICOM", NEW_STATIONS, JUDGED)
 """Parts whose every method gets intervals; of the others only ours does."""
 LEAST_WRONG = 5
 """Errors over all rounds under which a part tells nothing."""
@@ -78,12 +80,14 @@ def _tag_figures(
         ways[name] = best_way(scored, tiled(parts["all"], len(errors)))
         best[name] = scored[ways[name]]
     result: dict[str, Any] = {"ways": ways, "parts": {}}
-    for name, mask in parts.items():
-        rows = tiled(mask, len(errors))
+    masks = {name: tiled(mask, len(errors)) for name, mask in parts.items()}
+    if OURS in best:
+        masks[JUDGED] = masks["all"] & best[OURS].opinion
+    for name, rows in masks.items():
         chosen = {m: s.part(rows) for m, s in best.items()}
         if chosen and next(iter(chosen.values())).wrong.sum() >= LEAST_WRONG:
             result["parts"][name] = part_figures(chosen, name, draws)
-    everything = {m: s.part(tiled(parts["all"], len(errors))) for m, s in best.items()}
+    everything = {m: s.part(masks["all"]) for m, s in best.items()}
     result["curves"] = {m: curve(s) for m, s in everything.items()}
     result["reliability"] = {
         m: reliability(np.clip(s.score[s.opinion], 0, 1), s.wrong[s.opinion])

@@ -14,7 +14,6 @@ import veritag
 from benchmarks.flagging_cleanlab import has_cleanlab
 from benchmarks.flagging_cost import run_cost
 from benchmarks.flagging_data import TAGS, Images
-from benchmarks.flagging_errors import KINDS
 from benchmarks.flagging_models import Budget, Models, models
 from benchmarks.flagging_novelty import LEFT_OUT as LEFT_OUT_KINDS
 from benchmarks.flagging_novelty import require_kinds, run_left_out
@@ -36,10 +35,12 @@ class Bench:
     tell: Callable[[str], None]
     _made: dict[float, Models] = field(default_factory=dict)
 
-    def single(self, poison: float, rates: Sequence[float]) -> Iterator[Step]:
+    def single(
+        self, poison: float, rates: Sequence[float], kinds: Sequence[str]
+    ) -> Iterator[Step]:
         """Yield the comparisons on single images, the usual rate first."""
         for rate in sorted(rates, key=lambda r: (r != 0.05, r)):
-            for kind in KINDS:
+            for kind in kinds:
                 cell = Cell(poison, kind, rate)
                 if not self.store.has(SINGLE, cell.key):
                     yield partial(self._single, cell)

@@ -17,7 +17,7 @@ _MACROS = {
 }
 
 _ELSEWHERE = {
-    # Sequences of the object itself: NM detectors (C.8.4.11), tomosynthesis (C.8.21.3).
+    # Sequences of the object itself: NM detectors (C.8.4.11), tomosynthesis (C.8.21).
     "ImageOrientationPatient": ("DetectorInformationSequence",),
     "ExposureTimeInms": ("XRay3DAcquisitionSequence",),
     "ExposureInmAs": ("XRay3DAcquisitionSequence",),

@@ -69,16 +69,21 @@ def get_worklist(
     code: FindingCode | None = None,
     severity: Severity = Severity.INFO,
     state: Literal["open", "decided", "all"] = "open",
+    grouped: bool = False,
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> WorklistPage:
-    """Return studies with findings of this severity or worse, the gravest first."""
+    """Return studies with findings of this severity or worse, the gravest first.
+
+    `grouped` leaves out those whose findings are all told as groups of stations.
+    """
     return worklist(
         records,
         modality=modality,
         code=code,
         least=severity,
         state=state,
+        grouped=grouped,
         limit=limit,
         offset=offset,
     )

@@ -7,7 +7,16 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from services.review import api, models_page, pages, study_page, thumbnails
+from services.review import (
+    api,
+    detectability_page,
+    exemplars,
+    models_page,
+    pages,
+    stations_page,
+    study_page,
+    thumbnails,
+)
 from services.review.failures import add_failure_pages
 from services.review.guard import Guard
 from services.review.monitoring import archive_check, monitoring_router, records_check
@@ -50,11 +59,15 @@ def create_app(settings: Settings) -> FastAPI:
     }
     app.include_router(monitoring_router(checks))
     app.include_router(api.router)
-    app.include_router(models_page.api)
+    for router in (models_page.api, detectability_page.api, stations_page.api):
+        app.include_router(router)
     for router in (
         pages.router,
         models_page.pages,
+        detectability_page.pages,
+        stations_page.pages,
         study_page.router,
+        exemplars.router,
         thumbnails.router,
     ):
         app.include_router(router, include_in_schema=False)

@@ -9,7 +9,7 @@ LABELS: Mapping[FindingCode, str] = {
     FindingCode.TAG_MISSING: "Tag is missing",
     FindingCode.TAG_TOO_COARSE: "Tag is too coarse",
     FindingCode.VALUE_NOT_DEFINED: "Value is not a defined term",
-    FindingCode.MIXED_SERIES: "Series mixes values",
+    FindingCode.MIXED_SERIES: "Series is mixed",
     FindingCode.UNKNOWN_KIND: "Kind of image is unknown",
     FindingCode.UNREADABLE: "Instances cannot be read",
     FindingCode.NO_PIXELS: "Instances hold no picture",

@@ -6,9 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
+from services.review.bundles import bundle_in_use
 from services.review.dependencies import ProxyReviewer, RecordsDep, SettingsDep
 from services.review.templating import render
-from veritag.bundle import BundleManifest, load_bundle, resolve_bundle_path
+from veritag.bundle import BundleManifest
 from veritag.errors import BundleRejected
 from veritag.records.training_runs import TrainingRun, training_run_history
 from veritag.settings import Settings
@@ -61,7 +62,7 @@ def get_training_runs(
 
 def _in_use(settings: Settings) -> InUse:
     try:
-        bundle = load_bundle(resolve_bundle_path(settings.bundles_dir))
+        bundle = bundle_in_use(settings)
     except (BundleRejected, OSError) as error:
         return InUse(None, None, [], str(error))
     created = bundle.manifest.created_at

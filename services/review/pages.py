@@ -1,5 +1,6 @@
 """The pages that list: worklist and dead letters."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlencode
@@ -7,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
-from services.review import words
+from services.review.code_words import LABELS
 from services.review.dependencies import (
     ProxyReviewer,
     RecordsDep,
@@ -17,6 +18,7 @@ from services.review.templating import render
 from veritag.findings import FindingCode, Severity
 from veritag.metrics import MODALITIES
 from veritag.records.dead_letters import dead_letters
+from veritag.records.stations import StationGroup
 from veritag.records.status import counts
 from veritag.records.worklist import worklist
 from veritag.settings import Settings
@@ -46,6 +48,26 @@ class WorklistFilter:
         usual = self.state == "open" and self.severity == "WARNING"
         return bool(self.modality or self.code or not usual)
 
+    @property
+    def least(self) -> Severity:
+        """Whoever asks for a code wants to see it, whatever its severity."""
+        return Severity.INFO if self.code else Severity(self.severity)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether what stations do again and again is told apart from the studies."""
+        return self.state == "open" and not self.modality
+
+    def of(self, groups: Sequence[StationGroup]) -> list[StationGroup]:
+        """Return the groups to show on this page: the first has them all."""
+        if not self.grouped or self.page > 1:
+            return []
+        return [
+            group
+            for group in groups
+            if group.worst.rank <= self.least.rank and self.code in ("", group.key.code)
+        ]
+
     def link(self, page: int) -> str:
         """Return the address of another page of the same worklist."""
         asked = {
@@ -73,13 +95,14 @@ def show_worklist(
     What is only information is left out unless it is asked for: of a kind of image
     that the bundle does not know there can be a whole day's worth.
     """
+    asked = WorklistFilter(state, modality, code, severity, page)
     found = worklist(
         records,
         modality=modality or None,
         code=code or None,
-        # Who asks for a code wants to see it, whatever its severity.
-        least=Severity.INFO if code else Severity(severity),
+        least=asked.least,
         state=state,
+        grouped=asked.grouped,
         limit=PAGE_SIZE,
         offset=(page - 1) * PAGE_SIZE,
     )
@@ -89,10 +112,11 @@ def show_worklist(
         rows=found.rows,
         total=found.total,
         pages=-(-found.total // PAGE_SIZE),
-        filter=WorklistFilter(state, modality, code, severity, page),
+        filter=asked,
+        groups=asked.of(found.groups),
         modalities=sorted(MODALITIES),
-        codes={c.value: text for c, text in words.LABELS.items()},
-        counts=None if found.rows else counts(records),
+        codes={c.value: text for c, text in LABELS.items()},
+        counts=None if found.rows or found.groups else counts(records),
         destination=_destination(settings),
     )
 

@@ -21,14 +21,18 @@ from services.review.dependencies import (
     Id,
     ProxyReviewer,
     RecordsDep,
+    SettingsDep,
     StudyUid,
 )
+from services.review.exemplars import exemplars_address
 from services.review.templating import render
 from services.review.views import FindingState, next_open, series_views
 from veritag.records import Records
+from veritag.records.stations import GroupKey, StationGroup, station_groups
 from veritag.records.study import FindingRow, StudyDetail, study_detail
 from veritag.records.worklist import worklist
 from veritag.review import Decision
+from veritag.settings import Settings
 
 YEAR_SECONDS = 365 * 86_400
 
@@ -72,13 +76,16 @@ class Problem:
 def show_study(
     study_instance_uid: StudyUid,
     records: RecordsDep,
+    settings: SettingsDep,
     proxy_reviewer: ProxyReviewer,
     cookie_reviewer: CookieReviewer,
     decided: Annotated[int | None, Query()] = None,
 ) -> HTMLResponse:
     """Show a study with its series, pictures, findings and decisions."""
     study = _study(records, study_instance_uid)
-    return _study_page(records, study, proxy_reviewer, cookie_reviewer, decided=decided)
+    return _study_page(
+        records, settings, study, proxy_reviewer, cookie_reviewer, decided=decided
+    )
 
 
 def _study(records: Records, study_instance_uid: str) -> StudyDetail:
@@ -90,6 +97,7 @@ def _study(records: Records, study_instance_uid: str) -> StudyDetail:
 
 def _study_page(
     records: Records,
+    settings: Settings,
     study: StudyDetail,
     proxy_reviewer: str | None,
     cookie_reviewer: str,
@@ -108,6 +116,8 @@ def _study_page(
         study=study,
         series=series,
         findings=len(findings),
+        exemplars={f.finding_id: exemplars_address(settings, f) for f in findings},
+        groups=_groups(records, study),
         open_findings=waiting,
         next_study=None if waiting else _next_study(records),
         decided=next(
@@ -117,6 +127,19 @@ def _study_page(
         proxy_reviewer=proxy_reviewer,
         reviewer=cookie_reviewer,
     )
+
+
+def _groups(records: Records, study: StudyDetail) -> dict[int, StationGroup]:
+    """Return the finding ids that belong to groups of stations."""
+    by_key = {group.key: group for group in station_groups(records)}
+    if not by_key:
+        return {}
+    told = [
+        (row, GroupKey.of(row.finding, s.manufacturer, s.station_name))
+        for s in study.series
+        for row in s.findings
+    ]
+    return {row.finding_id: by_key[key] for row, key in told if key in by_key}
 
 
 def _next_study(records: Records) -> str | None:
@@ -131,6 +154,7 @@ def post_decision(
     finding_id: Id,
     form: Annotated[DecisionForm, Form()],
     records: RecordsDep,
+    settings: SettingsDep,
     proxy_reviewer: ProxyReviewer,
     cookie_reviewer: CookieReviewer,
 ) -> Response:
@@ -145,6 +169,7 @@ def post_decision(
         status = 409 if isinstance(error, DecisionConflict) else 422
         return _study_page(
             records,
+            settings,
             study,
             proxy_reviewer,
             cookie_reviewer,

@@ -33,6 +33,8 @@ def _environment() -> Environment:
         moment=moment,
         dicom_date=dicom_date,
         label=words.label,
+        habit=words.habit,
+        station=words.station,
         sop_class=lambda uid: UID(uid).name,
     )
     environment.globals["version"] = __version__

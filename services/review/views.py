@@ -62,6 +62,12 @@ class FindingView:
         return self.decisions[-1] if self.decisions else None
 
     @property
+    def support(self) -> int:
+        """How many descriptions and series of the study say what is expected."""
+        support = self.evidence.get("support", 0)
+        return support if isinstance(support, int) else 0
+
+    @property
     def suggestion(self) -> str:
         """The value that a correction most probably is."""
         if self.current and self.current.corrected_value:
@@ -154,6 +160,7 @@ def _ordered(rows: tuple[FindingRow, ...]) -> tuple[FindingView, ...]:
             v.state is FindingState.WITHDRAWN,
             v.severity.rank,
             -v.score,
+            -v.support,
             v.finding_id,
         )
     )

@@ -13,6 +13,7 @@ from pydicom.uid import UID
 
 from services.review.code_words import LABELS, MEANINGS, TITLES
 from veritag.findings import Finding, FindingCode
+from veritag.records.stations import GroupKey
 
 _NEARLY_CERTAIN = 0.99
 _SAID_ELSEWHERE = frozenset(
@@ -39,7 +40,24 @@ def label(code: str) -> str:
 def title(finding: Finding) -> str:
     """Return the heading of a finding, with the name of its tag."""
     template = TITLES.get(finding.code, LABELS[finding.code])
+    if finding.tag is None:
+        template = LABELS[finding.code]
     return template.format(tag=tag_name(finding.tag))
+
+
+def habit(key: GroupKey) -> str:
+    """Return what a station does again and again, as a heading."""
+    code, tag = FindingCode(key.code), tag_name(key.tag)
+    if code is FindingCode.TAG_CONTRADICTS_IMAGE and key.expected:
+        return f"{tag} {key.observed} where the images show {key.expected}"
+    heading = TITLES.get(code, LABELS[code]).format(tag=tag)
+    told = key.observed if key.observed and key.tag else ""
+    return f"{heading}: {told}" if told else heading
+
+
+def station(key: GroupKey) -> str:
+    """Return what a station is called."""
+    return " · ".join(part for part in (key.manufacturer, key.station_name) if part)
 
 
 def correctable(finding: Finding) -> bool:
@@ -64,6 +82,11 @@ def explain(finding: Finding) -> str:
         _studies(evidence),
         _listed("Received values", evidence.get("values"), "value", "instances"),
         _sop_class(evidence),
+        _listed("Kinds of pictures", evidence.get("kinds"), "value", "instances"),
+        _usual(evidence),
+        _hints(evidence.get("hints")),
+        _listed("Other series of the study", evidence.get("study"), "value", "series"),
+        _listed("Similar images", evidence.get("neighbors"), "value", "images"),
         _listed("Clusters", _named(evidence.get("clusters")), "cluster", "weight"),
     ]
     return " ".join(part for part in parts if part)
@@ -97,9 +120,11 @@ def _looked_at(evidence: Mapping[str, Any]) -> str:
     total, known = evidence.get("instances"), evidence.get("known")
     if not isinstance(total, int) or not isinstance(known, int):
         return ""
-    carriers = evidence.get("carriers")
+    carriers, apart = evidence.get("carriers"), evidence.get("set_apart")
     carried = f" {carriers} of them carry the tag." if carriers else ""
-    return f"The model knows the kind of image of {known} of {_count(total)}.{carried}"
+    others = f" {apart} unlike the rest were set apart." if apart else ""
+    known_kind = f"The model knows the kind of image of {known} of {_count(total)}."
+    return known_kind + carried + others
 
 
 def _concerned(evidence: Mapping[str, Any]) -> str:
@@ -152,6 +177,22 @@ def _named(clusters: Any) -> Any:
         for c in clusters
         if isinstance(c, dict)
     ]
+
+
+def _usual(evidence: Mapping[str, Any]) -> str:
+    """Say which numbers images of this kind carry."""
+    ends = evidence.get("range")
+    if not isinstance(ends, list) or len(ends) != 2:  # noqa: PLR2004 -- low and high
+        return ""
+    return f"Images like these usually carry {ends[0]:.4g} to {ends[1]:.4g}."
+
+
+def _hints(hints: Any) -> str:
+    """Say what descriptions and codes of the series name."""
+    if not isinstance(hints, list) or not hints:
+        return ""
+    told = "; ".join(f"{tag_name(h['source'])}: {h['value']}" for h in hints)
+    return f"Other elements say {told}."
 
 
 def _number(value: object) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
 
-from veritag.findings import FindingCode
+from veritag.findings import Finding, FindingCode, Severity
 from veritag.records.engine import Records
 from veritag.records.schema import findings, judgements, series, studies
 from veritag.review import Decision
@@ -44,6 +44,22 @@ class GroupKey:
     observed: str | None
     expected: str | None
 
+    @classmethod
+    def of(
+        cls, finding: Finding, manufacturer: str | None, station_name: str | None
+    ) -> "GroupKey":
+        """Return what a finding of this station may have in common with others."""
+        missing = finding.code is FindingCode.TAG_MISSING
+        best = finding.expected[0].value if finding.expected and not missing else None
+        return cls(
+            manufacturer,
+            station_name,
+            finding.code.value,
+            finding.tag,
+            finding.observed,
+            best,
+        )
+
     @property
     def group_id(self) -> str:
         """A name of the group for addresses."""
@@ -58,6 +74,8 @@ class StationGroup:
     ----------
     open_series
         Series whose finding waits for a decision.
+    worst
+        Gravest severity of its open findings.
     flagged, total
         Series with the finding, decided ones too but not dismissed ones, of all such
         series of the station.
@@ -65,6 +83,7 @@ class StationGroup:
 
     group_id: str
     key: GroupKey
+    worst: Severity
     open_series: int
     flagged: int
     total: int
@@ -83,7 +102,7 @@ class GroupMember:
 
 
 def station_groups(records: Records) -> tuple[StationGroup, ...]:
-    """Return what stations do again and again, the most frequent first."""
+    """Return what stations do again and again, the gravest first, then by number."""
     with records.read() as connection:
         return groups_in(connection)
 
@@ -94,20 +113,29 @@ def groups_in(connection: Connection) -> tuple[StationGroup, ...]:
     key = [told.c[field.name] for field in fields(GroupKey)]
     number = func.count(told.c.series_id.distinct())
     rows = connection.execute(
-        select(number, *key)
+        select(number, func.min(told.c.rank), *key)
         .group_by(*key)
         .having(number >= LEAST_SERIES)
         .order_by(number.desc(), *key)
         .limit(MOST_GROUPS)
     ).all()
-    groups = [_group(connection, GroupKey(*values), n) for n, *values in rows]
-    return tuple(g for g in groups if g.flagged >= LEAST_SHARE * g.total)
+    groups = [
+        _group(connection, GroupKey(*values), n, list(Severity)[rank])
+        for n, rank, *values in rows
+    ]
+    habits = (g for g in groups if g.flagged >= LEAST_SHARE * g.total)
+    return tuple(sorted(habits, key=lambda g: (g.worst.rank, -g.open_series)))
 
 
 _EXPECTED = case(
     # Whatever is missing, it is missing for one cause.
     (findings.c.code == FindingCode.TAG_MISSING.value, None),
     else_=findings.c.expected[(0, 0)].as_string(),
+)
+
+
+SEVERITY_RANK = case(
+    {severity.value: severity.rank for severity in Severity}, value=findings.c.severity
 )
 
 
@@ -122,6 +150,7 @@ def _standing() -> Select[Any]:
             findings.c.tag,
             findings.c.observed,
             _EXPECTED.label("expected"),
+            SEVERITY_RANK.label("rank"),
         )
         .join(series, findings.c.series_id == series.c.id)
         .where(
@@ -149,13 +178,15 @@ def _of_station(key: GroupKey) -> ColumnElement[bool]:
     )
 
 
-def _group(connection: Connection, key: GroupKey, opened: int) -> StationGroup:
+def _group(
+    connection: Connection, key: GroupKey, opened: int, worst: Severity
+) -> StationGroup:
     right = findings.c.decision == Decision.DISMISSED.value
     wrong = or_(findings.c.decision.is_(None), ~right)
     told = _standing().where(of_group(key), wrong).subquery()
     flagged = connection.scalar(select(func.count(told.c.series_id.distinct()))) or 0
     total = max(flagged, _such_series(connection, key, flagged))
-    return StationGroup(key.group_id, key, opened, flagged, total)
+    return StationGroup(key.group_id, key, worst, opened, flagged, total)
 
 
 def _such_series(connection: Connection, key: GroupKey, flagged: int) -> int:

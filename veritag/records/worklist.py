@@ -10,7 +10,12 @@ from sqlalchemy import Connection, Row, Select, case, func, or_, select
 from veritag.findings import Severity
 from veritag.records.engine import Records
 from veritag.records.schema import findings, instances, series, studies
-from veritag.records.stations import StationGroup, groups_in, of_group
+from veritag.records.stations import (
+    SEVERITY_RANK,
+    StationGroup,
+    groups_in,
+    of_group,
+)
 
 OPEN, DECIDED, ALL = "open", "decided", "all"
 
@@ -71,9 +76,7 @@ def worklist(
     grouped
         Leave out studies whose findings all belong to groups of stations.
     """
-    worst = func.min(
-        case({s.value: s.rank for s in Severity}, value=findings.c.severity)
-    )
+    worst = func.min(SEVERITY_RANK)
     waiting = func.count(case((findings.c.decision.is_(None), 1)))
     grave = [s.value for s in Severity if s.rank <= least.rank]
     found = _of_studies(select(series.c.study_id, worst.label("rank")), modality, code)

@@ -127,6 +127,7 @@ def test_the_browser_has_nothing_to_complain_of(
         f"/studies/{day.studies['CR-CHEST']}",
         "/dead-letters",
         "/models",
+        "/detectability",
     ):
         browser.get(address + path)
         WebDriverWait(browser, 20).until(

@@ -31,6 +31,7 @@ def test_pages_need_nothing_from_elsewhere(client: httpx.Client, day: Ward) -> N
         f"/studies/{day.studies['CR-CHEST']}",
         "/dead-letters",
         "/models",
+        "/detectability",
     ):
         page = client.get(path).text
         assert "http://" not in page
@@ -128,7 +129,12 @@ def test_nobody_comes_around_the_proxy(day: Ward, serve: Serve) -> None:
         f"/studies/{study}",
         "/dead-letters",
         "/models",
+        "/detectability",
         "/api/v1/training-runs",
+        "/api/v1/detectability",
+        "/api/v1/stations",
+        "/stations/0123456789abcdef",
+        "/exemplars/vb-0123456789abcdef/7.png",
         "/pictures/1/256.png",
         "/api/v1/worklist",
         f"/api/v1/studies/{study}",

@@ -81,6 +81,7 @@ class Ward:
     data_dir: Path
     studies: dict[str, str] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=count)
+    bundle_id: str = BUNDLE
 
     def add(
         self,
@@ -88,6 +89,7 @@ class Ward:
         *findings: Finding,
         instances: int = 4,
         description: str | None = None,
+        station_name: str | None = None,
     ) -> str:
         """Send a phantom series that is judged so; return its Study Instance UID.
 
@@ -110,8 +112,11 @@ class Ward:
             series_description=str(sent[0].SeriesDescription),
             modality=str(sent[0].Modality),
             body_part_examined=received.get("BodyPartExamined"),
+            station_name=station_name,
         )
-        verdict = Verdict(BUNDLE, VerdictStatus.INSPECTED, str(sent[0].SOPClassUID))
+        verdict = Verdict(
+            self.bundle_id, VerdictStatus.INSPECTED, str(sent[0].SOPClassUID)
+        )
         store_verdicts(
             self.records, [(i, verdict) for i in ids], dict.fromkeys(ids, identity)
         )
@@ -128,10 +133,10 @@ class Ward:
     def _settle(
         self, series_id: int, reason: str, findings: tuple[Finding, ...]
     ) -> None:
-        snapshot = series_snapshot(self.records, series_id, BUNDLE)
+        snapshot = series_snapshot(self.records, series_id, self.bundle_id)
         assert snapshot is not None
         judgement = SeriesJudgement(snapshot.instances, False, findings, ())
-        settle(self.records, snapshot, judgement, BUNDLE, reason)
+        settle(self.records, snapshot, judgement, self.bundle_id, reason)
 
     def judge_again(self, study_uid: str, *findings: Finding) -> None:
         """Settle the series of a study anew with these findings."""

@@ -79,9 +79,9 @@ def test_few_unsure_or_neighboring_pictures_mix_no_series(
 
 def test_projections_of_two_body_parts_are_mixed() -> None:
     """A radiograph shows all of its body part: hands and chests are two series."""
-    x_ray = {"sop_class": DX, "tags": tags(Modality="DX")}
-    chest = seen({"Modality": "DX"}, **x_ray)
-    hand = seen({"Modality": "DX", "BodyPartExamined": "HAND"}, **x_ray)
+    x_ray, hands = {"Modality": "DX"}, {"Modality": "DX", "BodyPartExamined": "HAND"}
+    chest = seen(x_ray, sop_class=DX, tags=tags(**x_ray))
+    hand = seen(hands, sop_class=DX, tags=tags(**x_ray))
     [finding] = mixed([*[chest] * 4, *[hand] * 3])
     assert finding.evidence["by"] == "BodyPartExamined"
 

@@ -1,0 +1,29 @@
+"""A sealed bundle with everything that the pages show of one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tests.unit.veritag.seeing import detected, manifest
+from veritag.bundle import ClusterProfile, seal_bundle
+
+
+def install_bundle(data_dir: Path) -> str:
+    """Write a bundle into the registry and make it the one in use; return its id."""
+    folder = data_dir / "bundles" / "new"
+    (folder / "exemplars").mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(b"not asked for by pages")
+    tile = np.tile(np.linspace(0, 255, 64, dtype=np.uint8), (64, 6))
+    cv2.imwrite(str(folder / "exemplars" / "7.png"), tile)
+    rows = (
+        detected("BodyPartExamined", "CHEST", "CR"),
+        detected("BodyPartExamined", "HAND", "CR", judged=False),
+        replace(detected("Modality", "CT", "CT", judged=False), precision=None),
+    )
+    clusters = (ClusterProfile(7, {}, {}, "CR chest"), ClusterProfile(2, {}, {}))
+    bundle = seal_bundle(folder, manifest(clusters=clusters, detectability=rows))
+    folder.rename(folder.with_name(bundle.bundle_id))
+    (data_dir / "bundles" / "active").write_text(bundle.bundle_id)
+    return bundle.bundle_id

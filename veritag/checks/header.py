@@ -1,15 +1,17 @@
 """Elements of a Data Set as text, as they were received."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 
 _LONGEST = 1 << 16
 _PADDING = " \0"
+_ITEMS = "?"
 
 
 @lru_cache(maxsize=256)
@@ -86,9 +88,11 @@ def _as_text(value: Any) -> str:
         text = ""
     elif isinstance(value, MultiValue | list | tuple):
         text = "\\".join(map(str, value))
+    elif isinstance(value, Sequence | Dataset):
+        # Items where a value is due: no value that any check takes for right.
+        text = _ITEMS
     else:
-        # A sequence where a value is due has no text; it reads as a value all the same.
-        text = "" if isinstance(value, Sequence) and not value else str(value)
+        text = str(value)
     return text.strip(_PADDING)
 
 

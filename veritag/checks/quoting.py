@@ -3,14 +3,27 @@
 import re
 from collections.abc import Sequence
 
-# PS3.5 6.2: a Code String; a person's name or a date has no such element to be in.
-_CODES = re.compile(r"[A-Z0-9_ ]{1,16}(\\[A-Z0-9_ ]{0,16}){0,9}\Z")
+_WORDS = frozenset(
+    """
+    ORIGINAL DERIVED MIXED PRIMARY SECONDARY AXIAL LOCALIZER OTHER NONE MPR
+    LEFT RIGHT BOTH BILATERAL UNPAIRED UNKNOWN NO YES NA
+    """.split()
+)
+"""What stands in coded attributes, rightly or by mistake, and is nobody's name."""
+
+_LETTERS = re.compile(r"[A-Z]|[APRLHF]{2,3}|[HFLRAP]F(S|P|DR|DL)")
 _SHOWN = 24
+_LONGEST = 64
 
 
 def code(value: str) -> str:
-    """Return a Code String as it is, anything else by its length."""
-    return value if _CODES.match(value) else f"{len(value)} characters"
+    """Return a value that consists of known words as it is, any other by its form.
+
+    Names are written into codes by mistake, too, and have the form of one.
+    """
+    words = re.split(r"[ \\]+", value) if len(value) <= _LONGEST else [value]
+    known = all(not w or w.upper() in _WORDS or _LETTERS.fullmatch(w) for w in words)
+    return value if known else form(value)
 
 
 def form(value: str) -> str:

@@ -9,12 +9,17 @@ from collections.abc import Iterator
 from veritag.checks.header import Header, sop_class
 from veritag.findings import Defect, FindingCode
 
-_IDENTITY = {
+_COMMON = {
+    "SOPClassUID": "SOP Common Module (PS3.3 C.12.1)",
+    "SOPInstanceUID": "SOP Common Module (PS3.3 C.12.1)",
+}
+_HIERARCHY = {
     "StudyInstanceUID": "General Study Module (PS3.3 C.7.2.1)",
     "SeriesInstanceUID": "General Series Module (PS3.3 C.7.3.1)",
-    "SOPInstanceUID": "SOP Common Module (PS3.3 C.12.1)",
-    "SOPClassUID": "SOP Common Module (PS3.3 C.12.1)",
 }
+_OF_NOBODY = frozenset("131 200.1 200.3 200.7 201.1".split())
+"""Protocols, approvals, displays and inventories: they belong to no study."""
+
 _PLANE = {
     "FrameOfReferenceUID": "Frame of Reference Module (PS3.3 C.7.4.1)",
     "ImageOrientationPatient": "Image Plane Module (PS3.3 C.7.6.2)",
@@ -34,7 +39,9 @@ def missing(header: Header) -> Iterator[Defect]:
 
     Modality is left to TAG_MISSING, which can suggest a value.
     """
-    due = _IDENTITY | _OF_CLASS.get(sop_class(header), {})
+    kind = sop_class(header)
+    of_a_patient = kind and kind not in _OF_NOBODY
+    due = _COMMON | (_HIERARCHY if of_a_patient else {}) | _OF_CLASS.get(kind, {})
     for name, module in due.items():
         if not header.value(name):
             rule = f"{name} is of Type 1 in the {module}: it shall have a value."

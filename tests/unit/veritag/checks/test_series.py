@@ -1,0 +1,187 @@
+"""From defects and facts of instances to findings of a series."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from tests.unit.veritag.checks.objects import ARRIVAL, CT, build
+from veritag.checks import check_instance, series_facts
+from veritag.findings import (
+    Defect,
+    Finding,
+    FindingCode,
+    Severity,
+    Verdict,
+    VerdictStatus,
+)
+from veritag.observed import observe
+from veritag.rules import rule_findings
+from veritag.tags import read_tags
+
+
+def verdict(**changes: Any) -> Verdict:
+    """Return the verdict of a CT slice with elements changed."""
+    ds = build(**changes)
+    return Verdict(
+        "vb-1",
+        VerdictStatus.INSPECTED,
+        CT,
+        read_tags(ds),
+        defects=check_instance(ds, received_at=ARRIVAL),
+        facts=series_facts(ds),
+    )
+
+
+def findings(verdicts: Iterable[Verdict], **options: Any) -> dict[Any, Finding]:
+    """Return the findings of a series, (code, tag) to finding."""
+    series = list(verdicts)
+    found = rule_findings(series, observe(series), 0, **options)
+    told = {(f.code, f.tag): f for f in found}
+    assert len(told) == len(found)
+    return told
+
+
+def test_a_series_of_nothing_has_no_findings() -> None:
+    """An empty series is no division by zero."""
+    assert findings([]) == {}
+
+
+def test_one_odd_slice_is_no_finding() -> None:
+    """One in twenty is let pass, one in nineteen is not."""
+    right, wrong = verdict(), verdict(PixelSpacing=None)
+    key = (FindingCode.ATTRIBUTE_MISSING, "PixelSpacing")
+    assert findings([wrong, *[right] * 19]) == {}
+    [(found, finding)] = findings([wrong, *[right] * 18]).items()
+    assert found == key
+    assert (finding.evidence["instances"], finding.evidence["of"]) == (1, 19)
+
+
+def test_a_finding_counts_and_cites() -> None:
+    """The most frequent value stands for all, and the rule is told in words."""
+    bent = [verdict(ImageOrientationPatient=[n, 0, 0, 0, 1, 0]) for n in (2, 2, 3)]
+    [finding] = findings([*bent, verdict()]).values()
+    assert finding.code is FindingCode.ORIENTATION_INVALID
+    assert finding.severity is Severity.ERROR
+    assert finding.observed == "vectors of length 2 and 1"
+    assert (finding.evidence["instances"], finding.evidence["of"]) == (3, 4)
+    [rule] = finding.evidence["rules"]
+    assert rule["instances"] == 3
+    assert "PS3.3 C.7.6.2.1.1" in rule["rule"]
+
+
+def test_an_instance_counts_once_for_a_tag() -> None:
+    """Two flaws of one element are one instance."""
+    twice = verdict(StudyInstanceUID="1.02", SeriesInstanceUID="1.02")
+    [finding] = findings([twice]).values()
+    assert (finding.evidence["instances"], finding.evidence["of"]) == (1, 1)
+    assert len(finding.evidence["rules"]) == 2
+
+
+def test_the_order_of_arrival_changes_nothing() -> None:
+    """Ties are broken by the values, so that a finding keeps its identity."""
+    bent = [verdict(ImageOrientationPatient=[n, 0, 0, 0, 1, 0]) for n in (3, 2)]
+    assert findings(bent) == findings(bent[::-1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "tag", "severity", "odd"),
+    [
+        ({"PatientID": "SECRET-78"}, "PatientID", Severity.ERROR, True),
+        (
+            {"FrameOfReferenceUID": "1.2.9"},
+            "FrameOfReferenceUID",
+            Severity.WARNING,
+            False,
+        ),
+        ({"PatientPosition": "HFP"}, "PatientPosition", Severity.WARNING, False),
+        (
+            {"BodyPartExamined": "KNEE", "Laterality": "R"},
+            "BodyPartExamined",
+            Severity.WARNING,
+            False,
+        ),
+    ],
+)
+def test_what_belongs_to_the_series_is_the_same_in_all(
+    changes: dict[str, Any], tag: str, severity: Severity, odd: bool
+) -> None:
+    """A second patient is told at once, the rest where it is no odd slice."""
+    key = (FindingCode.MIXED_SERIES, tag)
+    half = findings([verdict()] * 2 + [verdict(**changes)] * 2)
+    assert half[key].severity is severity
+    assert (key in findings([verdict()] * 30 + [verdict(**changes)])) is odd
+
+
+def test_sides_change_within_a_series() -> None:
+    """Laterality is an attribute of the series."""
+    knees = [verdict(BodyPartExamined="KNEE", Laterality=side) for side in "RL"]
+    assert list(findings(knees)) == [(FindingCode.MIXED_SERIES, "Laterality")]
+
+
+def test_what_is_absent_does_not_differ() -> None:
+    """Instances without an identifier are compared with nothing."""
+    bare = verdict(PatientID=None, PatientPosition=None)
+    assert findings([verdict(), bare]) == {}
+
+
+def test_a_series_in_two_studies_is_told() -> None:
+    """By the instances themselves, and by what the records have of the UID."""
+    key = (FindingCode.SERIES_IN_SEVERAL_STUDIES, "SeriesInstanceUID")
+    mixed = findings([verdict(), verdict(StudyInstanceUID="1.2.77")])
+    assert mixed[key].evidence == {"studies": 2, "of": 2}
+    assert findings([verdict()], studies=3)[key].evidence["studies"] == 3
+    assert findings([verdict()], studies=1) == {}
+
+
+def test_facts_hide_what_they_compare() -> None:
+    """Hashes compare within a series and not between two."""
+    facts = series_facts(build())
+    assert set(facts) == {"StudyInstanceUID", "PatientID", "FrameOfReferenceUID"}
+    assert not any("SECRET" in value or "." in value for value in facts.values())
+    assert facts == series_facts(build())
+    elsewhere = series_facts(build(SeriesInstanceUID="1.2.8"))
+    assert set(facts.values()).isdisjoint(elsewhere.values())
+
+
+def test_a_series_of_several_modalities_is_mixed() -> None:
+    """CT and SR in one series, beside defects of either."""
+    report = verdict(Modality="SR")
+    found = findings([verdict(), report, report])
+    assert (FindingCode.MIXED_SERIES, "Modality") in found
+
+
+def _everything_wrong(number: int) -> Verdict:
+    defects = tuple(
+        Defect(code, "StudyDate", f"{number} apart", (str(number),), f"rule {number}")
+        for code in (FindingCode.DATE_INVALID, FindingCode.UID_INVALID)
+    )
+    facts = {"PatientID": str(number), "FrameOfReferenceUID": str(number)}
+    return Verdict("vb-1", VerdictStatus.INSPECTED, CT, defects=defects, facts=facts)
+
+
+def _calls(work: Callable[[], object]) -> int:
+    """Return how many calls of functions a piece of work takes."""
+    calls = Counter[str]()
+    before = sys.getprofile()
+    sys.setprofile(lambda _frame, event, _arg: calls.update([event]))
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return calls["call"] + calls["c_call"]
+
+
+def test_long_series_take_time_in_proportion() -> None:
+    """5,000 instances that differ in everything take about ten times as much as 500."""
+
+    def cost(instances: int) -> int:
+        series = [_everything_wrong(n) for n in range(instances)]
+        found = rule_findings(series, {}, 0)
+        assert len(found) == 4
+        assert all(len(str(f.evidence)) < 1000 for f in found)
+        return _calls(lambda: rule_findings(series, {}, 0))
+
+    assert cost(5000) < 11 * cost(500)

@@ -26,6 +26,9 @@ MIXED_SHARE = 0.2
 MIXED_LEAST = 3
 """Least number of them; fewer are odd ones."""
 
+_FEWEST = 3
+"""Pictures of which one can be the odd one."""
+
 _TAGS = ("Modality", "BodyPartExamined", "ImageOrientationPatient")
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
@@ -98,6 +101,8 @@ def set_apart(tables: Tables, verdicts: Sequence[Verdict], rows: Floats) -> Mask
     rows
         Their `tag_probability`, of shape (n, width).
     """
+    if len(verdicts) < _FEWEST:
+        return np.zeros(len(verdicts), dtype=bool)
     masks = [
         _odd(tag, tables.values(tag), rows[:, tables.columns[tag]])
         for tag in _TAGS

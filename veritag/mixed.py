@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from veritag.findings import Finding, FindingCode, Severity
-from veritag.kinds import Kind, kinds_of, other_kinds
+from veritag.kinds import MIXED_LEAST, Kind, kinds_of, other_kinds
 from veritag.observed import ObservedTag
 from veritag.picture import SeriesPicture
 
@@ -36,6 +36,8 @@ def mixed_series(
 def _kinds(picture: SeriesPicture, tag: str) -> list[Kind]:
     tables = picture.tables
     if picture.calibration(tag) is None or tag not in tables.columns:
+        return []
+    if len(picture.rows) < 2 * MIXED_LEAST:
         return []
     kinds = kinds_of(tag, tables.values(tag), picture.probabilities(tag))
     return [*kinds[:1], *other_kinds(kinds)]

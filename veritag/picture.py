@@ -20,7 +20,7 @@ from veritag.findings import (
     VerdictStatus,
 )
 from veritag.kinds import SURE, set_apart
-from veritag.profiles import Floats, pooled, ranked, series_posterior, series_weights
+from veritag.profiles import Floats, pooled, ranked, series_posterior, sharpened
 from veritag.tables import Tables, tables_of
 
 CONFIDENT = 0.95
@@ -95,9 +95,15 @@ class SeriesPicture:
         return ranked(self.tables.values(tag), together)
 
     @cached_property
+    def shares(self) -> Floats:
+        """How much each picture belongs to each cluster, sharpened, of shape (n, K)."""
+        return sharpened(self.q, self.manifest.sharpness)
+
+    @cached_property
     def weights(self) -> Floats:
         """The weight of each cluster in the series, of shape (K,)."""
-        return series_weights(self.q, self.manifest.sharpness)
+        mean: Floats = self.shares.mean(axis=0)
+        return mean
 
     def share_sure(self, tag: str, concept: str) -> float:
         """Return the share of pictures that are sure by themselves of a value.

@@ -47,12 +47,6 @@ def sharpened(soft_assignment: Floats, sharpness: float) -> Floats:
     return weights
 
 
-def series_weights(soft_assignment: Floats, sharpness: float) -> Floats:
-    """Return the weight of each cluster in a series, of shape (K,), summing to 1."""
-    weights: Floats = sharpened(soft_assignment, sharpness).mean(axis=0)
-    return weights
-
-
 def posterior(weights: Floats, profiles: Floats, knows: NDArray[np.bool_]) -> Floats:
     """Return the probability of each value, of shape (n, V); NaN rows have no opinion.
 
@@ -134,7 +128,11 @@ def pooled(probabilities: Floats, correlation: float) -> Floats:
     correlation
         How much the pictures repeat one another, 0 to 1; NaN counts as 1.
     """
-    logs = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), _LEAST))
+    told = np.maximum(np.asarray(probabilities, dtype=np.float64), _LEAST)
+    if len(told) == 1:
+        alone: Floats = told[0] / told[0].sum()
+        return alone
+    logs = np.log(told)
     middle = np.median(logs, axis=0)
     mean = np.clip(logs, middle - ODD, middle + ODD).mean(axis=0)
     mean *= independent_pictures(len(logs), correlation)

@@ -4,30 +4,22 @@ n is the number of pictures, K that of clusters. Exposure spans orders of magnit
 is wrong by factors (another unit, another device), so that distances are ratios.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from veritag.bundle import ClusterProfile, TagCalibration
+from veritag.bundle import TagCalibration
 from veritag.findings import Finding, FindingCode, Judgement, Severity
 from veritag.observed import ObservedTag
 from veritag.picture import SeriesPicture
-from veritag.profiles import LEAST_COVERED, Floats, calibrated, sharpened
+from veritag.profiles import LEAST_COVERED, Floats, calibrated
 
 NUMERIC = ("ExposureTime", "Exposure")
 
 _NARROWEST = 0.1
 """Least width of a range, in natural logarithms: fixed settings still vary a little."""
-
-
-def range_table(clusters: Sequence[ClusterProfile], tag: str) -> tuple[Floats, Floats]:
-    """Return the low and high ends of a tag, of shape (K,), NaN where not known."""
-    nothing = (np.nan, np.nan)
-    ends = np.array([c.ranges.get(tag, nothing) for c in clusters], dtype=np.float64)
-    low, high = ends.reshape(len(clusters), 2).T
-    return low, high
 
 
 def range_scores(values: Floats, weights: Floats, low: Floats, high: Floats) -> Floats:
@@ -133,12 +125,10 @@ def range_opinions(
 def _opinion(
     picture: SeriesPicture, seen: ObservedTag, calibration: TagCalibration
 ) -> RangeOpinion | None:
-    manifest = picture.manifest
-    low, high = range_table(manifest.clusters, seen.tag)
+    low, high = picture.tables.ranges(seen.tag)
     carried = [v.tags.get(seen.tag) for v in picture.verdicts]
     values = np.array([v if isinstance(v, float | int) else np.nan for v in carried])
-    weights = sharpened(picture.q, manifest.sharpness)
-    scores = range_scores(values, weights, low, high)
+    scores = range_scores(values, picture.shares, low, high)
     told = scores[np.isfinite(scores)]
     if len(told) == 0:
         return None

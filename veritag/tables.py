@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from veritag.bundle import BundleManifest
 from veritag.concepts import compatible, fit
-from veritag.profiles import Fit, ProfileTable, profile_table
+from veritag.profiles import Fit, Floats, ProfileTable, profile_table
 
 COARSE: Mapping[str, frozenset[str]] = {
     "BodyPartExamined": frozenset(
@@ -46,11 +46,20 @@ class Tables:
     profiles: dict[str, ProfileTable]
     references: dict[str, NDArray[np.intp]]
     judged: dict[tuple[str, str, str], bool]
+    _ranges: dict[str, tuple[Floats, Floats]] = field(default_factory=dict)
     _met: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def values(self, tag: str) -> tuple[str, ...]:
         """Return the concepts that the columns of a tag stand for."""
         return self.manifest.concepts[tag]
+
+    def ranges(self, tag: str) -> tuple[Floats, Floats]:
+        """Return the low and high ends of a numeric tag, of shape (K,), NaN for none."""
+        if tag not in self._ranges:
+            ends = [c.ranges.get(tag, (np.nan, np.nan)) for c in self.manifest.clusters]
+            table = np.array(ends, dtype=np.float64).reshape(len(ends), 2)
+            self._ranges[tag] = table[:, 0], table[:, 1]
+        return self._ranges[tag]
 
     def fit(self, tag: str) -> Fit:
         """Return how values of a tag are compared: by degree, or by yes and no.

@@ -12,7 +12,6 @@ from veritag.profiles import (
     pooled,
     profile_table,
     series_posterior,
-    series_weights,
     sharpened,
 )
 
@@ -33,12 +32,6 @@ def test_sharpening_survives_extremes() -> None:
     weights = sharpened(np.array([[1.0, 0.0], [1e-200, 1e-201]]), 128.0)
     np.testing.assert_allclose(weights.sum(axis=1), 1.0)
     assert np.isfinite(weights).all()
-
-
-def test_a_series_weighs_its_images_alike() -> None:
-    """The weights of a series are the mean of its images' weights."""
-    q = np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
-    np.testing.assert_allclose(series_weights(q, 1.0), [0.75, 0.25, 0.0], atol=1e-12)
 
 
 def test_the_posterior_mixes_the_profiles() -> None:

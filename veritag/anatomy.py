@@ -1,11 +1,13 @@
 """How body parts relate: which holds which, and which show in one another's pictures."""
 
 from collections.abc import Collection, Mapping
+from functools import cache
 
 from veritag.body_parts import ANYWHERE, DEFINED, PARTS
 from veritag.relation import Relation
 
 
+@cache
 def _ancestors(term: str) -> frozenset[str]:
     above = PARTS[term].held_by - {ANYWHERE}
     return above.union(*(_ancestors(holder) for holder in above))
@@ -15,8 +17,8 @@ ANCESTORS: Mapping[str, frozenset[str]] = {term: _ancestors(term) for term in PA
 """Term to every region that holds it, near or far."""
 
 _DESCENDANTS = {
-    term: frozenset(t for t, above in ANCESTORS.items() if term in above)
-    for term in PARTS
+    holder: frozenset(t for t, above in ANCESTORS.items() if holder in above)
+    for holder in PARTS
 }
 
 _ALL_OVER = frozenset(t for t, part in PARTS.items() if ANYWHERE in part.held_by)

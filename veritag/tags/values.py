@@ -81,7 +81,7 @@ def _item(ds: Dataset, keyword: str, place: Callable[[int], int]) -> Dataset | N
 def text_of(value: Any) -> str | None:
     """Return a value as printable text, None where it is empty or no text.
 
-    Several values stay apart by backslashes, as received.
+    Several values stay apart by backslashes, as received; backslashes alone are empty.
     """
     if isinstance(value, MultiValue | list):
         value = "\\".join(_plain(part) for part in value[:_READ])
@@ -89,7 +89,7 @@ def text_of(value: Any) -> str | None:
     if not kept.isprintable():
         # The padding of UI values is a NUL, which is not printable.
         kept = "".join(filter(str.isprintable, kept))
-    return kept.strip()[:LONGEST].rstrip() or None
+    return kept.strip()[:LONGEST].rstrip() if kept.strip("\\ ") else None
 
 
 def _plain(value: Any) -> str:

@@ -65,6 +65,7 @@ SILENT = (
     "t1_tse_tra_p2", "SE - TI 2500", "head first", "Body coil", "arterial", "localizer",
     "MRI LE Joint w/o Contrast Left", "echo 2 of 3", "Hand injection", "3-PLANE LOC",
     "main 2", "C-ARM", "C+ WL", "T1-T2 map", "Thorax^1HEAD_NECK_PETCT", "", "\0", "<b>",
+    "Dose report CTDI vol", "RCC follow-up", "LAO 30 cranial 20", "rectal contrast",
 )  # fmt: skip
 
 

@@ -52,6 +52,7 @@ def test_empty_is_absent() -> None:
     """Elements without a value do not count as present."""
     ds = dataset(Modality="", BodyPartExamined=None, ExposureTime="", Exposure=None)
     ds.ImageOrientationPatient = None
+    ds.Manufacturer = ["", " "]
     assert read_tags(ds) == {}
 
 

@@ -13,7 +13,10 @@ from veritag.profiles import Fit, Floats, ProfileTable, profile_table
 
 COARSE: Mapping[str, frozenset[str]] = {
     "BodyPartExamined": frozenset(
-        ("EXTREMITY", "UPPERLIMB", "LOWERLIMB", "ARM", "LEG", "SPINE", "BACK")
+        """
+        EXTREMITY UPPERLIMB LOWERLIMB ARM LEG LEGS DIGIT SPINE BACK TRUNK UPPERTRUNK
+        LOWERTRUNK
+        """.split()
     ),
     "Modality": frozenset(("OT", "RG")),
 }

@@ -85,13 +85,17 @@ def touch(
     series_ids: dict[tuple[str, str], int],
     now: datetime,
 ) -> None:
-    """Move the series' and studies' clocks; a settled series opens again."""
+    """Move the series' and studies' clocks; a settled series opens again.
+
+    So does one of the same UID in another study: both are to be told of it.
+    """
     newest: dict[int, datetime] = {}
     for instance in new:
         key = series_key(instance)
         if key:
             moment = instance.provenance.received_at
             newest[series_ids[key]] = max(newest.get(series_ids[key], moment), moment)
+    reopen(connection, _namesakes(connection, newest), now)
     for series_id, moment in sorted(newest.items()):
         reopen(connection, [series_id], now)
         connection.execute(
@@ -110,6 +114,19 @@ def touch(
             )
             .values(last_received_at=moment)
         )
+
+
+def _namesakes(connection: Connection, series_ids: Iterable[int]) -> list[int]:
+    """Return the series of other studies that share a Series Instance UID."""
+    ids = list(series_ids)
+    uids = select(series.c.series_instance_uid).where(series.c.id.in_(ids))
+    return list(
+        connection.scalars(
+            select(series.c.id)
+            .where(series.c.series_instance_uid.in_(uids), series.c.id.not_in(ids))
+            .order_by(series.c.id)
+        )
+    )
 
 
 def reopen(connection: Connection, series_ids: Sequence[int], now: datetime) -> None:

@@ -209,3 +209,22 @@ def test_the_worklist_groups_findings_by_study(records: Records) -> None:
 def test_an_unknown_study_has_no_detail(records: Records) -> None:
     """The page can answer 404."""
     assert study_detail(records, "1.2.3") is None
+
+
+def test_a_series_uid_in_two_studies_concerns_both(
+    records: Records, inspected: tuple[int, ...], reception: Make, verdict: Judge
+) -> None:
+    """The series that came first is judged anew, and both know of two studies."""
+    assert inspected
+    assert snapshot_of(records).studies == 1
+    settled(records)
+    assert due(records, 5, 3600) == []
+    other = reception(study_instance_uid="1.2.3.200", seconds_ago=10)
+    [second] = register(records, [other]).new_ids
+    assert due(records, 5, 3600) == ["idle"]
+    store_verdicts(records, [(second, verdict())])
+    assert due(records, 5, 3600) == ["idle", "idle"]
+    assert snapshot_of(records).studies == 2
+    later = series_snapshot(records, 2, "vb-1")
+    assert later is not None
+    assert later.studies == 2

@@ -98,15 +98,17 @@ def main(given: Sequence[str] | None = None) -> None:
         f"{len(images.snapshot)} images, {len(images.measured)} of them measured"
     )
     store = Store(args.out, _setup(args, images))
-    for step in steps(args, images, store, clock):
-        if clock.is_up():
-            clock.tell("the time is up; the same command goes on")
-            break
-        step()
+    try:
+        for step in steps(args, images, store, clock):
+            if clock.is_up():
+                clock.tell("the time is up; the same command goes on")
+                break
+            step()
+    finally:
+        # Whoever stops a long run sees what it has so far.
+        store.write()
         (args.out / REPORT).write_text(report_page(store), encoding="utf-8")
-    store.write()
-    (args.out / REPORT).write_text(report_page(store), encoding="utf-8")
-    print(args.out / REPORT)
+        print(args.out / REPORT)
 
 
 def steps(

@@ -86,7 +86,7 @@ def _round(model: Model, files: Sequence[Path], turn: int) -> Seconds:
         prepared = _instance(model, path, number + turn, spent)
         said = model.assign(prepared.tile[np.newaxis])  # type: ignore[index]
         spent.bare += spent.lap()
-        seen = verdicts(bundle, [prepared], said.soft_assignment, said.distance)
+        seen = verdicts(bundle, [prepared], said)
         series.setdefault(prepared.series_instance_uid, []).extend(seen)
         spent.verdict += spent.lap()
     for of_one in series.values():

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.flagging_models import OURS
+from benchmarks.flagging_models import OURS, UNGATED
 from benchmarks.flagging_store import COST, LEFT_OUT, SERIES, SINGLE, Store
 
 MAIN = {"poison": 0.05, "rate": 0.05}
@@ -141,7 +141,7 @@ def _margin(kind: str, name: str, cell: Mapping[str, Any], tag: str) -> Iterator
     leads = {
         method: told["average_precision"]
         for method, told in part.get("above", {}).items()
-        if "average_precision" in told
+        if "average_precision" in told and method != UNGATED
     }
     if leads:
         nearest = min(leads, key=lambda m: leads[m]["interval"][0])

@@ -25,7 +25,7 @@ from benchmarks.flagging_methods import (
     neighbors_vote,
     together,
 )
-from benchmarks.flagging_ours import Inspector, Ours, inspector_of
+from benchmarks.flagging_ours import Inspector, Ours, inspector_of, without_gates
 from model_training.bundling import make_bundle
 from model_training.checkpoint import Checkpoint
 from model_training.config import TrainingConfig
@@ -37,7 +37,8 @@ from model_training.train import train
 from veritag.bundle import ModelBundle, load_bundle
 
 BUNDLE, SUPERVISED, MADE_FROM = "bundle", "supervised.npz", "made-from.json"
-OURS = "veritag"
+OURS, UNGATED = "veritag", "veritag, without gates"
+"""As shipped; and the graph's own probabilities, however little was shown of them."""
 
 Tell = Callable[[str], None]
 
@@ -74,6 +75,9 @@ class Models:
             ),
             "rules only": Ours(self.inspector, by_rules=True),
         }
+        bare = without_gates(self.inspector)
+        if bare is not None:
+            methods[UNGATED] = bare
         if has_cleanlab():
             methods["cleanlab, supervised CNN"] = ByCleanlab(self.supervised)
             methods["cleanlab, our embedding"] = together(
@@ -92,7 +96,7 @@ def models(
     bundle = _bundle(folder, noisy, images.split, budget.config, tell)
     supervised = _supervised(folder, noisy, images, budget, tell)
     tell("embedding")
-    embedding = run_onnx(bundle.model_path, np.ascontiguousarray(noisy.tiles))[0]
+    embedding = run_onnx(bundle.model_path, np.ascontiguousarray(noisy.tiles)).embedding
     known = np.flatnonzero(images.split.training | images.split.calibration)
     values = {tag: noisy.values(tag)[known] for tag in TAGS}
     reference = Reference(embedding[known], values)

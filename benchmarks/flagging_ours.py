@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.flagging_data import Images, Received
-from benchmarks.flagging_methods import Said, Ways
+from benchmarks.flagging_methods import ByProbability, Said, Ways
 from veritag.bundle import BundleManifest, ModelBundle
 from veritag.errors import UnusableInstance
 from veritag.findings import (
@@ -40,7 +40,7 @@ def seen_by(bundle: ModelBundle, images: Images) -> list[Verdict]:
     """Return the verdicts of the measured images, without any tag."""
     prepared = [Prepared(VerdictStatus.INSPECTED, tile) for tile in images.tiles]
     said = Model(bundle).assign(np.ascontiguousarray(images.tiles))
-    return verdicts(bundle, prepared, said.soft_assignment, said.distance)
+    return verdicts(bundle, prepared, said)
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,20 @@ class Ours:
         flagged = np.array([o.flagged for o in told])
         opinion = np.array([o.probability is not None for o in told])
         return {"probability": Said(score, flagged, opinion)}
+
+
+def without_gates(inspector: Inspector) -> ByProbability | None:
+    """Return what the graph says of every value, judged or not, calibrated or not.
+
+    None for a bundle whose graph tells clusters only.
+    """
+    concepts = inspector.manifest.concepts
+    if not concepts:
+        return None
+    told = np.array([v.tag_probability for v in inspector.seen], dtype=np.float64)
+    ends = np.cumsum([len(names) for names in concepts.values()])
+    parts = zip(concepts, np.split(told, ends[:-1], axis=1), strict=True)
+    return ByProbability(dict(concepts), dict(parts))
 
 
 def inspector_of(bundle: ModelBundle, images: Images) -> Inspector:

@@ -43,7 +43,7 @@ PARTS = {
     "judged": "Only values that ours judges, for every method",
     "UNIFESP": "The UNIFESP radiographs alone: one hospital, one modality",
     "DICOM": "The DICOM files alone",
-    "new stations": "Scanners that trained nothing, patients that trained nothing",
+    "new stations": "Scanners that trained nothing; their images calibrate ours",
 }
 ABOUT = {
     "uniform": "Errors on single images, any contradicting value of the tag",
@@ -204,7 +204,8 @@ def _notes(store: Store) -> str:
         "<h2>How</h2><p>An injected value contradicts the right one: no picture can carry "
         "both. Ours is the probability that the product's own path gives, picture alone; "
         "a value that it does not judge counts as 0 in the ranking and is left out of the "
-        "calibration error. The supervised CNN trained on the same noisy tags "
+        "calibration error. Without gates: the same graph's own probabilities, neither "
+        "calibrated nor held back where too little was shown. The supervised CNN trained on the same noisy tags "
         f"({store.setup['supervised_epochs']} passes) and has its temperature from the "
         "patients that calibrate ours. Vote, logistic regression and Datalab learnt from "
         "both parts. Flags are by each method's own rule: our threshold, a score of one "

@@ -62,11 +62,13 @@ class Bench:
                 yield partial(self._left_out, kind)
 
     def _single(self, cell: Cell) -> None:
-        methods = self._models(cell.poison).methods
+        made = self._models(cell.poison)
+        methods = made.methods
         self.tell(f"comparing {len(methods)} methods: {cell.key}")
         told = run_cell(cell, self.images, methods, self.args.draws)
         place = {"poison": cell.poison, "kind": cell.kind, "rate": cell.rate}
-        self.store.add(SINGLE, cell.key, {**place, **told})
+        bundle = {"bundle": made.bundle.bundle_id}
+        self.store.add(SINGLE, cell.key, {**place, **bundle, **told})
 
     def _series(self, poison: float) -> None:
         made = self._models(poison)
@@ -92,9 +94,6 @@ class Bench:
             folder = self.args.out / "models" / f"poison-{poison:g}"
             budget = budget_of(self.args)
             self._made[poison] = models(folder, self.images, poison, budget, self.tell)
-            self.store.setup.setdefault("bundles", {})[f"{poison:g}"] = self._made[
-                poison
-            ].bundle.bundle_id
         return self._made[poison]
 
 

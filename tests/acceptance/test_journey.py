@@ -94,7 +94,7 @@ def test_a_planted_error_is_found_decided_and_counted(
     assert storescu(system, outgoing) == 6
 
     def is_listed(_now: object) -> bool:
-        rows = system.get("worklist?limit=1000")["rows"]
+        rows = system.get("worklist?limit=1000&code=TAG_CONTRADICTS_IMAGE")["rows"]
         return study in {row["study_instance_uid"] for row in rows}
 
     system.wait_for(is_listed)

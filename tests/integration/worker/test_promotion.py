@@ -86,7 +86,7 @@ def test_an_old_finding_keeps_the_bundle_that_made_it(
     for series in wrong:
         study = study_detail(site.records, series[0].StudyInstanceUID)
         assert study is not None
-        (found,) = study.series[0].findings
+        found, *_ = study.series[0].findings
         made_by.append(found.bundle_id)
     assert made_by[1] == second.bundle_id
     assert made_by[0] not in {second.bundle_id, ""}

@@ -73,13 +73,6 @@ _IMAGES = {
 
 _OTHER_OBJECTS = {
     "4.2": "MR",
-    "9.1.1": "ECG",
-    "9.1.2": "ECG",
-    "9.1.3": "ECG",
-    "9.2.1": "HD",
-    "9.3.1": "EPS",
-    "9.4.1": "AU",
-    "9.4.2": "AU",
     **dict.fromkeys([f"11.{n}" for n in range(1, 13)], "PR"),
     "66.1": "REG",
     "66.3": "REG",

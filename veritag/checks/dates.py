@@ -24,7 +24,7 @@ _TIME = re.compile(
 _ZONE = re.compile(r"([+-])(0\d|1[0-4])([0-5]\d)\Z", re.ASCII)
 
 _FARTHEST_EAST = timedelta(hours=14)
-"""No clock on Earth is further ahead of UTC (PS3.3 C.12.1.1.8 allows no more)."""
+"""No clock on Earth is further ahead of UTC (PS3.3 C.12.1 allows no more)."""
 
 SKEW = timedelta(hours=1)
 """How far a clock may be ahead before it is worth a word."""
@@ -43,7 +43,7 @@ _ORDER_RULE = (
 _BIRTH_RULE = "Patients are born before they are examined (PS3.3 C.7.1.1, C.7.2.1)."
 _CLOCK_RULE = (
     "Nothing arrives before it was made: date and time are ahead of the arrival, in "
-    "whatever time zone (PS3.3 C.12.1.1.8)."
+    "whatever time zone (PS3.3 C.12.1)."
 )
 
 

@@ -41,7 +41,7 @@ class Header:
 
     def _read(self, keyword: str) -> str | None:
         try:
-            element = self._ds.get_item(_tag(keyword))
+            element: Any = self._ds.get_item(_tag(keyword))
             return None if element is None else _as_text(element.value)
         except Exception:  # noqa: BLE001 -- a malformed element raises anything at all
             return None

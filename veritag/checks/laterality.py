@@ -81,8 +81,8 @@ def disagreeing(header: Header) -> Iterator[Defect]:
     """Tell of attributes that name opposite sides."""
     told = dict(_sides(header))
     if set(told.values()) >= _SIDES:
-        (first, side), *others = told.items()
-        others = [f"{name} {other}" for name, other in others if other != side]
+        (first, side), *rest = told.items()
+        others = [f"{name} {other}" for name, other in rest if other != side]
         observed = f"{first} {side}, {', '.join(others)}"
         code = FindingCode.LATERALITIES_DISAGREE
         yield Defect(code, first, observed, (), _SAME_RULE)

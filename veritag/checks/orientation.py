@@ -34,7 +34,7 @@ _AXIAL_RULE = (
 )
 _CODES_RULE = (
     "Patient Position and the codes of patient orientation and gantry relationship "
-    "tell the same thing (PS3.3 C.7.3.1.1.2, C.8.4.6.1)."
+    "tell the same thing (PS3.3 C.7.3.1.1.2, C.8.4.6)."
 )
 
 # PS3.3 C.7.6.2.1.1: x grows to the patient's left, y to the back, z to the head.

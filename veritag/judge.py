@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from veritag.bundle import BundleManifest
 from veritag.findings import (
     Finding,
+    FindingCode,
     Judgement,
     SeriesJudgement,
     Verdict,
@@ -54,13 +55,14 @@ def judge_series(
         **range_opinions(picture, observed),
     }
     flagged = {tag: one for tag, one in opinions.items() if one.flagged}
+    required = {f.tag for f in rules if f.code is FindingCode.ATTRIBUTE_MISSING}
     findings = [
         *rules,
         *picture.unknown_finding(),
         *mixed_series(picture, observed, rules),
         *sorted((one.finding() for one in flagged.values()), key=gravest_first),
         *(f for f in too_coarse(picture, observed) if f.tag not in flagged),
-        *missing(picture, observed),
+        *(f for f in missing(picture, observed) if f.tag not in required),
     ]
     judgements = _judgements(observed, opinions)
     return SeriesJudgement(

@@ -155,9 +155,9 @@ def _unstopped(rules: Any) -> Any:
     if not isinstance(rules, list):
         return rules
     return [
-        {**r, "rule": str(r.get("rule", "")).rstrip(".")}
+        {**r, "rule": str(r["rule"]).rstrip(".")}
         for r in rules
-        if isinstance(r, dict)
+        if isinstance(r, dict) and "rule" in r
     ]
 
 

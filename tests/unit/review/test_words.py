@@ -66,12 +66,44 @@ def test_a_rule_says_where_it_found_fault() -> None:
     assert "The SOP Class is CT Image Storage." in told
 
 
+def test_a_broken_rule_is_told_with_its_section() -> None:
+    """The rules of the evidence are listed, and what other attributes say."""
+    told = words.explain(
+        finding(
+            FindingCode.POSITION_CONTRADICTS_ORIENTATION,
+            "PatientPosition",
+            expected=(ExpectedValue("headfirst", 1.0),),
+            evidence={
+                "instances": 2,
+                "of": 2,
+                "rules": [{"rule": "They agree (PS3.3 C.7.3.1).", "instances": 2}],
+            },
+        )
+    )
+    assert told == (
+        "The patient cannot have lain like this when the image was acquired. Other "
+        "attributes say headfirst. It is so in 2 of 2 instances. Rules: They agree "
+        "(PS3.3 C.7.3.1) (2)."
+    )
+
+
+def test_a_series_in_several_studies_is_counted() -> None:
+    """The number of studies is told, and no UID."""
+    evidence = {"studies": 2, "of": 9}
+    told = words.explain(
+        finding(FindingCode.SERIES_IN_SEVERAL_STUDIES, evidence=evidence)
+    )
+    assert "The Series Instance UID was received in 2 studies." in told
+
+
 @pytest.mark.parametrize(
     "evidence",
     [
         {"instances": "many", "of": None, "known": 1.5},
         {"reasons": "text", "clusters": [1, {"cluster": 3}], "values": []},
         {"sop_class_uid": 7},
+        {"rules": "none", "studies": "many"},
+        {"rules": [1, {"instances": 3}]},
     ],
 )
 def test_odd_evidence_is_left_out(evidence: dict[str, Any]) -> None:
@@ -92,6 +124,9 @@ def test_a_uid_is_not_corrected_by_hand() -> None:
     assert not words.correctable(duplicate)
     assert not words.correctable(finding(FindingCode.UNKNOWN_KIND))
     assert words.correctable(finding(FindingCode.TAG_MISSING, "Modality"))
+    assert words.correctable(finding(FindingCode.DATE_INVALID, "StudyDate"))
+    for tag in ("FrameOfReferenceUID", "ImageType", "PatientID", "PatientBirthDate"):
+        assert not words.correctable(finding(FindingCode.MIXED_SERIES, tag))
 
 
 def test_no_model_is_ever_certain() -> None:

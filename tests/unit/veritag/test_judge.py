@@ -5,6 +5,7 @@ import pytest
 
 from veritag.bundle import BundleManifest, ClusterProfile, TagCalibration
 from veritag.findings import (
+    Defect,
     Finding,
     FindingCode,
     SeriesJudgement,
@@ -280,3 +281,17 @@ def test_what_is_said_is_strict_json() -> None:
     series = [verdict(Modality="CT", BodyPartExamined="KNEE", Exposure=12.0)] * 3
     text = json.dumps(asdict(judge(*series)), allow_nan=False)
     assert "TAG_CONTRADICTS_IMAGE" in text
+
+
+def test_what_a_rule_requires_is_not_suggested_besides() -> None:
+    """A Type 1 attribute that is absent makes one finding, the graver one."""
+    defect = Defect(
+        FindingCode.ATTRIBUTE_MISSING, "BodyPartExamined", None, (), "It is required."
+    )
+    silent = [replace(v, tags={"Modality": "CT"}) for v in [verdict()] * 3]
+    told = {f.code for f in judge_series(manifest(), silent).findings}
+    assert FindingCode.TAG_MISSING in told
+    required = [replace(v, defects=(defect,)) for v in silent]
+    told = {f.code for f in judge_series(manifest(), required).findings}
+    assert FindingCode.ATTRIBUTE_MISSING in told
+    assert FindingCode.TAG_MISSING not in told

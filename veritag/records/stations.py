@@ -109,22 +109,22 @@ def station_groups(records: Records) -> tuple[StationGroup, ...]:
 
 def groups_in(connection: Connection) -> tuple[StationGroup, ...]:
     """Return the groups within a transaction."""
-    told = _standing().where(findings.c.decision.is_(None)).subquery()
+    told = _standing().subquery()
     key = [told.c[field.name] for field in fields(GroupKey)]
-    number = func.count(told.c.series_id.distinct())
+    opened, flagged = func.sum(told.c.waits), func.sum(told.c.wrong)
     rows = connection.execute(
-        select(number, func.min(told.c.rank), *key)
+        select(opened, flagged, func.min(told.c.rank), *key)
         .group_by(*key)
-        .having(number >= LEAST_SERIES)
-        .order_by(number.desc(), *key)
+        .having(opened >= LEAST_SERIES)
+        .order_by(opened.desc(), *key)
         .limit(MOST_GROUPS)
     ).all()
     groups = [
-        _group(connection, GroupKey(*values), n, list(Severity)[rank])
-        for n, rank, *values in rows
+        StationGroup(group.group_id, group, list(Severity)[rank], n, wrong, total)
+        for n, wrong, rank, *values in rows
+        if (total := _such_series(connection, group := GroupKey(*values), wrong))
     ]
-    habits = (g for g in groups if g.flagged >= LEAST_SHARE * g.total)
-    return tuple(sorted(habits, key=lambda g: (g.worst.rank, -g.open_series)))
+    return tuple(sorted(groups, key=lambda g: (g.worst.rank, -g.open_series)))
 
 
 _EXPECTED = case(
@@ -139,6 +139,10 @@ SEVERITY_RANK = case(
 )
 
 
+_WAITS = findings.c.decision.is_(None)
+_DISMISSED = findings.c.decision == Decision.DISMISSED.value
+
+
 def _standing() -> Select[Any]:
     """Select findings that hold, with what they may have in common."""
     return (
@@ -151,6 +155,8 @@ def _standing() -> Select[Any]:
             findings.c.observed,
             _EXPECTED.label("expected"),
             SEVERITY_RANK.label("rank"),
+            case((_WAITS, 1), else_=0).label("waits"),
+            case((or_(_WAITS, ~_DISMISSED), 1), else_=0).label("wrong"),
         )
         .join(series, findings.c.series_id == series.c.id)
         .where(
@@ -165,51 +171,47 @@ def of_group(key: GroupKey) -> ColumnElement[bool]:
     return and_(
         _of_station(key),
         findings.c.code == key.code,
-        findings.c.tag.is_not_distinct_from(key.tag),
-        findings.c.observed.is_not_distinct_from(key.observed),
-        _EXPECTED.is_not_distinct_from(key.expected),
+        _is(findings.c.tag, key.tag),
+        _is(findings.c.observed, key.observed),
+        _is(_EXPECTED, key.expected),
     )
 
 
 def _of_station(key: GroupKey) -> ColumnElement[bool]:
     return and_(
-        series.c.station_name.is_not_distinct_from(key.station_name),
-        series.c.manufacturer.is_not_distinct_from(key.manufacturer),
+        _is(series.c.station_name, key.station_name),
+        _is(series.c.manufacturer, key.manufacturer),
     )
 
 
-def _group(
-    connection: Connection, key: GroupKey, opened: int, worst: Severity
-) -> StationGroup:
-    right = findings.c.decision == Decision.DISMISSED.value
-    wrong = or_(findings.c.decision.is_(None), ~right)
-    told = _standing().where(of_group(key), wrong).subquery()
-    flagged = connection.scalar(select(func.count(told.c.series_id.distinct()))) or 0
-    total = max(flagged, _such_series(connection, key, flagged))
-    return StationGroup(key.group_id, key, worst, opened, flagged, total)
+def _is(column: ColumnElement[Any], value: str | None) -> ColumnElement[bool]:
+    """Compare so that an index is used; IS NOT DISTINCT FROM uses none."""
+    return column.is_(None) if value is None else column == value
 
 
 def _such_series(connection: Connection, key: GroupKey, flagged: int) -> int:
     """Count the station's series in which the same could have been found.
 
     Against the picture: those whose pictures show what is expected. By rule: those
-    that carry the same value. A missing tag: those that carry it as well.
+    that carry the same value. A missing tag: those that carry it as well. 0 where they
+    are so many that the finding is no habit: the count ends there.
     """
+    most = int(flagged / LEAST_SHARE)
+    of_tag = (judgements.c.series_id == series.c.id) & (judgements.c.tag == key.tag)
 
     def count(*conditions: ColumnElement[bool]) -> int:
-        query = select(func.count(series.c.id.distinct())).where(_of_station(key))
-        if conditions:
-            joined = judgements.c.series_id == series.c.id
-            query = query.where(joined, judgements.c.tag == key.tag, *conditions)
-        return connection.scalar(query) or 0
+        query = select(series.c.id).where(_of_station(key), *conditions)
+        stopped = query.limit(most + 1).subquery()
+        return connection.scalar(select(func.count()).select_from(stopped)) or 0
 
     if key.code in _BY_PICTURE:
-        return count(judgements.c.shows == key.expected)
-    if key.code == FindingCode.TAG_MISSING:
-        return flagged + count(judgements.c.observed.is_not(None))
-    # Rules look at more than the tags that are judged: of those all series count.
-    carriers = count(judgements.c.observed == key.observed) if key.tag else 0
-    return carriers or count()
+        total = count(of_tag, judgements.c.shows == key.expected)
+    elif key.code == FindingCode.TAG_MISSING:
+        total = flagged + count(of_tag)
+    else:
+        # Rules look at more than the tags that are judged: of those all series count.
+        total = count(of_tag, judgements.c.observed == key.observed) or count()
+    return max(flagged, total) if total <= most else 0
 
 
 def group_members(

@@ -37,7 +37,11 @@ def test_a_series_travels_from_message_to_worklist(
     site.until(lambda: site.counts().series_settled == 2)
     page = worklist(site.records)
     assert [row.study_instance_uid for row in page.rows] == [wrong[0].StudyInstanceUID]
-    assert page.rows[0].codes == ("TAG_CONTRADICTS_IMAGE",)
+    # A chest has no side, and the knees were sent with theirs.
+    assert set(page.rows[0].codes) == {
+        "TAG_CONTRADICTS_IMAGE",
+        "LATERALITY_CONTRADICTS_BODY_PART",
+    }
     assert page.rows[0].patient_id == wrong[0].PatientID
     status, metrics = site.http(WORK, "/metrics")
     assert status == 200
@@ -232,6 +236,23 @@ def test_a_late_instance_opens_its_series_again(make_site: MakeSite) -> None:
         if row.withdrawn_at is not None
     ]
     assert withdrawn == ["TAG_CONTRADICTS_IMAGE"]
+
+
+def test_a_budget_opens_the_first_flag_and_keeps_the_next(
+    make_site: MakeSite,
+) -> None:
+    """What the budget does not pay for is judged, and not opened."""
+    site = make_site(settle_idle_seconds=0.3, review_budget_per_1000=1)
+    site.start(SCHEDULE)
+    site.start(WORK)
+    for patient in (1, 2):
+        wrong = phantom_series("CT-HEAD", patient=patient, instances=2, seed=1)
+        plant_wrong_tag(wrong, "BodyPartExamined", "CHEST")
+        site.send(wrong)
+        site.until(lambda: len(settled(site)) >= patient)
+    told = [line["findings"].count("TAG_CONTRADICTS_IMAGE") for line in settled(site)]
+    assert told == [1, 1]
+    assert site.counts().findings_open == 1
 
 
 def settled(site: Site) -> list[dict[str, Any]]:

@@ -97,8 +97,8 @@ _OTHER_OBJECTS = {
     "481.9": "RTRECORD",
 }
 
-_ANY_MODALITY_IMAGES = ("7", "7.1", "7.2", "7.3", "7.4", "13.1.2", "30")
-"""Secondary Capture in its forms, 3D craniofacial X-ray and Parametric Map."""
+_ANY_MODALITY_IMAGES = "7 7.1 7.2 7.3 7.4 13.1.2 30 481.23 481.24".split()
+"""Secondary Capture in its forms, 3D craniofacial, Parametric Map, Enhanced RT."""
 
 _GROUPED = (
     "2.1 2.2 4.1 4.3 4.4 6.2 6.3 12.1.1 12.2.1 13.1.1 13.1.2 13.1.3 13.1.4 13.1.5 14.1"

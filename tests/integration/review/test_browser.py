@@ -12,7 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.integration.review.conftest import Serve
-from tests.integration.review.ward import Ward
+from tests.integration.review.ward import WRONG_BODY_PART, Ward
 from tests.parts import program
 from veritag.records.study import study_detail
 from veritag.review import ReviewDecision
@@ -87,6 +87,21 @@ def test_a_study_is_reviewed_by_keyboard_alone(
         ("CORRECTED", "THORAX", "Ada"),
         ("DISMISSED", None, "Ada"),
     ]
+
+
+def test_a_habit_is_opened_by_keyboard(
+    browser: WebDriver, ward: Ward, serve: Serve
+) -> None:
+    """From the line of a station to its series and on to the finding."""
+    for _ in range(5):
+        ward.add("CR-CHEST", WRONG_BODY_PART, instances=1, station_name="DR1")
+    browser.get(serve())
+    assert wait_for(browser, "tr.chosen a.open") == "DR1"
+    press(browser, Keys.ENTER)
+    assert "where the images show CHEST" in wait_for(browser, "h1")
+    press(browser, "j", Keys.ENTER)
+    assert "contradicts the image" in wait_for(browser, ".finding.chosen h3")
+    assert "5 of 5" in wait_for(browser, ".finding.chosen .notice")
 
 
 def test_keys_do_nothing_while_typing(

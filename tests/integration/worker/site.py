@@ -236,6 +236,7 @@ _FOR_PROCESSES = (
     "train_new_instances",
     "schedule_seconds",
     "settle_idle_seconds",
+    "review_budget_per_1000",
     "republish_seconds",
     "stop_grace_seconds",
     "max_attempts",

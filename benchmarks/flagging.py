@@ -57,6 +57,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     made.add_argument("--clusters", type=int)
     made.add_argument("--supervised-epochs", type=int, default=14)
     made.add_argument("--left-out-epochs", type=int, default=6)
+    made.add_argument("--left-out-limit", type=int, default=150, help="see --limit")
     made.add_argument("--draws", type=int, default=500, help="of the bootstrap")
     made.add_argument("--seed", type=int, default=1, help="of split and training")
     made.add_argument("--threads", type=int, default=0, help="of PyTorch; 0: all")
@@ -138,6 +139,18 @@ def _setup(args: argparse.Namespace, images: Any) -> dict[str, Any]:
     return setup_of(args, images)
 
 
+def _command() -> None:
+    """Run the benchmark; what people can do something about ends in a sentence."""
+    from veritag.errors import VeritagError
+
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on")
+    except VeritagError as error:
+        sys.exit(str(error))
+
+
 if __name__ == "__main__":
     keep_memory()
-    main()
+    _command()

@@ -1,5 +1,6 @@
 """Label issues by cleanlab itself: on probabilities, and by Datalab on embeddings."""
 
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -82,7 +83,10 @@ class ByDatalab:
             [self.reference.embedding[known], self.embedding[rows]]
         )
         lab = Datalab({"label": labels.tolist()}, label_name="label", verbosity=0)
-        lab.find_issues(features=features, issue_types={"label": {}})
+        with warnings.catch_warnings():
+            # It calls pandas in ways that newer versions warn of.
+            warnings.simplefilter("ignore")
+            lab.find_issues(features=features, issue_types={"label": {}})
         found = lab.get_issues("label").iloc[len(known) :]
         score = 1 - found["label_score"].to_numpy()
         return spread(rows, score, found["is_label_issue"].to_numpy(), values)

@@ -28,9 +28,11 @@ def precision_recall(
         looks = cycle(LINES)
         for name, points in curves.items():
             ours = name == OURS
+            # Up to the first score precision is that of the values with that score.
+            drawn = [[0.0, points[0][1]], *points] if points else []
             axis.plot(
-                [p[0] for p in points],
-                [p[1] for p in points],
+                [p[0] for p in drawn],
+                [p[1] for p in drawn],
                 linestyle="-" if ours else next(looks),
                 linewidth=2.4 if ours else 1.2,
                 color="black" if ours else None,

@@ -85,7 +85,8 @@ class Bench:
         self.tell(f"training without {kind}")
         smaller = budget_of(self.args, epochs=self.args.left_out_epochs)
         folder = self.args.out / "models"
-        told = run_left_out(folder, kind, self.images, smaller, self.tell)
+        limit = self.args.left_out_limit
+        told = run_left_out(folder, kind, self.images, smaller, self.tell, limit)
         self.store.add(LEFT_OUT, kind, told)
 
     def _models(self, poison: float) -> Models:

@@ -1,5 +1,6 @@
 """Images, their split, and what stays the same whatever is poisoned or injected."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,13 @@ from benchmarks.flagging_data import (
     rounds,
     thinned,
 )
-from benchmarks.flagging_novelty import area, figures, images_of, images_without
+from benchmarks.flagging_novelty import (
+    area,
+    fewer_to_train,
+    figures,
+    images_of,
+    images_without,
+)
 from benchmarks.flagging_series import made_up_series, real_series
 from model_training.samples import Sample
 from model_training.snapshot import assemble
@@ -152,6 +159,16 @@ def test_a_left_out_kind_is_gone_and_the_rest_stays_where_it_was(
     assert len(strangers.samples) == len(strangers.paths)
     before: dict[Path, bool] = dict(zip(images.paths, images.split.unseen, strict=True))
     assert [before[p] for p in without.paths] == without.split.unseen.tolist()
+
+
+def test_a_smaller_training_leaves_the_measured_images_alone(images: Images) -> None:
+    """At most five of a source and kind train; nobody else is missing."""
+    fewer = fewer_to_train(images, 5)
+    training = fewer.snapshot.part(fewer.split.training).samples
+    assert set(Counter((s.source, s.kind) for s in training).values()) == {5}
+    assert [s.patient for s in fewer.samples] == [s.patient for s in images.samples]
+    assert fewer.split.calibration.sum() == images.split.calibration.sum()
+    assert len(fewer_to_train(images, 0).paths) == len(images.paths)
 
 
 def test_strangers_are_counted_at_the_limit_and_at_two_percent() -> None:

@@ -52,6 +52,11 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     made.add_argument("--minutes", type=float, help="begin nothing after so many")
     made.add_argument("--size", type=int, default=64, help="side of tiles, pixels")
     made.add_argument("--recipe", default="veritag")
+    made.add_argument(
+        "--bundle", type=Path,
+        help="measure this one, trained by veritag train on the same images with the "
+        "same seed, in place of new ones; its tags in training were as they came",
+    )  # fmt: skip
     made.add_argument("--epochs", type=int, help="of ours before there are clusters")
     made.add_argument("--cluster-epochs", type=int, help="of ours with clusters")
     made.add_argument("--clusters", type=int)

@@ -45,10 +45,17 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Budget:
-    """How our model and the supervised network are trained."""
+    """How our model and the supervised network are trained.
+
+    Attributes
+    ----------
+    bundle
+        One that is there already and is measured in place of a new one.
+    """
 
     config: TrainingConfig
     supervised_epochs: int = 14
+    bundle: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,10 @@ def models(
     noisy = images.poisoned(poison)
     folder.mkdir(parents=True, exist_ok=True)
     _forget_others(folder, noisy, budget)
-    bundle = _bundle(folder, noisy, images.split, budget.config, tell)
+    if budget.bundle is not None:
+        bundle = load_bundle(budget.bundle)
+    else:
+        bundle = _bundle(folder, noisy, images.split, budget.config, tell)
     supervised = _supervised(folder, noisy, images, budget, tell)
     tell("embedding")
     embedding = run_onnx(bundle.model_path, np.ascontiguousarray(noisy.tiles)).embedding

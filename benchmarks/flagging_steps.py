@@ -21,6 +21,8 @@ from benchmarks.flagging_series import run_series
 from benchmarks.flagging_single import Cell, run_cell
 from benchmarks.flagging_store import COST, LEFT_OUT, SERIES, SINGLE, Store
 from model_training.recipes import chosen_recipe
+from veritag.bundle import load_bundle
+from veritag.errors import ConfigurationError
 
 Step = Callable[[], None]
 
@@ -110,19 +112,39 @@ def budget_of(args: argparse.Namespace, epochs: int | None = None) -> Budget:
     )
     if epochs is not None:
         config = replace(config, epochs=min(epochs, config.epochs))
-    return Budget(config, args.supervised_epochs)
+    return Budget(config, args.supervised_epochs, args.bundle)
+
+
+def _bundle_id(args: argparse.Namespace) -> str | None:
+    if args.bundle is None:
+        return None
+    bundle = load_bundle(args.bundle)
+    made = bundle.manifest.lineage.get("configuration", {})
+    if (made.get("seed"), made.get("size")) != (args.seed, args.size):
+        raise ConfigurationError(
+            f"--bundle {args.bundle} was trained with seed {made.get('seed')} and tiles "
+            f"of {made.get('size')} pixels: its unseen patients are others than those "
+            "of --seed and --size here"
+        )
+    return bundle.bundle_id
 
 
 def setup_of(args: argparse.Namespace, images: Images) -> dict[str, Any]:
     """Return what the results rest on; `key` stands for all that must not change."""
     split, budget = images.split, budget_of(args)
-    key = json.dumps(
-        [images.snapshot.digest(), budget.config.digest(), args.supervised_epochs]
-    )
+    bundle = _bundle_id(args)
+    rests_on = [
+        images.snapshot.digest(),
+        budget.config.digest(),
+        args.supervised_epochs,
+        bundle,
+    ]
+    key = json.dumps(rests_on)
     return {
         "key": hashlib.sha256(key.encode()).hexdigest()[:16],
         "version": veritag.__version__,
         "recipe": args.recipe,
+        "bundle": bundle,
         "size": args.size,
         "seed": args.seed,
         "draws": args.draws,

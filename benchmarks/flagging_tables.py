@@ -52,6 +52,10 @@ def methods_table(
             f"<tr{' class=ours' if name == OURS else ''}><td>{escape(name)}"
             f"<td>{escape(ways.get(name, ''))}{shown}{_above(part, name)}</tr>"
         )
+    if not any(name.startswith("cleanlab") for name in methods):
+        lines.append(
+            f"<tr><td>cleanlab<td colspan={len(columns) + 2}>not installed</tr>"
+        )
     return "\n".join([*lines, "</table>"])
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import flagging_cost, flagging_methods
+from benchmarks import flagging_cost, flagging_methods, flagging_models
 from benchmarks.flagging import main
 from tests.parts import require
+from veritag.bundle import load_bundle
 from veritag.errors import ConfigurationError
 from veritag.testing.phantom import phantom_series
 
@@ -117,6 +118,27 @@ def test_results_on_other_settings_are_refused(folder: Path, out: Path) -> None:
     """Figures of two settings never stand in one table."""
     with pytest.raises(ConfigurationError, match="other images or settings"):
         run(folder, out, "--seed", "2")
+
+
+def test_a_given_bundle_is_measured_in_place_of_a_new_one(
+    folder: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without cleanlab its row says so; a bundle of another split is refused."""
+    monkeypatch.setattr(flagging_models, "has_cleanlab", lambda: False)
+    monkeypatch.setattr(flagging_methods, "TREES", 20)
+    bundle = out / "models" / "poison-0.05" / "bundle"
+    run(folder, tmp_path, "--bundle", str(bundle), "--only", "single")
+    told = results(tmp_path)
+    assert told["setup"]["bundle"] == load_bundle(bundle).bundle_id
+    before = results(out)["single"]["poison 0.05, uniform 0.2"]["tags"]["Modality"]
+    after = told["single"]["poison 0.05, uniform 0.2"]["tags"]["Modality"]
+    for name in ("veritag", "veritag, without gates"):
+        parts = [t["parts"]["all"]["methods"][name] for t in (before, after)]
+        assert parts[0] == parts[1]
+    assert not (tmp_path / "models" / "poison-0.05" / "bundle").exists()
+    assert "not installed" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="its unseen patients are others"):
+        run(folder, tmp_path, "--bundle", str(bundle), "--seed", "2")
 
 
 def test_no_time_means_no_part(folder: Path, tmp_path: Path) -> None:

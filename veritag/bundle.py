@@ -122,6 +122,9 @@ class BundleManifest:
         `tag_probability` output stand for, tag after tag; empty before schema 3.
     mixture
         Keyword to how much clusters, heads and neighbors weigh in that output.
+    familiar
+        Novelty up to which tags are flagged; beyond it, up to 1, pictures are ranked
+        only.
     correlation
         Keyword to how much the pictures of a series repeat one another, 0 to 1.
     references
@@ -143,6 +146,7 @@ class BundleManifest:
     created_at: str
     concepts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     mixture: dict[str, dict[str, float]] = field(default_factory=dict)
+    familiar: float = 1.0
     correlation: dict[str, float] = field(default_factory=dict)
     references: dict[str, tuple[int, ...]] = field(default_factory=dict)
     detectability: tuple[Detectability, ...] = ()
@@ -267,6 +271,7 @@ def _decode(body: Mapping[str, Any]) -> BundleManifest:
         created_at=body["created_at"],
         concepts={tag: tuple(v) for tag, v in body.get("concepts", {}).items()},
         mixture=body.get("mixture", {}),
+        familiar=float(body.get("familiar", 1.0)),
         correlation=body.get("correlation", {}),
         references={tag: tuple(v) for tag, v in body.get("references", {}).items()},
         detectability=tuple(Detectability(**d) for d in body.get("detectability", ())),

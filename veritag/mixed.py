@@ -37,7 +37,7 @@ def _kinds(picture: SeriesPicture, tag: str) -> list[Kind]:
     tables = picture.tables
     if picture.calibration(tag) is None or tag not in tables.columns:
         return []
-    if len(picture.rows) < 2 * MIXED_LEAST:
+    if picture.strange or len(picture.rows) < 2 * MIXED_LEAST:
         return []
     kinds = kinds_of(tag, tables.values(tag), picture.probabilities(tag))
     return [*kinds[:1], *other_kinds(kinds)]

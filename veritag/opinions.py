@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,15 @@ from veritag.findings import (
 from veritag.kinds import MIXED_SHARE
 from veritag.observed import ObservedTag
 from veritag.picture import SeriesPicture
-from veritag.profiles import calibrated, contradiction_score
+from veritag.profiles import calibrated, cautious, contradiction_score
 from veritag.tables import tables_of
 from veritag.witnesses import Siblings, witnesses_of
 
 SURE = 0.9
-"""Probability of being wrong from which a contradiction is graded an ERROR."""
+"""Probability of being wrong from which a contradiction is graded an ERROR.
+
+Not where more descriptions and series of the study agree with the tag than with the
+picture: of two that are equally probable, that is the one to doubt."""
 
 _EXPECTED = 3
 
@@ -45,18 +49,20 @@ class Opinion:
     def score(self) -> float:
         """The probability, before calibration, that nothing fits what was received.
 
-        Where a fair share of the pictures is sure of the received value, it is not
-        greater than the share of the others: a stack of chest and abdomen is rightly
-        called CHEST.
+        It stays below the threshold where a fair share of the pictures is sure of the
+        received value: a stack of chest and abdomen is rightly called CHEST.
         """
         tag = self.seen.tag
         fit = self.picture.tables.fit(tag)
         score = contradiction_score(self.posterior, self.concept, fit)
         threshold = self.calibration.threshold
-        if threshold is None or score < threshold:
+        if threshold is None:
             return score
-        share = self.picture.share_sure(tag, self.concept)
-        return min(score, 1 - share) if share >= MIXED_SHARE else score
+        shared = score >= threshold and (
+            self.picture.share_sure(tag, self.concept) >= MIXED_SHARE
+        )
+        doubtful = np.array([shared or self.picture.strange])
+        return float(cautious(np.array([score]), threshold, doubtful)[0])
 
     @property
     def probability(self) -> float:
@@ -84,8 +90,9 @@ class Opinion:
         """Return the finding that the picture contradicts the tag."""
         tag = self.seen.tag
         probability = self.probability
-        grave = tag in GRAVE and probability >= SURE
         expected = _expected(self._unlike_observed())
+        told = self._witnesses(expected)
+        grave = tag in GRAVE and probability >= SURE and told.get("support", 0) >= 0
         return Finding(
             FindingCode.TAG_CONTRADICTS_IMAGE,
             Severity.ERROR if grave else Severity.WARNING,
@@ -95,7 +102,7 @@ class Opinion:
             expected,
             {
                 **self.picture.evidence(self.posterior),
-                **self._witnesses(expected),
+                **told,
                 "score": round(self.score, 4),
                 "threshold": self.calibration.threshold,
             },
@@ -109,7 +116,7 @@ class Opinion:
             if fit(value, self.concept) < 1
         }
 
-    def _witnesses(self, expected: tuple[ExpectedValue, ...]) -> dict[str, object]:
+    def _witnesses(self, expected: tuple[ExpectedValue, ...]) -> dict[str, Any]:
         tag, tables = self.seen.tag, self.picture.tables
         found = witnesses_of(tables, tag, self.picture.verdicts, self.siblings)
         told = found.as_json()

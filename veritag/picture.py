@@ -72,6 +72,15 @@ class SeriesPicture:
         """Whether the model says anything of the series at all."""
         return self.known > 0 and not self.unknown_kind
 
+    @cached_property
+    def strange(self) -> bool:
+        """Whether most of the pictures are hardly like those that the bundle learnt.
+
+        They are ranked by what the model says, and nothing is flagged or suggested.
+        """
+        far = [(v.novelty or 0.0) > self.manifest.familiar for v in self.verdicts]
+        return 2 * sum(far) > len(far)
+
     def calibration(self, tag: str) -> TagCalibration | None:
         """Return the calibration of a tag of which the model may say something."""
         calibration = self.manifest.calibration.get(tag)

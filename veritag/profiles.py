@@ -21,6 +21,8 @@ Fit: TypeAlias = Callable[[str, str], float]
 ProfileTable: TypeAlias = tuple[tuple[str, ...], Floats, NDArray[np.bool_]]
 """Values of a tag, their shares in each cluster (K, V), which clusters know it (K,)."""
 
+JUST_BELOW = 0.999
+
 LEAST_COVERED = 0.5
 """Share of the weight that must lie on clusters which know the tag, else no opinion."""
 
@@ -179,6 +181,21 @@ def contradiction_scores(
     fits = table[[rows[o] if o else len(asked) for o in observed]]
     clipped: Floats = np.clip(1.0 - (probabilities * fits).sum(axis=1), 0.0, 1.0)
     return clipped
+
+
+def cautious(scores: Floats, threshold: float, strange: NDArray[np.bool_]) -> Floats:
+    """Return scores of which those of strange pictures stay below the threshold.
+
+    What a model says of pictures that are hardly like those it has learnt is kept in
+    its order, and flags nothing.
+
+    Parameters
+    ----------
+    scores, strange
+        Of shape (n,).
+    """
+    result: Floats = np.where(strange, scores * threshold * JUST_BELOW, scores)
+    return result
 
 
 def calibrated(calibration: TagCalibration, scores: Floats) -> Floats:

@@ -14,7 +14,7 @@ from veritag.bundle import TagCalibration
 from veritag.findings import Finding, FindingCode, Judgement, Severity
 from veritag.observed import ObservedTag
 from veritag.picture import SeriesPicture
-from veritag.profiles import LEAST_COVERED, Floats, calibrated
+from veritag.profiles import LEAST_COVERED, Floats, calibrated, cautious
 
 NUMERIC = ("ExposureTime", "Exposure")
 
@@ -134,4 +134,8 @@ def _opinion(
         return None
     best = int(np.where(np.isfinite(low), picture.weights, -1).argmax())
     usual = (float(low[best]), float(high[best]))
-    return RangeOpinion(seen, float(np.median(told)), usual, calibration, picture)
+    score = np.array([np.median(told)])
+    if calibration.threshold is not None:
+        strange = np.array([picture.strange])
+        score = cautious(score, calibration.threshold, strange)
+    return RangeOpinion(seen, float(score[0]), usual, calibration, picture)

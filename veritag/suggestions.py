@@ -31,7 +31,7 @@ def too_coarse(
 
 def _too_coarse(picture: SeriesPicture, seen: ObservedTag) -> list[Finding]:
     tag, concept = seen.tag, seen.concept or ""
-    posterior = picture.posterior(tag) or {}
+    posterior = _posterior(picture, tag)
     finer = [
         value
         for value in posterior
@@ -54,6 +54,10 @@ def _too_coarse(picture: SeriesPicture, seen: ObservedTag) -> list[Finding]:
     ]
 
 
+def _posterior(picture: SeriesPicture, tag: str) -> dict[str, float]:
+    return {} if picture.strange else picture.posterior(tag) or {}
+
+
 def missing(
     picture: SeriesPicture, observed: Mapping[str, ObservedTag]
 ) -> list[Finding]:
@@ -71,7 +75,7 @@ def missing(
 def _missing(
     picture: SeriesPicture, tag: str, seen: ObservedTag | None
 ) -> list[Finding]:
-    posterior = picture.posterior(tag) or {}
+    posterior = _posterior(picture, tag)
     best = suggestion(tag, posterior, list(posterior))
     # Modality is Type 1 (PS3.3 C.7.3.1): its absence is wrong whatever the picture is.
     always = tag == "Modality" and picture.inspected > 0

@@ -5,7 +5,7 @@ told, and ranks findings that are otherwise equal.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ import numpy as np
 from veritag.concepts import normalize
 from veritag.findings import TagValue, Verdict
 from veritag.profiles import Fit
+from veritag.sop_classes import MODALITIES_OF
 from veritag.tables import Tables
 
 Siblings: TypeAlias = Sequence[Mapping[str, TagValue]]
@@ -88,7 +89,17 @@ def witnesses_of(
     hints = Counter(
         hint for verdict in verdicts for hint in verdict.hints.get(tag, {}).items()
     )
+    if tag == "Modality":
+        hints.update(_sop_classes(verdicts))
     return Witnesses(hints, _study(tag, siblings), _neighbors(tables, tag, verdicts))
+
+
+def _sop_classes(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, str]]:
+    """Yield the Modality of each SOP Class that is for one only (PS3.4 B.5)."""
+    for verdict in verdicts:
+        allowed = MODALITIES_OF.get(verdict.sop_class_uid, frozenset())
+        if len(allowed) == 1:
+            yield "SOPClassUID", next(iter(allowed))
 
 
 def _study(tag: str, siblings: Siblings) -> Counter[str]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.veritag.seeing import detected, manifest, seen, shown, tags
+from tests.unit.veritag.seeing import SC, detected, manifest, seen, shown, tags
 from veritag.bundle import ClusterProfile, TagCalibration
 from veritag.concepts import fit
 from veritag.findings import (
@@ -132,22 +132,59 @@ def test_a_finding_tells_what_it_rests_on() -> None:
 
 
 def test_other_sources_rank_equals_and_change_no_probability() -> None:
-    """A description that agrees with the tag lowers the rank, not the score."""
+    """A description that agrees with the picture raises the rank, not the score."""
     both = {"BodyPartExamined": "HEAD", "Modality": "MR"}
-    hints = {"BodyPartExamined": {"ProtocolName": "CHEST"}, "Modality": {"X": "MR"}}
+    hints = {"Modality": {"X": "MR"}}
     plain = judge_series(manifest(), [seen(both, 0.99999, sop_class="")] * 2)
     told = judge_series(
         manifest(), [seen(both, 0.99999, hints=hints, sop_class="")] * 2
     )
     assert [f.tag for f in found(plain)] == ["Modality", "BodyPartExamined"]
     assert [f.tag for f in found(told)] == ["Modality", "BodyPartExamined"]
-    swapped = {"BodyPartExamined": {"X": "HEAD"}, "Modality": {"X": "CT"}}
+    swapped = {"BodyPartExamined": {"X": "HEAD"}}
     turned = judge_series(
         manifest(), [seen(both, 0.99999, hints=swapped, sop_class="")] * 2
     )
     assert [f.tag for f in found(turned)] == ["BodyPartExamined", "Modality"]
     scores = {f.score for one in (plain, told, turned) for f in found(one)}
     assert len(scores) == 1
+
+
+def test_pictures_hardly_like_the_learnt_ones_flag_nothing() -> None:
+    """Beyond the familiar novelty the order of scores stays, below the threshold."""
+    careful = manifest(familiar=0.6)
+    near = judge_series(careful, [seen(HEAD, 0.99, novelty=0.5)])
+    assert found(near)
+    far = [judge_series(careful, [seen(HEAD, p, novelty=0.9)]) for p in (0.9, 0.99)]
+    assert [one.findings for one in far] == [(), ()]
+    scores = [of_tag(one, "BodyPartExamined").score or 0 for one in far]
+    assert 0.7 < scores[0] < scores[1] < 0.8
+    most = [seen(HEAD, 0.99, novelty=0.5)] * 3 + [seen(HEAD, 0.99, novelty=0.9)] * 2
+    assert found(judge_series(careful, most))
+    bare = seen(novelty=0.9, tags={"Modality": "CT"})
+    assert not found(judge_series(careful, [bare]), FindingCode.TAG_MISSING)
+
+
+def test_a_contradiction_that_all_else_denies_is_no_error() -> None:
+    """Descriptions that agree with the tag make it a warning, as probable as before."""
+    hints = {"BodyPartExamined": {"StudyDescription": "CHEST"}}
+    [plain] = found(judge_series(manifest(), [seen(HEAD, 0.99)]))
+    [denied] = found(judge_series(manifest(), [seen(HEAD, 0.99, hints=hints)]))
+    assert (plain.severity, denied.severity) == (Severity.ERROR, Severity.WARNING)
+    assert denied.evidence["support"] == -1
+    assert plain.score == denied.score
+
+
+def test_the_sop_class_is_a_witness_of_the_modality() -> None:
+    """A CT object that is called CT is doubted less than one of any modality."""
+    pictures = {"Modality": "MR"}
+    [ct] = found(judge_series(manifest(), [seen(pictures, 0.99)]))
+    [free] = found(judge_series(manifest(), [seen(pictures, 0.99, sop_class=SC)]))
+    assert ct.evidence["hints"] == [
+        {"source": "SOPClassUID", "value": "CT", "instances": 1}
+    ]
+    assert (ct.severity, free.severity) == (Severity.WARNING, Severity.ERROR)
+    assert "hints" not in free.evidence
 
 
 def test_a_tag_without_concepts_in_the_model_is_judged_by_clusters() -> None:

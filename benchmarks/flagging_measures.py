@@ -22,10 +22,12 @@ BINS = 15
 INTERVAL = (2.5, 97.5)
 CHUNK = 50
 """Draws that are calculated together, for the sake of memory."""
-CURVE_POINTS = 150
 
 RANKED = ("average_precision", "recall_at_1_percent", "recall_at_budget")
-FIGURES = (*RANKED, "precision", "recall", "calibration_error", "coverage")
+FIGURES = (
+    *RANKED, "precision", "recall", "calibration_error", "coverage",
+    "coverage_of_wrong",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -132,39 +134,12 @@ def calibration_error(
     probability: Floats, wrong: Mask, weights: Floats, bins: int = BINS
 ) -> Floats:
     """Return the expected calibration error over bins of equal width (Guo 2017), (B,)."""
-    which = _bins(probability, bins)
+    which = bins_of(probability, bins)
     gaps = np.zeros((len(weights), bins))
     for index in range(bins):
         rows = which == index
         gaps[:, index] = weights[:, rows] @ (probability[rows] - wrong[rows])
     return _divided(np.abs(gaps).sum(axis=1), weights.sum(axis=1))
-
-
-def reliability(
-    probability: Floats, wrong: Mask, bins: int = BINS
-) -> list[dict[str, float]]:
-    """Return the mean probability, the share of wrong ones and the count of each bin."""
-    which = _bins(probability, bins)
-    return [
-        {
-            "probability": float(probability[rows].mean()),
-            "wrong": float(wrong[rows].mean()),
-            "count": int(rows.sum()),
-        }
-        for index in range(bins)
-        if (rows := which == index).any()
-    ]
-
-
-def curve(scored: Scored) -> list[tuple[float, float]]:
-    """Return recall and precision from the highest score down, thinned out."""
-    ranked = ranking(scored.score, scored.wrong, np.ones((1, len(scored.score))))
-    found, alarms = ranked.found[0, 1:], ranked.alarms[0, 1:]
-    if not len(found) or found[-1] == 0:
-        return []
-    recall, precision = found / found[-1], found / (found + alarms)
-    kept = np.unique(np.linspace(0, len(found) - 1, CURVE_POINTS).astype(int))
-    return [(round(float(recall[i]), 4), round(float(precision[i]), 4)) for i in kept]
 
 
 def figures(scored: Scored, weights: Floats) -> dict[str, Floats]:
@@ -191,6 +166,9 @@ def _figures(scored: Scored, weights: Floats) -> dict[str, Floats]:
             np.clip(scored.score[said], 0, 1), scored.wrong[said], weights[:, said]
         ),
         "coverage": _divided(weights @ said.astype(np.float64), weights.sum(axis=1)),
+        "coverage_of_wrong": _divided(
+            weights @ (said & scored.wrong).astype(np.float64), ranked.found[:, -1]
+        ),
     }
 
 
@@ -239,7 +217,8 @@ def interval(values: Floats) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _bins(probability: Floats, bins: int) -> Rows:
+def bins_of(probability: Floats, bins: int) -> Rows:
+    """Return the bin of equal width that each probability lies in, of shape (n,)."""
     return np.minimum((probability * bins).astype(np.intp), bins - 1)
 
 

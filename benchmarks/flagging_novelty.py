@@ -38,7 +38,8 @@ def run_left_out(
         Most images of a source and kind that train.
     """
     without = fewer_to_train(images_without(images, kind), limit)
-    place = folder / f"without-{kind.replace(' ', '-')}"
+    epochs = budget.config.epochs
+    place = folder / f"without-{kind.replace(' ', '-')}-{epochs}-{limit}"
     folder.mkdir(parents=True, exist_ok=True)
     if not place.is_dir():
         learn_bundle(place, without.snapshot, without.split, budget.config, tell)
@@ -46,6 +47,8 @@ def run_left_out(
     stranger = novelty_of(place, images_of(images, kind))
     return {
         "kind": kind,
+        "epochs": epochs,
+        "limit": limit,
         "known": len(known),
         "strangers": len(stranger),
         **figures(known, stranger),

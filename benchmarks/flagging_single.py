@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.flagging_curves import curve, reliability
 from benchmarks.flagging_data import NEW_STATIONS, TAGS, Errors, Images, rounds
 from benchmarks.flagging_measures import (
     FIGURES,
@@ -13,12 +14,10 @@ from benchmarks.flagging_measures import (
     Floats,
     Mask,
     Scored,
-    curve,
     drawn_figures,
     figures,
     interval,
     once,
-    reliability,
 )
 from benchmarks.flagging_methods import Method, Said
 from benchmarks.flagging_models import OURS

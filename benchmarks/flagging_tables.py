@@ -15,10 +15,11 @@ TITLES = {
     "recall": "Recall of flags",
     "calibration_error": "Calibration error",
     "coverage": "Judged",
+    "coverage_of_wrong": "Wrong ones judged",
 }
 NAMES = {"BodyPartExamined": "Region", "Modality": "Modality"}
 LOWER_IS_BETTER = ("calibration_error",)
-UNRANKED = ("precision", "recall", "coverage")
+UNRANKED = ("precision", "recall", "coverage", "coverage_of_wrong")
 
 
 def number(figures: Mapping[str, Any], name: str, *, best: bool = False) -> str:

@@ -159,18 +159,21 @@ def _stored(path: Path, home: Path) -> StoredInstance:
 
 def untrained(size: int, folder: Path) -> Path:
     """Make a bundle with the paper's encoder and K = 25, untrained."""
+    from benchmarks.untrained import untrained_graph
     from model_training.encoder import EMBEDDING, Encoder
-    from model_training.export import InspectionModel, export_onnx
+    from model_training.export import export_onnx
 
     centers = np.random.default_rng(1).normal(size=(25, EMBEDDING))
-    model = InspectionModel(Encoder(size), centers)
-    export_onnx(model, size, folder / "model.onnx")
     starter = load_bundle(starter_bundle_path()).manifest
+    references = len(next(iter(starter.references.values())))
+    model = untrained_graph(
+        Encoder(size), centers, references=references, concepts=starter.concepts
+    )
+    export_onnx(model, size, folder / "model.onnx")
     manifest = replace(
         starter,
         preprocessing=replace(starter.preprocessing, size=size),
         clusters=starter.clusters[:25],
-        novelty_limits=starter.novelty_limits[:25],
     )
     return seal_bundle(folder, manifest).path
 

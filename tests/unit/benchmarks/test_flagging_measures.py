@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
+from benchmarks.flagging_curves import curve, reliability
 from benchmarks.flagging_measures import (
     CHUNK,
     Floats,
     Scored,
     average_precision,
     calibration_error,
-    curve,
     drawn_figures,
     figures,
     interval,
@@ -23,7 +23,6 @@ from benchmarks.flagging_measures import (
     ranking,
     recall_at,
     recall_at_budget,
-    reliability,
 )
 
 ITEMS = st.lists(
@@ -123,6 +122,7 @@ def test_calibration_error_is_of_what_is_judged() -> None:
     one = scored([1.0, 0.0, 0.0], [1, 1, 0], opinion=[True, False, True])
     assert figure("calibration_error", one) == 0
     assert figure("coverage", one) == pytest.approx(2 / 3)
+    assert figure("coverage_of_wrong", one) == pytest.approx(1 / 2)
 
 
 def test_reliability_tells_each_bin_with_its_count() -> None:

@@ -62,9 +62,14 @@ def observe(verdicts: Sequence[Verdict]) -> dict[str, ObservedTag]:
 
 
 def _observe(tag: str, values: Sequence[TagValue], readable: int) -> ObservedTag:
-    meanings = [(normalize(tag, value), value) for value in values]
-    concepts = Counter(concept for concept, _ in meanings).most_common()
+    # Counted before they are understood: a series of thousands has few values.
+    counts = Counter(values)
+    meanings = {value: normalize(tag, value) for value in counts}
+    tally: Counter[str | None] = Counter()
+    for value, count in counts.items():
+        tally[meanings[value]] += count
     # Values of one meaning stand together: "Brain" and "BRAIN" outvote "CHEST".
+    concepts = tally.most_common()
     concept = concepts[0][0]
-    value = Counter(v for c, v in meanings if c == concept).most_common(1)[0][0]
+    value = next(v for v, _ in counts.most_common() if meanings[v] == concept)
     return ObservedTag(tag, value, concept, len(values), readable, tuple(concepts))

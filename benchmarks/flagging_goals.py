@@ -70,7 +70,7 @@ def all_goals(store: Store) -> Iterator[Goal]:
         "Time that findings add",
         0.15,
         cost.get("added"),
-        "single files",
+        "DICOM files, by series",
         at_least=False,
     )
 
@@ -189,5 +189,5 @@ def _of_left_out(results: Mapping[str, Any]) -> Iterator[Goal]:
         )
         yield Goal(
             "Left-out kinds answered unknown at 2 % of known ones", 0.9, caught / total,
-            f"{len(results)} kinds, {total} images",
+            f"{total} images of: {', '.join(results)}",
         )  # fmt: skip

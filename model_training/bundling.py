@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 import veritag
+from model_training.clustering import squared_distances
 from model_training.export import (
     InspectionModel,
+    Seen,
     cost_of_half,
     export_onnx,
     parity,
     run_onnx,
 )
+from model_training.familiarity import familiar_novelty
 from model_training.identity import (
     NEXT_ID,
     matched_ids,
@@ -25,8 +28,10 @@ from model_training.identity import (
     with_identity,
 )
 from model_training.learn import Learnt
+from model_training.mixture import SOURCES
 from model_training.profiles import cluster_profiles
 from model_training.snapshot import Snapshot
+from model_training.tag_model import TagModel
 from veritag.bundle import (
     MODEL,
     BundleManifest,
@@ -37,6 +42,7 @@ from veritag.bundle import (
 )
 from veritag.profiles import Floats
 
+EXEMPLARS = 6
 PARITY_TILES = 32
 MATCHING_TILES = 4000
 """Images on which clusters are compared with those of the bundle before."""
@@ -61,21 +67,18 @@ def make_bundle(
         Writes into `out`, told of the clusters under their public ids and names, what
         is sealed besides.
     """
-    encoder, model = learnt.trained.network.encoder, learnt.model
     half = learnt.config.half
-    graph = InspectionModel(encoder, model.centers, model.degrees, half=half)
+    graph = _graph(learnt, half=half)
     export_onnx(graph, learnt.config.size, out / MODEL)
     difference = parity(graph, out / MODEL, snapshot.tiles[:PARITY_TILES])
     figures = {**learnt.figures, "export_difference": difference}
-    n = len(learnt.model.centers)
     tiles = snapshot.tiles[:: -(-len(snapshot) // MATCHING_TILES)]
-    _, q, distance = run_onnx(out / MODEL, np.ascontiguousarray(tiles))
+    seen = run_onnx(out / MODEL, np.ascontiguousarray(tiles))
+    q = seen.soft_assignment
     if half:
-        full = InspectionModel(encoder, model.centers, model.degrees)
-        figures["half_precision"] = cost_of_half(full, q, tiles)
+        figures["half_precision"] = cost_of_half(_graph(learnt), q, tiles)
     ids, next_id = _ids(q, tiles, champion)
-    limits = tuple(np.round(learnt.limits, 6).tolist())
-    clusters = with_identity(cluster_profiles(learnt.model.profiles, n), ids)
+    clusters = with_identity(_clusters(learnt.model), ids)
     write_pages(clusters)
     return seal_bundle(
         out,
@@ -85,13 +88,21 @@ def make_bundle(
             calibration={
                 tag: _with_figures(learnt, tag) for tag in learnt.calibration.tags
             },
-            sharpness=learnt.model.sharpness,
-            novelty_limits=limits,
+            sharpness=learnt.model.clusters.sharpness,
+            novelty_limits=(),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            training={
-                **figures,
-                "occupancy": _occupancy(distance, limits, ids),
+            concepts=learnt.model.concepts,
+            mixture=_mixture(learnt.model),
+            familiar=familiar_novelty(
+                learnt.model.familiarity, learnt.calibration.familiar
+            ),
+            correlation=learnt.correlation,
+            references={
+                tag: tuple(one.carried.tolist())
+                for tag, one in learnt.model.sources.items()
             },
+            detectability=learnt.detectability,
+            training={**figures, "occupancy": _occupancy(seen, ids)},
             lineage={
                 "code_version": veritag.__version__,
                 "configuration": asdict(learnt.config),
@@ -120,32 +131,52 @@ def _ids(
         return range(n), n
     first = next_cluster_id(champion.manifest)
     resized = _at_size(tiles, champion.manifest.preprocessing.size)
-    _, old_q, _ = run_onnx(champion.model_path, resized)
+    old_q = run_onnx(champion.model_path, resized).soft_assignment
     old_ids = [c.cluster_id for c in champion.manifest.clusters]
     ids = matched_ids(old_q, q, old_ids, first)
     return ids, max(first, max(ids) + 1)
 
 
-def _occupancy(
-    distance: Floats, limits: Sequence[float], ids: Sequence[int]
-) -> dict[str, Any]:
-    """Return how the images of the training lie, for drift to be told from.
+def _graph(learnt: Learnt, *, half: bool = False) -> InspectionModel:
+    model = learnt.model
+    encoder = learnt.trained.network.encoder
+    return InspectionModel(encoder, model.reader, model.novelty_score(), half=half)
 
-    Parameters
-    ----------
-    distance
-        To the cluster centers, of shape (N, K).
-    """
-    nearest = distance.argmin(axis=1)
-    shares = np.bincount(nearest, minlength=len(ids)) / max(1, len(distance))
-    unknown = distance.min(axis=1) > np.asarray(limits)[nearest]
+
+def _mixture(model: TagModel) -> dict[str, dict[str, float]]:
     return {
-        "images": len(distance),
+        tag: {
+            name: round(float(weight), 4)
+            for name, weight in zip(SOURCES, one.weights, strict=True)
+        }
+        for tag, one in model.sources.items()
+    }
+
+
+def _clusters(model: TagModel) -> tuple[ClusterProfile, ...]:
+    """Return the clusters with their profiles and exemplars, numbered as they come."""
+    centers, references = model.clusters.centers, model.references.embedding
+    nearest = np.argsort(squared_distances(centers, references), axis=1)
+    profiles = cluster_profiles(model.clusters.profiles, len(centers))
+    return tuple(
+        replace(profile, exemplars=tuple(row[:EXEMPLARS].tolist()))
+        for profile, row in zip(profiles, nearest, strict=True)
+    )
+
+
+def _occupancy(seen: Seen, ids: Sequence[int]) -> dict[str, Any]:
+    """Return how the images of the training lie, for drift to be told from."""
+    count = len(seen.distance)
+    nearest = seen.distance.argmin(axis=1)
+    shares = np.bincount(nearest, minlength=len(ids)) / max(1, count)
+    unknown = np.zeros(0) if seen.novelty is None else seen.novelty > 1
+    return {
+        "images": count,
         "clusters": {
             str(i): round(share, 6)
             for i, share in zip(ids, shares.tolist(), strict=True)
         },
-        "unknown": round(float(unknown.mean()), 6),
+        "unknown": round(float(unknown.mean()), 6) if unknown.size else 0.0,
     }
 
 
@@ -162,7 +193,8 @@ def old_clusters(
     for start in range(0, len(tiles), MATCHING_TILES):
         some = np.ascontiguousarray(tiles[start : start + MATCHING_TILES])
         resized = _at_size(some, champion.manifest.preprocessing.size)
-        parts.append(run_onnx(champion.model_path, resized)[1].argmax(axis=1))
+        old_q = run_onnx(champion.model_path, resized).soft_assignment
+        parts.append(old_q.argmax(axis=1))
     return np.concatenate(parts).astype(np.int64)
 
 

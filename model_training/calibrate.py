@@ -6,18 +6,19 @@ pictures do to the model; a threshold must hold on both.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
-from model_training.cluster_model import ClusterModel, Values
+from model_training.cluster_model import Values
+from model_training.images import Images
 from model_training.injection import ERROR_RATE, wrong_values
+from model_training.tag_model import TagModel
 from veritag.bundle import TagCalibration
-from veritag.profiles import Floats
+from veritag.profiles import Floats, cautious
 from veritag.tags import JUDGED_TAGS
 
 MOST_FALSE_ALARMS = 0.01
@@ -29,16 +30,13 @@ LEAST_FLAGGED = 10
 """Wrong values that must be found before a tag counts as shown."""
 ONE_SIDED = 1.645
 TWO_SIDED = 1.96
-RADIUS_QUANTILES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.995)
-ROUNDS = 2
+KNOWN = 0.98
+"""Share of held-out images from known stations that are of a known kind."""
+FAMILIAR = (0.98, 0.95, 0.9, 0.8, 0.7)
+"""Shares of them that may be familiar enough to be flagged."""
 EVEN = 0.5
-BEFORE_NOTHING = 0.95
-"""Of the distance of the nearest picture of nothing, up to where a kind is known."""
 KNOTS = 24
 SURE = 0.999
-
-Radii: TypeAlias = dict[str, float]
-"""Group of clusters to the distance from a center beyond which nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -47,152 +45,128 @@ class Evidence:
 
     Attributes
     ----------
-    distance
-        To the nearest center, of shape (n,).
-    group
-        Of the nearest cluster, see `ClusterModel.groups`, of shape (n,).
+    novelty
+        Strangeness of the kind, see `model_training.familiarity`, of shape (n,).
+    usual
+        Images of stations that train, of shape (n,).
+    received, injected
+        Keyword to the right values and to a wrong one for each, of shape (n,), empty
+        where there is none.
     right, wrong
-        Keyword to scores of the right and of a wrong value, of shape (n,); NaN where
-        there is no value or no opinion.
-    carried
-        Keyword to which images carry the tag, of shape (n,).
+        Keyword to the scores of these values, of shape (n,); NaN where there is no
+        value or no opinion.
     """
 
-    distance: Floats
-    group: NDArray[np.str_]
+    novelty: Floats
+    usual: NDArray[np.bool_]
+    received: Values
+    injected: Values
     right: dict[str, Floats]
     wrong: dict[str, Floats]
-    carried: dict[str, NDArray[np.bool_]]
 
-    def known(self, radii: Radii) -> NDArray[np.bool_]:
+    def carried(self, tag: str) -> NDArray[np.bool_]:
+        """Tell which images carry the tag, of shape (n,)."""
+        mask: NDArray[np.bool_] = self.received[tag] != ""
+        return mask
+
+    def known(self, limit: float) -> NDArray[np.bool_]:
         """Tell which images are of a known kind, of shape (n,)."""
-        limits = np.array([radii.get(g, 0.0) for g in self.group.tolist()])
-        return self.distance <= limits
+        mask: NDArray[np.bool_] = self.novelty <= limit
+        return mask
 
 
 def gather(
-    model: ClusterModel, embedding: Floats, values: Values, seed: int
+    model: TagModel, images: Images, usual: NDArray[np.bool_], seed: int
 ) -> Evidence:
-    """Score held-out embeddings (n, D) under their own and under wrong values."""
+    """Score held-out images under their own and under wrong values."""
     rng = np.random.default_rng(seed)
+    values = images.values
     wrong = {tag: wrong_values(tag, values[tag], rng) for tag in JUDGED_TAGS}
-    distance, nearest = model.nearest(embedding)
+    read = model.read(images.embedding)
     return Evidence(
-        distance,
-        model.groups()[nearest],
-        {tag: model.scores(embedding, tag, values[tag]) for tag in JUDGED_TAGS},
-        {tag: model.scores(embedding, tag, wrong[tag]) for tag in JUDGED_TAGS},
-        {tag: values[tag] != "" for tag in JUDGED_TAGS},
+        model.novelty(images.embedding, images.statistics, read),
+        usual,
+        values,
+        wrong,
+        {tag: model.scores(read, tag, values[tag]) for tag in JUDGED_TAGS},
+        {tag: model.scores(read, tag, wrong[tag]) for tag in JUDGED_TAGS},
     )
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """From where an image is of an unknown kind, per group, and the tags' thresholds."""
+    """From where an image is of an unknown kind, and the tags' thresholds.
 
-    radii: Radii
-    quantiles: Radii
+    Attributes
+    ----------
+    limit
+        Strangeness up to which a kind is known.
+    familiar
+        Strangeness up to which tags are flagged; beyond it pictures are ranked by
+        their scores all the same, see `veritag.profiles.cautious`.
+    quantile
+        Share of held-out images of known stations that are as familiar; 1 where nobody
+        was held out.
+    """
+
+    limit: float
+    familiar: float
+    quantile: float
     tags: dict[str, TagCalibration]
 
 
 def calibrate(evidence: Sequence[Evidence]) -> Calibration:
-    """Choose radii and thresholds that find most and keep the promises on all evidence.
-
-    From every common radius, each group's is moved by itself to where most wrong
-    values are found; the best end counts.
+    """Choose how familiar flagged images must be, and thresholds, to find most.
 
     Parameters
     ----------
     evidence
-        First that of unseen patients, then, if any, that of new stations.
+        First that of unseen patients, then, if any, that of new stations; the promises
+        are kept on all of it.
     """
-    radius = {q: float(np.quantile(evidence[0].distance, q)) for q in RADIUS_QUANTILES}
-    groups = sorted({g for e in evidence for g in e.group.tolist()})
-
-    def found(quantiles: Mapping[str, float]) -> float:
-        return _found(evidence, {g: radius[q] for g, q in quantiles.items()})
-
-    # Of equals the wider radii, which know more kinds: they are tried first.
-    wide_first = RADIUS_QUANTILES[::-1]
-    tried = [_ascend(found, dict.fromkeys(groups, q), wide_first) for q in wide_first]
-    chosen = max(tried, key=found)
-    radii = {g: radius[q] for g, q in chosen.items()}
-    thresholds = {t: choose_threshold(evidence, t, radii) for t in JUDGED_TAGS}
-    tags = {t: _tag_calibration(evidence, t, radii, thresholds[t]) for t in JUDGED_TAGS}
-    return Calibration(radii, chosen, tags)
+    usual = evidence[0].novelty[evidence[0].usual]
+    usual = usual if usual.size else evidence[0].novelty
+    reach = {q: float(np.quantile(usual, q)) for q in {KNOWN, *FAMILIAR}}
+    # Of equals the wider one: it is tried first.
+    quantile = max(FAMILIAR, key=lambda q: _found(evidence, reach[q]))
+    limit, familiar = reach[KNOWN], min(reach[KNOWN], reach[quantile])
+    tags = {
+        tag: _tag_calibration(evidence, tag, familiar, limit) for tag in JUDGED_TAGS
+    }
+    return Calibration(limit, familiar, quantile, tags)
 
 
-def cluster_limits(
-    radii: Radii, model: ClusterModel, own: Floats, nothing: Floats
-) -> Floats:
-    """Return the distance up to which each cluster knows an image, of shape (K,).
-
-    It is its group's radius, but ends before the nearest picture of nothing, unless
-    that would leave out more than half of the images that the cluster has learnt from.
-
-    Parameters
-    ----------
-    own, nothing
-        Embeddings of the training images and of such pictures, of shape (N, D), (n, D).
-    """
-    radius = np.array([radii.get(g, 0.0) for g in model.groups().tolist()])
-    limits = radius.copy()
-    distance, nearest = model.nearest(nothing)
-    np.minimum.at(limits, nearest, distance * BEFORE_NOTHING)
-    distance, nearest = model.nearest(own)
-    for k in np.unique(nearest):
-        half = float(np.median(distance[nearest == k]))
-        limits[k] = min(radius[k], max(limits[k], half))
-    return limits
-
-
-def _ascend(
-    found: Callable[[Mapping[str, float]], float],
-    start: dict[str, float],
-    quantiles: Sequence[float],
-) -> dict[str, float]:
-    """Move one group's quantile after the other to where most is found."""
-    chosen = dict(start)
-    for group in [*start] * ROUNDS:
-        choices = [{**chosen, group: q} for q in (chosen[group], *quantiles)]
-        chosen = max(choices, key=found)
-    return chosen
-
-
-def uncalibrated(model: ClusterModel, embedding: Floats) -> Calibration:
+def uncalibrated(model: TagModel, images: Images) -> Calibration:
     """Return a calibration that never flags, where nobody was held out.
 
     Parameters
     ----------
-    embedding
-        Of the training images, of shape (N, D).
+    images
+        Of the training part, all of which are known.
     """
-    quantile = RADIUS_QUANTILES[-1]
-    radius = float(np.quantile(model.nearest(embedding)[0], quantile))
-    groups = sorted(set(model.groups().tolist()))
-    return Calibration(
-        dict.fromkeys(groups, radius),
-        dict.fromkeys(groups, quantile),
-        {tag: TagCalibration(None) for tag in JUDGED_TAGS},
-    )
+    read = model.read(images.embedding)
+    novelty = model.novelty(images.embedding, images.statistics, read)
+    tags = {tag: TagCalibration(None) for tag in JUDGED_TAGS}
+    return Calibration(float(novelty.max()), float(novelty.max()), 1.0, tags)
 
 
-def _found(evidence: Sequence[Evidence], radii: Radii) -> float:
+def _found(evidence: Sequence[Evidence], familiar: float) -> float:
     """Return the wrong values found, as shares summed over tags and evidence."""
     return sum(
-        flagged(e, e.wrong[t], radii, threshold) / max(1, int(e.carried[t].sum()))
+        float(alarming(e, e.wrong[t], familiar, threshold).sum())
+        / max(1, int(e.carried(t).sum()))
         for t in JUDGED_TAGS
-        if (threshold := choose_threshold(evidence, t, radii)) is not None
+        if (threshold := choose_threshold(evidence, t, familiar)) is not None
         for e in evidence
     )
 
 
 def choose_threshold(
-    evidence: Sequence[Evidence], tag: str, radii: Radii
+    evidence: Sequence[Evidence], tag: str, familiar: float
 ) -> float | None:
     """Return the least threshold that keeps the promises on all evidence, else None."""
-    right = [_known(e, e.right[tag], radii) for e in evidence]
-    wrong = [_known(e, e.wrong[tag], radii) for e in evidence]
+    right = [_known(e, e.right[tag], familiar) for e in evidence]
+    wrong = [_known(e, e.wrong[tag], familiar) for e in evidence]
     scores = np.unique(np.r_[EVEN, *(r[r >= EVEN] for r in right)])
     # A threshold just above some right value's score is as low as it can be.
     candidates = (scores + 1e-6)[scores + 1e-6 < 1]
@@ -200,7 +174,7 @@ def choose_threshold(
     for n, (e, r, w) in enumerate(zip(evidence, right, wrong, strict=True)):
         alarms = len(r) - np.searchsorted(np.sort(r), candidates)
         found = len(w) - np.searchsorted(np.sort(w), candidates)
-        carried = int(e.carried[tag].sum())
+        carried = int(e.carried(tag).sum())
         holds &= _precise(alarms, found)
         if n == 0 or carried >= ENOUGH:
             holds &= _rare(alarms, carried)
@@ -211,7 +185,7 @@ def choose_threshold(
 
 
 def _precise(alarms: NDArray[np.intp], found: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Tell where most flags would be right, if every seventh tag were wrong."""
+    """Tell where most flags would be right at the usual rate of errors."""
     true, false = ERROR_RATE * found, (1 - ERROR_RATE) * alarms
     result: NDArray[np.bool_] = true >= LEAST_PRECISION * (true + false)
     return result
@@ -227,18 +201,19 @@ def _rare(alarms: NDArray[np.intp], carried: int) -> NDArray[np.bool_]:
     return np.asarray(upper <= MOST_FALSE_ALARMS)
 
 
-def _known(evidence: Evidence, scores: Floats, radii: Radii) -> Floats:
-    kept: Floats = scores[evidence.known(radii) & ~np.isnan(scores)]
+def _known(evidence: Evidence, scores: Floats, limit: float) -> Floats:
+    kept: Floats = scores[evidence.known(limit) & ~np.isnan(scores)]
     return kept
 
 
-def flagged(
-    evidence: Evidence, scores: Floats, radii: Radii, threshold: float | None
-) -> int:
-    """Return how many scores of images of a known kind reach the threshold."""
+def alarming(
+    evidence: Evidence, scores: Floats, familiar: float, threshold: float | None
+) -> NDArray[np.bool_]:
+    """Tell which familiar images have a score at the threshold, of shape (n,)."""
     if threshold is None:
-        return 0
-    return int((_known(evidence, scores, radii) >= threshold).sum())
+        return np.zeros(len(scores), dtype=np.bool_)
+    high: NDArray[np.bool_] = np.nan_to_num(scores, nan=-1.0) >= threshold
+    return high & evidence.known(familiar)
 
 
 def wilson(hits: int, n: int, z: float = TWO_SIDED) -> tuple[float, float]:
@@ -253,12 +228,17 @@ def wilson(hits: int, n: int, z: float = TWO_SIDED) -> tuple[float, float]:
 
 
 def _tag_calibration(
-    evidence: Sequence[Evidence], tag: str, radii: Radii, threshold: float | None
+    evidence: Sequence[Evidence], tag: str, familiar: float, limit: float
 ) -> TagCalibration:
-    right = [_known(e, e.right[tag], radii) for e in evidence]
-    wrong = [_known(e, e.wrong[tag], radii) for e in evidence]
+    threshold = choose_threshold(evidence, tag, familiar)
     if threshold is None:
         return TagCalibration(None)
+
+    def effective(e: Evidence, scores: Floats) -> Floats:
+        return _known(e, cautious(scores, threshold, e.novelty > familiar), limit)
+
+    right = [effective(e, e.right[tag]) for e in evidence]
+    wrong = [effective(e, e.wrong[tag]) for e in evidence]
     right, wrong = [r for r in right if len(r)], [w for w in wrong if len(w)]
     knots, probabilities = _probability_map(right, wrong)
     return TagCalibration(threshold, knots, probabilities)

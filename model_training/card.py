@@ -82,7 +82,7 @@ def card_markdown(
         size=snapshot.preprocessing.size,
         embedding=learnt.config.embedding,
         recipe=learnt.config.recipe,
-        clusters=len(learnt.model.centers),
+        clusters=len(learnt.model.clusters.centers),
         images=summary["images"],
         patients=summary["patients"],
         synthetic=summary["synthetic"],

@@ -1,16 +1,18 @@
 """The check on unseen patients: errors injected once, as they would come, and counted."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.calibrate import wilson
-from model_training.cluster_model import ClusterModel, Values
+from model_training.calibrate import Calibration, wilson
+from model_training.images import Images
 from model_training.injection import ERROR_RATE, wrong_values
-from veritag.bundle import TagCalibration
-from veritag.profiles import Floats
+from model_training.tag_model import TagModel
+from veritag.bundle import Detectability
+from veritag.tags import JUDGED_TAGS
 
 
 @dataclass(frozen=True)
@@ -43,27 +45,55 @@ class Counts:
         return figures
 
 
-def check_tag(
-    model: ClusterModel,
-    calibration: TagCalibration,
-    limits: Floats,
-    embedding: Floats,
-    values: Values,
-    tag: str,
+def check_tags(
+    model: TagModel,
+    calibration: Calibration,
+    shown: Sequence[Detectability],
+    images: Images,
     seed: int,
+) -> dict[str, dict[str, Any]]:
+    """Return the figures of every carried tag, over all images and per modality."""
+    read = model.read(images.embedding)
+    familiar = known(model, images, calibration.familiar)
+    silent = {(d.tag, d.concept, d.modality) for d in shown if not d.judged}
+    figures = {}
+    for tag in JUDGED_TAGS:
+        right = images.values[tag]
+        if not (right != "").any():
+            continue
+        received, is_wrong = inject(tag, right, np.random.default_rng(seed))
+        threshold = calibration.tags[tag].threshold
+        flagged = np.zeros(len(right), dtype=bool)
+        if threshold is not None:
+            scores = model.scores(read, tag, received)
+            high = np.nan_to_num(scores, nan=-1.0) >= threshold
+            flagged = high & familiar & _heard(silent, tag, received, images)
+        figures[tag] = _figures(right, images.values["Modality"], is_wrong, flagged)
+    return figures
+
+
+def _heard(
+    silent: Collection[tuple[str, str, str]],
+    tag: str,
+    received: NDArray[np.str_],
+    images: Images,
+) -> NDArray[np.bool_]:
+    """Tell where the model does not keep silent, of shape (n,)."""
+    modality = received if tag == "Modality" else images.values["Modality"]
+    cells = zip(received.tolist(), modality.tolist(), strict=True)
+    return np.array([(tag, *cell) not in silent for cell in cells], dtype=bool)
+
+
+def _figures(
+    right: NDArray[np.str_],
+    modality: NDArray[np.str_],
+    is_wrong: NDArray[np.bool_],
+    flagged: NDArray[np.bool_],
 ) -> dict[str, Any]:
-    """Return the figures of one tag over all unseen images and per modality."""
-    rng = np.random.default_rng(seed)
-    received, is_wrong = inject(tag, values[tag], rng)
-    scores = model.scores(embedding, tag, received)
-    flagged = np.zeros(len(scores), dtype=bool)
-    if calibration.threshold is not None:
-        high = np.nan_to_num(scores, nan=-1.0) >= calibration.threshold
-        flagged = known(model, embedding, limits) & high
-    carried = values[tag] != ""
+    carried = right != ""
     by_modality = {
-        str(m): _count(carried & (values["Modality"] == m), is_wrong, flagged).figures()
-        for m in np.unique(values["Modality"][carried])
+        str(m): _count(carried & (modality == m), is_wrong, flagged).figures()
+        for m in np.unique(modality[carried])
     }
     return {
         "all": _count(carried, is_wrong, flagged).figures(),
@@ -71,13 +101,11 @@ def check_tag(
     }
 
 
-def known(model: ClusterModel, embedding: Floats, limits: Floats) -> NDArray[np.bool_]:
-    """Tell which images are of a known kind, of shape (N,).
-
-    `limits`, of shape (K,), are distances from the centers.
-    """
-    distance, nearest = model.nearest(embedding)
-    result: NDArray[np.bool_] = distance <= limits[nearest]
+def known(model: TagModel, images: Images, limit: float) -> NDArray[np.bool_]:
+    """Tell which images are no stranger than a limit, of shape (n,)."""
+    read = model.read(images.embedding)
+    novelty = model.novelty(images.embedding, images.statistics, read)
+    result: NDArray[np.bool_] = novelty <= limit
     return result
 
 

@@ -15,6 +15,7 @@ class Recipe(StrEnum):
     """Names in `model_training.recipes`; a test holds the two together."""
 
     VERITAG = "veritag"
+    LARGE = "large"
     CONTRASTIVE = "contrastive"
     PAPER = "paper"
     CONSTRAINED = "constrained"
@@ -113,14 +114,15 @@ def train(
         ),
     ] = None,
     restyle: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="How far images are shown as other devices would show them, 0 to 1: "
-            "for a bundle that is to judge devices it has not learnt from.",
+            help="Share of images shown as other devices would show them, 0 to 1: for "
+            "a bundle that is to judge devices it has not learnt from; default: the "
+            "recipe's.",
             min=0,
             max=1,
         ),
-    ] = 0.0,
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -159,6 +161,13 @@ def train(
             "--with-research", help="Also learn from images for research use only."
         ),
     ] = False,
+    without: Annotated[
+        typer.FileText | None,
+        typer.Option(
+            help="File of patient keys of labels.csv or manifest.csv, one a line, that "
+            "are kept out for a check of your own."
+        ),
+    ] = None,
     note: Annotated[
         str, typer.Option(help="A remark for the model card and the lineage.")
     ] = "",
@@ -198,6 +207,7 @@ def train(
         device=device.value,
         threads=threads,
         with_research=with_research,
+        without=frozenset(without.read().split()) if without else frozenset(),
         with_tiles=pictures,
         note=note,
         resume=resume,

@@ -24,6 +24,8 @@ class TrainingConfig:
     batch_norm
         Whether stages and embedding are normalized over the batch; folded away in the
         exported graph.
+    residual
+        Whether inner stages have a second convolution beside an identity.
     clusters
         Number K of cluster centers.
     epochs
@@ -72,8 +74,8 @@ class TrainingConfig:
     augment
         How far tiles are varied, 0 not at all, 1 as in `model_training.augment`.
     restyle
-        How far tiles are shown as other devices would show them, 0 not at all; for
-        images of devices that are not among those that train.
+        Share of tiles shown as other devices would show them; for images of devices
+        that are not among those that train.
     views
         Varied copies of each tile, besides itself, that profiles are fitted on.
     precision
@@ -91,6 +93,7 @@ class TrainingConfig:
     filters: tuple[int, ...] = FILTERS
     embedding: int = EMBEDDING
     batch_norm: bool = True
+    residual: bool = False
     clusters: int = 25
     epochs: int = 12
     cluster_epochs: int = 4

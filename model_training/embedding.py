@@ -55,6 +55,20 @@ def embed(
 
 
 @torch.no_grad()
+def statistics(network: ClusteringNetwork, tiles: Tiles) -> Floats:
+    """Return mean and deviation of every channel of tiles (N, size, size), (N, S)."""
+    network.eval()
+    device = network.cluster_centers.device
+    size = batch_size(device)
+    parts = []
+    for start in range(0, len(tiles), size):
+        batch = np.array(tiles[start : start + size])
+        x = as_images(torch.from_numpy(batch).to(device))
+        parts.append(as_floats(network.encoder.with_statistics(x)[1]))
+    return np.concatenate(parts)
+
+
+@torch.no_grad()
 def settle_norms(network: ClusteringNetwork, tiles: Tiles) -> None:
     """Take the norms' statistics from tiles as they are, (n, size, size).
 

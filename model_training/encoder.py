@@ -2,7 +2,8 @@
 
 Encoder: five stages of 3x3 convolution, ReLU and 2x2 max-pooling, then a dense layer.
 Decoder: its mirror, with bilinear upsampling before each convolution and a sigmoid.
-With `batch_norm`, which the paper has not, stages and embedding are normalized.
+With `batch_norm`, which the paper has not, stages and embedding are normalized; with
+`residual`, neither, inner stages have a second convolution beside an identity.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 FILTERS = (32, 32, 64, 64, 64)
 EMBEDDING = 100
+FIRST_RESIDUAL = 2
+"""Stage from which a second convolution is cheap: there are few pixels left."""
 PIXELS_AT_A_TIME = 40 << 10
 """Of tiles that go through the layers together, for each thread of a CPU: with 32
 channels, 5 MB."""
@@ -28,15 +31,19 @@ class Encoder(nn.Module):
         embedding: int = EMBEDDING,
         *,
         batch_norm: bool = False,
+        residual: bool = False,
     ) -> None:
         super().__init__()
+        self.filters = tuple(filters)
         stages: list[nn.Module] = []
         before = 1
-        for width in filters:
+        for number, width in enumerate(filters):
             stages.append(nn.Conv2d(before, width, 3, padding=1))
             stages += [nn.BatchNorm2d(width)] if batch_norm else []
             # Pooling first is the same, with a quarter of the values to rectify.
             stages += [nn.MaxPool2d(2), nn.ReLU()]
+            if residual and number >= FIRST_RESIDUAL:
+                stages.append(Residual(width, batch_norm=batch_norm))
             before = width
         self.convolutions = nn.Sequential(*stages)
         side = inner_side(size, len(filters))
@@ -52,6 +59,36 @@ class Encoder(nn.Module):
             features = in_parts(self.convolutions, tiles, pixels)
         z: Tensor = self.norm(self.dense(features.flatten(1)))
         return z
+
+    def with_statistics(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the embedding, and mean and deviation of every channel, (N, S).
+
+        Grain, borders and gray values of a kind that was never met show in the stages,
+        where the embedding has no word for them.
+        """
+        told = []
+        for layer in self.convolutions:
+            tiles = layer(tiles)
+            if isinstance(layer, nn.ReLU):
+                maps = tiles.float()  # half precision cannot tell small variances
+                mean = maps.mean((2, 3))
+                variance = (maps * maps).mean((2, 3)) - mean * mean
+                told += [mean, torch.sqrt(variance.clamp(min=0.0))]
+        z: Tensor = self.norm(self.dense(tiles.flatten(1)))
+        return z, torch.cat(told, 1)
+
+
+class Residual(nn.Module):
+    """Maps (N, C, h, w) and what a convolution finds in them, added (He et al. 2016)."""
+
+    def __init__(self, width: int, *, batch_norm: bool) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(width, width, 3, padding=1)
+        self.norm = nn.BatchNorm2d(width) if batch_norm else nn.Identity()
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return maps of the same shape."""
+        return maps + torch.relu(self.norm(self.convolution(maps)))
 
 
 class Decoder(nn.Module):

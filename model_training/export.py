@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from model_training.clustering import Floats
 from model_training.encoder import Encoder
+from model_training.familiarity import NoveltyScore
+from model_training.mixture import PictureReader
 from veritag.errors import StopError
 
 # Old enough for every ONNX Runtime that the worker may run on.
@@ -22,11 +25,18 @@ HALF_TOLERANCE = 3e-2
 """Of float16, which has 11 bits, through seven layers of sums in another order."""
 EXACT_BATCH = 64
 INPUT = "tiles"
-OUTPUTS = ("embedding", "soft_assignment", "distance")
+OUTPUTS = (
+    "embedding",
+    "soft_assignment",
+    "distance",
+    "tag_probability",
+    "novelty",
+    "neighbors",
+)
 
 
 class InspectionModel(nn.Module):
-    """Encoder and cluster centers as one model over uint8 tiles.
+    """Encoder and all that is read off its embedding, as one model over uint8 tiles.
 
     Parameters
     ----------
@@ -38,8 +48,8 @@ class InspectionModel(nn.Module):
     def __init__(
         self,
         encoder: Encoder,
-        centers: Floats,
-        degrees: float = 1.0,
+        reader: PictureReader,
+        novelty: NoveltyScore,
         *,
         half: bool = False,
     ) -> None:
@@ -47,18 +57,20 @@ class InspectionModel(nn.Module):
         self.encoder = without_norm(encoder)
         if half:
             self.encoder.half()
-        self.degrees = degrees
         self.half_precision = half
-        self.register_buffer("centers", torch.tensor(centers, dtype=torch.float32))
+        self.reader = reader
+        self.novelty = novelty
 
-    def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return embedding (N, D), soft assignment and distance (N, K) of uint8 tiles."""
+    def forward(self, tiles: Tensor) -> tuple[Tensor, ...]:
+        """Return what `OUTPUTS` names, of uint8 tiles (N, size, size)."""
         x = tiles.unsqueeze(1).to(torch.float32) / 255.0  # (N, 1, size, size)
-        z = self.encoder(x.half()).float() if self.half_precision else self.encoder(x)
-        # Differences first: |a|^2 - 2ab + |b|^2 would lose the small distances.
-        squared = ((z.unsqueeze(1) - self.centers) ** 2).sum(2)
-        kernel = (1.0 + squared / self.degrees) ** (-(self.degrees + 1.0) / 2.0)
-        return z, kernel / kernel.sum(1, keepdim=True), torch.sqrt(squared)
+        x = x.half() if self.half_precision else x
+        z, statistics = (part.float() for part in self.encoder.with_statistics(x))
+        q, distance = self.reader.soft_assignment(z)
+        probability, neighbors = self.reader(z)
+        features = torch.cat([z, statistics], 1)
+        novelty = self.novelty(features, probability)
+        return z, q, distance, probability, novelty, neighbors
 
 
 def without_norm(encoder: Encoder) -> Encoder:
@@ -93,16 +105,44 @@ def export_onnx(model: InspectionModel, size: int, path: Path) -> None:
         )
 
 
-def run_onnx(path: Path, tiles: NDArray[np.uint8], batch: int = 64) -> list[Floats]:
-    """Return embedding, soft assignment and distance of tiles by ONNX Runtime on CPU."""
+@dataclass(frozen=True)
+class Seen:
+    """What a bundle's graph says of n tiles.
+
+    Attributes
+    ----------
+    embedding, soft_assignment, distance
+        Of shape (n, D), (n, K) and (n, K).
+    tag_probability, novelty, neighbors
+        Of shape (n, V), (n,) and (n, k); None for a graph of an older version.
+    """
+
+    embedding: Floats
+    soft_assignment: Floats
+    distance: Floats
+    tag_probability: Floats | None = None
+    novelty: Floats | None = None
+    neighbors: Floats | None = None
+
+    def parts(self) -> list[Floats]:
+        """Return all that there is."""
+        told = [getattr(self, name) for name in OUTPUTS]
+        return [part for part in told if part is not None]
+
+
+def run_onnx(path: Path, tiles: NDArray[np.uint8], batch: int = 64) -> Seen:
+    """Return what ONNX Runtime on CPU makes of tiles (N, size, size)."""
     session = onnxruntime.InferenceSession(
         str(path), providers=["CPUExecutionProvider"]
     )
+    there = {output.name for output in session.get_outputs()}
+    names = [name for name in OUTPUTS if name in there]
     parts = [
-        session.run(list(OUTPUTS), {INPUT: tiles[start : start + batch]})
+        session.run(names, {INPUT: tiles[start : start + batch]})
         for start in range(0, len(tiles), batch)
     ]
-    return [np.concatenate(p).astype(np.float64) for p in zip(*parts, strict=True)]
+    told = [np.concatenate(p).astype(np.float64) for p in zip(*parts, strict=True)]
+    return Seen(**dict(zip(names, told, strict=True)))
 
 
 def parity(model: InspectionModel, path: Path, tiles: NDArray[np.uint8]) -> float:
@@ -122,7 +162,8 @@ def parity(model: InspectionModel, path: Path, tiles: NDArray[np.uint8]) -> floa
         ]
     largest = 0.0
     for batch in (len(tiles), 1):
-        for ours, theirs in zip(run_onnx(path, tiles, batch), expected, strict=True):
+        seen = run_onnx(path, tiles, batch).parts()[:-1]  # neighbors may swap places
+        for ours, theirs in zip(seen, expected[:-1], strict=True):
             scale = max(float(np.abs(theirs).max()), 1e-6)
             largest = max(largest, float(np.abs(ours - theirs).max()) / scale)
     if not largest <= (HALF_TOLERANCE if model.half_precision else TOLERANCE):

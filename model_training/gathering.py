@@ -76,6 +76,7 @@ def _folders(
         entry
         for folder in folders
         for entry in entries_of(folder, with_research=request.with_research)
+        if entry.patient not in request.without
     ]
     bar = progress.add_task("reading images", total=len(entries))
     with warnings.catch_warnings():

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from veritag.concepts import compatible
 
-ERROR_RATE = 0.15
+ERROR_RATE = 0.05
+"""Share of wrong tags that thresholds and probabilities count on. Where more are wrong,
+flags are right more often."""
 
 CONFUSIONS: Mapping[str, Mapping[str, Sequence[str]]] = {
     # What a copied protocol, a slip in a menu or the patient before leaves behind.

@@ -12,19 +12,13 @@ from numpy.typing import NDArray
 from model_training.calibrate import (
     Calibration,
     Evidence,
+    alarming,
     calibrate,
-    cluster_limits,
-    flagged,
     gather,
     uncalibrated,
 )
-from model_training.check import check_tag, known
-from model_training.cluster_model import (
-    ClusterModel,
-    Values,
-    choose_sharpness,
-    log_loss,
-)
+from model_training.check import check_tags, known
+from model_training.cluster_model import ClusterModel, choose_sharpness, log_loss
 from model_training.config import TrainingConfig
 from model_training.constraints import (
     PAPER_CONSTRAINTS,
@@ -32,14 +26,18 @@ from model_training.constraints import (
     Constraints,
     sample_constraints,
 )
+from model_training.correlation import intraclass_correlation
+from model_training.detectability import detectability
+from model_training.images import Images
 from model_training.learnable import require_learnable
 from model_training.nothing import pictures_of_nothing
 from model_training.samples import Sample
 from model_training.snapshot import Snapshot, rows_of
 from model_training.split import Split, split_patients
+from model_training.tag_model import TagModel, fit_tag_model
 from model_training.train import Trained
 from model_training.training_data import HEAD_TAGS, TrainingSet
-from veritag.profiles import Floats
+from veritag.bundle import Detectability
 from veritag.tags import JUDGED_TAGS
 
 Step = Callable[[str], None]
@@ -51,16 +49,19 @@ class Learnt:
 
     Attributes
     ----------
-    limits
-        Distance from each center beyond which an image is of an unknown kind, (K,).
+    detectability
+        What can be judged, by received value and Modality.
+    correlation
+        Keyword to how much the pictures of a series repeat one another, 0 to 1.
     """
 
     config: TrainingConfig
     split: Split
     trained: Trained
-    model: ClusterModel
+    model: TagModel
     calibration: Calibration
-    limits: Floats
+    detectability: tuple[Detectability, ...]
+    correlation: dict[str, float]
     figures: dict[str, Any] = field(default_factory=dict)
 
 
@@ -74,50 +75,103 @@ def learn(
     """Fit profiles, calibrate and check on top of trained clusters."""
     config = trained.config
     on_step("profiles")
-    z = trained.embed(snapshot.tiles)
-    values = {tag: snapshot.values(tag) for tag in JUDGED_TAGS}
-    training, repeated = _views(trained, snapshot, split, z, values)
-    held, held_values = z[split.calibration], _rows(values, split.calibration)
-    bare = ClusterModel(trained.centers, config.degrees)
-    model = choose_sharpness(bare, training, repeated, held, held_values)
-    on_step("calibration")
-    evidence = [gather(model, held, held_values, config.seed)]
-    if split.new_stations.any():
-        there = split.new_stations
-        new = gather(model, z[there], _rows(values, there), config.seed)
-        evidence.append(new)
-    calibration = (
-        calibrate(evidence)
-        if split.calibration.any()
-        else uncalibrated(model, training)
+    everything = Images(
+        trained.embed(snapshot.tiles),
+        trained.statistics(snapshot.tiles),
+        {tag: snapshot.values(tag) for tag in JUDGED_TAGS},
     )
-    nothing = trained.embed(pictures_of_nothing(config.size, config.seed))
-    limits = cluster_limits(calibration.radii, model, z[split.training], nothing)
+    own, held = everything.part(split.training), everything.part(split.calibration)
+    views = _views(trained, snapshot, split, own)
+    bare = ClusterModel(trained.centers, config.degrees)
+    clusters = choose_sharpness(
+        bare, views.embedding, views.values, held.embedding, held.values
+    )
+    kinds = np.array([sample.kind for sample in snapshot.samples], dtype=np.str_)
+    model = fit_tag_model(
+        trained,
+        clusters,
+        own,
+        kinds[split.training],
+        held,
+        _nothing(trained, config.seed),
+    )
+    on_step("calibration")
+    evidence = _evidence(model, snapshot, split, everything, config.seed)
+    calibration = (
+        calibrate(evidence) if split.calibration.any() else uncalibrated(model, own)
+    )
+    model = replace(
+        model, familiarity=replace(model.familiarity, limit=calibration.limit)
+    )
+    shown = detectability(evidence, calibration.tags, calibration.familiar)
     on_step("check on unseen patients")
-    unseen, unseen_values = z[split.unseen], _rows(values, split.unseen)
-    checked = {
-        tag: check_tag(
-            model, calibration.tags[tag], limits, unseen, unseen_values, tag,
-            config.seed + 1,
-        )
-        for tag in JUDGED_TAGS
-        if (unseen_values[tag] != "").any()
-    }  # fmt: skip
+    unseen = everything.part(split.unseen)
+    checked = check_tags(model, calibration, shown, unseen, config.seed + 1)
     figures: dict[str, Any] = {
         "images": {
             part: int(getattr(split, part).sum())
             for part in ("training", "calibration", "unseen", "new_stations")
         },
         "epochs": [asdict(epoch) for epoch in trained.history],
-        "sharpness": model.sharpness,
-        "calibration_log_loss": round(log_loss(model, held, held_values), 4),
-        "radius_quantiles": calibration.quantiles,
+        "sharpness": clusters.sharpness,
+        "calibration_log_loss": round(
+            log_loss(clusters, held.embedding, held.values), 4
+        ),
+        "familiar_quantile": calibration.quantile,
+        "nothing_known": _share(
+            known(model, _nothing(trained, config.seed + 1), calibration.limit)
+        ),
         "new_stations": _shifted_figures(evidence[1:], calibration),
         "unseen": checked,
-        "unseen_of_known_kind": _share(known(model, unseen, limits)),
+        "unseen_of_known_kind": _share(known(model, unseen, calibration.limit)),
         "machine": f"{platform.machine()}, {platform.system()}, torch {torch.__version__}",
     }
-    return Learnt(config, split, trained, model, calibration, limits, figures)
+    return Learnt(
+        config,
+        split,
+        trained,
+        model,
+        calibration,
+        shown,
+        _correlation(model, snapshot, split.calibration, everything),
+        figures,
+    )
+
+
+def _evidence(
+    model: TagModel, snapshot: Snapshot, split: Split, images: Images, seed: int
+) -> list[Evidence]:
+    """Return the held-out evidence: of unseen patients, then of new stations."""
+    stations = np.array([sample.station for sample in snapshot.samples], dtype=np.str_)
+    usual = np.isin(stations, np.unique(stations[split.training]))
+    return [
+        gather(model, images.part(part), usual[part], seed)
+        for part in (split.calibration, split.new_stations)
+        if part is split.calibration or part.any()
+    ]
+
+
+def _correlation(
+    model: TagModel,
+    snapshot: Snapshot,
+    chosen: NDArray[np.bool_],
+    images: Images,
+) -> dict[str, float]:
+    """Return how alike the model errs on images of one patient and kind, by tag."""
+    held = images.part(chosen)
+    read = model.read(held.embedding)
+    groups = np.array(
+        [f"{s.patient}|{s.kind}" for s in snapshot.samples], dtype=np.str_
+    )[chosen]
+    return {
+        tag: intraclass_correlation(model.scores(read, tag, held.values[tag]), groups)
+        for tag in model.sources
+    }
+
+
+def _nothing(trained: Trained, seed: int) -> Images:
+    tiles = pictures_of_nothing(trained.config.size, seed)
+    return Images(trained.embed(tiles), trained.statistics(tiles), {})
 
 
 def prepare(
@@ -159,38 +213,30 @@ def draw_constraints(
     )
 
 
-def _views(
-    trained: Trained, snapshot: Snapshot, split: Split, z: Floats, values: Values
-) -> tuple[Floats, Values]:
-    """Return embeddings and tags of the training part, as it is and varied."""
+def _views(trained: Trained, snapshot: Snapshot, split: Split, own: Images) -> Images:
+    """Return the training part as it is and varied; the copies have no statistics."""
     config = trained.config
     tiles = snapshot.tiles[rows_of(split.training)]
     device = trained.network.cluster_centers.device
-    parts = [z[split.training]]
+    parts = [own.embedding]
     for view in range(1, config.views + 1):
         noise = torch.Generator(device).manual_seed(config.seed * 1000 + view)
         parts.append(trained.embed(tiles, noise))
-    repeated = {
-        tag: np.tile(column[split.training], len(parts))
-        for tag, column in values.items()
-    }
-    return np.concatenate(parts), repeated
-
-
-def _rows(values: Values, chosen: NDArray[np.bool_]) -> Values:
-    return {tag: column[chosen] for tag, column in values.items()}
+    values = {tag: np.tile(column, len(parts)) for tag, column in own.values.items()}
+    return Images(np.concatenate(parts), own.statistics, values)
 
 
 def _shifted_figures(
-    evidence: list[Evidence], calibration: Calibration
+    evidence: Sequence[Evidence], calibration: Calibration
 ) -> dict[str, dict[str, int]]:
     """Count on new stations, under right and under wrong values, what is flagged."""
+    familiar = calibration.familiar
     return {
         tag: {
-            "right": int(e.carried[tag].sum()),
-            "false_alarms": flagged(e, e.right[tag], calibration.radii, c.threshold),
-            "wrong": int(e.carried[tag].sum()),
-            "found": flagged(e, e.wrong[tag], calibration.radii, c.threshold),
+            "right": int(e.carried(tag).sum()),
+            "false_alarms": int(alarming(e, e.right[tag], familiar, c.threshold).sum()),
+            "wrong": int(e.carried(tag).sum()),
+            "found": int(alarming(e, e.wrong[tag], familiar, c.threshold).sum()),
         }
         for e in evidence
         for tag, c in calibration.tags.items()

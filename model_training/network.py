@@ -26,7 +26,9 @@ class ClusteringNetwork(nn.Module):
     def __init__(self, config: TrainingConfig, values: Mapping[str, int]) -> None:
         super().__init__()
         shape = config.size, config.filters, config.embedding
-        self.encoder = Encoder(*shape, batch_norm=config.batch_norm)
+        self.encoder = Encoder(
+            *shape, batch_norm=config.batch_norm, residual=config.residual
+        )
         draws = config.beta or not (config.tags or config.pretrain_pairs)
         self.decoder = Decoder(*shape) if draws else None
         self.heads = nn.ModuleDict(

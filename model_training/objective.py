@@ -102,8 +102,15 @@ class Objective:
         if self.config.augment:
             images = varied(images, self.noise, self.config.augment)
         if self.config.restyle:
-            images = restyled(images, self.noise, self.config.restyle)
+            images = self._restyled(images)
         return images
+
+    def _restyled(self, images: Tensor) -> Tensor:
+        """Show a share of the images as other devices would."""
+        device = self.noise.device
+        drawn = torch.rand(len(images), generator=self.noise, device=device)
+        chosen = (drawn < self.config.restyle).view(-1, 1, 1, 1)
+        return torch.where(chosen, restyled(images, self.noise), images)
 
 
 def own_terms(

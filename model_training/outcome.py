@@ -10,14 +10,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.export import run_onnx
+from model_training.export import Seen, run_onnx
 from model_training.injection import wrong_values
 from model_training.snapshot import Sample, Snapshot
 from veritag.bundle import BundleManifest, ModelBundle, TagCalibration
-from veritag.concepts import compatible
 from veritag.errors import BundleRejected, StopError
-from veritag.opinions import ever_seen
-from veritag.profiles import Floats, posterior, profile_table, sharpened
+from veritag.profiles import (
+    Floats,
+    calibrated,
+    cautious,
+    contradiction_scores,
+    posterior,
+    sharpened,
+)
+from veritag.tables import Tables, tables_of
 from veritag.tags import JUDGED_TAGS
 
 Mask = NDArray[np.bool_]
@@ -130,61 +136,82 @@ def outcome_of(
             f"{bundle.bundle_id} reads tiles of {manifest.preprocessing}, "
             f"these are of {snapshot.preprocessing}"
         )
-    embedding, q, distance = run_onnx(bundle.model_path, snapshot.tiles)
-    if not all(np.isfinite(part).all() for part in (embedding, q, distance)):
+    seen = run_onnx(bundle.model_path, snapshot.tiles)
+    if not all(np.isfinite(part).all() for part in seen.parts()):
         raise BundleRejected(f"{bundle.path}: the model computes what is no number")
-    nearest = distance.argmin(axis=1)
+    nearest = seen.distance.argmin(axis=1)
+    known = _known(manifest, seen)
+    modality = asked["Modality"].received if "Modality" in asked else None
+    judging = _Judging(tables_of(manifest), seen, known, modality)
+    answers = {tag: judging.answers(tag, question) for tag, question in asked.items()}
+    return Outcome(seen.embedding, seen.soft_assignment, nearest, known, answers)
+
+
+def _known(manifest: BundleManifest, seen: Seen) -> Mask:
+    if seen.novelty is not None:
+        told: Mask = seen.novelty <= 1
+        return told
+    nearest = seen.distance.argmin(axis=1)
     limits = np.asarray(manifest.novelty_limits)[nearest]
-    known = distance.min(axis=1) <= np.maximum(limits, 1e-12)
-    weights = sharpened(q, manifest.sharpness)
-    answers = {
-        tag: _answers(manifest, weights, known, tag, question)
-        for tag, question in asked.items()
-    }
-    return Outcome(embedding, q, nearest, known, answers)
+    near: Mask = seen.distance.min(axis=1) <= np.maximum(limits, 1e-12)
+    return near
 
 
-def _answers(
-    manifest: BundleManifest,
-    weights: Floats,
-    known: Mask,
-    tag: str,
-    question: Question,
-) -> Answers:
-    calibration = manifest.calibration.get(tag, TagCalibration(None))
+@dataclass(frozen=True)
+class _Judging:
+    """What answers are made of; `modality` is as received, None where not asked."""
 
-    def ask(values: Texts) -> Answer:
+    tables: Tables
+    seen: Seen
+    known: Mask
+    modality: Texts | None
+
+    def answers(self, tag: str, question: Question) -> Answers:
+        """Return what the bundle says of each kind of values of one tag."""
+        asked = question.right, question.wrong, question.received
+        right, wrong, received = (self._answer(tag, values) for values in asked)
+        return Answers(right, wrong, received)
+
+    def _answer(self, tag: str, values: Texts) -> Answer:
+        calibration = self.tables.manifest.calibration.get(tag, TagCalibration(None))
         if calibration.threshold is None:
             nothing = np.zeros(len(values), dtype=bool)
             return Answer(nothing, np.full(len(values), np.nan))
-        scores = np.where(known, _scores(manifest, weights, tag, values), np.nan)
+        scores = np.where(self.known, self._scores(tag, values), np.nan)
+        if self.seen.novelty is not None:
+            strange = self.seen.novelty > self.tables.manifest.familiar
+            scores = cautious(scores, calibration.threshold, strange)
         flagged = np.nan_to_num(scores, nan=-1.0) >= calibration.threshold
-        return Answer(flagged, _probability(calibration, scores))
+        return Answer(flagged, calibrated(calibration, scores))
 
-    return Answers(ask(question.right), ask(question.wrong), ask(question.received))
+    def _scores(self, tag: str, observed: Texts) -> Floats:
+        """Return how each image contradicts its value, NaN without an opinion."""
+        values, probabilities = self._probabilities(tag)
+        if not values:
+            return np.full(len(observed), np.nan)
+        cells = zip(observed.tolist(), self._modalities(observed), strict=True)
+        asked = [
+            value if value and self._may_speak(tag, value, modality) else None
+            for value, modality in cells
+        ]
+        return contradiction_scores(probabilities, values, asked, self.tables.fit(tag))
 
+    def _modalities(self, observed: Texts) -> list[str | None]:
+        if self.modality is None:
+            return [None] * len(observed)
+        return [value or None for value in self.modality.tolist()]
 
-def _scores(
-    manifest: BundleManifest, weights: Floats, tag: str, observed: Texts
-) -> Floats:
-    """Return how strongly each image contradicts its value, NaN without an opinion."""
-    scores = np.full(len(observed), np.nan)
-    values, table, knows = profile_table(manifest.clusters, tag)
-    if not values:
-        return scores
-    mass = posterior(weights, table, knows)
-    for value in np.unique(observed[observed != ""]).tolist():
-        if ever_seen(manifest, tag, value):
-            fits = np.array([compatible(tag, v, value) for v in values])
-            rows = observed == value
-            scores[rows] = 1 - mass[rows][:, fits].sum(axis=1)
-    clipped: Floats = np.clip(scores, 0, 1)
-    return clipped
+    def _may_speak(self, tag: str, value: str, modality: str | None) -> bool:
+        return self.tables.met(tag, value) and self.tables.speaks(tag, value, modality)
 
-
-def _probability(calibration: TagCalibration, scores: Floats) -> Floats:
-    if not calibration.score_knots:
-        return scores
-    told = np.interp(scores, calibration.score_knots, calibration.probability_knots)
-    probability: Floats = np.where(np.isnan(scores), np.nan, np.clip(told, 0, 1))
-    return probability
+    def _probabilities(self, tag: str) -> tuple[tuple[str, ...], Floats]:
+        """Return values and their probabilities, of shape (N, V)."""
+        if tag in self.tables.columns and self.seen.tag_probability is not None:
+            column = self.tables.columns[tag]
+            return self.tables.values(tag), self.seen.tag_probability[:, column]
+        if tag not in self.tables.profiles:
+            return (), np.empty((0, 0))
+        values, table, knows = self.tables.profiles[tag]
+        sharpness = self.tables.manifest.sharpness
+        weights = sharpened(self.seen.soft_assignment, sharpness)
+        return values, posterior(weights, table, knows)

@@ -66,9 +66,20 @@ OURS = TrainingConfig()
 CONTRASTIVE = replace(OURS, recipe="contrastive", contrast=0.3, pretrain_pairs=1.0)
 """Ours, with images told from one another and pairs from the start: three times as slow."""
 
+LARGE = replace(
+    OURS,
+    recipe="large",
+    filters=(32, 64, 96, 128, 128),
+    residual=True,
+    epochs=18,
+    restyle=0.5,
+)
+"""Ours with a larger encoder, for images of many sources: four times as slow."""
+
 RECIPES: Mapping[str, TrainingConfig] = {
     "veritag": OURS,
     "contrastive": CONTRASTIVE,
+    "large": LARGE,
     "paper": PAPER,
     "constrained": CONSTRAINED,
     "idec": IDEC,

@@ -73,7 +73,7 @@ def _data(learnt: Learnt, snapshot: Snapshot) -> str:
         f"<p>{len(snapshot)} images of {patients} patients or objects: {images['training']} "
         f"to train, {images['calibration']} to calibrate, {images['unseen']} unseen until "
         f"the check. Tiles of {snapshot.preprocessing.size} pixels, "
-        f"{len(learnt.model.centers)} clusters.</p>"
+        f"{len(learnt.model.clusters.centers)} clusters.</p>"
     )
 
 
@@ -139,9 +139,11 @@ def _clusters(
     with_tiles: bool,
 ) -> str:
     tiles = snapshot.tiles[rows_of(learnt.split.training)]
-    squared = squared_distances(learnt.trained.embed(tiles), learnt.model.centers)
+    squared = squared_distances(
+        learnt.trained.embed(tiles), learnt.model.clusters.centers
+    )
     nearest = squared.argmin(axis=1)
-    sizes = np.bincount(nearest, minlength=len(learnt.model.centers))
+    sizes = np.bincount(nearest, minlength=len(learnt.model.clusters.centers))
     rows = [CLUSTERS]
     for k in np.argsort(-sizes)[:LARGEST]:
         own = np.flatnonzero(nearest == k)
@@ -157,7 +159,7 @@ def _clusters(
 
 def _profile(learnt: Learnt, k: int) -> Iterator[str]:
     for tag in ("Modality", "BodyPartExamined"):
-        profiles = learnt.model.profiles.get(tag)
+        profiles = learnt.model.clusters.profiles.get(tag)
         if profiles is None or not profiles.knows[k]:
             continue
         row = profiles.table[k]

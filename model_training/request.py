@@ -15,6 +15,9 @@ class Request:
     ----------
     tensorboard
         Folder for the losses of each pass.
+    without
+        Patients, by their keys in the tables of `images`, that are kept out: for a
+        check of one's own.
     champion
         The bundle whose cluster ids go on; None numbers them from 0.
     """
@@ -27,6 +30,7 @@ class Request:
     device: str = "auto"
     threads: int = 0
     with_research: bool = False
+    without: frozenset[str] = frozenset()
     with_tiles: bool = True
     note: str = ""
     resume: bool = True

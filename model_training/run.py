@@ -214,6 +214,7 @@ def _lineage(request: Request) -> dict[str, Any]:
             "archive": request.data is not None,
             "phantoms": request.phantoms,
             "with_research": request.with_research,
+            "patients_kept_out": len(request.without),
         },
         "note": request.note,
     }

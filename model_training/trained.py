@@ -1,14 +1,21 @@
 """A trained network, and the figures of each pass that made it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from model_training.clustering import Floats
 from model_training.config import TrainingConfig
-from model_training.embedding import as_floats, embed, soft_assignment
+from model_training.embedding import (
+    as_floats,
+    embed,
+    soft_assignment,
+    statistics,
+)
 from model_training.network import ClusteringNetwork
 
 ENCODER, CLUSTERS = "encoder", "clusters"
@@ -53,11 +60,18 @@ class EpochFigures:
 
 @dataclass
 class Trained:
-    """A trained network and how it came about."""
+    """A trained network and how it came about.
+
+    Attributes
+    ----------
+    vocabulary
+        Keyword of a tag to the values that the network's head tells apart.
+    """
 
     network: ClusteringNetwork
     config: TrainingConfig
     history: list[EpochFigures] = field(default_factory=list)
+    vocabulary: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def centers(self) -> Floats:
@@ -72,6 +86,18 @@ class Trained:
         With a generator, of varied tiles.
         """
         return embed(self.network, tiles, self.config.augment, noise)
+
+    def statistics(self, tiles: NDArray[np.uint8]) -> Floats:
+        """Return what the channels hold of tiles (N, size, size), of shape (N, S)."""
+        return statistics(self.network, tiles)
+
+    def head(self, tag: str) -> tuple[Floats, Floats] | None:
+        """Return weight (V, D) and bias (V,) of a tag's head, None without one."""
+        if tag not in self.network.heads:
+            return None
+        layer = self.network.heads[tag]
+        assert isinstance(layer, nn.Linear)  # noqa: S101 -- for the type checker
+        return as_floats(layer.weight), as_floats(layer.bias)
 
     def soft_assignment(self, tiles: NDArray[np.uint8]) -> Floats:
         """Return q of tiles (N, size, size), of shape (N, K)."""

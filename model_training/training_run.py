@@ -122,7 +122,12 @@ def begin_run(
             training.constraints, len(training), closure=config.careful_pairs
         )
     return Run(
-        Trained(network, config, list(start.history) if start else []),
+        Trained(
+            network,
+            config,
+            list(start.history) if start else [],
+            vocabulary.values,
+        ),
         training,
         held,
         Objective(network, data, config, pairs, torch.Generator(device)),

@@ -79,12 +79,14 @@ class Tables:
         modality
             As received, as a concept: it is what is at hand for every series, and a
             false one that the picture contradicts is flagged by itself. What is
-            received as Modality is judged under its own name.
+            received as Modality is judged under its own name. Where a value was never
+            met on a Modality there was nothing to alarm falsely, and the tag as a whole
+            has to have been shown.
         """
         if not self.judged:
             return True
         pictures = concept if tag == "Modality" else modality or ""
-        return self.judged.get((tag, concept, pictures), False)
+        return self.judged.get((tag, concept, pictures), True)
 
     def met(self, tag: str, concept: str) -> bool:
         """Tell whether the bundle learnt of anything that the tag could mean."""

@@ -19,6 +19,8 @@ from veritag.logs import get_logger
 
 log = get_logger()
 
+OUTPUTS = ("soft_assignment", "distance", "tag_probability", "novelty", "neighbors")
+
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 
@@ -39,10 +41,21 @@ Tiles: TypeAlias = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Assignments:
-    """What the model says of n tiles: both of shape (n, K)."""
+    """What the model says of n tiles.
+
+    Attributes
+    ----------
+    soft_assignment, distance
+        Of shape (n, K).
+    tag_probability, novelty, neighbors
+        Of shape (n, V), (n,) and (n, k); None for a bundle before schema 3.
+    """
 
     soft_assignment: NDArray[np.float32]
     distance: NDArray[np.float32]
+    tag_probability: NDArray[np.float32] | None = None
+    novelty: NDArray[np.float32] | None = None
+    neighbors: NDArray[np.int64] | None = None
 
 
 class Model:
@@ -70,6 +83,7 @@ class Model:
             ) from error
         self.provider: str = self._session.get_providers()[0]
         self.buckets = BUCKETS[self.provider]
+        self._outputs = OUTPUTS if bundle.manifest.concepts else OUTPUTS[:2]
         self._warm_up()
 
     @property
@@ -79,22 +93,20 @@ class Model:
 
     def assign(self, tiles: Tiles) -> Assignments:
         """Return soft assignments and distances of tiles of shape (n, size, size)."""
+        if not len(tiles):
+            nothing = self._run(np.zeros((1, *tiles.shape[1:]), np.uint8))
+            return Assignments(*(output[:0] for output in nothing))
         parts = [self._run(chunk) for chunk in _chunks(tiles, self.batch)]
-        if not parts:
-            nothing = np.empty((0, len(self.bundle.manifest.clusters)), np.float32)
-            return Assignments(nothing, nothing)
-        return Assignments(
-            np.concatenate([soft for soft, _ in parts]),
-            np.concatenate([distance for _, distance in parts]),
-        )
+        together = [np.concatenate(part) for part in zip(*parts, strict=True)]
+        return Assignments(*together)
 
-    def _run(self, tiles: Tiles) -> Sequence[NDArray[np.float32]]:
+    def _run(self, tiles: Tiles) -> list[NDArray[Any]]:
         count = len(tiles)
         bucket = next(size for size in self.buckets if size >= count)
         if bucket > count:
             padding = np.zeros((bucket - count, *tiles.shape[1:]), np.uint8)
             tiles = np.concatenate([tiles, padding])
-        outputs = self._session.run(["soft_assignment", "distance"], {"tiles": tiles})
+        outputs = self._session.run(list(self._outputs), {"tiles": tiles})
         return [output[:count] for output in outputs]
 
     def _warm_up(self) -> None:
@@ -102,12 +114,16 @@ class Model:
         for bucket in self.buckets:
             self._check(self._run(np.zeros((bucket, size, size), np.uint8)), bucket)
 
-    def _check(self, outputs: Sequence[NDArray[np.float32]], count: int) -> None:
-        expected = (count, len(self.bundle.manifest.clusters))
-        if any(output.shape != expected for output in outputs):
+    def _check(self, outputs: Sequence[NDArray[Any]], count: int) -> None:
+        manifest = self.bundle.manifest
+        clusters = count, len(manifest.clusters)
+        values = count, sum(map(len, manifest.concepts.values()))
+        expected = [clusters, clusters, values, (count,)]
+        found = [output.shape for output in outputs[: len(expected)]]
+        if found != expected[: len(found)]:
             raise BundleRejected(
-                f"{self.bundle.path}: the model's outputs are of shape "
-                f"{outputs[0].shape}, its manifest says {expected}"
+                f"{self.bundle.path}: the model's outputs are of shapes {found}, its "
+                f"manifest says {expected[: len(found)]}"
             )
 
 

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from veritag.read import open_instance
 from veritag.records.inspection import Identity
 from veritag.tags import read_hints, read_identity, read_tags, read_uid
 from veritag.tile import Tile, make_tile
+from worker.inference import Assignments
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,22 +141,25 @@ def plain_verdict(bundle: ModelBundle, prepared: Prepared) -> Verdict:
 
 
 def verdicts(
-    bundle: ModelBundle,
-    prepared: list[Prepared],
-    soft_assignment: NDArray[np.float32],
-    distance: NDArray[np.float32],
+    bundle: ModelBundle, prepared: list[Prepared], said: Assignments
 ) -> list[Verdict]:
-    """Return the verdicts of pictures from the model's rows, both of shape (n, K).
+    """Return the verdicts of pictures from what the model said of them.
 
     The cluster's probability is the sharpened soft assignment, by which profiles are
     weighted too; the verdict keeps q as the model gives it.
     """
     manifest = bundle.manifest
-    weights = sharpened(soft_assignment.astype(np.float64), manifest.sharpness)
-    novelty = distance / np.maximum(np.asarray(manifest.novelty_limits), 1e-12)
-    nearest = distance.argmin(axis=1)
+    weights = sharpened(said.soft_assignment.astype(np.float64), manifest.sharpness)
+    nearest = said.distance.argmin(axis=1)
+    rows = np.arange(len(nearest))
+    novelty = said.novelty
+    if novelty is None:
+        limits = np.maximum(np.asarray(manifest.novelty_limits), 1e-12)
+        novelty = (said.distance / limits)[rows, nearest]
     # Six digits are what the records keep; rounded all at once it costs nothing.
-    q = np.round(soft_assignment.astype(np.float64), 6).tolist()
+    q = np.round(said.soft_assignment.astype(np.float64), 6).tolist()
+    probability = _lists(said.tag_probability, len(rows))
+    neighbors = _lists(said.neighbors, len(rows))
     return [
         Verdict(
             bundle.bundle_id,
@@ -163,14 +168,21 @@ def verdicts(
             one.tags,
             cluster=manifest.clusters[k].cluster_id,
             cluster_probability=_finite(weights[row, k]),
-            novelty=_finite(novelty[row, k]),
+            novelty=_finite(novelty[row]),
             soft_assignment=tuple(q[row]),
+            tag_probability=tuple(probability[row]),
+            neighbors=tuple(neighbors[row]),
             hints=one.hints,
             defects=one.defects,
             facts=one.facts,
         )
         for row, (one, k) in enumerate(zip(prepared, nearest.tolist(), strict=True))
     ]
+
+
+def _lists(values: NDArray[Any] | None, count: int) -> list[list[Any]]:
+    """Return rows of an output, empty ones where the model has none."""
+    return [[]] * count if values is None else values.tolist()
 
 
 def _finite(value: float) -> float | None:

@@ -139,4 +139,4 @@ def _judged(model: Model, pictures: list[Prepared]) -> list[Verdict]:
     started = time.perf_counter()
     said = model.assign(np.stack(tiles))
     STAGE_SECONDS.labels("model").observe(time.perf_counter() - started)
-    return verdicts(model.bundle, pictures, said.soft_assignment, said.distance)
+    return verdicts(model.bundle, pictures, said)

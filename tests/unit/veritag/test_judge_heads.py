@@ -83,24 +83,24 @@ def test_a_stack_that_ends_elsewhere_is_rightly_called() -> None:
 
 
 def test_a_value_that_the_bundle_has_not_shown_to_judge_stays_unjudged() -> None:
-    """A row that is not judged, and no row at all, are both silence."""
+    """A row that is not judged is silence; where there is none, nothing was right."""
     wrong = [seen(HEAD)]
-    rows = (detected("BodyPartExamined", "CHEST", "CT"),)
-    assert found(judge_series(manifest(detectability=rows), wrong))
+    for modality in ("CT", "MR"):
+        rows = (detected("BodyPartExamined", "CHEST", modality),)
+        assert found(judge_series(manifest(detectability=rows), wrong))
     silent = (detected("BodyPartExamined", "CHEST", "CT", judged=False),)
-    for table in (silent, (detected("BodyPartExamined", "CHEST", "MR"),)):
-        judgement = judge_series(manifest(detectability=table), wrong)
-        assert judgement.findings == ()
-        assert of_tag(judgement, "BodyPartExamined").probability_wrong is None
+    judgement = judge_series(manifest(detectability=silent), wrong)
+    assert judgement.findings == ()
+    assert of_tag(judgement, "BodyPartExamined").probability_wrong is None
 
 
 def test_a_modality_is_judged_under_its_own_name() -> None:
     """The row of Modality MR counts for what is received as MR."""
     series = [seen(tags=tags(Modality="MR"), sop_class="")]
-    rows = (detected("Modality", "MR", "MR"),)
-    assert found(judge_series(manifest(detectability=rows), series))
-    others = (detected("Modality", "MR", "CT"),)
-    assert not found(judge_series(manifest(detectability=others), series))
+    silent = (detected("Modality", "MR", "MR", judged=False),)
+    assert not found(judge_series(manifest(detectability=silent), series))
+    others = (detected("Modality", "MR", "CT", judged=False),)
+    assert found(judge_series(manifest(detectability=others), series))
 
 
 def test_a_finding_tells_what_it_rests_on() -> None:

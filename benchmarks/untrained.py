@@ -1,0 +1,67 @@
+"""Graphs of any shape without training, for measuring and for tests of the export."""
+
+import numpy as np
+
+from model_training.encoder import Encoder
+from model_training.export import InspectionModel
+from model_training.familiarity import COMPONENTS, Familiarity, NoveltyScore, Space
+from model_training.mixture import PictureReader, References, TagSources
+from veritag.profiles import Floats
+
+CONCEPTS = {"Modality": ("CT", "MR", "US"), "BodyPartExamined": ("CHEST", "HEAD")}
+
+
+def untrained_graph(
+    encoder: Encoder,
+    centers: Floats,
+    degrees: float = 1.0,
+    *,
+    half: bool = False,
+    references: int = 40,
+    concepts: dict[str, tuple[str, ...]] | None = None,
+) -> InspectionModel:
+    """Return a graph around an encoder with all parts of a trained one, at random.
+
+    Parameters
+    ----------
+    centers
+        Of shape (K, D).
+    concepts
+        Keyword to the concepts that are told apart; a few by default.
+    """
+    rng = np.random.default_rng(3)
+    told = CONCEPTS if concepts is None else concepts
+    length = centers.shape[1]
+    sources = {tag: _sources(rng, v, centers, references) for tag, v in told.items()}
+    reader = PictureReader(
+        centers,
+        degrees,
+        4.0,
+        References(rng.normal(size=(references, length)), 1.0, np.arange(references)),
+        sources,
+    )
+    features = length + 2 * sum(encoder.filters)
+    familiarity = Familiarity(
+        Space(np.zeros(features), rng.normal(size=(features, COMPONENTS)) / features),
+        rng.normal(size=(references, COMPONENTS)),
+        np.ones(references),
+        nothing=rng.normal(size=(references, COMPONENTS)) + 9,
+    )
+    first = len(next(iter(told.values())))
+    novelty = NoveltyScore(familiarity, [slice(0, first)])
+    return InspectionModel(encoder, reader, novelty, half=half)
+
+
+def _sources(
+    rng: np.random.Generator, values: tuple[str, ...], centers: Floats, references: int
+) -> TagSources:
+    count = len(values)
+    return TagSources(
+        values,
+        np.full(count, 1 / count),
+        rng.dirichlet(np.ones(count), size=len(centers)),
+        rng.normal(size=(count, centers.shape[1])),
+        rng.normal(size=count),
+        rng.integers(-1, count, size=references),
+        np.full(3, 0.5),
+    )

@@ -1,0 +1,31 @@
+"""Images as a model of tags takes them: what the network makes of them, and their tags."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training.cluster_model import Values
+from veritag.profiles import Floats
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images as a model takes them.
+
+    Attributes
+    ----------
+    embedding, statistics
+        Of shape (n, D) and (n, S).
+    values
+        Keyword to normalized values, empty where missing, of shape (n,).
+    """
+
+    embedding: Floats
+    statistics: Floats
+    values: Values
+
+    def part(self, chosen: NDArray[np.bool_]) -> "Images":
+        """Return some of the images, chosen by a mask of shape (n,)."""
+        values = {tag: column[chosen] for tag, column in self.values.items()}
+        return Images(self.embedding[chosen], self.statistics[chosen], values)

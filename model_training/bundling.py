@@ -159,9 +159,23 @@ def _clusters(model: TagModel) -> tuple[ClusterProfile, ...]:
     nearest = np.argsort(squared_distances(centers, references), axis=1)
     profiles = cluster_profiles(model.clusters.profiles, len(centers))
     return tuple(
-        replace(profile, exemplars=tuple(row[:EXEMPLARS].tolist()))
-        for profile, row in zip(profiles, nearest, strict=True)
+        replace(
+            profile,
+            exemplars=tuple(nearest[k, :EXEMPLARS].tolist()),
+            ranges=_ranges(model, k),
+        )
+        for k, profile in enumerate(profiles)
     )
+
+
+def _ranges(model: TagModel, k: int) -> dict[str, tuple[float, float]]:
+    """Return the ranges of the k-th cluster, keyword to low and high end."""
+    ends = {tag: (low[k], high[k]) for tag, (low, high) in model.ranges.items()}
+    return {
+        tag: (float(f"{low:.6g}"), float(f"{high:.6g}"))
+        for tag, (low, high) in ends.items()
+        if np.isfinite(low)
+    }
 
 
 def _occupancy(seen: Seen, ids: Sequence[int]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from sklearn.isotonic import IsotonicRegression
 from model_training.cluster_model import Values
 from model_training.images import Images
 from model_training.injection import ERROR_RATE, wrong_values
+from model_training.numeric import scores_of, slipped
 from model_training.tag_model import TagModel
 from veritag.bundle import TagCalibration
 from veritag.profiles import Floats, cautious
@@ -35,6 +36,8 @@ KNOWN = 0.98
 FAMILIAR = (0.98, 0.95, 0.9, 0.8, 0.7)
 """Shares of them that may be familiar enough to be flagged."""
 EVEN = 0.5
+NUMBER = "number"
+"""Stands for any value of a numeric tag, which has no concepts."""
 KNOTS = 24
 SURE = 0.999
 
@@ -80,10 +83,10 @@ def gather(
 ) -> Evidence:
     """Score held-out images under their own and under wrong values."""
     rng = np.random.default_rng(seed)
-    values = images.values
+    values = dict(images.values)
     wrong = {tag: wrong_values(tag, values[tag], rng) for tag in JUDGED_TAGS}
     read = model.read(images.embedding)
-    return Evidence(
+    by_picture = Evidence(
         model.novelty(images.embedding, images.statistics, read),
         usual,
         values,
@@ -91,6 +94,21 @@ def gather(
         {tag: model.scores(read, tag, values[tag]) for tag in JUDGED_TAGS},
         {tag: model.scores(read, tag, wrong[tag]) for tag in JUDGED_TAGS},
     )
+    return _with_numbers(by_picture, model, images, rng)
+
+
+def _with_numbers(
+    evidence: Evidence, model: TagModel, images: Images, rng: np.random.Generator
+) -> Evidence:
+    """Return the evidence with numeric tags, right and under a mistaken unit."""
+    weights = model.clusters.weights(images.embedding)
+    for tag, ends in model.ranges.items():
+        values = images.numbers[tag]
+        carried = np.where(np.isfinite(values), NUMBER, "")
+        evidence.received[tag] = evidence.injected[tag] = carried
+        evidence.right[tag] = scores_of(weights, values, ends)
+        evidence.wrong[tag] = scores_of(weights, slipped(values, rng), ends)
+    return evidence
 
 
 @dataclass(frozen=True)

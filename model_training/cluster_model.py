@@ -36,6 +36,10 @@ class ClusterModel:
     sharpness: float = 1.0
     profiles: dict[str, TagProfiles] = field(default_factory=dict)
 
+    def weights(self, embedding: Floats) -> Floats:
+        """Return sharpened soft assignments of embeddings (N, D), of shape (N, K)."""
+        return sharpened(self.soft_assignment(embedding), self.sharpness)
+
     def soft_assignment(self, embedding: Floats) -> Floats:
         """Return q of embeddings (N, D), of shape (N, K)."""
         return soft_assignment(embedding, self.centers, self.degrees)
@@ -65,8 +69,7 @@ class ClusterModel:
         profiles = self.profiles.get(tag)
         if profiles is None or len(embedding) == 0:
             return scores
-        weights = sharpened(self.soft_assignment(embedding), self.sharpness)
-        mass = posterior(weights, profiles.table, profiles.knows)
+        mass = posterior(self.weights(embedding), profiles.table, profiles.knows)
         for value in np.unique(observed[observed != ""]):
             fits = np.array([compatible(tag, v, str(value)) for v in profiles.values])
             if fits.any():  # what was never seen cannot be called wrong

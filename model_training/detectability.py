@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from model_training.calibrate import LEAST_PRECISION, Evidence, alarming
 from model_training.injection import ERROR_RATE
 from veritag.bundle import Detectability, TagCalibration
+from veritag.ranges import NUMERIC
 
 LIKE_THE_TAG = 20.0
 """Cases' worth of the tag as a whole that every row starts from: five good cases alone
@@ -25,7 +26,7 @@ def detectability(
     return tuple(
         row
         for tag, calibration in tags.items()
-        if calibration.threshold is not None
+        if calibration.threshold is not None and tag not in NUMERIC
         for row in _rows(evidence, tag, calibration.threshold, familiar)
     )
 

@@ -31,6 +31,7 @@ from model_training.detectability import detectability
 from model_training.images import Images
 from model_training.learnable import require_learnable
 from model_training.nothing import pictures_of_nothing
+from model_training.numeric import numbers_of
 from model_training.samples import Sample
 from model_training.snapshot import Snapshot, rows_of
 from model_training.split import Split, split_patients
@@ -79,6 +80,7 @@ def learn(
         trained.embed(snapshot.tiles),
         trained.statistics(snapshot.tiles),
         {tag: snapshot.values(tag) for tag in JUDGED_TAGS},
+        numbers_of(snapshot.samples),
     )
     own, held = everything.part(split.training), everything.part(split.calibration)
     views = _views(trained, snapshot, split, own)

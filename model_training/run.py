@@ -17,6 +17,7 @@ from model_training.card import card_markdown
 from model_training.checkpoint import Checkpoint
 from model_training.distributed import join_ranks
 from model_training.encoder import inner_side
+from model_training.exemplars import write_exemplars
 from model_training.gathering import gather
 from model_training.learn import Learnt, learn, prepare, training_set
 from model_training.precautions import full_disk_named
@@ -205,6 +206,8 @@ def _write_pages(
         with_tiles=request.with_tiles,
     )
     (folder / CARD).write_text(card, encoding="utf-8")
+    if request.with_tiles:
+        write_exemplars(learnt, snapshot, clusters, folder)
 
 
 def _lineage(request: Request) -> dict[str, Any]:

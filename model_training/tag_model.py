@@ -1,7 +1,7 @@
 """All that a run has learnt of tags: clusters, what is read off a picture, and weights."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -21,6 +21,7 @@ from model_training.mixing import (
     with_weights,
 )
 from model_training.mixture import PictureReader, References, TagSources
+from model_training.numeric import Ranges, fit_ranges
 from model_training.trained import Trained
 from veritag.concepts import compatible, fit
 from veritag.profiles import Floats, contradiction_scores
@@ -36,6 +37,8 @@ class TagModel:
         Of the clusters, the references and the sources, on the CPU.
     familiarity
         How novel a kind is; its limit is for calibration to set.
+    ranges
+        Keyword of a numeric tag to the ends of the clusters' ranges.
     """
 
     clusters: ClusterModel
@@ -43,6 +46,7 @@ class TagModel:
     sources: Mapping[str, TagSources]
     reader: PictureReader
     familiarity: Familiarity
+    ranges: Ranges = field(default_factory=dict)
 
     @property
     def concepts(self) -> dict[str, tuple[str, ...]]:
@@ -153,7 +157,8 @@ def fit_tag_model(
     familiarity = replace(
         familiarity, centers=tuple(center.tolist()), spreads=tuple(spread.tolist())
     )
-    return replace(bare, familiarity=familiarity)
+    ranges = fit_ranges(clusters.weights(training.embedding), training.numbers)
+    return replace(bare, familiarity=familiarity, ranges=ranges)
 
 
 def _reader(

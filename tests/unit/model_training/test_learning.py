@@ -4,6 +4,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnxruntime
 import pytest
@@ -36,8 +37,17 @@ def test_a_run_leaves_a_sealed_bundle(bundle: ModelBundle) -> None:
     """The bundle loads, and holds model, report and card."""
     again = load_bundle(bundle.path)
     assert again == bundle
-    names = {p.name for p in bundle.path.iterdir()}
+    names = {p.name for p in bundle.path.iterdir()} - {"exemplars"}
     assert names == {"bundle.json", "model.onnx", "report.html", "MODEL_CARD.md"}
+
+
+def test_each_cluster_has_a_strip_of_its_exemplars(bundle: ModelBundle) -> None:
+    """Six tiles of 32 pixels side by side, named by the cluster's id."""
+    for cluster in bundle.manifest.clusters:
+        strip = cv2.imread(str(bundle.path / f"exemplars/{cluster.cluster_id}.png"))
+        assert strip is not None
+        assert strip.shape[:2] == (32, 6 * 32)
+        assert len(cluster.exemplars) == 6
 
 
 def test_the_bundle_tells_its_lineage(bundle: ModelBundle) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import veritag
+from model_training.calibrate import LEAST_PRECISION
 from model_training.clustering import squared_distances
 from model_training.export import (
     InspectionModel,
@@ -27,6 +28,7 @@ from model_training.identity import (
     next_cluster_id,
     with_identity,
 )
+from model_training.injection import ERROR_RATE
 from model_training.learn import Learnt
 from model_training.mixture import SOURCES
 from model_training.profiles import cluster_profiles
@@ -222,4 +224,5 @@ def _at_size(tiles: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 def _with_figures(learnt: Learnt, tag: str) -> TagCalibration:
     figures = learnt.figures["unseen"].get(tag, {}).get("all", {})
+    figures = {**figures, "promised_precision": LEAST_PRECISION, "of_wrong": ERROR_RATE}
     return replace(learnt.calibration.tags[tag], figures=figures)

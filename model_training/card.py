@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from model_training.calibrate import LEAST_PRECISION
+from model_training.injection import ERROR_RATE
 from model_training.learn import Learnt
 from model_training.snapshot import Snapshot
 from veritag.tags import JUDGED_TAGS
@@ -22,9 +24,10 @@ It is no medical device and says nothing about health.
 A convolutional encoder (after Manojlovic and Stajduhar, Diagnostics 2021, 11(10):1920;
 a re-implementation, its data are not public) turns a {size} x {size} tile into
 {embedding} numbers, which are grouped into {clusters} clusters; recipe `{recipe}`. What
-the training images of a cluster carry in their tags is what is expected of a new image
-that falls there. An image far from every cluster is of an unknown kind, and nothing is
-said of it.
+the training images of its clusters carry in their tags, what the network itself
+predicts, and what the most similar training images carry is what is expected of a new
+image. One that lies too far from all of them, or leaves too much doubt, is of an
+unknown kind, and nothing is said of it; one that is hardly familiar is not flagged.
 
 ## What it was made from
 
@@ -39,7 +42,7 @@ names no patients, every image counts as one. {synthetic} images are drawn phant
 
 ## What it showed
 
-Tags of unseen patients, 15 % of them made wrong (half by plausible confusions, half by
+Tags of unseen patients, {rate:.0%} of them made wrong (half by plausible confusions, half by
 other values that occur). In brackets 95 % Wilson intervals.
 
 | tag | precision | recall | false alarms among right tags | right / wrong tags |
@@ -52,6 +55,7 @@ Per modality, for the tags that are judged:
 |---|---|---|
 {by_modality}
 
+At this rate of errors at least {promised:.0%} of the flags were promised to be right.
 Of the unseen images {known} were of a known kind. Tags that are not named are never
 flagged: the model has not shown that it can tell them.
 
@@ -98,6 +102,8 @@ def card_markdown(
         figures="\n".join(_figures(figures["unseen"], learnt)),
         by_modality="\n".join(_by_modality(figures["unseen"], learnt))
         or "| - | - | - |",
+        rate=ERROR_RATE,
+        promised=LEAST_PRECISION,
         known=f"{figures['unseen_of_known_kind'] or 0:.0%}",
         shift=_shift(figures),
     )

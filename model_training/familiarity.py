@@ -23,6 +23,9 @@ USUAL = 0.9
 """Quantile of a kind's distances among itself by which distances are measured."""
 LIKE_ALL = 5.0
 """Images' worth of the usual distance that every kind's own starts from."""
+NEAREST = 0.05
+"""Relative distance under which none is told from another: that of a reference itself is
+but the noise of rounding."""
 LEAST = 1e-6
 LEAST_ENTROPY = 1e-3
 SLOPE = 2.0
@@ -178,7 +181,7 @@ class NoveltyScore(nn.Module):
         for column in self.columns:
             p = probability[:, column]
             entropy = entropy - (p * torch.log(p.clamp(min=LEAST))).sum(1)
-        nearest = torch.log(distance.amin(1).clamp(min=LEAST))
+        nearest = torch.log(distance.amin(1).clamp(min=NEAREST))
         doubt = torch.log(entropy.clamp(min=0.0) + LEAST_ENTROPY)
         return torch.stack([nearest, doubt], 1)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.clustering import squared_distances
+from model_training.injection import ERROR_RATE
 from model_training.learn import Learnt
 from model_training.snapshot import Snapshot, rows_of
 from veritag.bundle import ClusterProfile
@@ -30,12 +31,18 @@ small {{ color: #555; }}
 </body></html>
 """
 FLAGGING = """<h2>Wrong tags found on unseen patients</h2>
-<p>With 15 % wrong tags, half of them plausible confusions. In brackets the 95 % Wilson
+<p>With {rate:.0%} wrong tags, half of them plausible confusions. In brackets the 95 % Wilson
 interval.</p><table><tr><th>Tag<th>Threshold<th>Precision<th>Recall<th>False alarms
 <th>Right tags<th>Wrong tags</tr>"""
 NEW_STATIONS = """<h2>On stations that trained nothing</h2>
 <p>Thresholds were chosen on these images, too.</p>
 <table><tr><th>Tag<th>Wrong values found<th>Right values flagged</tr>"""
+DETECTABILITY = """<h2>What can be judged</h2>
+<p>Held-out images with each received value, by Modality: right ones and how many of them
+were flagged, wrong ones and how many were found. Where nothing was found to judge by,
+the tag as a whole stands in.</p><details><summary>{silent} of {rows} rows are silent
+</summary><table><tr><th>Tag<th>Received<th>Modality<th>Judged<th>Right<th>False alarms
+<th>Wrong<th>Found<th>Precision</tr>"""
 CLUSTERS = """<h2>Clusters</h2>
 <p>The largest first, each with the training images nearest to its center.</p>
 <table><tr><th>Cluster<th>Nearest images<th>Images<th>Tags</tr>"""
@@ -61,7 +68,7 @@ def report_html(
         Whether images of the snapshot may be shown.
     """
     parts = [_data(learnt, snapshot), _flagging(learnt), _new_stations(learnt)]
-    parts += [_constraints(learnt), _training(learnt)]
+    parts += [_detectability(learnt), _constraints(learnt), _training(learnt)]
     parts.append(_clusters(learnt, snapshot, clusters, with_tiles=with_tiles))
     return PAGE.format(body="\n".join(parts))
 
@@ -78,7 +85,7 @@ def _data(learnt: Learnt, snapshot: Snapshot) -> str:
 
 
 def _flagging(learnt: Learnt) -> str:
-    rows = [FLAGGING]
+    rows = [FLAGGING.format(rate=ERROR_RATE)]
     for tag in JUDGED_TAGS:
         figures = learnt.figures["unseen"].get(tag, {}).get("all")
         threshold = learnt.calibration.tags[tag].threshold
@@ -110,6 +117,22 @@ def _new_stations(learnt: Learnt) -> str:
         for tag, f in found.items()
     ]
     return "\n".join([NEW_STATIONS, *rows, "</table>"])
+
+
+def _detectability(learnt: Learnt) -> str:
+    told = sorted(learnt.detectability, key=lambda d: (d.judged, d.tag, d.concept))
+    if not told:
+        return ""
+    silent = sum(not d.judged for d in told)
+    rows = [DETECTABILITY.format(silent=silent, rows=len(told))]
+    for d in told:
+        names = "".join(f"<td>{escape(n)}" for n in (d.tag, d.concept, d.modality))
+        counts = (d.right, d.false_alarms, d.wrong, d.found)
+        numbers = "".join(f"<td class=n>{count}" for count in counts)
+        precision = "-" if d.precision is None else f"{d.precision:.2f}"
+        judged = "yes" if d.judged else "no"
+        rows.append(f"<tr>{names}<td>{judged}{numbers}<td class=n>{precision}</tr>")
+    return "\n".join([*rows, "</table></details>"])
 
 
 def _constraints(learnt: Learnt) -> str:

@@ -50,6 +50,15 @@ def test_pictures_of_nothing_are_never_known() -> None:
     assert strangeness(-29.0, SURE) == NOTHING
 
 
+def test_a_reference_itself_is_as_familiar_as_its_neighborhood() -> None:
+    """At distance zero rounding decides nothing: the same place is as strange alone."""
+    places = np.concatenate([EMBEDDING, STATISTICS], axis=1)[:2].astype(np.float32)
+    told = score().measure_signs(places.astype(np.float64), np.tile(SURE, (2, 1)))
+    alone = score().measure_signs(places[:1].astype(np.float64), SURE[None, :])
+    assert told[0, 0] == pytest.approx(alone[0, 0], abs=1e-6)
+    assert told[0, 0] == pytest.approx(np.log(0.05), abs=1e-6)
+
+
 def test_the_limit_has_novelty_one() -> None:
     """Novelty is above 1 if and only if the strangeness is above the limit."""
     rows = np.arange(0, 400, 2)

@@ -124,10 +124,8 @@ def _odd(tag: str, concepts: Sequence[str], probabilities: Floats) -> Mask:
 
 
 def _localizers(verdicts: Sequence[Verdict]) -> Mask:
-    """PS3.3 C.8.2.1.1.1 and C.8.3.1.1.1: value 3 of ImageType."""
     return np.array(
-        ["LOCALIZER" in v.facts.get("ImageType", "").split("\\") for v in verdicts],
-        dtype=bool,
+        [v.facts.get("ImageType") == "LOCALIZER" for v in verdicts], dtype=bool
     )
 
 

@@ -1,4 +1,4 @@
-"""What all instances of a series must have in common."""
+"""What instances of a series must have in common, and what sets one of them apart."""
 
 from hashlib import blake2b
 
@@ -8,13 +8,15 @@ from veritag.checks.header import Header
 
 _HASHED = ("StudyInstanceUID", "PatientID", "FrameOfReferenceUID")
 _SIDES = frozenset("LR")
+_LOCALIZER = "LOCALIZER"
 
 
 def series_facts(ds: Dataset) -> dict[str, str]:
-    """Return what rules compare within a series, keyword to value.
+    """Return what is compared within a series, keyword to value.
 
     Identifiers are hashed with the Series Instance UID as the key: they can be compared
-    within the series and say nothing outside of it. Absent ones are left out.
+    within the series and say nothing outside of it. Absent ones are left out, and of
+    Image Type only that a localizer is one.
     """
     header = Header(ds)
     key = header.value("SeriesInstanceUID")
@@ -24,6 +26,9 @@ def series_facts(ds: Dataset) -> dict[str, str]:
     side = header.value("Laterality")
     if side in _SIDES:
         facts["Laterality"] = side
+    # PS3.3 C.8.2.1.1.1, C.8.3.1.1.1, C.8.16.1: value 3; other words may be anybody's.
+    if header.values("ImageType")[2:3] == [_LOCALIZER]:
+        facts["ImageType"] = _LOCALIZER
     return facts
 
 

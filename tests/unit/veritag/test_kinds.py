@@ -2,12 +2,15 @@
 
 import pytest
 
+from tests.unit.veritag.checks.objects import received
 from tests.unit.veritag.seeing import DX, SC, manifest, seen, tags
+from veritag.checks import series_facts
 from veritag.findings import Finding, FindingCode, Verdict
 from veritag.judge import judge_series
 from veritag.picture import picture_of
 
 MR = {"Modality": "MR"}
+LOCALIZER = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
 
 
 def mixed(series: list[Verdict]) -> list[Finding]:
@@ -31,10 +34,12 @@ def test_a_scout_in_a_stack_is_set_apart() -> None:
 
 def test_a_localizer_is_known_by_its_image_type() -> None:
     """Value 3 of ImageType tells, as long as it is not most of the series."""
-    facts = {"ImageType": "ORIGINAL\\PRIMARY\\LOCALIZER"}
-    assert apart([seen(facts=facts), *[seen()] * 3]) == 1
-    assert apart([seen(facts=facts)] * 3) == 0
-    assert apart([seen(facts={"ImageType": "DERIVED\\SECONDARY"}), seen(), seen()]) == 0
+    scout = seen(facts=series_facts(received(ImageType=LOCALIZER)))
+    other = [*LOCALIZER[:2], "AXIAL", "LOCALIZER"]
+    usual = seen(facts=series_facts(received(ImageType=other)))
+    assert apart([scout, *[usual] * 3]) == 1
+    assert apart([scout] * 3) == 0
+    assert apart([usual] * 3) == 0
 
 
 def test_a_screenshot_beside_images_is_set_apart() -> None:
@@ -45,7 +50,7 @@ def test_a_screenshot_beside_images_is_set_apart() -> None:
 
 def test_the_odd_pictures_are_never_most_of_the_series() -> None:
     """Where several reasons together take half of the series, all stay."""
-    facts = {"ImageType": "ORIGINAL\\PRIMARY\\LOCALIZER"}
+    facts = series_facts(received(ImageType=LOCALIZER))
     series = [seen(facts=facts), seen(sop_class=SC), seen(), seen()]
     assert apart(series) == 0
 

@@ -59,6 +59,15 @@ def test_one_odd_slice_is_no_finding() -> None:
     assert (finding.evidence["instances"], finding.evidence["of"]) == (1, 19)
 
 
+def test_a_localizer_beside_slices_is_no_contradiction() -> None:
+    """Image Type may differ within a series; of it only that one word is kept."""
+    scout = verdict(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER", "SECRET^PERSON"])
+    other = verdict(ImageType=["DERIVED", "SECONDARY", "MPR"])
+    assert scout.facts["ImageType"] == "LOCALIZER"
+    assert "ImageType" not in verdict().facts.keys() | other.facts.keys()
+    assert findings([*[scout] * 3, *[verdict()] * 3, *[other] * 3]) == {}
+
+
 def test_a_finding_counts_and_cites() -> None:
     """The most frequent value stands for all, and the rule is told in words."""
     bent = [verdict(ImageOrientationPatient=[n, 0, 0, 0, 1, 0]) for n in (2, 2, 3)]

@@ -130,8 +130,10 @@ def _localizers(verdicts: Sequence[Verdict]) -> Mask:
 
 
 def _screenshots(verdicts: Sequence[Verdict]) -> Mask:
+    # With the dot, 1.1.77 (endoscopy) and 1.1.78 (the eye) begin with another number.
+    root = f"{_SECONDARY_CAPTURE}."
     return np.array(
-        [v.sop_class_uid.startswith(_SECONDARY_CAPTURE) for v in verdicts], dtype=bool
+        [f"{v.sop_class_uid}.".startswith(root) for v in verdicts], dtype=bool
     )
 
 

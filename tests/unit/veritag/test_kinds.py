@@ -45,7 +45,16 @@ def test_a_localizer_is_known_by_its_image_type() -> None:
 def test_a_screenshot_beside_images_is_set_apart() -> None:
     """A Secondary Capture among CT images is no witness; a series of them is."""
     assert apart([seen(MR, sop_class=SC), *[seen()] * 3]) == 1
+    assert apart([seen(MR, sop_class=f"{SC}.4"), *[seen()] * 3]) == 1
     assert apart([seen(sop_class=SC)] * 3) == 0
+
+
+@pytest.mark.parametrize(
+    "sop_class", [f"{SC}7.1.1", f"{SC}7.1.6", f"{SC}9.1", f"{SC}8.1"]
+)
+def test_a_longer_number_is_no_screenshot(sop_class: str) -> None:
+    """Endoscopy, whole slides and the eye have classes that begin with the same digits."""
+    assert apart([seen(sop_class=sop_class), *[seen()] * 3]) == 0
 
 
 def test_the_odd_pictures_are_never_most_of_the_series() -> None:

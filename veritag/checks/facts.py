@@ -15,14 +15,11 @@ def series_facts(ds: Dataset) -> dict[str, str]:
     """Return what is compared within a series, keyword to value.
 
     Identifiers are hashed with the Series Instance UID as the key: they can be compared
-    within the series and say nothing outside of it. Absent ones are left out, and of
-    Image Type only that a localizer is one.
+    within the series and say nothing outside of it. Absent ones are left out, all of
+    them where there is no such UID. Of Image Type only localizers are told.
     """
     header = Header(ds)
-    key = header.value("SeriesInstanceUID")
-    facts = {
-        name: _hash(value, key) for name in _HASHED if (value := header.value(name))
-    }
+    facts = _identifiers(header)
     side = header.value("Laterality")
     if side in _SIDES:
         facts["Laterality"] = side
@@ -30,6 +27,16 @@ def series_facts(ds: Dataset) -> dict[str, str]:
     if header.values("ImageType")[2:3] == [_LOCALIZER]:
         facts["ImageType"] = _LOCALIZER
     return facts
+
+
+def _identifiers(header: Header) -> dict[str, str]:
+    key = header.value("SeriesInstanceUID")
+    if not key:
+        # Without a key every Patient ID could be tried out.
+        return {}
+    return {
+        name: _hash(value, key) for name in _HASHED if (value := header.value(name))
+    }
 
 
 def _hash(value: str, key: str) -> str:

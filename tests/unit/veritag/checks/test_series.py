@@ -155,6 +155,13 @@ def test_facts_hide_what_they_compare() -> None:
     assert set(facts.values()).isdisjoint(elsewhere.values())
 
 
+@pytest.mark.parametrize("series", [None, "", " "])
+def test_without_a_key_nothing_is_hashed(series: str | None) -> None:
+    """Without a series there is nothing to compare, and a plain hash can be guessed."""
+    facts = series_facts(build(SeriesInstanceUID=series, Laterality="R"))
+    assert facts == {"Laterality": "R"}
+
+
 def test_a_series_of_several_modalities_is_mixed() -> None:
     """CT and SR in one series, beside defects of either."""
     report = verdict(Modality="SR")

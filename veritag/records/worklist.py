@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, func, or_, select
+from sqlalchemy import Connection, Row, Select, case, false, func, or_, select
 
 from veritag.findings import Severity
 from veritag.records.engine import Records
@@ -93,7 +93,9 @@ def worklist(
     with records.read() as connection:
         groups = groups_in(connection)
         if grouped and groups:
-            query = query.where(~or_(*(of_group(group.key) for group in groups)))
+            told = or_(*(of_group(group.key) for group in groups))
+            # Comparing an absent value gives NULL, and NOT NULL would drop the row.
+            query = query.where(~func.coalesce(told, false()))
         counted = select(func.count()).select_from(query.order_by(None).subquery())
         total = connection.scalar(counted) or 0
         ids = connection.scalars(query.limit(limit).offset(offset)).all()

@@ -114,6 +114,29 @@ def test_the_worklist_shows_a_group_once(ward: Ward) -> None:
     assert rest.groups == whole.groups
 
 
+@pytest.mark.parametrize(
+    ("station", "found"),
+    [
+        ({}, WRONG),
+        ({"manufacturer": "ACME"}, WRONG),
+        ({"station_name": "CT1"}, WRONG),
+        (SCANNER, replace(WRONG, observed=None)),
+        (SCANNER, replace(WRONG, expected=())),
+        (SCANNER, replace(WRONG, tag=None)),
+    ],
+)
+def test_what_lacks_a_value_of_a_group_stays_in_the_worklist(
+    ward: Ward, station: dict[str, str], found: Finding
+) -> None:
+    """A series without a station, a finding without a value: none of the group."""
+    chests(ward, 5, 0)
+    told = SeriesJudgement(1, False, (found,), ())
+    ward.settle(told, ward.arrive("1.2.77", **station))
+    rest = worklist(ward.records, grouped=True)
+    assert [row.study_instance_uid for row in rest.rows] == ["1.2.77"]
+    assert [group.open_series for group in rest.groups] == [5]
+
+
 def test_a_missing_tag_is_one_group_whatever_is_suggested(ward: Ward) -> None:
     """A scanner that never writes the tag, over several body parts."""
     for part in ("HEAD", "CHEST", "HEAD", "KNEE", "FOOT"):

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from model_training.cluster_model import Values
+from model_training.familiarity import NOTHING
 from model_training.images import Images
 from model_training.injection import ERROR_RATE, wrong_values
 from model_training.numeric import scores_of, slipped
 from model_training.tag_model import TagModel
 from veritag.bundle import TagCalibration
-from veritag.profiles import Floats, cautious
+from veritag.profiles import JUST_BELOW, Floats, cautious
 from veritag.tags import JUDGED_TAGS
 
 MOST_FALSE_ALARMS = 0.01
@@ -39,6 +40,8 @@ EVEN = 0.5
 NUMBER = "number"
 """Stands for any value of a numeric tag, which has no concepts."""
 KNOTS = 24
+RISING = 2e-4
+"""Of probability, spread over all knots, so that flat steps keep the order of scores."""
 SURE = 0.999
 
 
@@ -144,7 +147,9 @@ def calibrate(evidence: Sequence[Evidence]) -> Calibration:
     """
     usual = evidence[0].novelty[evidence[0].usual]
     usual = usual if usual.size else evidence[0].novelty
-    reach = {q: float(np.quantile(usual, q)) for q in {KNOWN, *FAMILIAR}}
+    # Pictures of nothing are never known, however many were held out.
+    known = np.minimum(usual, NOTHING - 1)
+    reach = {q: float(np.quantile(known, q)) for q in {KNOWN, *FAMILIAR}}
     # Of equals the wider one: it is tried first.
     quantile = max(FAMILIAR, key=lambda q: _found(evidence, reach[q]))
     limit, familiar = reach[KNOWN], min(reach[KNOWN], reach[quantile])
@@ -164,8 +169,9 @@ def uncalibrated(model: TagModel, images: Images) -> Calibration:
     """
     read = model.read(images.embedding)
     novelty = model.novelty(images.embedding, images.statistics, read)
+    limit = float(np.minimum(novelty, NOTHING - 1).max())
     tags = {tag: TagCalibration(None) for tag in JUDGED_TAGS}
-    return Calibration(float(novelty.max()), float(novelty.max()), 1.0, tags)
+    return Calibration(limit, limit, 1.0, tags)
 
 
 def _found(evidence: Sequence[Evidence], familiar: float) -> float:
@@ -255,34 +261,34 @@ def _tag_calibration(
     def effective(e: Evidence, scores: Floats) -> Floats:
         return _known(e, cautious(scores, threshold, e.novelty > familiar), limit)
 
-    right = [effective(e, e.right[tag]) for e in evidence]
-    wrong = [effective(e, e.wrong[tag]) for e in evidence]
-    right, wrong = [r for r in right if len(r)], [w for w in wrong if len(w)]
-    knots, probabilities = _probability_map(right, wrong)
+    right = np.concatenate([effective(e, e.right[tag]) for e in evidence])
+    wrong = np.concatenate([effective(e, e.wrong[tag]) for e in evidence])
+    knots, probabilities = _probability_map(right, wrong, threshold)
     return TagCalibration(threshold, knots, probabilities)
 
 
 def _probability_map(
-    right: Sequence[Floats], wrong: Sequence[Floats]
+    right: Floats, wrong: Floats, threshold: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return a rising map from score to the probability that the tag is wrong.
 
-    Every kind of evidence counts alike, whatever its number of images.
+    It rises everywhere, be it by little, so that it keeps the order of the scores.
     """
-    scores = np.concatenate([*right, *wrong])
-    is_wrong = np.concatenate(
-        [np.zeros(sum(map(len, right))), np.ones(sum(map(len, wrong)))]
-    )
-    weights = np.concatenate(
-        [np.full(len(r), (1 - ERROR_RATE) / len(r)) for r in right]
-        + [np.full(len(w), ERROR_RATE / len(w)) for w in wrong]
-    )
+    scores = np.r_[right, wrong]
+    is_wrong = np.r_[np.zeros(len(right)), np.ones(len(wrong))]
+    weights = np.r_[
+        np.full(len(right), (1 - ERROR_RATE) / max(1, len(right))),
+        np.full(len(wrong), ERROR_RATE / max(1, len(wrong))),
+    ]
     rising = IsotonicRegression(y_min=1 - SURE, y_max=SURE, out_of_bounds="clip")
     rising.fit(scores, is_wrong, sample_weight=weights)
-    # Dense near 1, where the thresholds lie.
-    knots = np.unique(np.r_[0.0, 1 - np.geomspace(1.0, 1e-4, KNOTS), 1.0])
+    # Where it steps, at the threshold, where what is strange ends, and near 1.
+    near_one = 1 - np.geomspace(1.0, 1e-7, KNOTS)
+    step = [threshold * JUST_BELOW, threshold]
+    knots = np.unique(np.r_[0.0, near_one, step, rising.X_thresholds_, 1.0].round(9))
     probabilities = np.maximum.accumulate(rising.predict(knots))
+    slope = np.linspace(0.0, RISING, len(knots))
     return (
-        tuple(round(float(k), 6) for k in knots),
-        tuple(round(float(p), 6) for p in probabilities),
+        tuple(knots.tolist()),
+        tuple(np.round(probabilities * (1 - RISING) + slope, 9).tolist()),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.clustering import soft_assignment, squared_distances
+from model_training.clustering import soft_assignment
 from model_training.profiles import TagProfiles, fit_all
 from veritag.concepts import compatible
 from veritag.profiles import Floats, posterior, sharpened
@@ -43,22 +43,6 @@ class ClusterModel:
     def soft_assignment(self, embedding: Floats) -> Floats:
         """Return q of embeddings (N, D), of shape (N, K)."""
         return soft_assignment(embedding, self.centers, self.degrees)
-
-    def nearest(self, embedding: Floats) -> tuple[Floats, NDArray[np.intp]]:
-        """Return distance to and index of the nearest center, both of shape (N,)."""
-        squared = squared_distances(embedding, self.centers)
-        return np.sqrt(squared.min(axis=1)), squared.argmin(axis=1)
-
-    def groups(self) -> NDArray[np.str_]:
-        """Return the Modality that prevails in each cluster, of shape (K,).
-
-        How near an image must be to be known is asked for each group by itself.
-        """
-        profiles = self.profiles.get("Modality")
-        if profiles is None:
-            return np.full(len(self.centers), "", dtype=np.str_)
-        prevailing = np.array(profiles.values)[profiles.table.argmax(axis=1)]
-        return np.where(profiles.knows, prevailing, "")
 
     def scores(self, embedding: Floats, tag: str, observed: NDArray[np.str_]) -> Floats:
         """Return how strongly each image contradicts a value, NaN without an opinion.

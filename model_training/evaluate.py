@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model_training.evaluation import Evaluation, Figures, evaluate_bundle
+from model_training.injection import ERROR_RATE
 from model_training.learnable import require_images
 from model_training.snapshot import Snapshot, take_snapshot
 from model_training.sources import Entry, entries_of, region
@@ -33,7 +34,7 @@ WORDS: Mapping[str, str] = {
     "silhouette": "silhouette",
     "unknown": "images of unknown kind",
     "recall": "wrong tags found",
-    "precision": "flags that are right, at 15 % wrong tags",
+    "precision": f"flags that are right, at {ERROR_RATE:.0%} wrong tags",
     "false_alarm_rate": "right tags flagged",
     "brier": "Brier score of the probabilities",
     "calibration_error": "expected calibration error",

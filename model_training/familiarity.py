@@ -198,7 +198,7 @@ class NoveltyScore(nn.Module):
         return _distances(place, self.references, self.references_squared)
 
     def strangeness(self, features: Tensor, probability: Tensor) -> Tensor:
-        """Return the sum of both signs, of shape (N,), infinite for what is nothing."""
+        """Return the sum of both signs, (N,); for pictures of nothing it is `NOTHING`."""
         told = self.signs(features, probability)
         first = (told[:, 0] - self.centers[0]) / self.spreads[0]
         second = (told[:, 1] - self.centers[1]) / self.spreads[1]

@@ -132,6 +132,7 @@ class _Job:
             device=self.settings.train_device,
             threads=threads_of(self.settings),
             champion=self._champion_or_none(),
+            with_tiles=self.settings.train_pictures,
             note=f"training run {self.run_id}",
         )
         with full_disk_named(self.settings.bundles_dir):

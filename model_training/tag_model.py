@@ -25,6 +25,7 @@ from model_training.numeric import Ranges, fit_ranges
 from model_training.trained import Trained
 from veritag.concepts import compatible, fit
 from veritag.profiles import Floats, contradiction_scores
+from veritag.tables import COARSE
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,15 @@ class TagModel:
         if tag not in read:
             return np.full(len(observed), np.nan)
         concepts = self.sources[tag].concepts
+        coarse = COARSE.get(tag, frozenset())
         met = {
             value
             for value in np.unique(observed).tolist()
-            if any(compatible(tag, concept, value) for concept in concepts)
+            if any(
+                compatible(tag, concept, value)
+                for concept in concepts
+                if concept == value or concept not in coarse
+            )
         }
         # What was never seen cannot be called wrong.
         asked = [value if value in met else None for value in observed.tolist()]
@@ -116,7 +122,8 @@ class TagModel:
 
 DECIDED = ("Modality", "BodyPartExamined")
 """Tags of which a picture of a known kind leaves little doubt."""
-LEAST_SPREAD = 1e-3
+LEAST_SPREAD = 0.05
+"""Of a sign over held-out images; few and alike ones would blow up rounding."""
 
 
 def fit_tag_model(

@@ -222,6 +222,11 @@ class Settings(BaseSettings):
     train_device: Annotated[str, Field(pattern="^(auto|cpu|cuda)$")] = Field(
         "auto", description="Where scheduled training runs: auto, cpu or cuda."
     )
+    train_pictures: bool = Field(
+        True,
+        description="Whether bundles of scheduled training hold pictures of their "
+        "clusters, for reviewers to compare with; they are of patients of the archive.",
+    )
     train_threads: int = Field(
         0,
         ge=0,

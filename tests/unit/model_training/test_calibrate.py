@@ -3,10 +3,17 @@
 import numpy as np
 import pytest
 
-from model_training.calibrate import Evidence, calibrate, choose_threshold, wilson
+from model_training.calibrate import (
+    Evidence,
+    _tag_calibration,
+    calibrate,
+    choose_threshold,
+    wilson,
+)
 from model_training.check import inject
 from model_training.injection import wrong_values
 from veritag.concepts import compatible
+from veritag.profiles import calibrated
 from veritag.tags import JUDGED_TAGS
 
 TAG = "Modality"
@@ -90,6 +97,31 @@ def test_the_probability_rises_with_the_score() -> None:
     assert np.all(np.diff(tag.score_knots) > 0)
     assert 0 < tag.probability_knots[0] < 0.2
     assert 0.8 < tag.probability_knots[-1] < 1
+
+
+def test_what_is_suppressed_has_a_probability_of_its_own() -> None:
+    """Strange pictures just below the threshold are told as they are, not as flags are."""
+    rng = np.random.default_rng(6)
+    n = 4000
+    strange = np.arange(n) % 10 == 0
+    right = np.where(strange, rng.uniform(0, 1, n), rng.beta(1, 30, n))
+    wrong = np.where(strange, rng.uniform(0, 1, n), rng.beta(30, 1, n))
+    one = evidence(right.tolist(), wrong.tolist())
+    one.novelty[strange] = 0.9
+    tag = _tag_calibration([one], TAG, familiar=0.6, limit=1.0)
+    assert tag.threshold is not None
+    said = calibrated(tag, np.array([0.9, 0.999]) * tag.threshold)
+    assert (said < 0.3).all()
+    assert calibrated(tag, np.array([0.99])) > 0.9
+
+
+def test_the_order_of_scores_is_kept() -> None:
+    """A higher score never has the same probability as a lower one, even near 1."""
+    rng = np.random.default_rng(7)
+    one = evidence(rng.beta(1, 20, 2000).tolist(), rng.beta(20, 1, 2000).tolist())
+    tag = calibrate([one]).tags[TAG]
+    scores = np.array([0.1, 0.2, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999])
+    assert (np.diff(calibrated(tag, scores)) > 0).all()
 
 
 def test_injected_values_are_really_wrong() -> None:

@@ -109,7 +109,7 @@ def disagreeing(header: Header) -> Iterator[Defect]:
         if direction and cosine_along(vector, direction) < _BARELY:
             code, tag = FindingCode.ORIENTATIONS_DISAGREE, "PatientOrientation"
             expected = "\\".join(_named(v) for v in (plane.rows, plane.columns))
-            observed = quoting.code("\\".join(letters))
+            observed = quoting.directions(letters)
             yield Defect(code, tag, observed, (expected,), _LETTERS_RULE)
             return
 

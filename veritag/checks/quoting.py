@@ -11,7 +11,8 @@ _WORDS = frozenset(
 )
 """What stands in coded attributes, rightly or by mistake, and is nobody's name."""
 
-_LETTERS = re.compile(r"[A-Z]|[APRLHF]{2,3}|[HFLRAP]F(S|P|DR|DL)")
+_LETTERS = re.compile(r"[A-Z]|[APRLHF]{2}|[HFLRAP]F(S|P|DR|DL)")
+_AXES = ("LR", "AP", "HF")
 _SHOWN = 24
 _LONGEST = 64
 
@@ -24,6 +25,20 @@ def code(value: str) -> str:
     words = re.split(r"[ \\]+", value) if len(value) <= _LONGEST else [value]
     known = all(not w or w.upper() in _WORDS or _LETTERS.fullmatch(w) for w in words)
     return value if known else form(value)
+
+
+def directions(letters: Sequence[str]) -> str:
+    """Return values of Patient Orientation as they are, or all of them by their form.
+
+    PS3.3 C.7.6.1.1.1: at most one letter of each axis. Some names are such letters, too.
+    """
+    value = "\\".join(letters)
+    return value if all(map(_is_direction, letters)) else form(value)
+
+
+def _is_direction(letters: str) -> bool:
+    named = [sum(letters.count(end) for end in axis) for axis in _AXES]
+    return max(named) <= 1 and sum(named) == len(letters)
 
 
 def form(value: str) -> str:

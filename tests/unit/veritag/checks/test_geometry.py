@@ -84,6 +84,29 @@ def test_letters_and_cosines_agree(
     assert all(d.code is FindingCode.ORIENTATIONS_DISAGREE for d in found)
 
 
+@pytest.mark.parametrize(
+    ("letters", "told"),
+    [(["RAF", "PH"], "RAF\\PH"), (["RARA", "P"], "AAAA\\A"), (["RAL", "P"], "AAA\\A")],
+)
+def test_letters_are_told_where_they_are_a_direction(
+    letters: list[str], told: str
+) -> None:
+    """At most one letter of each axis (PS3.3 C.7.6.1.1.1); words show their form."""
+    [found] = defects(PatientOrientation=letters)
+    assert found.observed == told
+
+
+@pytest.mark.parametrize("name", ["ALF", "RAF", "HAL", "PAL"])
+@pytest.mark.parametrize("keyword", ["Laterality", "ImageLaterality", "ImageType"])
+def test_a_short_name_is_no_direction_elsewhere(keyword: str, name: str) -> None:
+    """Three letters of directions mean nothing in a side or in Image Type."""
+    value = [name, "PRIMARY"] if keyword == "ImageType" else name
+    [observed] = {d.observed for d in defects(**{keyword: value})}
+    assert observed is not None
+    assert "AAA" in observed
+    assert name not in observed
+
+
 def test_letters_of_four_footed_animals_are_others() -> None:
     """PS3.3 C.7.6.1.1.1 gives them other letters."""
     changes = {

@@ -9,12 +9,12 @@ the same thing twice.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from veritag.checks import quoting
 from veritag.checks.geometry import Vector, cosine_along, cross, read_plane
 from veritag.checks.header import Header, sop_class
 from veritag.findings import Defect, FindingCode
+from veritag.positions import ENTERING, LYING
 
 _CLEARLY = 0.5
 """Cosine of 60 degrees: no gantry tilts its slices half as far."""
@@ -57,31 +57,13 @@ _AXES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """What a code says, and the letters of Patient Position that agree."""
-
-    meaning: str
-    letters: tuple[str, ...]
-
-
-# PS3.16 CID 20 and 21, by SNOMED CT and the SNOMED RT codes in use before.
-_FIRST = {
-    "102540008": _Claim("headfirst", ("HF",)),
-    "F-10470": _Claim("headfirst", ("HF",)),
-    "102541007": _Claim("feet-first", ("FF",)),
-    "F-10480": _Claim("feet-first", ("FF",)),
-}
-_POSTURE = {
-    "40199007": _Claim("supine", ("S",)),
-    "F-10340": _Claim("supine", ("S",)),
-    "1240000": _Claim("prone", ("P",)),
-    "F-10310": _Claim("prone", ("P",)),
-    # Which side "left" names is read in two ways: lying is all that is compared.
-    "102535000": _Claim("right lateral decubitus", ("DR", "DL")),
-    "F-10317": _Claim("right lateral decubitus", ("DR", "DL")),
-    "102536004": _Claim("left lateral decubitus", ("DR", "DL")),
-    "F-10319": _Claim("left lateral decubitus", ("DR", "DL")),
+_MEANINGS = {
+    "HF": "headfirst",
+    "FF": "feet-first",
+    "S": "supine",
+    "P": "prone",
+    "DR": "right lateral decubitus",
+    "DL": "left lateral decubitus",
 }
 
 
@@ -142,14 +124,15 @@ def _against_codes(header: Header) -> Iterator[Defect]:
     position = header.value("PatientPosition")
     first, posture = position[:2], position[2:]
     for item in header.items("PatientGantryRelationshipCodeSequence"):
-        claim = _FIRST.get(item.value("CodeValue"))
-        if claim and first in {"HF", "FF"} and first not in claim.letters:
-            yield _position(position, (claim.meaning,), _CODES_RULE)
+        said = ENTERING.get(item.value("CodeValue"))
+        if said and first in {"HF", "FF"} and first != said:
+            yield _position(position, (_MEANINGS[said],), _CODES_RULE)
     for item in header.items("PatientOrientationCodeSequence"):
         for modifier in item.items("PatientOrientationModifierCodeSequence"):
-            claim = _POSTURE.get(modifier.value("CodeValue"))
-            if claim and posture not in claim.letters:
-                yield _position(position, (claim.meaning,), _CODES_RULE)
+            said = LYING.get(modifier.value("CodeValue"))
+            # Which side "left" names is read in two ways: lying is all that is compared.
+            if said and posture[:1] != said[:1]:
+                yield _position(position, (_MEANINGS[said],), _CODES_RULE)
 
 
 def _position(observed: str, expected: tuple[str, ...], rule: str) -> Defect:

@@ -10,6 +10,7 @@ from pydicom import Dataset
 
 from veritag.lexicon import described
 from veritag.planes import described_dimensions, described_plane
+from veritag.positions import ENTERING, LYING
 from veritag.tags.regions import coded_region, described_codes
 from veritag.tags.values import first_item, raw_value, text_of
 from veritag.tags.views import part_of_view, view_of_code
@@ -37,20 +38,6 @@ def _view_code(ds: Dataset, keyword: str) -> str | None:
     return view_of_code(code) if code else None
 
 
-_LYING = {
-    # PS3.16 CID 20, SNOMED CT and SNOMED RT: the end of a term of PatientPosition.
-    **dict.fromkeys(("40199007", "F-10340"), "S"),
-    **dict.fromkeys(("1240000", "F-10310"), "P"),
-    **dict.fromkeys(("102535000", "F-10317"), "DR"),
-    **dict.fromkeys(("102536004", "F-10319"), "DL"),
-}
-_ENTERING = {
-    # PS3.16 CID 21: its beginning.
-    **dict.fromkeys(("102540008", "F-10470"), "HF"),
-    **dict.fromkeys(("102541007", "F-10480"), "FF"),
-}
-
-
 def _gantry(ds: Dataset, keyword: str) -> str | None:
     """Return the position that NM and PET tell by code (PS3.3 C.8.4.6)."""
     orientation = first_item(ds, "PatientOrientationCodeSequence")
@@ -60,8 +47,8 @@ def _gantry(ds: Dataset, keyword: str) -> str | None:
     entering = first_item(ds, keyword)
     if lying is None or entering is None:
         return None
-    end = _ENTERING.get(text_of(raw_value(entering, "CodeValue")) or "")
-    side = _LYING.get(text_of(raw_value(lying, "CodeValue")) or "")
+    end = ENTERING.get(text_of(raw_value(entering, "CodeValue")) or "")
+    side = LYING.get(text_of(raw_value(lying, "CodeValue")) or "")
     return end + side if end and side else None
 
 

@@ -53,7 +53,6 @@ ABOUT = {
     "overlapping": "As uniform, but values that merely overlap the right one (HAND for "
     "WRIST) count as wrong too",
 }
-WIDTH = ("average_precision", "recall_at_1_percent", "recall_at_budget")
 
 
 def report_page(store: Store) -> str:

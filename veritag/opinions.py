@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from veritag.bundle import BundleManifest, TagCalibration
+from veritag.bundle import TagCalibration
 from veritag.findings import (
     ExpectedValue,
     Finding,
@@ -19,7 +19,6 @@ from veritag.kinds import MIXED_SHARE
 from veritag.observed import ObservedTag
 from veritag.picture import SeriesPicture
 from veritag.profiles import calibrated, cautious, contradiction_score
-from veritag.tables import tables_of
 from veritag.witnesses import Siblings, witnesses_of
 
 SURE = 0.9
@@ -151,19 +150,10 @@ def opinions_of(
     return opinions
 
 
-def ever_seen(manifest: BundleManifest, tag: str, concept: str) -> bool:
-    """Tell whether the bundle learnt of anything that the tag could mean.
-
-    What a picture of a rare body part looks like is not known to a bundle that never
-    met one: it must not say that the rare one is wrong. A value that fits nearly
-    everything (OT, EXTREMITY) is no acquaintance.
-    """
-    return tables_of(manifest).met(tag, concept)
-
-
 def _may_speak(
     picture: SeriesPicture, tag: str, concept: str, modality: str | None
 ) -> bool:
+    # How a body part looks that was never met is not known: nothing says it is wrong.
     tables = picture.tables
     return tables.met(tag, concept) and tables.speaks(tag, concept, modality)
 

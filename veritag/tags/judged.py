@@ -18,8 +18,6 @@ JUDGED_TAGS = (
     "Exposure",
 )
 
-_TEXTS = JUDGED_TAGS[:5]
-
 _UNITS = {
     # (attribute, its unit in that of the tag), the first that holds a number counts.
     # PS3.3 C.8.7.2 for projections, C.8.15.3.8 for Enhanced CT.

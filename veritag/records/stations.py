@@ -154,7 +154,7 @@ def _standing() -> Select[Any]:
             findings.c.tag,
             findings.c.observed,
             _EXPECTED.label("expected"),
-            SEVERITY_RANK.label("rank"),
+            case((_WAITS, SEVERITY_RANK)).label("rank"),
             case((_WAITS, 1), else_=0).label("waits"),
             case((or_(_WAITS, ~_DISMISSED), 1), else_=0).label("wrong"),
         )

@@ -19,6 +19,7 @@ from veritag.instance import StoredInstance
 from veritag.records import Records
 from veritag.records.decisions import decide
 from veritag.records.stations import StationGroup, group_members, station_groups
+from veritag.records.study import study_detail
 from veritag.records.worklist import worklist
 from veritag.review import Decision
 
@@ -98,6 +99,22 @@ def test_decided_findings_count_and_dismissed_ones_count_against(ward: Ward) -> 
     decide(ward.records, second.finding_id, Decision.DISMISSED, "Ada", shown={})
     group = the_group(ward.records)
     assert (group.open_series, group.flagged, group.total) == (6, 7, 8)
+
+
+def test_a_group_is_as_grave_as_its_open_findings(ward: Ward) -> None:
+    """An error that was decided makes no error of the warnings that are left."""
+    chests(ward, 1, 0)
+    [only] = worklist(ward.records).rows
+    study = study_detail(ward.records, only.study_instance_uid)
+    assert study is not None
+    [decided] = study.series[0].findings
+    decide(ward.records, decided.finding_id, Decision.CONFIRMED, "Ada", shown={})
+    mild = replace(WRONG, severity=Severity.WARNING)
+    for _ in range(5):
+        told = SeriesJudgement(1, False, (mild,), ())
+        ward.settle(told, ward.arrive(**SCANNER))
+    group = the_group(ward.records)
+    assert (group.worst, group.open_series) == (Severity.WARNING, 5)
 
 
 def test_the_worklist_shows_a_group_once(ward: Ward) -> None:

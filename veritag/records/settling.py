@@ -1,8 +1,10 @@
 """When a series is complete, and the findings that are then made of it."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TypeAlias
 
 from sqlalchemy import Connection, and_, exists, or_, select, update
@@ -87,11 +89,11 @@ def settle(
         standing = _standing(connection, snapshot.series_id)
         opened = [
             finding
-            for finding in judgement.findings
+            for finding in _once(judgement.findings)
             if not (finding.code is _CONTRADICTION and finding.tag in withheld)
             and _store(connection, records, snapshot, finding, bundle_id, standing, now)
         ]
-        _withdraw(connection, list(standing.values()), now)
+        _withdraw(connection, list(chain.from_iterable(standing.values())), now)
         if version_of(connection, snapshot.series_id) == snapshot.version:
             connection.execute(
                 update(series)
@@ -126,18 +128,38 @@ def _keep_judgements(
 
 
 _Key: TypeAlias = tuple[str, str | None, str | None]
+_Rows: TypeAlias = defaultdict[_Key, list[tuple[int, bool]]]
 
 
-def _standing(connection: Connection, series_id: int) -> dict[_Key, tuple[int, bool]]:
+def _once(found: Iterable[Finding]) -> Iterable[Finding]:
+    """Return the first finding of each key."""
+    once: dict[_Key, Finding] = {}
+    for finding in found:
+        once.setdefault(_key(finding), finding)
+    return once.values()
+
+
+def _key(finding: Finding) -> _Key:
+    """Return what makes a finding of a series the same when it is made again."""
+    return finding.code.value, finding.tag, clean_text(finding.observed)
+
+
+def _standing(connection: Connection, series_id: int) -> _Rows:
+    """Return key to (id, not withdrawn), the one to keep first.
+
+    Of rows with one key, which records of old may hold, it is the one that was
+    decided, else the oldest.
+    """
     rows = connection.execute(
         select(findings)
         .where(findings.c.series_id == series_id)
-        .order_by(findings.c.id)
+        .order_by(findings.c.decision.is_(None), findings.c.id)
     )
-    return {
-        (row.code, row.tag, row.observed): (row.id, row.withdrawn_at is None)
-        for row in rows
-    }
+    told: _Rows = defaultdict(list)
+    for row in rows:
+        key = row.code, row.tag, row.observed
+        told[key].append((row.id, row.withdrawn_at is None))
+    return told
 
 
 def _store(
@@ -146,11 +168,11 @@ def _store(
     snapshot: SeriesSnapshot,
     finding: Finding,
     bundle_id: str,
-    standing: dict[_Key, tuple[int, bool]],
+    standing: _Rows,
     now: datetime,
 ) -> bool:
     """Insert or renew one finding and take it off `standing`; True when it is new."""
-    observed = clean_text(finding.observed)
+    key = _key(finding)
     values = {
         "bundle_id": bundle_id,
         "severity": finding.severity.value,
@@ -160,18 +182,18 @@ def _store(
         "updated_at": now,
         "withdrawn_at": None,
     }
-    known = standing.pop((finding.code.value, finding.tag, observed), None)
-    if known:
+    if standing[key]:
+        finding_id, stands = standing[key].pop(0)
         connection.execute(
-            update(findings).where(findings.c.id == known[0]).values(values)
+            update(findings).where(findings.c.id == finding_id).values(values)
         )
-        return not known[1]
+        return not stands
     connection.execute(
         records.insert(findings).values(
             series_id=snapshot.series_id,
-            code=finding.code.value,
-            tag=finding.tag,
-            observed=observed,
+            code=key[0],
+            tag=key[1],
+            observed=key[2],
             created_at=now,
             **values,
         )

@@ -1,8 +1,10 @@
 """When series settle, and what becomes of findings and decisions."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from sqlalchemy import insert, select
 
 from veritag.findings import (
     ExpectedValue,
@@ -18,6 +20,7 @@ from veritag.records.audit import audit_trail
 from veritag.records.decisions import UnknownFinding, decide, decisions_since
 from veritag.records.ingest import register
 from veritag.records.inspection import store_verdicts
+from veritag.records.schema import findings
 from veritag.records.settling import due_series, settle
 from veritag.records.snapshot import SeriesSnapshot, series_snapshot
 from veritag.records.status import counts
@@ -39,9 +42,9 @@ WRONG = Finding(
 )
 
 
-def judgement(*findings: Finding) -> SeriesJudgement:
+def judgement(*found: Finding) -> SeriesJudgement:
     """Return a judgement with just these findings."""
-    return SeriesJudgement(2, False, findings, ())
+    return SeriesJudgement(2, False, found, ())
 
 
 def snapshot_of(records: Records, bundle_id: str = "vb-1") -> SeriesSnapshot:
@@ -51,9 +54,9 @@ def snapshot_of(records: Records, bundle_id: str = "vb-1") -> SeriesSnapshot:
     return found
 
 
-def settled(records: Records, *findings: Finding) -> tuple[Finding, ...]:
+def settled(records: Records, *found: Finding) -> tuple[Finding, ...]:
     """Settle the only series with these findings."""
-    return settle(records, snapshot_of(records), judgement(*findings), "vb-1", "idle")
+    return settle(records, snapshot_of(records), judgement(*found), "vb-1", "idle")
 
 
 def due(records: Records, idle: float, cap: float) -> list[str]:
@@ -164,6 +167,50 @@ def test_a_finding_that_no_longer_holds_is_withdrawn_and_may_return(
     assert worklist(records).total == 0
     assert settled(records, WRONG) == (WRONG,)
     assert worklist(records).total == 1
+
+
+def shown_findings(records: Records) -> list[tuple[int, bool, int]]:
+    """Return id, whether it stands, and the number of decisions of each finding."""
+    detail = study_detail(records, "1.2.3.100")
+    assert detail is not None
+    return [
+        (f.finding_id, f.withdrawn_at is None, len(f.decisions))
+        for f in detail.series[0].findings
+    ]
+
+
+@pytest.mark.usefixtures("inspected")
+@pytest.mark.parametrize("observed", ["HEAD", "HEAD\0"])
+def test_what_is_found_twice_is_one_finding(records: Records, observed: str) -> None:
+    """However often the series settles; text counts as the records keep it."""
+    twin = replace(WRONG, observed=observed, score=0.5)
+    assert settled(records, WRONG, twin) == (WRONG,)
+    assert settled(records, WRONG, twin) == ()
+    assert shown_findings(records) == [(1, True, 0)]
+    row = finding_row(records, 1)
+    assert row is not None
+    assert row.finding == WRONG
+
+
+@pytest.mark.usefixtures("inspected")
+@pytest.mark.parametrize("decided", [None, 2])
+def test_doubles_of_old_are_withdrawn_but_one(
+    records: Records, decided: int | None
+) -> None:
+    """The first stays, or the one that was decided."""
+    settled(records, WRONG)
+    columns = [c.name for c in findings.c if c.name != "id"]
+    double = select(*(findings.c[name] for name in columns)).where(findings.c.id == 1)
+    with records.begin() as connection:
+        for _ in range(2):
+            connection.execute(insert(findings).from_select(columns, double))
+    if decided:
+        decide(records, decided, Decision.DISMISSED, "A", shown={})
+    assert settled(records, WRONG) == ()
+    stands = [number for number, stands, _ in shown_findings(records) if stands]
+    assert stands == [decided or 1]
+    assert settled(records) == ()
+    assert not any(stands for _, stands, _ in shown_findings(records))
 
 
 @pytest.mark.usefixtures("inspected")

@@ -112,3 +112,9 @@ MEANINGS: Mapping[FindingCode, str] = {
         "The object says that it was made after it arrived: a clock is wrong."
     ),
 }
+
+PICTURES_DIFFER = (
+    "The tags of this series agree, and its pictures do not: they show kinds that "
+    "cannot stand side by side."
+)
+"""What MIXED_SERIES means where it is about no tag."""

@@ -11,7 +11,7 @@ from pydicom.datadict import (
 )
 from pydicom.uid import UID
 
-from services.review.code_words import LABELS, MEANINGS, TITLES
+from services.review.code_words import LABELS, MEANINGS, PICTURES_DIFFER, TITLES
 from veritag.findings import Finding, FindingCode
 from veritag.records.stations import GroupKey
 
@@ -39,18 +39,22 @@ def label(code: str) -> str:
 
 def title(finding: Finding) -> str:
     """Return the heading of a finding, with the name of its tag."""
-    template = TITLES.get(finding.code, LABELS[finding.code])
-    if finding.tag is None:
-        template = LABELS[finding.code]
-    return template.format(tag=tag_name(finding.tag))
+    return _heading(finding.code, finding.tag)
+
+
+def _heading(code: FindingCode, tag: str | None) -> str:
+    template = LABELS[code] if tag is None else TITLES.get(code, LABELS[code])
+    return template.format(tag=tag_name(tag))
 
 
 def habit(key: GroupKey) -> str:
     """Return what a station does again and again, as a heading."""
-    code, tag = FindingCode(key.code), tag_name(key.tag)
+    code = FindingCode(key.code)
     if code is FindingCode.TAG_CONTRADICTS_IMAGE and key.expected:
-        return f"{tag} {key.observed} where the images show {key.expected}"
-    heading = TITLES.get(code, LABELS[code]).format(tag=tag)
+        return (
+            f"{tag_name(key.tag)} {key.observed} where the images show {key.expected}"
+        )
+    heading = _heading(code, key.tag)
     told = key.observed if key.observed and key.tag else ""
     return f"{heading}: {told}" if told else heading
 
@@ -73,7 +77,7 @@ def explain(finding: Finding) -> str:
     """Return what a finding means and rests on, in a few sentences."""
     evidence = finding.evidence
     parts = [
-        MEANINGS[finding.code],
+        _meaning(finding),
         _belief(finding),
         _looked_at(evidence),
         _concerned(evidence),
@@ -90,6 +94,12 @@ def explain(finding: Finding) -> str:
         _listed("Clusters", _named(evidence.get("clusters")), "cluster", "weight"),
     ]
     return " ".join(part for part in parts if part)
+
+
+def _meaning(finding: Finding) -> str:
+    if finding.code is FindingCode.MIXED_SERIES and finding.tag is None:
+        return PICTURES_DIFFER
+    return MEANINGS[finding.code]
 
 
 def _belief(finding: Finding) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from services.review import words
 from veritag.findings import ExpectedValue, Finding, FindingCode, Severity
+from veritag.records.stations import GroupKey
 
 
 def finding(code: FindingCode, tag: str | None = None, **changes: Any) -> Finding:
@@ -64,6 +65,23 @@ def test_a_rule_says_where_it_found_fault() -> None:
     assert "Reasons: the file is empty (1)." in told
     assert "Received values: CHEST (2)." in told
     assert "The SOP Class is CT Image Storage." in told
+
+
+def test_a_series_is_mixed_by_its_tags_or_by_its_pictures() -> None:
+    """Where the tags agree and the pictures differ, no value is blamed."""
+    by_rule = finding(FindingCode.MIXED_SERIES, "Modality", observed="CT")
+    assert "carry values that cannot stand side by side" in words.explain(by_rule)
+    kinds = [{"value": "CT", "instances": 8}, {"value": "MR", "instances": 4}]
+    seen = {"by": "Modality", "kinds": kinds, "instances": 12, "known": 12}
+    by_picture = finding(FindingCode.MIXED_SERIES, observed=None, evidence=seen)
+    assert words.explain(by_picture) == (
+        "The tags of this series agree, and its pictures do not: they show kinds that "
+        "cannot stand side by side. The model knows the kind of image of 12 of 12 "
+        "instances. Kinds of pictures: CT (8), MR (4)."
+    )
+    assert words.title(by_picture) == "Series is mixed"
+    key = GroupKey("ACME", "CT1", FindingCode.MIXED_SERIES.value, None, None, None)
+    assert words.habit(key) == "Series is mixed"
 
 
 def test_a_broken_rule_is_told_with_its_section() -> None:

@@ -16,6 +16,7 @@ from model_training.calibrate import (
     calibrate,
     gather,
     uncalibrated,
+    without_contamination,
 )
 from model_training.check import check_tags, known
 from model_training.cluster_model import ClusterModel, choose_sharpness, log_loss
@@ -105,7 +106,8 @@ def learn(
     model = replace(
         model, familiarity=replace(model.familiarity, limit=calibration.limit)
     )
-    shown = detectability(evidence, calibration.tags, calibration.familiar)
+    cleaned = without_contamination(evidence)
+    shown = detectability(cleaned, calibration.tags, calibration.familiar)
     on_step("check on unseen patients")
     unseen = everything.part(split.unseen)
     checked = check_tags(model, calibration, shown, unseen, config.seed + 1)

@@ -8,6 +8,7 @@ from model_training.calibrate import (
     _tag_calibration,
     calibrate,
     choose_threshold,
+    contamination,
     wilson,
 )
 from model_training.check import inject
@@ -122,6 +123,31 @@ def test_the_order_of_scores_is_kept() -> None:
     tag = calibrate([one]).tags[TAG]
     scores = np.array([0.1, 0.2, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999])
     assert (np.diff(calibrated(tag, scores)) > 0).all()
+
+
+def poisoned(share: float) -> Evidence:
+    """Return evidence of which a share of the received values is wrong itself."""
+    rng = np.random.default_rng(8)
+    right, wrong = rng.beta(1, 40, 2000), rng.beta(40, 1, 2000)
+    count = int(share * 2000)
+    right[:count] = rng.beta(40, 1, count)
+    return evidence(right.tolist(), wrong.tolist())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.2])
+def test_wrong_tags_among_the_held_out_are_counted(share: float) -> None:
+    """The share of received values that are wrong themselves is found, never exceeded."""
+    one = poisoned(share)
+    found = contamination(one.right[TAG], one.wrong[TAG])
+    assert 0.7 * share <= found <= share + 0.005
+
+
+def test_wrong_tags_among_the_held_out_do_not_silence_a_tag() -> None:
+    """With every twentieth received value wrong there is a threshold that finds most."""
+    tag = calibrate([poisoned(0.05)]).tags[TAG]
+    assert tag.threshold is not None
+    found = (poisoned(0.05).wrong[TAG] >= tag.threshold).mean()
+    assert found > 0.6
 
 
 def test_injected_values_are_really_wrong() -> None:

@@ -1,6 +1,6 @@
 """Findings that need no model: each cites the part of DICOM that it checks."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from veritag.checks.series import ODD_SHARE, defect_findings, fact_findings
@@ -98,31 +98,49 @@ def _duplicate_uids(verdicts: Sequence[Verdict], conflicts: int) -> list[Finding
 
 
 def _modality_contradicts_sop_class(verdicts: Sequence[Verdict]) -> list[Finding]:
-    wrong: Counter[tuple[str, str]] = Counter()
+    """One finding for each received value, whichever classes exclude it."""
+    wrong: dict[str, Counter[str]] = defaultdict(Counter)
     for verdict in verdicts:
         value = verdict.tags.get("Modality")
         allowed = MODALITIES_OF.get(verdict.sop_class_uid)
         modality = normalize("Modality", value) if value is not None else None
         if allowed and modality and modality not in allowed:
-            wrong[str(value), verdict.sop_class_uid] += 1
+            wrong[str(value)][verdict.sop_class_uid] += 1
     return [
-        _contradiction(modality, sop_class, count, len(verdicts))
-        for (modality, sop_class), count in wrong.items()
-        if count > ODD_SHARE * len(verdicts)
+        _contradiction(modality, classes, len(verdicts))
+        for modality, classes in wrong.items()
+        if classes.total() > ODD_SHARE * len(verdicts)
     ]
 
 
-def _contradiction(modality: str, sop_class: str, count: int, of: int) -> Finding:
-    allowed = sorted(MODALITIES_OF[sop_class])
+def _contradiction(modality: str, classes: Counter[str], of: int) -> Finding:
+    listed = sorted(classes.items(), key=lambda pair: (-pair[1], pair[0]))
+    told = [{"sop_class_uid": uid, "instances": n} for uid, n in listed]
+    one = {"sop_class_uid": listed[0][0]}
     return Finding(
         FindingCode.MODALITY_CONTRADICTS_SOP_CLASS,
         Severity.ERROR,
         "Modality",
         modality,
         1.0,
-        tuple(ExpectedValue(term, round(1 / len(allowed), 4)) for term in allowed),
-        {"sop_class_uid": sop_class, "instances": count, "of": of},
+        _allowed_by(classes),
+        {
+            **(one if len(told) == 1 else {"sop_classes": told}),
+            "instances": classes.total(),
+            "of": of,
+        },
     )
+
+
+def _allowed_by(classes: Counter[str]) -> tuple[ExpectedValue, ...]:
+    """Return what the classes allow: each shares its instances out evenly."""
+    shares: dict[str, float] = defaultdict(float)
+    for uid, count in classes.items():
+        for term in MODALITIES_OF[uid]:
+            shares[term] += count / classes.total() / len(MODALITIES_OF[uid])
+    likely = [(term, round(share, 4)) for term, share in shares.items()]
+    likely.sort(key=lambda pair: (-pair[1], pair[0]))
+    return tuple(ExpectedValue(term, share) for term, share in likely)
 
 
 def _not_defined(observed: Mapping[str, ObservedTag]) -> list[Finding]:

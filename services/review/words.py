@@ -211,4 +211,10 @@ def _number(value: object) -> str:
 
 def _sop_class(evidence: Mapping[str, Any]) -> str:
     uid = evidence.get("sop_class_uid")
-    return f"The SOP Class is {UID(uid).name}." if isinstance(uid, str) else ""
+    if isinstance(uid, str):
+        return f"The SOP Class is {UID(uid).name}."
+    several = evidence.get("sop_classes")
+    if not isinstance(several, list):
+        return ""
+    named = [{**c, "name": UID(c["sop_class_uid"]).name} for c in several]
+    return _listed("SOP Classes", named, "name", "instances")

@@ -84,6 +84,23 @@ def test_a_series_is_mixed_by_its_tags_or_by_its_pictures() -> None:
     assert words.habit(key) == "Series is mixed"
 
 
+def test_several_sop_classes_are_told_with_their_counts() -> None:
+    """By their names, with how many instances are of each."""
+    uids = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4")
+    classes = [
+        {"sop_class_uid": uid, "instances": n}
+        for uid, n in zip(uids, (2, 1), strict=True)
+    ]
+    told = words.explain(
+        finding(
+            FindingCode.MODALITY_CONTRADICTS_SOP_CLASS,
+            "Modality",
+            evidence={"sop_classes": classes, "instances": 3, "of": 3},
+        )
+    )
+    assert told.endswith("SOP Classes: CT Image Storage (2), MR Image Storage (1).")
+
+
 def test_a_broken_rule_is_told_with_its_section() -> None:
     """The rules of the evidence are listed, and what other attributes say."""
     told = words.explain(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.veritag.checks.objects import ARRIVAL, CT, build
+from tests.unit.veritag.checks.objects import ARRIVAL, CT, MR, build
 from veritag.checks import check_instance, series_facts
 from veritag.findings import (
     Defect,
@@ -20,6 +20,8 @@ from veritag.findings import (
 from veritag.observed import observe
 from veritag.rules import rule_findings
 from veritag.tags import read_tags
+
+XA = "1.2.840.10008.5.1.4.1.1.12.1"
 
 
 def verdict(**changes: Any) -> Verdict:
@@ -167,6 +169,44 @@ def test_a_series_of_several_modalities_is_mixed() -> None:
     report = verdict(Modality="SR")
     found = findings([verdict(), report, report])
     assert (FindingCode.MIXED_SERIES, "Modality") in found
+
+
+def test_a_modality_that_several_classes_exclude_is_one_finding() -> None:
+    """Each class says what it allows, the more often met the likelier."""
+    series = [
+        Verdict("vb-1", VerdictStatus.INSPECTED, uid, {"Modality": "US"})
+        for uid in (MR, CT, CT, XA)
+    ]
+    found = findings(series)
+    finding = found[FindingCode.MODALITY_CONTRADICTS_SOP_CLASS, "Modality"]
+    assert finding.observed == "US"
+    told = [(e.value, e.probability) for e in finding.expected]
+    assert told == [("CT", 0.5), ("MR", 0.25), ("RF", 0.125), ("XA", 0.125)]
+    assert finding.evidence == {
+        "sop_classes": [
+            {"sop_class_uid": CT, "instances": 2},
+            {"sop_class_uid": XA, "instances": 1},
+            {"sop_class_uid": MR, "instances": 1},
+        ],
+        "instances": 4,
+        "of": 4,
+    }
+    assert findings(series[::-1]) == found
+
+
+def test_each_modality_that_the_class_excludes_is_told() -> None:
+    """One finding for each value that was received, an odd slice aside."""
+    series = [
+        Verdict("vb-1", VerdictStatus.INSPECTED, CT, {"Modality": modality})
+        for modality in (*["US"] * 20, *["PT"] * 20, "MR")
+    ]
+    code = FindingCode.MODALITY_CONTRADICTS_SOP_CLASS
+    told = [f for f in rule_findings(series, {}, 0) if f.code is code]
+    one_class = {"sop_class_uid": CT, "instances": 20, "of": 41}
+    assert [(f.observed, f.evidence) for f in told] == [
+        ("US", one_class),
+        ("PT", one_class),
+    ]
 
 
 def _everything_wrong(number: int) -> Verdict:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, select, tuple_, update
+from sqlalchemy import Connection, func, select, tuple_, update
 
 from veritag.instance import StoredInstance
 from veritag.records.engine import Records, clean_text
@@ -87,7 +87,7 @@ def touch(
 ) -> None:
     """Move the series' and studies' clocks; a settled series opens again.
 
-    So does one of the same UID in another study: both are to be told of it.
+    So does the only one of the same UID in another study: both are to be told of it.
     """
     newest: dict[int, datetime] = {}
     for instance in new:
@@ -117,14 +117,21 @@ def touch(
 
 
 def _namesakes(connection: Connection, series_ids: Iterable[int]) -> list[int]:
-    """Return the series of other studies that share a Series Instance UID."""
+    """Return the series that were alone with their Series Instance UID until now.
+
+    Where there are several others they have been told of each other: devices that
+    write one UID for ever would open them all with each arrival.
+    """
     ids = list(series_ids)
     uids = select(series.c.series_instance_uid).where(series.c.id.in_(ids))
+    only = func.min(series.c.id)
     return list(
         connection.scalars(
-            select(series.c.id)
+            select(only)
             .where(series.c.series_instance_uid.in_(uids), series.c.id.not_in(ids))
-            .order_by(series.c.id)
+            .group_by(series.c.series_instance_uid)
+            .having(func.count() == 1)
+            .order_by(only)
         )
     )
 

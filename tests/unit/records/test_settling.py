@@ -275,3 +275,43 @@ def test_a_series_uid_in_two_studies_concerns_both(
     later = series_snapshot(records, 2, "vb-1")
     assert later is not None
     assert later.studies == 2
+
+
+def met(records: Records, make: Make, judge: Judge, *studies: str) -> None:
+    """Receive and inspect one instance of the same Series UID in each study."""
+    new = [make(study_instance_uid=study, seconds_ago=10) for study in studies]
+    ids = register(records, new).new_ids
+    store_verdicts(records, [(id_, judge()) for id_ in ids])
+
+
+def settle_all(records: Records) -> list[tuple[int, int]]:
+    """Settle what is due; return id and number of studies of each."""
+    told = []
+    for found in due_series(records, 5, 3600):
+        snapshot = series_snapshot(records, found.series_id, "vb-1")
+        assert snapshot is not None
+        settle(records, snapshot, judgement(), "vb-1", "idle")
+        told.append((snapshot.series_id, snapshot.studies))
+    return told
+
+
+def test_only_the_first_namesake_is_judged_anew(
+    records: Records, reception: Make, verdict: Judge
+) -> None:
+    """A device that writes one Series UID for ever opens one series at a time."""
+    met(records, reception, verdict, "1.2.1")
+    assert settle_all(records) == [(1, 1)]
+    met(records, reception, verdict, "1.2.2")
+    assert sorted(settle_all(records)) == [(1, 2), (2, 2)]
+    met(records, reception, verdict, "1.2.3")
+    assert settle_all(records) == [(3, 3)]
+
+
+def test_the_first_namesake_is_judged_anew_for_several_at_once(
+    records: Records, reception: Make, verdict: Judge
+) -> None:
+    """Two studies of one batch tell the one that had settled alone."""
+    met(records, reception, verdict, "1.2.1")
+    settle_all(records)
+    met(records, reception, verdict, "1.2.2", "1.2.3")
+    assert sorted(settle_all(records)) == [(1, 3), (2, 3), (3, 3)]

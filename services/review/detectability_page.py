@@ -37,9 +37,24 @@ class TagTable:
     rows: tuple[Detectability, ...]
 
     @property
-    def judged(self) -> int:
-        """How many of the rows are judged."""
-        return sum(row.judged for row in self.rows)
+    def shown(self) -> tuple[Detectability, ...]:
+        """Rows that are judged by what they have shown themselves."""
+        return tuple(row for row in self._judged if row.right)
+
+    @property
+    def as_a_whole(self) -> tuple[Detectability, ...]:
+        """Rows that are judged although none was right: none could alarm falsely."""
+        return tuple(row for row in self._judged if not row.right)
+
+    @property
+    def silent(self) -> tuple[Detectability, ...]:
+        """Rows that are not judged."""
+        return tuple(row for row in self.rows if row not in self._judged)
+
+    @property
+    def _judged(self) -> tuple[Detectability, ...]:
+        told = self.rows if self.threshold is not None else ()
+        return tuple(row for row in told if row.judged)
 
     @property
     def cases(self) -> int:

@@ -20,6 +20,13 @@ def install_bundle(data_dir: Path) -> str:
     rows = (
         detected("BodyPartExamined", "CHEST", "CR"),
         detected("BodyPartExamined", "HAND", "CR", judged=False),
+        replace(
+            detected("BodyPartExamined", "KNEE", "CR"),
+            right=0,
+            wrong=7,
+            false_alarms=0,
+            found=6,
+        ),
         replace(detected("Modality", "CT", "CT", judged=False), precision=None),
     )
     clusters = (ClusterProfile(7, {}, {}, "CR chest"), ClusterProfile(2, {}, {}))

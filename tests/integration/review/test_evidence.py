@@ -60,6 +60,12 @@ def test_a_filter_that_leaves_a_habit_out_hides_it(habit: httpx.Client) -> None:
     assert words in habit.get("/?code=TAG_CONTRADICTS_IMAGE").text
 
 
+def _row(page: str, value: str) -> str:
+    """Return the row of a received value as HTML."""
+    start = page.index(f'<th scope="row">{value}</th>')
+    return page[start : page.index("</tr>", start)]
+
+
 def test_the_page_tells_what_the_bundle_can_judge(ward: Ward, serve: Serve) -> None:
     """Values that are judged and those that are not, with their cases, in words."""
     bundle_id = install_bundle(ward.data_dir)
@@ -67,13 +73,31 @@ def test_the_page_tells_what_the_bundle_can_judge(ward: Ward, serve: Serve) -> N
     assert 'href="/detectability"' in httpx.get(f"{address}/models").text
     page = httpx.get(f"{address}/detectability").text
     assert bundle_id in page
-    assert "1 of 2 judged, from 300 cases" in page
-    assert "not judged: no value was tried" in page
-    rows = page[page.index("CHEST") :]
-    assert rows.index("yes") < rows.index("HAND") < rows.index("no</span>")
+    assert "1 of 3 shown, 1 judged as the tag as a whole, from 307 cases" in page
+    shown, never_right, silent = (
+        _row(page, name) for name in ("CHEST", "KNEE", "HAND")
+    )
+    assert "yes</b>" in shown
+    assert "95 %" in shown
+    assert "as the tag</td>" in never_right
+    assert "%" not in never_right
+    assert "no</td>" in silent
+    whole = page.index("Never right here: judged as the tag as a whole")
+    not_judged = page.index("Not judged", whole)
+    assert page.index("CHEST") < whole < page.index("KNEE") < not_judged
+    assert not_judged < page.index("HAND")
     told = httpx.get(f"{address}/api/v1/detectability").json()
     assert [t["keyword"] for t in told["tags"]][:2] == ["Modality", "BodyPartExamined"]
     assert told["tags"][0]["rows"][0]["precision"] is None
+
+
+def test_a_tag_without_rows_is_judged_as_a_whole(ward: Ward, serve: Serve) -> None:
+    """What has a threshold and no table is judged by it, as the model judges."""
+    install_bundle(ward.data_dir)
+    page = httpx.get(f"{serve()}/detectability").text
+    section = page[page.index('id="tag-ImageOrientationPatient"') :]
+    assert "judged from a score of 0.80" in section[: section.index("</section>")]
+    assert "no value was tried" not in page
 
 
 def test_a_bundle_without_table_is_told_by_its_thresholds(serve: Serve) -> None:

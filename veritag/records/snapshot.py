@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, exists, func, select
 
 from veritag.findings import Defect, FindingCode, TagValue, Verdict, VerdictStatus
 from veritag.records.engine import Records
 from veritag.records.schema import instances, series, studies, verdicts
+
+Version: TypeAlias = tuple[int, int, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class SeriesSnapshot:
     siblings
         What the other series of the study carry, keyword to value.
     version
-        Changes with every arrival and every verdict.
+        Changes with every arrival, every verdict and the first namesake.
     """
 
     series_id: int
@@ -43,7 +45,7 @@ class SeriesSnapshot:
     conflicts: int
     studies: int
     siblings: tuple[dict[str, TagValue], ...]
-    version: tuple[int, int]
+    version: Version
 
 
 def series_snapshot(
@@ -64,6 +66,8 @@ def series_snapshot(
         ).one_or_none()
         if head is None:
             return None
+        # Before all that it stands for: what comes in between makes it old, not lost.
+        version = version_of(connection, series_id)
         members = connection.execute(
             select(instances.c.id, instances.c.conflict, instances.c.inspected_at)
             .where(instances.c.series_id == series_id)
@@ -74,7 +78,6 @@ def series_snapshot(
         studies_sharing = select(func.count()).select_from(series).where(sharing)
         sharers = connection.scalar(studies_sharing) or 1
         siblings = _siblings(connection, series_id)
-        version = version_of(connection, series_id)
     inspected = [m.id for m in members if m.inspected_at is not None]
     return SeriesSnapshot(
         *head,
@@ -138,8 +141,8 @@ def _defect(stored: Sequence[Any]) -> Defect:
     return Defect(FindingCode(code), tag, observed, tuple(expected), rule)
 
 
-def version_of(connection: Connection, series_id: int) -> tuple[int, int]:
-    """Return what changes with every arrival and every verdict."""
+def version_of(connection: Connection, series_id: int) -> Version:
+    """Return what changes with every arrival, every verdict and the first namesake."""
     of_series = instances.c.series_id == series_id
     arrived = select(func.count()).select_from(instances).where(of_series)
     judged = (
@@ -148,4 +151,12 @@ def version_of(connection: Connection, series_id: int) -> tuple[int, int]:
         .join(instances, verdicts.c.instance_id == instances.c.id)
         .where(of_series)
     )
-    return connection.scalar(arrived) or 0, connection.scalar(judged) or 0
+    uid = select(series.c.series_instance_uid).where(series.c.id == series_id)
+    shared = exists().where(
+        series.c.series_instance_uid == uid.scalar_subquery(), series.c.id != series_id
+    )
+    return (
+        connection.scalar(arrived) or 0,
+        connection.scalar(judged) or 0,
+        bool(connection.scalar(select(shared))),
+    )

@@ -1,10 +1,13 @@
 """When series settle, and what becomes of findings and decisions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import count
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import event, insert, select, update
 
 from veritag.findings import (
     ExpectedValue,
@@ -20,7 +23,7 @@ from veritag.records.audit import audit_trail
 from veritag.records.decisions import UnknownFinding, decide, decisions_since
 from veritag.records.ingest import register
 from veritag.records.inspection import store_verdicts
-from veritag.records.schema import findings
+from veritag.records.schema import findings, series
 from veritag.records.settling import due_series, settle
 from veritag.records.snapshot import SeriesSnapshot, series_snapshot
 from veritag.records.status import counts
@@ -315,3 +318,62 @@ def test_the_first_namesake_is_judged_anew_for_several_at_once(
     settle_all(records)
     met(records, reception, verdict, "1.2.2", "1.2.3")
     assert sorted(settle_all(records)) == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.usefixtures("inspected")
+def test_a_namesake_that_comes_while_judging_keeps_the_series_open(
+    records: Records, reception: Make
+) -> None:
+    """Else the first would never be told of the second study."""
+    before = snapshot_of(records)
+    register(records, [reception(study_instance_uid="1.2.3.200", seconds_ago=9)])
+    settle(records, before, judgement(), "vb-1", "idle")
+    assert counts(records).series_settled == 0
+    assert settle_all(records) == [(1, 2)]
+    assert counts(records).series_settled == 1
+
+
+@contextmanager
+def arriving(records: Records, query: int, late: StoredInstance) -> Iterator[None]:
+    """Register an instance before the n-th query from here on."""
+    queries = count(1)
+
+    def watch(*_: object) -> None:
+        if next(queries) == query:
+            register(records, [late])
+
+    event.listen(records.engine, "before_cursor_execute", watch)
+    try:
+        yield
+    finally:
+        event.remove(records.engine, "before_cursor_execute", watch)
+
+
+def close_all(records: Records) -> None:
+    """Settle every series, whatever was found."""
+    with records.begin() as connection:
+        connection.execute(update(series).values(settled_at=datetime.now(UTC)))
+
+
+@pytest.mark.parametrize("namesake", [False, True])
+def test_what_comes_while_the_snapshot_is_taken_is_seen_or_makes_it_old(
+    records: Records, reception: Make, verdict: Judge, namesake: bool
+) -> None:
+    """Before whichever of its queries an instance or a namesake arrives."""
+    for query in range(1, 12):
+        uid, study = f"1.2.9.{query}", f"1.2.8.{query}"
+        first = reception(series_instance_uid=uid, study_instance_uid=study)
+        [id_] = register(records, [first]).new_ids
+        store_verdicts(records, [(id_, verdict())])
+        other = f"1.2.7.{query}" if namesake else study
+        late = reception(series_instance_uid=uid, study_instance_uid=other)
+        [series_id] = [d.series_id for d in due_series(records, 0, 0)]
+        with arriving(records, query, late):
+            snapshot = series_snapshot(records, series_id, "vb-1")
+        assert snapshot is not None
+        register(records, [late])
+        settle(records, snapshot, judgement(), "vb-1", "idle")
+        seen = snapshot.studies == 2 if namesake else snapshot.instances == 2
+        open_again = [d.series_id for d in due_series(records, 900, 0)]
+        assert seen or series_id in open_again
+        close_all(records)

@@ -84,6 +84,7 @@ def explain(finding: Finding) -> str:
         _listed("Reasons", evidence.get("reasons"), "reason", "instances"),
         _listed("Rules", _unstopped(evidence.get("rules")), "rule", "instances"),
         _studies(evidence),
+        _different(evidence),
         _listed("Received values", evidence.get("values"), "value", "instances"),
         _sop_class(evidence),
         _listed("Kinds of pictures", evidence.get("kinds"), "value", "instances"),
@@ -176,6 +177,11 @@ def _studies(evidence: Mapping[str, Any]) -> str:
     if not isinstance(studies, int):
         return ""
     return f"The Series Instance UID was received in {studies} studies."
+
+
+def _different(evidence: Mapping[str, Any]) -> str:
+    values = evidence.get("different")
+    return f"There are {values} different values." if isinstance(values, int) else ""
 
 
 def _named(clusters: Any) -> Any:

@@ -43,6 +43,9 @@ _ALIKE = {
     "Laterality": Severity.WARNING,
 }
 
+_DIFFERENT = "different values"
+"""Never their number: by what was observed a finding is known again."""
+
 
 def defect_findings(verdicts: Sequence[Verdict]) -> list[Finding]:
     """Return a finding for each code and tag that more than an odd slice breaks."""
@@ -133,9 +136,8 @@ def _differing(
     if carriers - most <= allowed:
         return []
     evidence = {"different": len(counted), "instances": carriers - most, "of": carriers}
-    observed = f"{len(counted)} different values"
     code = FindingCode.MIXED_SERIES
-    return [Finding(code, severity, name, observed, 1.0, evidence=evidence)]
+    return [Finding(code, severity, name, _DIFFERENT, 1.0, evidence=evidence)]
 
 
 def _values(verdicts: Sequence[Verdict], name: str) -> Counter[str]:

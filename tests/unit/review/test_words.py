@@ -84,6 +84,13 @@ def test_a_series_is_mixed_by_its_tags_or_by_its_pictures() -> None:
     assert words.habit(key) == "Series is mixed"
 
 
+def test_different_values_are_counted() -> None:
+    """Identifiers are not shown; how many there are is."""
+    evidence = {"different": 3, "instances": 2, "of": 9}
+    told = words.explain(finding(FindingCode.MIXED_SERIES, evidence=evidence))
+    assert told.endswith("It is so in 2 of 9 instances. There are 3 different values.")
+
+
 def test_several_sop_classes_are_told_with_their_counts() -> None:
     """By their names, with how many instances are of each."""
     uids = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4")

@@ -126,6 +126,20 @@ def test_what_belongs_to_the_series_is_the_same_in_all(
     assert (key in findings([verdict()] * 30 + [verdict(**changes)])) is odd
 
 
+@pytest.mark.parametrize("tag", ["PatientID", "FrameOfReferenceUID", "Laterality"])
+def test_a_further_value_makes_no_other_finding(tag: str) -> None:
+    """It keeps its identity and so its decision; the evidence counts on."""
+
+    def told(*values: str) -> Finding:
+        status = VerdictStatus.INSPECTED
+        series = [Verdict("vb-1", status, CT, facts={tag: v}) for v in values]
+        return findings(series)[FindingCode.MIXED_SERIES, tag]
+
+    two, three = told("a", "a", "b"), told("a", "a", "b", "c")
+    assert two.observed == three.observed
+    assert (two.evidence["different"], three.evidence["different"]) == (2, 3)
+
+
 def test_sides_change_within_a_series() -> None:
     """Laterality is an attribute of the series."""
     knees = [verdict(BodyPartExamined="KNEE", Laterality=side) for side in "RL"]

@@ -39,8 +39,8 @@ FAMILIAR = (0.99, 0.98, 0.95, 0.9, 0.8, 0.7)
 EVEN = 0.5
 NUMBER = "number"
 """Stands for any value of a numeric tag, which has no concepts."""
-LEAST_FOUND = 0.3
-"""Share of injected values above a threshold from which their number tells anything."""
+FOUND = (0.4, 0.5, 0.6, 0.7, 0.8)
+"""Shares of injected values above the thresholds at which received ones are counted."""
 MOST_CONTAMINATED = 0.4
 KNOTS = 24
 RISING = 2e-4
@@ -152,19 +152,13 @@ def contamination(right: Floats, wrong: Floats) -> float:
     right, wrong
         Scores of received and of injected values, NaN for none.
     """
-    received, injected = (
-        np.sort(right[~np.isnan(right)]),
-        np.sort(wrong[~np.isnan(wrong)]),
-    )
+    received, injected = right[~np.isnan(right)], wrong[~np.isnan(wrong)]
     if not (received.size and injected.size):
         return 0.0
-    thresholds = np.unique(injected[injected >= EVEN])
-    above = 1 - np.searchsorted(received, thresholds) / received.size
-    found = 1 - np.searchsorted(injected, thresholds) / injected.size
-    told = found >= LEAST_FOUND
-    if not told.any():
-        return 0.0
-    return float(min((above[told] / found[told]).min(), MOST_CONTAMINATED))
+    thresholds = np.quantile(injected, 1 - np.array(FOUND))
+    above = np.array([(received >= t).mean() for t in thresholds])
+    found = np.array([(injected >= t).mean() for t in thresholds])
+    return float(min((above / found).min(), MOST_CONTAMINATED))
 
 
 def without_contamination(evidence: Sequence[Evidence]) -> list[Evidence]:

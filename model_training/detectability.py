@@ -5,7 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.calibrate import LEAST_PRECISION, Evidence, alarming
+from model_training.calibrate import (
+    LEAST_PRECISION,
+    ONE_SIDED,
+    Evidence,
+    alarming,
+    wilson,
+)
 from model_training.injection import ERROR_RATE
 from veritag.bundle import Detectability, TagCalibration
 from veritag.ranges import NUMERIC
@@ -73,7 +79,9 @@ def _row(
     alarm_rate = (n_alarms + LIKE_THE_TAG * usual[0]) / (n_right + LIKE_THE_TAG)
     recall = (n_found + LIKE_THE_TAG * usual[1]) / (n_wrong + LIKE_THE_TAG)
     precision = precision_of(recall, alarm_rate)
-    judged = precision is not None and (n_alarms == 0 or precision >= LEAST_PRECISION)
+    # What the row's own alarms show for certain: a few by chance silence nobody.
+    shown = precision_of(recall, wilson(n_alarms, n_right, ONE_SIDED)[0])
+    judged = max(precision or 0.0, shown or 0.0) >= LEAST_PRECISION or n_alarms == 0
     told = None if precision is None else round(precision, 4)
     return Detectability(
         tag, concept, modality, n_right, n_wrong, n_alarms, n_found, told, judged

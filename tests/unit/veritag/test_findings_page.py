@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from veritag.findings import FindingCode, Severity
+from veritag.tables import COARSE
 
-PAGE = (Path(__file__).parents[3] / "docs" / "findings.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = (DOCS / "findings.md").read_text(encoding="utf-8")
 SECTIONS = dict(
     re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
 )
@@ -40,3 +42,18 @@ def test_each_example_is_what_is_printed(code: FindingCode) -> None:
 def test_each_section_says_what_breaks_downstream(code: FindingCode) -> None:
     """Why it matters stands beside what it means."""
     assert "Downstream:" in SECTIONS[code.value]
+
+
+def test_the_architecture_lists_every_code_once() -> None:
+    """Its table has the codes that can be found and no other."""
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    named = [code for row in rows for code in re.findall(r"`([A-Z_]+)`", row)]
+    assert sorted(named) == sorted(code.value for code in FindingCode)
+
+
+def test_the_page_names_every_value_that_is_too_coarse() -> None:
+    """The list of the page is the one that is judged by."""
+    told = SECTIONS["TAG_TOO_COARSE"].split("INFO.")[0]
+    named = set(re.findall(r"\b[A-Z]{2,}\b", told))
+    assert named == {value for values in COARSE.values() for value in values}

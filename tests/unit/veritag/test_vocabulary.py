@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 from pydicom.sr import _cid_dict, _concepts_dict, _snomed_dict
 
-from veritag.tags.hints import _ENTERING, _LYING
+from veritag.positions import ENTERING, LYING
 from veritag.tags.views import _CODES
 from veritag.vocabulary import (
     MODALITIES,
@@ -47,8 +47,8 @@ def test_coded_views_and_positions_are_those_of_the_standard() -> None:
     old = _snomed_dict.mapping["SRT"]
     for codes, cids in (
         ({c for text in _CODES.values() for c in text.split()}, (4010, 4014)),
-        (_LYING.keys(), (20,)),
-        (_ENTERING.keys(), (21,)),
+        (LYING.keys(), (20,)),
+        (ENTERING.keys(), (21,)),
     ):
         known = set().union(*(context_group(cid, "SCT") for cid in cids))
         assert {old.get(code, code) for code in codes} <= known

@@ -7,17 +7,16 @@ pictures do to the model; a threshold must hold on both.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
-from model_training.cluster_model import Values
+from model_training.evidence import Evidence, without_contamination
 from model_training.familiarity import NOTHING
 from model_training.images import Images
-from model_training.injection import ERROR_RATE, wrong_values
-from model_training.numeric import scores_of, slipped
+from model_training.injection import ERROR_RATE
 from model_training.tag_model import TagModel
 from veritag.bundle import TagCalibration
 from veritag.profiles import JUST_BELOW, Floats, cautious
@@ -37,84 +36,10 @@ KNOWN = 0.99
 FAMILIAR = (0.99, 0.98, 0.95, 0.9, 0.8, 0.7)
 """Shares of them that may be familiar enough to be flagged."""
 EVEN = 0.5
-NUMBER = "number"
-"""Stands for any value of a numeric tag, which has no concepts."""
-FOUND = (0.4, 0.5, 0.6, 0.7, 0.8)
-"""Shares of injected values above the thresholds at which received ones are counted."""
-MOST_CONTAMINATED = 0.4
 KNOTS = 24
 RISING = 2e-4
 """Of probability, spread over all knots, so that flat steps keep the order of scores."""
 SURE = 0.999
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Held-out images under right and under wrong tags.
-
-    Attributes
-    ----------
-    novelty
-        Strangeness of the kind, see `model_training.familiarity`, of shape (n,).
-    usual
-        Images of stations that train, of shape (n,).
-    received, injected
-        Keyword to the right values and to a wrong one for each, of shape (n,), empty
-        where there is none.
-    right, wrong
-        Keyword to the scores of these values, of shape (n,); NaN where there is no
-        value or no opinion.
-    """
-
-    novelty: Floats
-    usual: NDArray[np.bool_]
-    received: Values
-    injected: Values
-    right: dict[str, Floats]
-    wrong: dict[str, Floats]
-
-    def carried(self, tag: str) -> NDArray[np.bool_]:
-        """Tell which images carry the tag, of shape (n,)."""
-        mask: NDArray[np.bool_] = self.received[tag] != ""
-        return mask
-
-    def known(self, limit: float) -> NDArray[np.bool_]:
-        """Tell which images are of a known kind, of shape (n,)."""
-        mask: NDArray[np.bool_] = self.novelty <= limit
-        return mask
-
-
-def gather(
-    model: TagModel, images: Images, usual: NDArray[np.bool_], seed: int
-) -> Evidence:
-    """Score held-out images under their own and under wrong values."""
-    rng = np.random.default_rng(seed)
-    values = dict(images.values)
-    wrong = {tag: wrong_values(tag, values[tag], rng) for tag in JUDGED_TAGS}
-    read = model.read(images.embedding)
-    by_picture = Evidence(
-        model.novelty(images.embedding, images.statistics, read),
-        usual,
-        values,
-        wrong,
-        {tag: model.scores(read, tag, values[tag]) for tag in JUDGED_TAGS},
-        {tag: model.scores(read, tag, wrong[tag]) for tag in JUDGED_TAGS},
-    )
-    return _with_numbers(by_picture, model, images, rng)
-
-
-def _with_numbers(
-    evidence: Evidence, model: TagModel, images: Images, rng: np.random.Generator
-) -> Evidence:
-    """Return the evidence with numeric tags, right and under a mistaken unit."""
-    weights = model.clusters.weights(images.embedding)
-    for tag, ends in model.ranges.items():
-        values = images.numbers[tag]
-        carried = np.where(np.isfinite(values), NUMBER, "")
-        evidence.received[tag] = evidence.injected[tag] = carried
-        evidence.right[tag] = scores_of(weights, values, ends)
-        evidence.wrong[tag] = scores_of(weights, slipped(values, rng), ends)
-    return evidence
 
 
 @dataclass(frozen=True)
@@ -137,56 +62,6 @@ class Calibration:
     familiar: float
     quantile: float
     tags: dict[str, TagCalibration]
-
-
-def contamination(right: Floats, wrong: Floats) -> float:
-    """Return the share of received values that are wrong themselves, 0 to 1.
-
-    Of received values a share c is wrong, and these score like injected ones: however
-    high the threshold t, the share of received values above it is at least c times that
-    of injected ones, so that c is at most the least of these ratios (Blanchard, Lee and
-    Scott 2010, section 4).
-
-    Parameters
-    ----------
-    right, wrong
-        Scores of received and of injected values, NaN for none.
-    """
-    received, injected = right[~np.isnan(right)], wrong[~np.isnan(wrong)]
-    if not (received.size and injected.size):
-        return 0.0
-    thresholds = np.quantile(injected, 1 - np.array(FOUND))
-    above = np.array([(received >= t).mean() for t in thresholds])
-    found = np.array([(injected >= t).mean() for t in thresholds])
-    return float(min((above / found).min(), MOST_CONTAMINATED))
-
-
-def without_contamination(evidence: Sequence[Evidence]) -> list[Evidence]:
-    """Return the evidence without the received values that are probably wrong.
-
-    As many as the patients of known stations tell, those with the highest scores: an
-    archive's tags are wrong here and there, and what rightly contradicts them is no
-    false alarm. Too low an estimate costs recall, no precision.
-    """
-    shares = {
-        tag: contamination(evidence[0].right[tag], evidence[0].wrong[tag])
-        for tag in evidence[0].right
-    }
-    return [
-        replace(
-            e,
-            right={tag: _trimmed(e.right[tag], share) for tag, share in shares.items()},
-        )
-        for e in evidence
-    ]
-
-
-def _trimmed(scores: Floats, share: float) -> Floats:
-    """Return scores (n,) of which the highest are NaN, as many as the share says."""
-    count = int(share * (~np.isnan(scores)).sum())
-    kept = scores.copy()
-    kept[np.argsort(-np.nan_to_num(scores, nan=-1.0))[:count]] = np.nan
-    return kept
 
 
 def calibrate(evidence: Sequence[Evidence]) -> Calibration:

@@ -47,7 +47,7 @@ class ClusterModel:
     def scores(self, embedding: Floats, tag: str, observed: NDArray[np.str_]) -> Floats:
         """Return how strongly each image contradicts a value, NaN without an opinion.
 
-        The same arithmetic as the judge's for a series of one image, of shape (N,).
+        By the profiles alone, for the choice of their sharpness; of shape (N,).
         """
         scores = np.full(len(embedding), np.nan)
         profiles = self.profiles.get(tag)

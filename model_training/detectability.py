@@ -5,13 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.calibrate import (
-    LEAST_PRECISION,
-    ONE_SIDED,
-    Evidence,
-    alarming,
-    wilson,
-)
+from model_training.calibrate import LEAST_PRECISION, ONE_SIDED, alarming, wilson
+from model_training.evidence import Evidence
 from model_training.injection import ERROR_RATE
 from veritag.bundle import Detectability, TagCalibration
 from veritag.ranges import NUMERIC

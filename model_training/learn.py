@@ -9,15 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model_training.calibrate import (
-    Calibration,
-    Evidence,
-    alarming,
-    calibrate,
-    gather,
-    uncalibrated,
-    without_contamination,
-)
+from model_training.calibrate import Calibration, alarming, calibrate, uncalibrated
 from model_training.check import check_tags, known
 from model_training.cluster_model import ClusterModel, choose_sharpness, log_loss
 from model_training.config import TrainingConfig
@@ -29,6 +21,7 @@ from model_training.constraints import (
 )
 from model_training.correlation import intraclass_correlation
 from model_training.detectability import detectability
+from model_training.evidence import Evidence, gather, without_contamination
 from model_training.images import Images
 from model_training.learnable import require_learnable
 from model_training.nothing import pictures_of_nothing

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 
 from model_training.calibrate import (
-    Evidence,
     _tag_calibration,
     calibrate,
     choose_threshold,
-    contamination,
     wilson,
 )
 from model_training.check import inject
+from model_training.evidence import Evidence, contamination
 from model_training.injection import wrong_values
 from veritag.concepts import compatible
 from veritag.profiles import calibrated

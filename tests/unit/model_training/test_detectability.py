@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from model_training.calibrate import Evidence
 from model_training.detectability import detectability, precision_of
+from model_training.evidence import Evidence
 from model_training.numeric import fit_ranges, numbers_of, scores_of, slipped
 from model_training.samples import Sample
 from veritag.bundle import TagCalibration

@@ -107,6 +107,11 @@ class Settings(BaseSettings):
     max_pdu_bytes: int = Field(
         131_072, ge=4096, le=1 << 24, description="Largest PDU we announce, in bytes."
     )
+    reception: Annotated[str, Field(pattern="^(fast|stock)$")] = Field(
+        "fast",
+        description="How C-STORE data is taken from the network: fast (in place, straight "
+        "to disk) or stock (through pynetdicom's own message handling).",
+    )
     accept_private_sop_classes: bool = Field(
         False, description="Also accept private and unknown storage SOP classes."
     )

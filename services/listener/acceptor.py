@@ -6,13 +6,10 @@ from typing import Any, cast
 
 from pynetdicom import AE, _config
 
-from services.listener.association import (
-    StorageAssociation,
-    StorageRequestHandler,
-    StorageServer,
-)
+from services.listener.association import StorageAssociation
 from services.listener.contexts import VERIFICATION
 from services.listener.handlers import Reception
+from services.listener.server import StorageRequestHandler, StorageServer
 from veritag.errors import ConfigurationError
 from veritag.logs import get_logger
 from veritag.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME

@@ -4,28 +4,29 @@ The way to 0x0000 is short on purpose: compare the UIDs, write, fsync, rename. N
 database, no broker, no decoding, and never `event.dataset`.
 """
 
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from pydicom.dataset import Dataset
 from pynetdicom import evt
 
-from services.listener.buffer import DataSetBuffer, EncodeHeader
-from services.listener.contexts import VERIFICATION, contexts_for
+from services.listener.buffer import DataSetBuffer
+from services.listener.contexts import contexts_for
 from services.listener.status import (
-    CLASS_NOT_SUPPORTED,
-    MISMATCH,
     NOT_AUTHORIZED,
     NOT_UNDERSTOOD,
-    OUT_OF_RESOURCES,
     REASONS,
     SUCCESS,
     Refused,
 )
-from veritag.elements import SOP_CLASS_UID, SOP_INSTANCE_UID, read_uids
-from veritag.errors import UnusableInstance
-from veritag.instance import Provenance
+from services.listener.storing import (
+    Negotiated,
+    StoreRequest,
+    compare,
+    header_of,
+    refusing_disk_failures,
+    require_storable,
+)
 from veritag.logs import get_logger
 from veritag.metrics import (
     ASSOCIATIONS_REJECTED,
@@ -34,9 +35,7 @@ from veritag.metrics import (
     RECEPTION_SECONDS,
     count_from_zero,
 )
-from veritag.part10 import encode_file_meta
 from veritag.settings import Settings
-from veritag.spool import SpoolFull
 
 # PS3.8 table 9-21: (source, reason) of an A-ASSOCIATE-RJ.
 _REJECTIONS = {
@@ -105,65 +104,76 @@ class Reception:
 
     def on_c_store(self, event: Any) -> int | Dataset:
         """Store an instance; the answer is a promise."""
+        message = event.request
+        request = StoreRequest(
+            message.MessageID,
+            str(message.AffectedSOPClassUID or ""),
+            str(message.AffectedSOPInstanceUID or ""),
+        )
+        context = Negotiated(
+            str(event.context.abstract_syntax), str(event.context.transfer_syntax)
+        )
         try:
             with RECEPTION_SECONDS.time():
-                name = self._store(event)
+                name = self._store(event, request, context)
         except Refused as refused:
-            return self._refuse(event, refused)
-        INSTANCES_RECEIVED.inc()
-        self._log.info(
-            "instance_stored",
-            association_id=event.assoc.association_id,
-            spool_name=name,
-        )
+            self.refused(event.assoc, refused)
+            return _answer(refused)
+        self.stored(event.assoc, request, name)
         return SUCCESS.code
 
-    def _store(self, event: Any) -> str:
+    def _store(self, event: Any, request: StoreRequest, context: Negotiated) -> str:
         buffer = event.request.DataSet
         if not isinstance(buffer, DataSetBuffer):
             raise Refused(NOT_UNDERSTOOD, "The message has no Data Set")
         with buffer:
-            self._require_authorized(event.assoc)
-            return self._keep(buffer, event)
+            self.require_authorized(event.assoc)
+            require_storable(request, context)
+            if buffer.failure is None:
+                compare(buffer.elements(), request, context)
+            with refusing_disk_failures():
+                return buffer.commit(partial(header_of, event.assoc, request, context))
 
-    def _keep(self, buffer: DataSetBuffer, event: Any) -> str:
-        context = event.context
-        sop_class, sop_instance = _command_uids(event.request, context.abstract_syntax)
-        syntax = str(context.transfer_syntax)
-        if buffer.failure is None:
-            _compare(buffer, syntax, sop_class, sop_instance)
-        origin = _provenance(event.assoc)
-        return self._commit(
-            buffer, partial(encode_file_meta, sop_class, sop_instance, syntax, origin)
-        )
+    def require_authorized(self, assoc: Any) -> None:
+        """Refuse a calling AE title that is not on the list.
 
-    def _require_authorized(self, assoc: Any) -> None:
+        Raises
+        ------
+        Refused
+        """
         allowed = self._settings.calling_ae_titles
         if allowed and assoc.requestor.ae_title.strip() not in allowed:
             raise Refused(NOT_AUTHORIZED, "Calling AE title is not authorized")
 
-    def _commit(self, buffer: DataSetBuffer, encode_header: EncodeHeader) -> str:
-        try:
-            return buffer.commit(encode_header)
-        except SpoolFull as error:
-            raise Refused(OUT_OF_RESOURCES, "Not enough free disk space") from error
-        except OSError as error:
-            self._log.exception("spool_failed", errno=error.errno)
-            raise Refused(OUT_OF_RESOURCES, "The disk could not be written") from error
+    def stored(
+        self,
+        assoc: Any,
+        request: StoreRequest,  # noqa: ARG002 - what the audit tells of it
+        name: str,
+    ) -> None:
+        """Account for an instance that was acknowledged."""
+        INSTANCES_RECEIVED.inc()
+        self._log.info(
+            "instance_stored", association_id=assoc.association_id, spool_name=name
+        )
 
-    def _refuse(self, event: Any, refused: Refused) -> Dataset:
+    def refused(self, assoc: Any, refused: Refused) -> None:
+        """Account for an instance that was refused."""
         status = refused.status
         INSTANCES_REFUSED.labels(reason=status.reason).inc()
         self._log.warning(
             "instance_refused",
-            association_id=event.assoc.association_id,
+            association_id=assoc.association_id,
             status=f"0x{status.code:04X}",
             reason=refused.comment,
         )
-        answer = Dataset()
-        answer.Status = status.code
-        answer.ErrorComment = refused.comment
-        return answer
+
+
+def _answer(refused: Refused) -> Dataset:
+    answer = Dataset()
+    answer.Status = refused.status.code
+    answer.ErrorComment = refused.comment
+    return answer
 
 
 def _who(assoc: Any) -> dict[str, str]:
@@ -172,44 +182,3 @@ def _who(assoc: Any) -> dict[str, str]:
         "calling_ae_title": (assoc.requestor.ae_title or "").strip(),
         "peer_address": str(assoc.requestor.address),
     }
-
-
-def _provenance(assoc: Any) -> Provenance:
-    request = assoc.requestor.primitive
-    return Provenance(
-        calling_ae_title=request.calling_ae_title.strip(),
-        called_ae_title=request.called_ae_title.strip(),
-        peer_address=str(assoc.requestor.address),
-        association_id=assoc.association_id,
-        received_at=datetime.now(UTC),
-    )
-
-
-def _command_uids(request: Any, abstract_syntax: str) -> tuple[str, str]:
-    """Return what the command names; `keep_usable` has looked at it."""
-    sop_class = str(request.AffectedSOPClassUID or "")
-    sop_instance = str(request.AffectedSOPInstanceUID or "")
-    if sop_class != abstract_syntax or sop_class == VERIFICATION:
-        raise Refused(
-            CLASS_NOT_SUPPORTED, "SOP Class is not that of the presentation context"
-        )
-    if not sop_instance:
-        raise Refused(NOT_UNDERSTOOD, "The command has no usable SOP Instance UID")
-    return sop_class, sop_instance
-
-
-def _compare(
-    buffer: DataSetBuffer, transfer_syntax: str, sop_class: str, sop_instance: str
-) -> None:
-    """Refuse what the command names otherwise than the Data Set."""
-    wanted = (SOP_CLASS_UID, SOP_INSTANCE_UID)
-    try:
-        uids = read_uids(buffer.elements(), transfer_syntax, wanted)
-    except UnusableInstance as error:
-        raise Refused(NOT_UNDERSTOOD, str(error)) from error
-    if SOP_CLASS_UID not in uids or SOP_INSTANCE_UID not in uids:
-        raise Refused(NOT_UNDERSTOOD, "The Data Set lacks SOP Class or Instance UID")
-    if uids[SOP_CLASS_UID] != sop_class:
-        raise Refused(MISMATCH, "SOP Class UID of command and Data Set differ")
-    if uids[SOP_INSTANCE_UID] != sop_instance:
-        raise Refused(MISMATCH, "SOP Instance UID of command and Data Set differ")

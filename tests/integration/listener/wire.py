@@ -35,12 +35,77 @@ def data_set(sop_class: str, sop_instance: str, *, more: bytes = b"") -> bytes:
     )
 
 
+def store_command(
+    sop_class: str,
+    sop_instance: str,
+    *,
+    message_id: int = 1,
+    more: bytes = element(0x00000700, b"\0\0"),
+) -> bytes:
+    """Encode the command set of a C-STORE-RQ; `more` holds the Priority."""
+    return command_set(
+        element(0x00000002, sop_class.encode("latin-1"))
+        + element(0x00000100, b"\1\0")
+        + element(0x00000110, struct.pack("<H", message_id))
+        + more
+        + element(0x00000800, b"\0\0")
+        + element(0x00001000, sop_instance.encode("latin-1"))
+    )
+
+
+def echo_command(message_id: int = 1) -> bytes:
+    """Encode the command set of a C-ECHO-RQ (PS3.7 section 9.3.5.1)."""
+    return command_set(
+        element(0x00000002, VERIFICATION.encode())
+        + element(0x00000100, b"\x30\0")
+        + element(0x00000110, struct.pack("<H", message_id))
+        + element(0x00000800, b"\1\1")
+    )
+
+
+def command_set(elements: bytes) -> bytes:
+    """Put Command Group Length (0000,0000) before the elements of a command."""
+    return element(0, struct.pack("<L", len(elements))) + elements
+
+
+def pdv(fragment: bytes, context: int, header: int) -> bytes:
+    """Encode a Presentation Data Value; PS3.8 section E.2 for the header."""
+    return struct.pack(">LBB", len(fragment) + 2, context, header) + fragment
+
+
+def p_data(*values: bytes) -> bytes:
+    """Encode a P-DATA-TF PDU of several Presentation Data Values."""
+    return _pdu(4, b"".join(values))
+
+
+RELEASE_RQ = struct.pack(">BBL4x", 5, 0, 4)
+ABORT = struct.pack(">BBL4x", 7, 0, 4)
+
+
 def _item(kind: int, body: bytes) -> bytes:
     return struct.pack(">BBH", kind, 0, len(body)) + body
 
 
 def _pdu(kind: int, body: bytes) -> bytes:
     return struct.pack(">BBL", kind, 0, len(body)) + body
+
+
+def associate_request(calling: str, called: str, *offers: Offer) -> bytes:
+    """Encode an A-ASSOCIATE-RQ; context ids are 1, 3, 5 and so on."""
+    contexts = b"".join(
+        _item(
+            0x20,
+            bytes([2 * i + 1, 0, 0, 0])
+            + _item(0x30, sop_class.encode())
+            + b"".join(_item(0x40, t.encode()) for t in syntaxes),
+        )
+        for i, (sop_class, syntaxes) in enumerate(offers)
+    )
+    user = _item(0x51, struct.pack(">L", 16384)) + _item(0x52, b"1.2.3.4")
+    titles = (title.encode("latin-1").ljust(16) for title in (called, calling))
+    body = struct.pack(">HH16s16s32x", 1, 0, *titles)
+    body += _item(0x10, _APPLICATION_CONTEXT) + contexts + _item(0x50, user)
+    return _pdu(1, body)
 
 
 @dataclass
@@ -54,10 +119,12 @@ class Rejected(Exception):
 
 @dataclass
 class Answer:
-    """What a C-STORE-RSP says."""
+    """What a C-STORE-RSP or a C-ECHO-RSP says."""
 
     status: int
     comment: str
+    message_id: int = 0
+    context: int = 0
 
 
 @dataclass
@@ -84,25 +151,7 @@ class Peer:
     def associate(self, *offers: Offer) -> Self:
         """Request an association; context ids are 1, 3, 5 and so on."""
         offers = offers or ((CT_IMAGE_STORAGE, [IMPLICIT]),)
-        contexts = b"".join(
-            _item(
-                0x20,
-                bytes([2 * i + 1, 0, 0, 0])
-                + _item(0x30, sop_class.encode())
-                + b"".join(_item(0x40, t.encode()) for t in syntaxes),
-            )
-            for i, (sop_class, syntaxes) in enumerate(offers)
-        )
-        user = _item(0x51, struct.pack(">L", 16384)) + _item(0x52, b"1.2.3.4")
-        body = struct.pack(
-            ">HH16s16s32x",
-            1,
-            0,
-            self.called.encode().ljust(16),
-            self.calling.encode().ljust(16),
-        )
-        body += _item(0x10, _APPLICATION_CONTEXT) + contexts + _item(0x50, user)
-        self.socket.sendall(_pdu(1, body))
+        self.socket.sendall(associate_request(self.calling, self.called, *offers))
         kind, answer = self.read()
         if kind == 3:
             self.socket.close()
@@ -136,16 +185,7 @@ class Peer:
         more: bytes = element(0x00000700, b"\0\0"),
     ) -> None:
         """Send a C-STORE-RQ without its Data Set; `more` holds the Priority."""
-        command = (
-            element(0x00000002, sop_class.encode("latin-1"))
-            + element(0x00000100, b"\1\0")
-            + element(0x00000110, b"\1\0")
-            + more
-            + element(0x00000800, b"\0\0")
-            + element(0x00001000, sop_instance.encode("latin-1"))
-        )
-        command = element(0, struct.pack("<L", len(command))) + command
-        self.send_pdv(command, context, 3)
+        self.send_pdv(store_command(sop_class, sop_instance, more=more), context, 3)
 
     def send_data(self, data: bytes, context: int = 1, *, last: bool) -> None:
         """Send fragments of a Data Set."""
@@ -156,24 +196,25 @@ class Peer:
 
     def send_pdv(self, fragment: bytes, context: int, header: int) -> None:
         """Send one fragment; PS3.8 section E.2 for the header."""
-        value = struct.pack(">LBB", len(fragment) + 2, context, header) + fragment
-        self.socket.sendall(_pdu(4, value))
+        self.socket.sendall(p_data(pdv(fragment, context, header)))
 
     def answer(self) -> Answer:
-        """Wait for a C-STORE-RSP."""
+        """Wait for a C-STORE-RSP or a C-ECHO-RSP."""
         kind, body = self.read()
-        assert kind == 4, f"PDU type {kind} answers the C-STORE"
+        assert kind == 4, f"PDU type {kind} answers the message"
         command, found = body[6:], {}
         while command:
             group, number, length = struct.unpack_from("<HHL", command)
             found[group << 16 | number] = command[8 : 8 + length]
             command = command[8 + length :]
         status = struct.unpack("<H", found[0x00000900])[0]
-        return Answer(status, found.get(0x00000902, b"").decode().strip())
+        comment = found.get(0x00000902, b"").decode().strip()
+        message_id = struct.unpack("<H", found[0x00000120])[0]
+        return Answer(status, comment, message_id, body[4])
 
     def release(self) -> None:
         """End the association."""
-        self.socket.sendall(_pdu(5, bytes(4)))
+        self.socket.sendall(RELEASE_RQ)
         assert self.read()[0] == 6
 
     def read(self) -> tuple[int, bytes]:

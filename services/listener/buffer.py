@@ -52,7 +52,8 @@ class DataSetBuffer(io.BytesIO):
 
     def _spill(self) -> Incoming:
         if self._incoming is None:
-            self._incoming = self._spool.begin(HEADER_SPACE)
+            self._incoming = self._spool.begin()
+            self._incoming.leave(HEADER_SPACE)
             self._incoming.write(self.getvalue())
             self.truncate(0)
         return self._incoming
@@ -83,7 +84,12 @@ class DataSetBuffer(io.BytesIO):
             with self.getbuffer() as data:
                 return self._spool.store((encode_header(None), data))
         incoming, self._incoming = self._incoming, None
-        return self._spool.commit(incoming, encode_header(HEADER_SPACE))
+        try:
+            incoming.put(encode_header(HEADER_SPACE))
+        except OSError:
+            incoming.discard()
+            raise
+        return self._spool.commit(incoming)
 
     def close(self) -> None:
         """Forget what was not committed."""

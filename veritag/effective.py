@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from veritag.peers import Peer
 from veritag.settings import Settings, config_file
 
 _PREFIX = "VERITAG_"
@@ -75,7 +76,7 @@ def _shown(value: Any) -> Any:
     """Return a value that JSON can hold and everybody may see."""
     if isinstance(value, SecretStr):
         return hide_passwords(value.get_secret_value())
-    if isinstance(value, Path):
+    if isinstance(value, (Path, Peer)):
         return str(value)
     if isinstance(value, tuple):
         return [_shown(item) for item in value]

@@ -54,6 +54,46 @@ DUPLICATES = Counter(
 # Messages that could not be published; the rows stay and are published later.
 DISPATCH_FAILURES = Counter("veritag_dispatch_failures", "Messages not published.")
 
+# --- Storage commitment (requests in the listener, reports in the delivery) ---
+
+# N-ACTIONs answered: accepted, refused.
+COMMITMENT_REQUESTS = Counter(
+    "veritag_commitment_requests", "Commitment requests, by answer.", ["answer"]
+)
+# Reports that were taken by the requestor, or given up.
+COMMITMENT_REPORTS = Counter(
+    "veritag_commitment_reports", "Commitment reports, by outcome.", ["outcome"]
+)
+# Requests accepted and not yet reported, and the age of the oldest.
+COMMITMENTS_WAITING = Gauge(
+    "veritag_commitments_waiting", "Commitment requests not yet reported."
+)
+COMMITMENTS_OLDEST = Gauge(
+    "veritag_commitments_oldest_seconds", "Age of the oldest of them."
+)
+
+# --- Forwarding (delivery); destinations are those of the settings ---
+
+# Instances that wait to be sent, and the age of the oldest.
+FORWARDS_WAITING = Gauge(
+    "veritag_forwards_waiting", "Instances waiting for a destination.", ["destination"]
+)
+FORWARDS_OLDEST = Gauge(
+    "veritag_forwards_oldest_seconds", "Age of the oldest of them.", ["destination"]
+)
+# Instances given up until a person asks for them again.
+FORWARDS_PARKED = Gauge(
+    "veritag_forwards_parked", "Instances parked for a destination.", ["destination"]
+)
+# Instances that a destination has acknowledged.
+FORWARDED = Counter(
+    "veritag_instances_forwarded", "Instances acknowledged.", ["destination"]
+)
+# Instances refused, and associations that did not come about.
+FORWARD_FAILURES = Counter(
+    "veritag_forward_failures", "Failed tries, by destination.", ["destination", "kind"]
+)
+
 # --- Inspection (worker) ---
 
 # Verdicts stored.

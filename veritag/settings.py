@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic.functional_validators import AfterValidator, BeforeValidator
 from pydantic_settings import (
     BaseSettings,
@@ -20,7 +20,9 @@ from pydantic_settings import (
 
 from veritag.errors import ConfigurationError
 from veritag.lexicon import use
+from veritag.peers import Peer, read_peers
 from veritag.site_spellings import read_site_spellings
+from veritag.tls import ClientCertificates
 
 DEFAULT_DATA_DIR = Path("veritag-data")
 
@@ -59,8 +61,14 @@ AETitle = Annotated[
 AETitles = Annotated[tuple[AETitle, ...], NoDecode, BeforeValidator(_split)]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")]
 HostNames = Annotated[tuple[HostName, ...], NoDecode, BeforeValidator(_split)]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+SyslogUrl = Annotated[
+    str,
+    Field(pattern=r"^(udp|tcp|tls)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$"),
+]
 Seconds = Annotated[float, Field(gt=0)]
+Peers = Annotated[tuple[Peer, ...], NoDecode, BeforeValidator(read_peers)]
 
 
 def config_file() -> Path | None:
@@ -92,6 +100,40 @@ class Settings(BaseSettings):
         description="Address the Storage SCP binds to.",
     )
     dicom_port: Port = Field(11112, description="TCP port of the Storage SCP.")
+    dicom_plain: bool = Field(
+        True,
+        description="Whether that port is open; without it only DICOM TLS is spoken.",
+    )
+    dicom_tls_port: Port | None = Field(
+        None,
+        description="TCP port of the Storage SCP for DICOM TLS (registered: 2762); "
+        "default: no TLS.",
+    )
+    dicom_tls_certificate: Path | None = Field(
+        None,
+        description="PEM file of our certificate, intermediate ones after it. It and the "
+        "next three files are read again when they change.",
+    )
+    dicom_tls_key: Path | None = Field(
+        None, description="PEM file of its key; default: in the certificate's file."
+    )
+    dicom_tls_key_password_file: Path | None = Field(
+        None, description="File whose first line decrypts the key."
+    )
+    dicom_tls_ca: Path | None = Field(
+        None,
+        description="PEM file of the authorities that may sign client certificates.",
+    )
+    dicom_tls_client_certificates: ClientCertificates = Field(
+        "required",
+        description="Whether a client must show a certificate: required, optional (if it "
+        "shows one, it must be valid) or none.",
+    )
+    allowed_hosts: Networks = Field(
+        (),
+        description="IP addresses and networks (such as 10.1.2.0/24) that may connect to "
+        "the Storage SCP; empty: all.",
+    )
     check_called_ae_title: bool = Field(
         False, description="Refuse associations that call another AE title than ours."
     )
@@ -103,6 +145,13 @@ class Settings(BaseSettings):
         ge=1,
         le=1000,
         description="Associations served at a time; more are rejected.",
+    )
+    max_associations_per_host: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Associations served at a time for one IP address; 0: no limit but "
+        "the one above.",
     )
     max_pdu_bytes: int = Field(
         131_072, ge=4096, le=1 << 24, description="Largest PDU we announce, in bytes."
@@ -126,12 +175,55 @@ class Settings(BaseSettings):
         512, ge=0, description="Free MB below which C-STORE is refused with 0xA700."
     )
 
+    audit_syslog: SyslogUrl | None = Field(
+        None,
+        description="Where audit messages go (docs/security.md): udp://, tcp:// or tls:// "
+        "with host and port; default: nowhere.",
+    )
+    audit_tls_ca: Path | None = Field(
+        None,
+        description="PEM file of the authorities that may sign the certificate of a tls:// "
+        "audit repository; default: those of the operating system.",
+    )
+    audit_tls_certificate: Path | None = Field(
+        None, description="PEM file of the certificate shown to it, the key in it too."
+    )
+    audit_file: Path | None = Field(
+        None,
+        description="File to which audit messages are appended, beside or in place of "
+        "syslog; default: none.",
+    )
+    audit_source_id: Annotated[str, Field(max_length=255)] = Field(
+        "", description="Audit Source ID of the messages; default: the host's name."
+    )
+    audit_site: Annotated[str, Field(max_length=255)] = Field(
+        "", description="Audit Enterprise Site ID of the messages."
+    )
+
     linger_seconds: Annotated[float, Field(ge=0, le=5)] = Field(
         0.25,
         description="Longest wait for more instances before a message is published.",
     )
     index_poll_seconds: Seconds = Field(
         0.1, description="How often the indexer looks into the spool."
+    )
+
+    peers: Peers = Field(
+        (),
+        description="Other Application Entities, each as `[NAME=]AE_TITLE@HOST:PORT` with "
+        "`;forward`, `;tls` and more (docs/delivery.md): who may ask for storage commitment, "
+        "and who gets what is received.",
+    )
+    forward_attempts: int = Field(
+        5,
+        ge=1,
+        le=100,
+        description="Refusals of an instance by a destination after which it is parked.",
+    )
+    commitment_hours: Annotated[float, Field(gt=0)] = Field(
+        72.0,
+        description="Hours after which a report of storage commitment that its requestor "
+        "does not take is given up.",
     )
 
     database_url: SecretStr | None = Field(
@@ -301,6 +393,7 @@ class Settings(BaseSettings):
     worker_http_port: Port = Field(11183, description="HTTP port of the worker.")
     scheduler_http_port: Port = Field(11184, description="HTTP port of the scheduler.")
     trainer_http_port: Port = Field(11185, description="HTTP port of the trainer.")
+    delivery_http_port: Port = Field(11186, description="HTTP port of the delivery.")
 
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
         "info", description="Least severity that is logged."

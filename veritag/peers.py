@@ -1,0 +1,153 @@
+"""Other Application Entities: who gets reports of storage commitment, and copies.
+
+One line describes one peer, the same in a variable and in TOML:
+
+    SCANNER1@10.1.2.3:104
+    pacs=PACS@pacs.example:11112;forward;tls;modality=CT|MR;calling=SCANNER1|SCANNER2
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+# What separates the parts of a line cannot be part of an AE title in it.
+_AE_TITLE = r"[^\\\x00-\x1f\x7f,;@=|]{1,16}"
+_LINE = re.compile(
+    rf"(?:(?P<name>[A-Za-z0-9_.-]{{1,32}})=)?(?P<ae_title>{_AE_TITLE})"
+    r"@(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253}):(?P<port>[0-9]{1,5})\Z"
+)
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}\Z")
+_FLAGS = ("forward", "tls")
+_LISTS = ("modality", "calling")
+_LARGEST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """An Application Entity that we open associations to.
+
+    Attributes
+    ----------
+    name
+        What pages and metrics call it.
+    forward
+        Whether it gets every instance that we receive.
+    modalities, calling_ae_titles
+        Which instances it gets; empty: all.
+    since
+        Instances received from then on are queued for it even if they came before it
+        was a destination.
+    """
+
+    name: str
+    ae_title: str
+    host: str
+    port: int
+    forward: bool = False
+    tls: bool = False
+    modalities: tuple[str, ...] = ()
+    calling_ae_titles: tuple[str, ...] = ()
+    since: datetime | None = None
+    line: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return self.line
+
+    def wants(self, modality: str | None, calling_ae_titles: Iterable[str]) -> bool:
+        """Tell whether an instance of this kind, received from these, is for it."""
+        if self.modalities and modality not in self.modalities:
+            return False
+        wanted = set(self.calling_ae_titles)
+        return not wanted or not wanted.isdisjoint(calling_ae_titles)
+
+
+def read_peers(value: object) -> tuple[Peer, ...]:
+    """Read peers: `A@host:1,B@host:2`, or a list of such lines.
+
+    Raises
+    ------
+    ValueError
+        With the line that cannot be read, and why.
+    """
+    lines = value.split(",") if isinstance(value, str) else value
+    if not isinstance(lines, (list, tuple)):
+        raise ValueError("expected a list of lines such as PACS@10.0.0.5:104")  # noqa: TRY004 - pydantic's way
+    peers = tuple(_peer(line) for line in lines if not _is_blank(line))
+    _require_distinct("name", (peer.name for peer in peers))
+    return peers
+
+
+def _is_blank(line: object) -> bool:
+    return isinstance(line, str) and not line.strip()
+
+
+def _peer(line: object) -> Peer:
+    if isinstance(line, Peer):
+        return line
+    address, *options = (part.strip() for part in str(line).split(";"))
+    found = _LINE.match(address)
+    if found is None:
+        raise ValueError(f"{address!r} is not [NAME=]AE_TITLE@HOST:PORT")
+    port = int(found["port"])
+    if not 0 < port <= _LARGEST_PORT:
+        raise ValueError(f"{address!r}: {port} is no TCP port")
+    ae_title = found["ae_title"].strip()
+    return Peer(
+        name=_name(found["name"], ae_title),
+        ae_title=ae_title,
+        host=found["host"].strip("[]"),
+        port=port,
+        line=";".join((address, *options)),
+        **_options(address, options),
+    )
+
+
+def _name(given: str | None, ae_title: str) -> str:
+    name = given or ae_title
+    if not _NAME.match(name):
+        raise ValueError(
+            f"{ae_title!r} cannot serve as a name: write NAME={ae_title}@HOST:PORT "
+            "with a name of letters, digits, '_', '.' and '-'"
+        )
+    return name
+
+
+def _options(address: str, options: Iterable[str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for option in options:
+        key, _, value = option.partition("=")
+        if key in _FLAGS and not value:
+            found[key] = True
+        elif key in _LISTS and value:
+            kind = "modalities" if key == "modality" else "calling_ae_titles"
+            found[kind] = tuple(part.strip() for part in value.split("|"))
+        elif key == "since" and value:
+            found["since"] = _moment(address, value)
+        else:
+            raise ValueError(
+                f"{address!r}: {option!r} is none of forward, tls, modality=A|B, "
+                "calling=A|B, since=YYYY-MM-DD"
+            )
+    return found
+
+
+def _moment(address: str, value: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise ValueError(f"{address!r}: since={value} is no date") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _require_distinct(what: str, values: Iterable[str]) -> None:
+    for value in _repeated(values):
+        raise ValueError(f"two peers have the {what} {value!r}; give each its own")
+
+
+def _repeated(values: Iterable[str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            yield value
+        seen.add(value)

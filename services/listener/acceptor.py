@@ -2,6 +2,7 @@
 
 import threading
 import time
+from functools import partial
 from typing import Any, cast
 
 from pynetdicom import AE, _config
@@ -9,6 +10,7 @@ from pynetdicom import AE, _config
 from services.listener.association import StorageAssociation
 from services.listener.contexts import VERIFICATION
 from services.listener.handlers import Reception
+from services.listener.in_place import InPlaceDUL, unexpected
 from services.listener.server import StorageRequestHandler, StorageServer
 from veritag.errors import ConfigurationError
 from veritag.logs import get_logger
@@ -22,6 +24,7 @@ ACSE_SECONDS = 15.0
 # How soon a stop is noticed; pynetdicom runs the garbage collector every 60 turns.
 _TURN_SECONDS = 0.1
 _LOOK_SECONDS = 0.02
+FAST, STOCK = "fast", "stock"
 
 
 class Acceptor:
@@ -32,14 +35,16 @@ class Acceptor:
         self._ae = _application_entity(settings)
         # Its own handlers would format every data set for the debug log.
         _config.LOG_HANDLER_LEVEL = "none"
+        reception = Reception(settings)
         try:
-            self._server = self._make_server(Reception(settings))
+            self._server = self._make_server(reception)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot listen on {settings.dicom_host}:{settings.dicom_port}: "
                 f"{error.strerror}; set VERITAG_DICOM_HOST or VERITAG_DICOM_PORT"
             ) from error
         self._server.spool = spool
+        self.reception = self._choose_way(reception, spool)
         self._stopped = False
         self._thread = threading.Thread(
             target=self._server.serve_forever,
@@ -56,6 +61,17 @@ class Acceptor:
             request_handler=StorageRequestHandler,
         )
         return cast(StorageServer, server)
+
+    def _choose_way(self, reception: Reception, spool: Spool) -> str:
+        """Return which way C-STORE takes: as set, or pynetdicom's own where it must."""
+        if self._settings.reception == STOCK:
+            return STOCK
+        problem = unexpected()
+        if problem:
+            get_logger().warning("reception_falls_back", reason=problem)
+            return STOCK
+        self._server.upper_layer = partial(InPlaceDUL, reception, spool)
+        return FAST
 
     @property
     def port(self) -> int:

@@ -9,6 +9,7 @@ These classes override internals of pynetdicom 3.0; its version is pinned.
 
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
 from pynetdicom.association import Association
@@ -28,10 +29,12 @@ _ABORT_TURNS = 5
 class StorageAssociation(Association):
     """An association with an identifier of ours and the classes above."""
 
-    def __init__(self, ae: Any, mode: str) -> None:
+    def __init__(
+        self, ae: Any, mode: str, upper_layer: Callable[[Any], PromptDUL] = PromptDUL
+    ) -> None:
         super().__init__(ae, mode)
         self.association_id = secrets.token_hex(8)
-        self.dul = self._upper_layer = PromptDUL(self)
+        self.dul = self._upper_layer = upper_layer(self)
         self.dimse = self.buffering = BufferingDIMSE(self)
         checkpoint = Checkpoint(self._has_work)
         checkpoint.set()
@@ -49,6 +52,11 @@ class StorageAssociation(Association):
     @property
     def is_receiving(self) -> bool:
         """Tell whether a message is on its way in, or its answer on its way out."""
+        return self._upper_layer.is_receiving or self.is_busy
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether pynetdicom has a message under way."""
         return (
             self.dimse.message is not None
             or not self.dimse.msg_queue.empty()

@@ -4,13 +4,14 @@ These classes override internals of pynetdicom 3.0; its version is pinned.
 """
 
 import socket
+from collections.abc import Callable
 from typing import Any, cast
 
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.transport import AssociationServer, RequestHandler
 
 from services.listener.association import StorageAssociation
-from services.listener.upper_layer import ASSOCIATE_LIMIT, BoundedSocket
+from services.listener.upper_layer import ASSOCIATE_LIMIT, BoundedSocket, PromptDUL
 from veritag.logs import get_logger
 from veritag.spool import Spool
 
@@ -22,8 +23,8 @@ class StorageRequestHandler(RequestHandler):
     """Makes a `StorageAssociation` of a connection."""
 
     def _create_association(self) -> StorageAssociation:
-        assoc = StorageAssociation(self.ae, MODE_ACCEPTOR)
         server = cast("StorageServer", self.server)
+        assoc = StorageAssociation(self.ae, MODE_ACCEPTOR, server.upper_layer)
         assoc._server = server  # noqa: SLF001
         assoc.buffering.spool = server.spool
         # pynetdicom finds its acceptors by this name.
@@ -62,6 +63,7 @@ class StorageServer(AssociationServer):
 
     request_queue_size = 128
     spool: Spool
+    upper_layer: Callable[[Any], PromptDUL] = PromptDUL
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection and set it up."""

@@ -17,7 +17,7 @@ from typing import Any
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.transport import AssociationSocket
 
-from services.listener.waiting import TURN, Bell, WakingQueue
+from services.listener.waiting import TURN, Bell, WakingQueue, is_readable
 
 # An A-ASSOCIATE-RQ with 128 contexts and all transfer syntaxes has about 400 kB.
 ASSOCIATE_LIMIT = 1 << 20
@@ -29,9 +29,25 @@ class PduTooLong(OSError):
 
 
 class BoundedSocket(AssociationSocket):
-    """A socket that reads no more than `limit` bytes for one PDU."""
+    """A socket that reads no more than `limit` bytes for one PDU.
+
+    Attributes
+    ----------
+    unread
+        What was read ahead and is to be read again.
+    """
 
     limit = ASSOCIATE_LIMIT
+    unread = b""
+
+    @property
+    def ready(self) -> bool:
+        """Whether something can be read."""
+        if self.unread:
+            return True
+        if self.socket is None or not self._is_connected:
+            return False
+        return is_readable(self.socket, 0.0)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read so many bytes into one buffer, fewer if the peer closes."""
@@ -42,7 +58,8 @@ class BoundedSocket(AssociationSocket):
         if self.socket is None:
             return bytearray()
         buffer = bytearray(nr_bytes)
-        got = 0
+        got = len(again := self.unread[:nr_bytes])
+        buffer[:got], self.unread = again, self.unread[got:]
         with memoryview(buffer) as view:
             while got < nr_bytes:
                 count = self.socket.recv_into(view[got:])
@@ -59,6 +76,7 @@ class PromptDUL(DULServiceProvider):
     It also notices when the peer goes before it has said anything.
     """
 
+    is_receiving = False
     _ended = False
 
     def __init__(self, assoc: Any) -> None:

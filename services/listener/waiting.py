@@ -10,12 +10,37 @@ import contextlib
 import queue
 import select
 import socket
+import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 # Timers and signs that nobody rings for are looked at so often.
 TURN = 0.1
+
+
+def is_readable(connection: socket.socket, seconds: float) -> bool:
+    """Tell whether something, or the end, can be read within so many seconds."""
+    return _has_buffered(connection) or bool(_poll((connection,), seconds))
+
+
+def _has_buffered(connection: socket.socket | None) -> bool:
+    """Tell whether TLS has decrypted more than was read; the system knows not of it."""
+    return isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
+
+
+def _poll(
+    sources: Iterable[socket.socket | None], seconds: float
+) -> list[socket.socket]:
+    """Return the sources that are readable, at an end or in error.
+
+    Not by select(), which knows only the first 1,024 descriptors of a process.
+    """
+    by_number = {s.fileno(): s for s in sources if s is not None and s.fileno() >= 0}
+    poller = select.poll()
+    for number in by_number:
+        poller.register(number, select.POLLIN)
+    return [by_number[number] for number, _ in poller.poll(1000 * seconds)]
 
 
 class Bell:
@@ -32,13 +57,18 @@ class Bell:
         with self._lock, contextlib.suppress(BlockingIOError, OSError):
             self._rings.send(b"!")
 
-    def wait(self, connection: socket.socket | None) -> None:
-        """Wait for the bell, for something to read, or for a turn."""
-        sources = [s for s in (self._hears, connection) if s and s.fileno() >= 0]
-        with contextlib.suppress(OSError, ValueError):
-            readable, _, _ = select.select(sources, [], [], TURN)
-            if self._hears in readable:
+    def wait(self, connection: socket.socket | None) -> bool:
+        """Wait for the bell, for something to read, or for a turn.
+
+        Return whether there is something to read.
+        """
+        if _has_buffered(connection):
+            return True
+        found = _poll((self._hears, connection), TURN)
+        if self._hears in found:
+            with contextlib.suppress(OSError):
                 self._hears.recv(4096)
+        return connection in found
 
     def close(self) -> None:
         """Free both ends."""

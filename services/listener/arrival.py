@@ -1,0 +1,119 @@
+"""An instance on its way in: from the network straight into its spool file."""
+
+from typing import Any
+
+from services.listener.handlers import Reception
+from services.listener.status import NOT_UNDERSTOOD, SUCCESS, Refused
+from services.listener.storing import (
+    Beginning,
+    Negotiated,
+    StoreRequest,
+    TooShort,
+    compare,
+    header_of,
+    refusing_disk_failures,
+    require_storable,
+)
+from veritag.metrics import RECEPTION_SECONDS
+from veritag.spool import Incoming, Spool
+
+# SOP Class and SOP Instance UID nearly always lie within the first elements.
+_LOOK = 4096
+
+
+class Arrival:
+    """Takes the fragments of one Data Set.
+
+    What is refused, at the command or later, is read to its end and forgotten, so that
+    the sender gets an answer and the association goes on.
+    """
+
+    def __init__(
+        self,
+        reception: Reception,
+        spool: Spool,
+        assoc: Any,
+        request: StoreRequest,
+        context: Negotiated,
+    ) -> None:
+        self.request = request
+        self._reception = reception
+        self._spool = spool
+        self._assoc = assoc
+        self._context = context
+        self._incoming: Incoming | None = None
+        self._header_length = 0
+        self._is_compared = False
+        self._refusal: Refused | None = None
+
+    def begin(self) -> None:
+        """Look at the command; only then anything is written."""
+        try:
+            self._reception.require_authorized(self._assoc)
+            require_storable(self.request, self._context)
+            with refusing_disk_failures():
+                self._incoming = self._spool.begin()
+        except Refused as refusal:
+            self._refuse(refusal)
+
+    def write(self, fragment: memoryview) -> None:
+        """Take a fragment."""
+        if self._incoming is None:
+            return
+        try:
+            if not self._header_length:
+                self._write_header(self._incoming)
+                self._compare_beginning(fragment)
+            with refusing_disk_failures():
+                self._incoming.write(fragment)
+        except Refused as refusal:
+            self._refuse(refusal)
+
+    def _write_header(self, incoming: Incoming) -> None:
+        header = header_of(self._assoc, self.request, self._context)
+        with refusing_disk_failures():
+            incoming.write(header)
+        self._header_length = len(header)
+
+    def _compare_beginning(self, fragment: memoryview) -> None:
+        try:
+            compare(Beginning(fragment[:_LOOK]), self.request, self._context)
+        except TooShort:
+            return  # the whole file will tell
+        self._is_compared = True
+
+    def finish(self) -> tuple[int, str]:
+        """Make it durable; return status and Error Comment for the sender."""
+        try:
+            with RECEPTION_SECONDS.time():
+                name = self._commit()
+        except Refused as refusal:
+            self._refuse(refusal)
+            self._reception.refused(self._assoc, refusal)
+            return refusal.status.code, refusal.comment
+        self._reception.stored(self._assoc, self.request, name)
+        return SUCCESS.code, ""
+
+    def _commit(self) -> str:
+        if self._refusal is not None:
+            raise self._refusal
+        incoming = self._incoming
+        if incoming is None or not self._header_length:
+            raise Refused(NOT_UNDERSTOOD, "The message has no Data Set")
+        if not self._is_compared:
+            with refusing_disk_failures():
+                elements = incoming.read_from(self._header_length)
+            compare(elements, self.request, self._context)
+        self._incoming = None  # from here on the spool removes it if need be
+        with refusing_disk_failures():
+            return self._spool.commit(incoming)
+
+    def _refuse(self, refusal: Refused) -> None:
+        self._refusal = refusal
+        self.discard()
+
+    def discard(self) -> None:
+        """Forget what was not committed."""
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.discard()

@@ -1,0 +1,218 @@
+"""C-STORE handled where its bytes arrive, in the thread that reads the network.
+
+pynetdicom copies every byte six times, makes objects of each PDU and data sets of each
+command, and passes each message through two threads. Here the fragments of a Data Set go
+from one reusable buffer to the spool file, and the answer is sent at once. All else is
+pynetdicom's: negotiation, release, abort, every other message, and whatever is odd about
+a C-STORE.
+
+This rests on internals of pynetdicom 3.0; `unexpected` tells whether they are there.
+"""
+
+import inspect
+import socket
+import time
+from typing import Any, cast
+
+import pynetdicom
+from pynetdicom import AE
+from pynetdicom._globals import MODE_ACCEPTOR
+from pynetdicom.association import Association
+from pynetdicom.dul import DULServiceProvider
+
+from services.listener.arrival import Arrival
+from services.listener.handlers import Reception
+from services.listener.pdus import P_DATA_TF, BadPdu, PduBuffer, p_data, split
+from services.listener.store_messages import encode_response, read_request
+from services.listener.storing import Negotiated
+from services.listener.upper_layer import BoundedSocket, PromptDUL
+from veritag.spool import Spool
+
+_COMMAND, _LAST = 0x01, 0x02  # PS3.8 annex E.2
+_ESTABLISHED = "Sta6"  # PS3.8 table 9-5
+_COMMAND_LIMIT = 1 << 16
+_VERSION = "3.0."
+
+
+def unexpected() -> str | None:
+    """Return what about pynetdicom is not as this module needs it, None if all is."""
+    if not pynetdicom.__version__.startswith(_VERSION):
+        return f"pynetdicom {pynetdicom.__version__} is not {_VERSION}x"
+    reactor = inspect.getsource(DULServiceProvider)
+    for name in ("_read_pdu_data()", "_is_transport_event()", '"Evt17"', '"Evt19"'):
+        if name not in reactor:
+            return f"pynetdicom's upper layer knows no {name}"
+    association = Association(AE(), MODE_ACCEPTOR)
+    for owner, names in (
+        (association, ("_accepted_cx", "dimse", "requestor", "is_established")),
+        (association.dul, ("state_machine", "event_queue", "to_provider_queue")),
+        (association.dimse, ("message", "msg_queue")),
+        (association.dul.state_machine, ("current_state",)),
+    ):
+        missing = [name for name in names if not hasattr(owner, name)]
+        if missing:
+            return f"pynetdicom's {type(owner).__name__} has no {missing[0]}"
+    return None
+
+
+class InPlaceDUL(PromptDUL):
+    """An upper layer that keeps C-STORE to itself."""
+
+    def __init__(self, reception: Reception, spool: Spool, assoc: Any) -> None:
+        super().__init__(assoc)
+        self._reception = reception
+        self._spool = spool
+        self._pdus = PduBuffer(assoc.ae.maximum_pdu_size)
+        self._command = bytearray()
+        self._arrival: Arrival | None = None
+        self._context_id = 0
+
+    @property
+    def _wire(self) -> BoundedSocket:
+        return cast(BoundedSocket, self.socket)
+
+    @property
+    def _connection(self) -> socket.socket:
+        return cast(socket.socket, self._wire.socket)
+
+    @property
+    def is_receiving(self) -> bool:  # type: ignore[override]
+        """Whether a message is on its way in."""
+        return self._arrival is not None or bool(self._command)
+
+    def run_reactor(self) -> None:
+        """Run until killed."""
+        try:
+            super().run_reactor()
+        finally:
+            self._forget()
+
+    def _read_pdu_data(self) -> None:
+        if not self._is_ours():
+            super()._read_pdu_data()
+            return
+        try:
+            self._take_all()
+        except BadPdu:
+            self._end("Evt19")  # invalid PDU: A-ABORT (PS3.8 table 9-10, AA-8)
+        except TimeoutError:
+            self._end("Evt19")  # the silence of a peer that owes the rest of a message
+        except OSError:
+            self._end("Evt17")  # the transport connection is closed
+
+    def _is_ours(self) -> bool:
+        """Whether nothing is under way that pynetdicom has begun."""
+        return (
+            self.state_machine.current_state == _ESTABLISHED
+            and not self._wire.unread
+            and self.assoc.dimse.message is None
+        )
+
+    def _take_all(self) -> None:
+        """Take PDUs as long as they come and are ours."""
+        pdus, connection = self._pdus, self._connection
+        while True:
+            deadline = time.monotonic() + (self.assoc.network_timeout or 0.0)
+            while (pdu := pdus.take()) is None:
+                if pdus.is_empty and not self._is_worth_waiting(connection):
+                    return
+                if time.monotonic() > deadline:
+                    raise BadPdu("a PDU takes too long")
+                if not pdus.fill(connection):
+                    self._end("Evt17")
+                    return
+                if pdus.next_type() != P_DATA_TF:
+                    self._leave(b"")
+                    return
+            if not self._receive(pdu):
+                return
+            if pdus.next_type() not in (None, P_DATA_TF):
+                self._leave(b"")
+                return
+
+    def _is_worth_waiting(self, connection: Any) -> bool:
+        """Wait for the next PDU; pynetdicom's turn comes when there is none."""
+        if self._killed or not self.to_provider_queue.empty():
+            return False
+        return self.is_receiving or self._bell.wait(connection)
+
+    def _receive(self, pdu: memoryview) -> bool:
+        """Take the PDVs of a PDU; return False when pynetdicom must go on."""
+        pdvs = split(pdu)
+        for index, (context_id, control, fragment) in enumerate(pdvs):
+            if control & _COMMAND:
+                is_taken = self._take_command(context_id, control, fragment)
+            else:
+                is_taken = self._take_data(control, fragment)
+            if not is_taken:
+                rest = (p_data(c, h, bytes(f)) for c, h, f in pdvs[index + 1 :])
+                self._leave(self._untaken(context_id, control, fragment, *rest))
+                return False
+        return True
+
+    def _take_command(
+        self, context_id: int, control: int, fragment: memoryview
+    ) -> bool:
+        if self._arrival is not None:
+            raise BadPdu("a command within a Data Set")
+        self._command += fragment
+        if len(self._command) > _COMMAND_LIMIT:
+            raise BadPdu("a command that does not end")
+        if not control & _LAST:
+            return True
+        request = read_request(self._command)
+        context = self.assoc._accepted_cx.get(context_id)  # noqa: SLF001
+        if request is None or context is None or cast(Any, self.assoc).is_busy:
+            return False
+        self._command.clear()
+        self._context_id = context_id
+        negotiated = Negotiated(
+            str(context.abstract_syntax), str(context.transfer_syntax[0])
+        )
+        self._arrival = Arrival(
+            self._reception, self._spool, self.assoc, request, negotiated
+        )
+        self._arrival.begin()
+        return True
+
+    def _take_data(self, control: int, fragment: memoryview) -> bool:
+        if self._arrival is None:
+            return False
+        self._arrival.write(fragment)
+        if control & _LAST:
+            self._answer(self._arrival)
+            self._arrival = None
+        return True
+
+    def _answer(self, arrival: Arrival) -> None:
+        status, comment = arrival.finish()
+        response = encode_response(arrival.request, status, comment)
+        most = self.assoc.requestor.maximum_length or 0
+        self._connection.sendall(
+            p_data(self._context_id, _COMMAND | _LAST, response, most)
+        )
+
+    def _untaken(
+        self, context_id: int, control: int, fragment: memoryview, *rest: bytes
+    ) -> bytes:
+        """Return as PDUs what was read and is not ours: the whole command, then all."""
+        value = bytes(self._command) if control & _COMMAND else bytes(fragment)
+        self._command.clear()
+        return p_data(context_id, control, value) + b"".join(rest)
+
+    def _leave(self, read: bytes) -> None:
+        """Let pynetdicom read again what was read already, and go on from there."""
+        self._forget()
+        self._wire.unread += read + self._pdus.rest()
+        super()._read_pdu_data()
+
+    def _end(self, event: str) -> None:
+        self._ended = True
+        self._forget()
+        self.event_queue.put(event)
+
+    def _forget(self) -> None:
+        arrival, self._arrival = self._arrival, None
+        self._command.clear()
+        if arrival is not None:
+            arrival.discard()

@@ -67,6 +67,23 @@ def send(
     calling_aet: Annotated[
         str, typer.Option("--calling-aet", help="AE title that calls.")
     ] = "VERITAG-SEND",
+    tls: Annotated[bool, typer.Option("--tls", help="Send by DICOM TLS.")] = False,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, help="PEM file of trusted authorities; default: the system's."
+        ),
+    ] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(exists=True, help="PEM file of our certificate.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="PEM file of its key, if not in the same file."),
+    ] = None,
+    tls_check_host_name: Annotated[
+        bool, typer.Option(help="The receiver's certificate must name HOST.")
+    ] = True,
 ) -> None:
     """Send DICOM files by C-STORE; exit status 1 if one was not stored."""
     if not find_spec("pynetdicom"):
@@ -75,8 +92,13 @@ def send(
         )
     from veritag.sender import Receiver
     from veritag.sending import send_with_progress
+    from veritag.tls import Identity, PeerTls
 
-    receiver = Receiver(host, port, called_aet, calling_aet)
+    if not tls and (tls_ca or tls_certificate or tls_key):
+        raise typer.BadParameter("TLS files are of no use without --tls")
+    identity = Identity(tls_certificate, tls_key) if tls_certificate else None
+    peer_tls = PeerTls(tls_ca, identity, tls_check_host_name) if tls else None
+    receiver = Receiver(host, port, called_aet, calling_aet, peer_tls)
     if not send_with_progress(receiver, paths):
         raise typer.Exit(1)
 

@@ -5,6 +5,7 @@ have, so that nothing is decoded, converted or left behind for want of a context
 """
 
 import socket
+import ssl
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -21,10 +22,12 @@ from pynetdicom.status import STORAGE_SERVICE_CLASS_STATUS, code_to_category
 
 from veritag.errors import RetryableError, UnusableInstance
 from veritag.outgoing import Outgoing, as_sent, look_at
+from veritag.tls import PeerTls, client_context
 
 # An A-ASSOCIATE-RQ numbers its contexts with the odd numbers up to 255 (PS3.8 9.3.2.2).
 _MOST_CONTEXTS = 128
 _MOST_TRIES = 3
+_TLS_SECONDS = 2.0
 
 
 # Send a Part 10 file's own bytes piece by piece instead of parsing and encoding them.
@@ -41,12 +44,13 @@ class ReceiverUnavailable(RetryableError):
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Where to send to, and as whom."""
+    """Where to send to, and as whom; `tls` for DICOM TLS."""
 
     host: str
     port: int
     called_ae_title: str = "ANY-SCP"
     calling_ae_title: str = "VERITAG-SEND"
+    tls: PeerTls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +174,7 @@ def _meaning(answer: Dataset) -> str | None:
 
 
 def _associate(receiver: Receiver, contexts: Sequence[tuple[str, str]]) -> Association:
-    """Associate; raises ReceiverUnavailable."""
+    """Associate; raises ReceiverUnavailable, ConfigurationError for TLS files."""
     association = AE(ae_title=receiver.calling_ae_title).associate(
         receiver.host,
         receiver.port,
@@ -178,13 +182,40 @@ def _associate(receiver: Receiver, contexts: Sequence[tuple[str, str]]) -> Assoc
         ae_title=receiver.called_ae_title,
         max_pdu=131_072,
         evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+        tls_args=_tls_args(receiver),
     )
     where = f"{receiver.called_ae_title} at {receiver.host}:{receiver.port}"
     if association.is_rejected:
         raise ReceiverUnavailable(f"{where} rejects the association")
     if not association.is_established and not association.rejected_contexts:
-        raise ReceiverUnavailable(f"{where} does not answer")
+        raise ReceiverUnavailable(f"{where} does not answer{_tls_problem(receiver)}")
     return association
+
+
+def _tls_args(receiver: Receiver) -> tuple[ssl.SSLContext, str] | None:
+    """Return the context and the host's name, which pynetdicom also sends as SNI."""
+    return receiver.tls and (client_context(receiver.tls), receiver.host)
+
+
+def _tls_problem(receiver: Receiver) -> str:
+    """Return why TLS does not come about, which pynetdicom keeps to itself."""
+    if receiver.tls is None:
+        return ""
+    context, where = client_context(receiver.tls), (receiver.host, receiver.port)
+    try:
+        with (
+            socket.create_connection(where, timeout=_TLS_SECONDS) as connection,
+            context.wrap_socket(connection, server_hostname=receiver.host) as secured,
+        ):
+            # In TLS 1.3 the server says only now what it thinks of our certificate.
+            secured.recv(1)
+    except TimeoutError:
+        return ""
+    except ssl.SSLCertVerificationError as error:
+        return f": its certificate does not hold: {error.verify_message}"
+    except OSError as error:
+        return f": {getattr(error, 'reason', None) or error.strerror}"
+    return ""
 
 
 def _send_at_once(event: evt.Event) -> None:

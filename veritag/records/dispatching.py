@@ -9,6 +9,10 @@ from sqlalchemy import and_, func, or_, select, update
 from veritag.records.engine import Records
 from veritag.records.schema import instances
 
+# So much the clocks of hosts may differ. A moment further ahead was told by a clock
+# that was wrong, and would hold an instance up until the true time has come.
+_CLOCKS_DIFFER = timedelta(minutes=1)
+
 
 def waiting() -> Any:
     """Return the condition: neither inspected nor a dead letter."""
@@ -40,7 +44,8 @@ def mark_dispatched(records: Records, instance_ids: Sequence[int]) -> None:
 
 def stale(records: Records, older_than_seconds: float, limit: int = 1024) -> list[int]:
     """Return waiting instances that nobody published or claimed for so long."""
-    since = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
+    now = datetime.now(UTC)
+    since = now - timedelta(seconds=older_than_seconds)
     last_seen = func.coalesce(
         instances.c.claimed_at, instances.c.dispatched_at, instances.c.indexed_at
     )
@@ -50,13 +55,17 @@ def stale(records: Records, older_than_seconds: float, limit: int = 1024) -> lis
                 select(instances.c.id)
                 .where(
                     waiting(),
-                    last_seen < since,
+                    _long_ago(last_seen, since, now),
                     or_(
                         instances.c.dispatched_at.is_(None),
-                        instances.c.dispatched_at < since,
+                        _long_ago(instances.c.dispatched_at, since, now),
                     ),
                 )
                 .order_by(instances.c.id)
                 .limit(limit)
             )
         )
+
+
+def _long_ago(moment: Any, since: datetime, now: datetime) -> Any:
+    return or_(moment < since, moment > now + _CLOCKS_DIFFER)

@@ -95,9 +95,8 @@ def touch(
         if key:
             moment = instance.provenance.received_at
             newest[series_ids[key]] = max(newest.get(series_ids[key], moment), moment)
-    reopen(connection, _namesakes(connection, newest), now)
+    reopen(connection, [*_namesakes(connection, newest), *newest], now)
     for series_id, moment in sorted(newest.items()):
-        reopen(connection, [series_id], now)
         connection.execute(
             update(series)
             .where(series.c.id == series_id, series.c.last_received_at < moment)
@@ -137,9 +136,21 @@ def _namesakes(connection: Connection, series_ids: Iterable[int]) -> list[int]:
 
 
 def reopen(connection: Connection, series_ids: Sequence[int], now: datetime) -> None:
-    """Open settled series again, so that they are judged anew."""
+    """Open settled series again, so that they are judged anew.
+
+    They stay locked until the end of the transaction, also those that are open: one
+    that settles at this moment must wait, and then see what came.
+    """
+    ids = sorted(set(series_ids))
+    connection.execute(
+        select(series.c.id)
+        .where(series.c.id.in_(ids))
+        .order_by(series.c.id)
+        # Not so strong that it would wait for those who insert instances of the series.
+        .with_for_update(key_share=True)
+    ).all()
     connection.execute(
         update(series)
-        .where(series.c.id.in_(series_ids), series.c.settled_at.is_not(None))
+        .where(series.c.id.in_(ids), series.c.settled_at.is_not(None))
         .values(settled_at=None, opened_at=now)
     )

@@ -41,8 +41,13 @@ def due_series(
     one over the cap is due with what it has, and opens again when the rest arrives.
     """
     now = datetime.now(UTC)
-    silent = series.c.last_received_at <= now - timedelta(seconds=idle_seconds)
-    capped = series.c.opened_at <= now - timedelta(seconds=cap_seconds)
+    cap = timedelta(seconds=cap_seconds)
+    silent = or_(
+        series.c.last_received_at <= now - timedelta(seconds=idle_seconds),
+        # Told by a clock that was wrong; else we would wait until that moment.
+        series.c.last_received_at > now + cap,
+    )
+    capped = series.c.opened_at <= now - cap
     of_series = instances.c.series_id == series.c.id
     still_waiting = exists().where(of_series, waiting())
     idle = and_(silent, ~still_waiting)
@@ -83,6 +88,7 @@ def settle(
     """
     now = datetime.now(UTC)
     with records.begin() as connection:
+        _wait_for_arrivals(connection, snapshot.series_id)
         withheld = _keep_judgements(
             connection, records, snapshot, judgement, bundle_id, budget_per_1000
         )
@@ -101,6 +107,17 @@ def settle(
                 .values(settled_at=now, settle_reason=reason)
             )
     return tuple(opened)
+
+
+def _wait_for_arrivals(connection: Connection, series_id: int) -> None:
+    """Let those finish who are about to add to the series, and keep others waiting.
+
+    Else an instance that is recorded, and not committed, would be seen by nobody: not
+    by us, and it would find the series open still.
+    """
+    connection.execute(
+        select(series.c.id).where(series.c.id == series_id).with_for_update()
+    )
 
 
 def _keep_judgements(

@@ -1,15 +1,18 @@
 """Recording receptions."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from veritag.instance import StoredInstance
 from veritag.records import Records
 from veritag.records.dispatching import mark_dispatched, stale, undispatched
 from veritag.records.ingest import register
 from veritag.records.inspection import pending
+from veritag.records.schema import instances
 from veritag.records.status import counts
 
 Make = Callable[..., StoredInstance]
@@ -79,6 +82,18 @@ def test_published_instances_wait_until_they_are_stale(
     assert undispatched(records) == ids[1:]
     assert stale(records, older_than_seconds=60) == []
     assert stale(records, older_than_seconds=0) == ids
+
+
+def test_a_clock_that_was_wrong_does_not_hold_up_publishing(
+    records: Records, reception: Make
+) -> None:
+    """What was published at a moment that is yet to come is published again."""
+    ids = list(register(records, [reception()]).new_ids)
+    mark_dispatched(records, ids)
+    ahead = datetime.now(UTC) + timedelta(hours=2)
+    with records.begin() as connection:
+        connection.execute(update(instances).values(dispatched_at=ahead))
+    assert stale(records, older_than_seconds=30) == ids
 
 
 def test_two_studies_may_share_a_series_uid(records: Records, reception: Make) -> None:

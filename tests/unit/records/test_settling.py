@@ -83,6 +83,16 @@ def test_a_series_is_due_after_its_idle_time_or_its_cap(records: Records) -> Non
     assert due(records, 30, 0) == ["cap"]
 
 
+def test_a_clock_that_was_wrong_does_not_hold_up_a_series(
+    records: Records, reception: Make, verdict: Judge
+) -> None:
+    """A moment beyond the cap in the future is a wrong clock's: nobody waits for it."""
+    ids = register(records, [reception(seconds_ago=-7200)]).new_ids
+    store_verdicts(records, [(id_, verdict()) for id_ in ids])
+    assert due(records, 5, 10_000) == []
+    assert due(records, 5, 900) == ["idle"]
+
+
 @pytest.mark.usefixtures("inspected")
 def test_an_idle_series_waits_for_its_uninspected_instances(
     records: Records, reception: Make

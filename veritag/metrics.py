@@ -24,12 +24,22 @@ INSTANCES_RECEIVED = Counter("veritag_instances_received", "Instances acknowledg
 INSTANCES_REFUSED = Counter(
     "veritag_instances_refused", "Instances refused, by reason.", ["reason"]
 )
-# Association requests rejected, by the reason given to the peer.
+# Connections and association requests refused, by reason.
 ASSOCIATIONS_REJECTED = Counter(
     "veritag_associations_rejected", "Associations rejected, by reason.", ["reason"]
 )
 # Associations served at this moment.
 ASSOCIATIONS_OPEN = Gauge("veritag_associations_open", "Associations open now.")
+# When our certificate for DICOM TLS expires; 0 where there is none.
+TLS_CERTIFICATE_EXPIRY = Gauge(
+    "veritag_tls_certificate_expiry_timestamp_seconds", "End of our TLS certificate."
+)
+# 1 while the TLS files on disk cannot be used and the former ones still are.
+TLS_FILES_REFUSED = Gauge("veritag_tls_files_refused", "New TLS files are refused.")
+# Audit messages that will never be delivered.
+AUDIT_DROPPED = Counter("veritag_audit_dropped", "Audit messages lost.")
+# Audit messages that wait for the repository.
+AUDIT_WAITING = Gauge("veritag_audit_waiting", "Audit messages not yet delivered.")
 # From the whole Data Set in memory to the answer: write, fsync, rename.
 RECEPTION_SECONDS = Histogram(
     "veritag_reception_seconds",

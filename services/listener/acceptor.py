@@ -7,11 +7,13 @@ from typing import Any, cast
 
 from pynetdicom import AE, _config
 
+from services.listener.admission import Admission
 from services.listener.association import StorageAssociation
 from services.listener.contexts import VERIFICATION
 from services.listener.handlers import Reception
 from services.listener.in_place import InPlaceDUL, unexpected
 from services.listener.server import StorageRequestHandler, StorageServer
+from services.listener.tls import TlsContexts, tls_of
 from veritag.errors import ConfigurationError
 from veritag.logs import get_logger
 from veritag.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -36,31 +38,57 @@ class Acceptor:
         # Its own handlers would format every data set for the debug log.
         _config.LOG_HANDLER_LEVEL = "none"
         reception = Reception(settings)
-        try:
-            self._server = self._make_server(reception)
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot listen on {settings.dicom_host}:{settings.dicom_port}: "
-                f"{error.strerror}; set VERITAG_DICOM_HOST or VERITAG_DICOM_PORT"
-            ) from error
-        self._server.spool = spool
+        self._admission = Admission(settings)
+        self._plain, self._secured = self._open_ports(reception)
+        for server in self._servers:
+            server.spool = spool
         self.reception = self._choose_way(reception, spool)
         self._stopped = False
-        self._thread = threading.Thread(
-            target=self._server.serve_forever,
-            args=(_TURN_SECONDS,),
-            name="acceptor",
-            daemon=True,
-        )
+        self._threads = [
+            threading.Thread(
+                target=server.serve_forever,
+                args=(_TURN_SECONDS,),
+                name="acceptor",
+                daemon=True,
+            )
+            for server in self._servers
+        ]
 
-    def _make_server(self, reception: Reception) -> StorageServer:
-        server: Any = self._ae.make_server(
-            (self._settings.dicom_host, self._settings.dicom_port),
-            evt_handlers=reception.bindings(),
-            server_class=StorageServer,
-            request_handler=StorageRequestHandler,
-        )
+    def _open_ports(
+        self, reception: Reception
+    ) -> tuple[StorageServer | None, StorageServer | None]:
+        """Return the servers of the plain port and of that for TLS."""
+        settings, tls = self._settings, tls_of(self._settings)
+        contexts = TlsContexts(tls) if tls else None
+        plain = secured = None
+        if settings.dicom_plain:
+            plain = self._open(reception, settings.dicom_port, "VERITAG_DICOM_PORT")
+        if settings.dicom_tls_port is not None:
+            port = settings.dicom_tls_port
+            secured = self._open(reception, port, "VERITAG_DICOM_TLS_PORT")
+            secured.tls = contexts
+        return plain, secured
+
+    def _open(self, reception: Reception, port: int, variable: str) -> StorageServer:
+        host = self._settings.dicom_host
+        try:
+            server: Any = self._ae.make_server(
+                (host, port),
+                evt_handlers=reception.bindings(),
+                server_class=StorageServer,
+                request_handler=StorageRequestHandler,
+            )
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen on {host}:{port}: {error.strerror}; "
+                f"set VERITAG_DICOM_HOST or {variable}"
+            ) from error
+        server.admission, server.refusals = self._admission, reception.refusals
         return cast(StorageServer, server)
+
+    @property
+    def _servers(self) -> list[StorageServer]:
+        return [server for server in (self._plain, self._secured) if server]
 
     def _choose_way(self, reception: Reception, spool: Spool) -> str:
         """Return which way C-STORE takes: as set, or pynetdicom's own where it must."""
@@ -70,17 +98,23 @@ class Acceptor:
         if problem:
             get_logger().warning("reception_falls_back", reason=problem)
             return STOCK
-        self._server.upper_layer = partial(InPlaceDUL, reception, spool)
+        for server in self._servers:
+            server.upper_layer = partial(InPlaceDUL, reception, spool)
         return FAST
 
     @property
     def port(self) -> int:
-        """The TCP port in use."""
-        return int(self._server.server_address[1])
+        """The TCP port in use; that for TLS where it is the only one."""
+        return int(self._servers[0].server_address[1])
+
+    @property
+    def tls_port(self) -> int | None:
+        """The TCP port for DICOM TLS, None where there is none."""
+        return int(self._secured.server_address[1]) if self._secured else None
 
     @property
     def associations(self) -> list[StorageAssociation]:
-        """Connections and associations of this moment."""
+        """The associations of this moment."""
         return [
             assoc
             for assoc in self._ae.active_associations
@@ -89,11 +123,13 @@ class Acceptor:
 
     def start(self) -> None:
         """Accept associations from now on."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def problem(self) -> str | None:
         """Return why no association can be accepted, None when all is well."""
-        return None if self._thread.is_alive() else "not accepting associations"
+        is_accepting = all(thread.is_alive() for thread in self._threads)
+        return None if is_accepting else "not accepting associations"
 
     @property
     def stopped(self) -> bool:
@@ -102,9 +138,8 @@ class Acceptor:
 
     def stop(self, grace_seconds: float) -> None:
         """Accept no more, let what is being received finish, then end the rest."""
-        # shutdown() takes it off this list, on which only start_server() puts it.
-        self._ae._servers.append(self._server)  # type: ignore[arg-type]  # noqa: SLF001
-        self._server.shutdown()
+        for server in self._servers:
+            server.shutdown()
         self._stopped = True
         deadline = time.monotonic() + grace_seconds
         aborting: dict[StorageAssociation, threading.Thread] = {}

@@ -10,6 +10,12 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pynetdicom import evt
 
+from services.listener.admission import (
+    CALLED_AE_TITLE,
+    CALLING_AE_TITLE,
+    TOO_MANY_ASSOCIATIONS,
+    Refusals,
+)
 from services.listener.buffer import DataSetBuffer
 from services.listener.contexts import contexts_for
 from services.listener.status import (
@@ -29,7 +35,6 @@ from services.listener.storing import (
 )
 from veritag.logs import get_logger
 from veritag.metrics import (
-    ASSOCIATIONS_REJECTED,
     INSTANCES_RECEIVED,
     INSTANCES_REFUSED,
     RECEPTION_SECONDS,
@@ -39,9 +44,9 @@ from veritag.settings import Settings
 
 # PS3.8 table 9-21: (source, reason) of an A-ASSOCIATE-RJ.
 _REJECTIONS = {
-    (1, 3): "calling_ae_title",
-    (1, 7): "called_ae_title",
-    (3, 2): "too_many_associations",
+    (1, 3): CALLING_AE_TITLE,
+    (1, 7): CALLED_AE_TITLE,
+    (3, 2): TOO_MANY_ASSOCIATIONS,
 }
 
 
@@ -51,8 +56,8 @@ class Reception:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._log = get_logger()
+        self.refusals = Refusals()
         count_from_zero(INSTANCES_REFUSED, REASONS)
-        count_from_zero(ASSOCIATIONS_REJECTED, {*_REJECTIONS.values(), "other"})
 
     def bindings(self) -> list[evt.EventHandlerType]:
         """Return pynetdicom's events with our handlers."""
@@ -75,16 +80,19 @@ class Reception:
         )
 
     def on_acse_sent(self, event: Any) -> None:
-        """Count the associations that were rejected, by reason."""
+        """Take note of the associations that pynetdicom rejects, by reason."""
         primitive = event.primitive
         if getattr(primitive, "result", None) not in (1, 2):
             return
         if not hasattr(primitive, "result_source"):
             return
         key = primitive.result_source, primitive.diagnostic
-        reason = _REJECTIONS.get(key, "other")
-        ASSOCIATIONS_REJECTED.labels(reason=reason).inc()
-        self._log.warning("association_rejected", reason=reason, **_who(event.assoc))
+        who = event.assoc.requestor
+        self.refusals.refuse(
+            _REJECTIONS.get(key, "other"),
+            (who.ae_title or "").strip(),
+            host=str(who.address),
+        )
 
     def on_established(self, event: Any) -> None:
         """Log who is here."""

@@ -1,26 +1,50 @@
-"""Accepts connections and makes an association of each.
+"""Accepts connections, and makes an association of each that asks for one.
 
 These classes override internals of pynetdicom 3.0; its version is pinned.
 """
 
+import errno
+import selectors
 import socket
+import threading
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.transport import AssociationServer, RequestHandler
 
+from services.listener.admission import Admission, Refusal, Refusals
 from services.listener.association import StorageAssociation
+from services.listener.lobby import Guest, Lobby
+from services.listener.request import LIMIT_EXCEEDED
+from services.listener.tls import TlsContexts
 from services.listener.upper_layer import ASSOCIATE_LIMIT, BoundedSocket, PromptDUL
 from veritag.logs import get_logger
 from veritag.spool import Spool
 
-# Connections over the limit get an A-ASSOCIATE-RJ; so many more are not even read.
-_SPARE_CONNECTIONS = 32
+# A peer that vanishes without a word is noticed by its silence within a minute, and by
+# what it does not acknowledge within the network timeout.
+_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+_USER_TIMEOUT = "TCP_USER_TIMEOUT"  # milliseconds; Linux only
+# So many connections are accepted before those that wait are attended to.
+_BATCH = 64
+_NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_BREATH_SECONDS = 0.05
+# Where the Application Entity sets no limit of its own.
+_ACSE_SECONDS = 30.0
 
 
 class StorageRequestHandler(RequestHandler):
-    """Makes a `StorageAssociation` of a connection."""
+    """Makes a `StorageAssociation` of a guest whose request is there."""
+
+    request: Guest  # where socketserver has the socket itself
+    association: StorageAssociation
+
+    def handle(self) -> None:
+        """Start the association."""
+        self.association = self._create_association()
+        self.association.start()
 
     def _create_association(self) -> StorageAssociation:
         server = cast("StorageServer", self.server)
@@ -29,7 +53,8 @@ class StorageRequestHandler(RequestHandler):
         assoc.buffering.spool = server.spool
         # pynetdicom finds its acceptors by this name.
         assoc.name = f"AcceptorThread@{assoc.association_id}"
-        connection = BoundedSocket(assoc, client_socket=self.request)
+        connection = BoundedSocket(assoc, client_socket=self.request.connection)
+        connection.unread = bytes(self.request.request)
         connection.limit = max(ASSOCIATE_LIMIT, self.ae.maximum_pdu_size)
         assoc.set_socket(connection)
         acceptor = assoc.acceptor
@@ -56,28 +81,116 @@ class StorageRequestHandler(RequestHandler):
 
 
 class StorageServer(AssociationServer):
-    """Accepts connections, with a timeout on each and without Nagle's delay.
+    """Accepts connections on one port and lets them wait in a `Lobby`.
 
-    An association starts threads of its own; to accept it takes none.
+    Attributes
+    ----------
+    tls
+        Where its contexts come from; None on a plain port.
     """
 
-    request_queue_size = 128
+    request_queue_size = 1024
     spool: Spool
     upper_layer: Callable[[Any], PromptDUL] = PromptDUL
+    admission: Admission
+    refusals: Refusals
+    tls: TlsContexts | None = None
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._stopping, self._ended = threading.Event(), threading.Event()
+        self._ended.set()
+        self._next_look = 0.0
+
+    def serve_forever(self, poll_interval: float = 0.5) -> None:
+        """Accept and attend until `shutdown`."""
+        self._ended.clear()
+        with selectors.DefaultSelector() as selector:
+            listening = cast("socket.socket", self.socket)
+            listening.setblocking(False)
+            selector.register(listening, selectors.EVENT_READ)
+            seconds = self.ae.acse_timeout or _ACSE_SECONDS
+            self.lobby = Lobby(selector, self.refusals, seconds, self._admit)
+            try:
+                while not self._stopping.is_set():
+                    self._turn(selector, poll_interval)
+            finally:
+                self.lobby.close()
+                self._ended.set()
+
+    def _turn(self, selector: selectors.BaseSelector, poll_interval: float) -> None:
+        for key, _ in selector.select(poll_interval):
+            try:
+                if key.data is None:
+                    self._accept_some()
+                else:
+                    self.lobby.attend(key.data)
+            except Exception:  # noqa: BLE001 - no one connection may end all the others
+                get_logger().exception("connection_failed")
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + poll_interval
+            self._look_around()
+
+    def _look_around(self) -> None:
+        self.lobby.dismiss_late()
+        if self.tls is not None:
+            self.tls.refresh()
+        self.service_actions()
+
+    def _accept_some(self) -> None:
+        for _ in range(_BATCH):
+            try:
+                connection, address = self.get_request()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _NO_DESCRIPTORS:
+                    self.lobby.make_room()
+                    time.sleep(_BREATH_SECONDS)
+                    return
+                continue  # the peer has gone already
+            self._receive(connection, address)
+
+    def _receive(self, connection: socket.socket, address: Any) -> None:
+        host = str(address[0])
+        try:
+            if self.admission.allows(host):
+                context = self.tls.current if self.tls else None
+                self.lobby.welcome(connection, address, context)
+                return
+            self.refusals.refuse("host", host=host)
+        except OSError:
+            pass  # it has gone already
+        connection.close()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection and set it up."""
-        connection, address = super().get_request()
-        connection.settimeout(self.ae.network_timeout)
+        connection, address = cast("socket.socket", self.socket).accept()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        timeout = int(1000 * (self.ae.network_timeout or 0))
+        for name, value in {**_KEEPALIVE, _USER_TIMEOUT: timeout}.items():
+            if hasattr(socket, name):
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         return connection, address
 
-    def verify_request(self, _request: Any, _client_address: Any) -> bool:
-        """Close connections that exceed what may even be rejected politely."""
-        most = self.ae.maximum_associations + _SPARE_CONNECTIONS
-        return len(self.active_associations) < most
+    def _admit(self, guest: Guest) -> Refusal | None:
+        try:
+            return self.admission.enter(guest.host, lambda: self._begin(guest))
+        except Exception:  # noqa: BLE001 - as when the system has no more threads
+            get_logger().exception("connection_failed")
+            return Refusal("other", LIMIT_EXCEEDED)
 
-    def handle_error(self, _request: Any, _client_address: Any) -> None:
-        """Log in our form what went wrong with one connection."""
-        get_logger().exception("connection_failed")
+    def _begin(self, guest: Guest) -> StorageAssociation:
+        guest.connection.settimeout(self.ae.network_timeout)
+        handler: Any = StorageRequestHandler
+        association: StorageAssociation = handler(
+            guest, guest.address, self
+        ).association
+        return association
+
+    def shutdown(self) -> None:
+        """Accept no more and close what waits; associations go on."""
+        self._stopping.set()
+        self._ended.wait()
+        self.server_close()

@@ -90,7 +90,8 @@ class PromptDUL(DULServiceProvider):
         """Seconds that the reactor sleeps between two looks; our wait is before it."""
         if threading.current_thread() is not self:
             return _STOP_LOOK
-        self._bell.wait(self.socket.socket if self.socket else None)
+        if not (isinstance(self.socket, BoundedSocket) and self.socket.unread):
+            self._bell.wait(self.socket.socket if self.socket else None)
         return 0.0
 
     @_run_loop_delay.setter

@@ -65,20 +65,6 @@ def test_associations_are_limited(listen: Callable[..., Listening]) -> None:
     assert REGISTRY.get_sample_value(name, labels) == before + 1
 
 
-def test_connections_are_limited_too(listen: Callable[..., Listening]) -> None:
-    """Silent connections far over the limit are closed at once."""
-    listening = listen(max_associations=1)
-    silent = [
-        socket.create_connection(("127.0.0.1", listening.port), timeout=5)
-        for _ in range(40)
-    ]
-    assert silent[-1].recv(1) == b""
-    assert len(listening.acceptor.associations) <= 33
-    for connection in silent:
-        connection.close()
-    wait_for(lambda: not listening.acceptor.associations)
-
-
 def test_probes_leave_nothing_behind(listening: Listening) -> None:
     """Connections that close without a word are forgotten in a moment."""
     threads = threading.active_count()

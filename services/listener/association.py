@@ -15,7 +15,8 @@ from typing import Any
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.service_class import ServiceClass, StorageServiceClass
+from pynetdicom.sop_class import uid_to_service_class
 
 from services.listener.buffer import BufferingDIMSE
 from services.listener.upper_layer import PromptDUL
@@ -87,7 +88,7 @@ class StorageAssociation(Association):
             context = self._accepted_cx.get(context_id)
             if isinstance(msg, C_STORE) and msg.MessageID is not None and context:
                 self._serve_store(msg, context)
-            elif msg.is_valid_request:
+            elif msg.is_valid_request and not _is_storage_only(context):
                 super()._serve_request(msg, context_id)
             else:
                 # pynetdicom would leave the peer without an answer until its timeout.
@@ -105,6 +106,18 @@ class StorageAssociation(Association):
             )
             self.abort()
 
+    def run_reactor(self) -> None:
+        """Negotiate, then serve; what cannot be negotiated is aborted."""
+        try:
+            super().run_reactor()
+        except Exception as error:  # noqa: BLE001 - pynetdicom trusts what was proposed
+            get_logger().warning(
+                "association_failed",
+                association_id=self.association_id,
+                error=type(error).__name__,
+            )
+            self.abort()
+
     def _run_reactor(self) -> None:
         ASSOCIATIONS_OPEN.inc()
         try:
@@ -112,3 +125,13 @@ class StorageAssociation(Association):
         finally:
             ASSOCIATIONS_OPEN.dec()
             self.buffering.forget()
+
+
+def _is_storage_only(context: PresentationContext | None) -> bool:
+    """Tell whether nothing but a C-STORE has a place; pynetdicom would take anything."""
+    if context is None:
+        return True
+    return uid_to_service_class(str(context.abstract_syntax)) in (
+        StorageServiceClass,
+        ServiceClass,
+    )

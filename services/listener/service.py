@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from typing import IO
 
 from pydicom import config
@@ -123,9 +124,10 @@ def run_indexer(settings: Settings, parent: int | None = None) -> None:
 
 
 def take_uids_as_they_are() -> None:
-    """Keep pydicom from warning of UIDs, in plain text, that we accept or refuse."""
+    """Keep pydicom from warning, in plain text, of what we accept or refuse."""
     config.settings.reading_validation_mode = config.IGNORE
     config.settings.writing_validation_mode = config.IGNORE
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\b")
 
 
 def stop_on_signals() -> threading.Event:

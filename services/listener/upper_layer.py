@@ -15,9 +15,11 @@ import time
 from typing import Any
 
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.fsm import InvalidEventError
 from pynetdicom.transport import AssociationSocket
 
 from services.listener.waiting import TURN, Bell, WakingQueue, is_readable
+from veritag.logs import get_logger
 
 # An A-ASSOCIATE-RQ with 128 contexts and all transfer syntaxes has about 400 kB.
 ASSOCIATE_LIMIT = 1 << 20
@@ -69,6 +71,13 @@ class BoundedSocket(AssociationSocket):
         del buffer[got:]
         return buffer
 
+    def _shutdown_socket(self) -> None:
+        """Close also where there is nothing left to shut down, the peer having gone."""
+        if self.socket is not None:
+            with contextlib.suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+            self.socket.close()
+
 
 class PromptDUL(DULServiceProvider):
     """An upper layer that waits for events.
@@ -78,6 +87,7 @@ class PromptDUL(DULServiceProvider):
 
     is_receiving = False
     _ended = False
+    _aborting = False
 
     def __init__(self, assoc: Any) -> None:
         self._bell = Bell()
@@ -108,11 +118,34 @@ class PromptDUL(DULServiceProvider):
         self._bell.ring()
 
     def run_reactor(self) -> None:
-        """Run until killed."""
+        """Run until killed, whatever the peer sends."""
         try:
-            super().run_reactor()
+            while not self._killed:
+                self._run_until_trouble()
         finally:
             self._bell.close()
+
+    def _run_until_trouble(self) -> None:
+        try:
+            super().run_reactor()
+            self._killed = True
+        except InvalidEventError:
+            # Two ends have acted at the same moment, as an answer and an A-ABORT: what
+            # has no place in the present state is left out (PS3.8 table 9-10, blank).
+            get_logger().debug("event_left_out")
+        except Exception as error:  # noqa: BLE001 - whatever a value made pynetdicom raise
+            get_logger().warning("pdu_not_understood", error=type(error).__name__)
+            self._abort_once()
+
+    def _abort_once(self) -> None:
+        """Send an A-ABORT for an invalid PDU, or hang up if that was tried before."""
+        self._ended = True
+        # The state machine, whose action has failed, has killed this thread.
+        self._killed, self._aborting = self._aborting, True
+        if self._killed:
+            self.hang_up()
+        else:
+            self.event_queue.put("Evt19")
 
     def _read_pdu_data(self) -> None:
         super()._read_pdu_data()

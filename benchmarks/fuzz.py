@@ -1,0 +1,248 @@
+"""Hostile bytes against a live listener, a million times if you like.
+
+Starts a real `veritag listen`, sends cases from several processes, and checks after each
+batch: the same process lives and takes an honest instance in time; memory, threads and
+descriptors are where they were; what was answered 0x0000 is in the spool, byte for byte,
+and nothing else; no file lies anywhere else; every line of the log is JSON, of a known
+event and without a traceback; every answer was a right PDU. A case is made from seed and
+number alone, so that `--only NUMBER` repeats it.
+
+    python benchmarks/fuzz.py --cases 1000000 [--minutes 60] [--seed 1]
+                              [--reception fast|stock|both] [--indexer]
+                              [--report FILE] [--only NUMBER]
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.fuzz.client import Client, Ledger, Violation, honest_store
+from tests.fuzz.listener import Figures, Target
+from tests.fuzz.oracle import check_metrics, check_spool
+
+BATCH = 20_000
+# An honest instance, in the middle of it all, must be answered within this.
+HONEST_SECONDS = 10.0
+
+
+@dataclass
+class Run:
+    """One run against one listener."""
+
+    reception: str
+    indexer: bool
+    seed: int
+    cases: int = 0
+    seconds: float = 0.0
+    ledger: Ledger = field(default_factory=Ledger)
+    figures: list[Figures] = field(default_factory=list)
+    honest_seconds: list[float] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    events: dict[str, int] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures of the report."""
+        slow = sorted(self.honest_seconds) or [0.0]
+        return {
+            "reception": self.reception,
+            "indexer": self.indexer,
+            "seed": self.seed,
+            "cases": self.cases,
+            "seconds": round(self.seconds, 1),
+            "per_second": round(self.cases / max(self.seconds, 1e-9), 1),
+            "kinds": dict(self.ledger.kinds),
+            "ends": dict(self.ledger.ends),
+            "statuses": {f"0x{s:04X}": n for s, n in self.ledger.statuses.items()},
+            "honest": len(slow),
+            "honest_median_ms": round(1000 * slow[len(slow) // 2], 1),
+            "honest_longest_ms": round(1000 * slow[-1], 1),
+            "figures": [asdict(one) for one in self.figures],
+            "events": self.events,
+            "problems": self.problems,
+        }
+
+
+def work(port: int, seed: int, numbers: range, threads: int, out: Any) -> None:
+    """Send the cases of a range from so many threads; put what was seen."""
+    turn, left = threading.Lock(), iter(numbers)
+    clients = [Client(port, seed) for _ in range(threads)]
+
+    def send(client: Client) -> None:
+        while True:
+            with turn:
+                number = next(left, None)
+            if number is None:
+                client.close()
+                return
+            client.run(number)
+
+    runners = [threading.Thread(target=send, args=(client,)) for client in clients]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+    whole = Ledger()
+    for client in clients:
+        whole.add(client.ledger)
+    out.put(whole)
+
+
+def one_batch(
+    target: Target, run: Run, numbers: range, processes: int, threads: int
+) -> None:
+    """Send a batch from several processes, honest instances meanwhile, and check."""
+    context = multiprocessing.get_context("forkserver")
+    out = context.SimpleQueue()
+    pid = target.process.pid
+    parts = [numbers[n::processes] for n in range(processes)]
+    senders = [
+        context.Process(target=work, args=(target.port, run.seed, part, threads, out))
+        for part in parts
+    ]
+    batch = Ledger()
+    honest: set[str] = set()
+    done = threading.Event()
+    prober = threading.Thread(
+        target=_probe, args=(target.port, numbers.start, run, honest, done)
+    )
+    for sender in senders:
+        sender.start()
+    prober.start()
+    for _ in senders:
+        batch.add(out.get())
+    for sender in senders:
+        sender.join()
+    done.set()
+    prober.join()
+    run.cases += len(numbers)
+    _check(target, run, batch, honest, pid)
+
+
+def _probe(
+    port: int, first: int, run: Run, honest: set[str], done: threading.Event
+) -> None:
+    """Store an honest instance every second, and once at the end."""
+    number = first
+    last = False
+    while not last:
+        last = done.wait(1.0)
+        try:
+            found, seconds = honest_store(port, number)
+            honest.add(found)
+            run.honest_seconds.append(seconds)
+            if seconds > HONEST_SECONDS:
+                run.problems.append(f"an honest instance took {seconds:.1f} s")
+        except (Violation, OSError) as error:
+            run.problems.append(f"an honest instance failed: {error!r}")
+        number += 1
+
+
+def _check(target: Target, run: Run, batch: Ledger, honest: set[str], pid: int) -> None:
+    if not target.process.is_running() or target.process.poll() is not None:
+        raise SystemExit(f"the listener is dead:\n{target.root / 'log'}")
+    assert target.process.pid == pid
+    run.problems += batch.violations
+    run.figures.append(target.settled(run.figures[0]))
+    if not run.indexer:
+        files = target.ready()
+        run.problems += check_spool(run.seed, files, batch.acknowledged, honest)
+        for path in files:
+            path.unlink()
+    target.look_for_strays()
+    target.read_log()
+    run.problems += check_metrics(target.metrics())
+    run.problems += target.problems
+    target.problems.clear()
+    batch.acknowledged.clear()
+    batch.violations.clear()
+    run.ledger.add(batch)
+    run.events = dict(target.events)
+
+
+def fuzz(wanted: argparse.Namespace, reception: str, cases: int) -> Run:
+    """Run so many cases against one listener."""
+    run = Run(reception, wanted.indexer, wanted.seed)
+    root = Path(tempfile.mkdtemp(prefix="veritag-fuzz-"))
+    target = Target(root, reception, wanted.indexer)
+    target.start()
+    try:
+        honest_store(target.port, 0)  # everything is loaded now
+        time.sleep(1.0)
+        for path in target.ready():
+            path.unlink(missing_ok=True)
+        run.figures.append(target.figures())
+        for numbers in _batches(wanted, cases):
+            started = time.monotonic()
+            one_batch(target, run, numbers, wanted.processes, wanted.threads)
+            run.seconds += time.monotonic() - started
+            _say(run)
+            if run.seconds > wanted.minutes * 60:
+                break
+    finally:
+        target.stop()
+        run.problems += target.problems
+    if not run.problems:
+        shutil.rmtree(root)
+    return run
+
+
+def _batches(wanted: argparse.Namespace, cases: int) -> Iterator[range]:
+    if wanted.only is not None:
+        yield range(wanted.only, wanted.only + 1)
+        return
+    for start in range(0, cases, BATCH):
+        yield range(start, min(cases, start + BATCH))
+
+
+def _say(run: Run) -> None:
+    now = run.figures[-1]
+    print(
+        f"{run.reception}: {run.cases} cases, {run.cases / run.seconds:.0f}/s, "
+        f"{now.rss_mb:.0f} MB, {now.threads} threads, {now.descriptors} descriptors, "
+        f"{len(run.problems)} problems",
+        flush=True,
+    )
+    for problem in run.problems[:5]:
+        print("  ", problem[:3000])
+
+
+def main() -> None:
+    """Fuzz, print what was found, and fail if anything was."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=50_000)
+    parser.add_argument("--minutes", type=float, default=120.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--reception", choices=("fast", "stock", "both"), default="both"
+    )
+    parser.add_argument("--indexer", action="store_true")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=24)
+    parser.add_argument("--report", type=Path)
+    parser.add_argument("--only", type=int)
+    wanted = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    both = wanted.reception == "both"
+    receptions = ("fast", "stock") if both else (wanted.reception,)
+    runs = [fuzz(wanted, one, wanted.cases // len(receptions)) for one in receptions]
+    report = [run.as_json() for run in runs]
+    if wanted.report:
+        wanted.report.write_text(json.dumps(report, indent=1))
+    print(json.dumps(report, indent=1))
+    sys.exit(any(run.problems for run in runs))
+
+
+if __name__ == "__main__":
+    main()

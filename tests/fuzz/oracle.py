@@ -1,0 +1,75 @@
+"""What must hold after every batch of cases."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.listener import admission, status
+from tests.fuzz.cases import digest
+from veritag.part10 import read_file_meta
+
+Acknowledged = Iterable[tuple[int, int, bool, list[str]]]
+
+# Every value that a listener or an indexer may give a label.
+LABELS = {
+    "reason": {*status.REASONS, *admission.REASONS},
+    "answer": {"accepted", "refused"},
+    "kind": {"identical", "conflict"},
+}
+# Of Python itself, in the words of its own build.
+_OF_PYTHON = {"generation", "implementation", "major", "minor", "patchlevel", "version"}
+
+
+def check_spool(
+    seed: int, files: Iterable[Path], acknowledged: Acknowledged, honest: set[str]
+) -> list[str]:
+    """Return where the spool and the answers differ.
+
+    Parameters
+    ----------
+    honest
+        Digests of right instances that were sent in between, each once.
+    """
+    left = Counter(map(_data_digest, files))
+    problems = []
+    for one in honest:
+        problems += (
+            [] if left[one] == 1 else [f"honest instance is there {left[one]} times"]
+        )
+        del left[one]
+    for number, stored, sure, candidates in acknowledged:
+        found = sum(left.pop(candidate, 0) for candidate in set(candidates))
+        if found < stored or (sure and found > stored):
+            problems.append(
+                f"case {seed}/{number}: {stored} answered 0x0000, {found} in the spool"
+            )
+    problems += [f"in the spool and never acknowledged: {one}" for one in left]
+    return problems
+
+
+def _data_digest(path: Path) -> str:
+    offset = read_file_meta(path).dataset_offset
+    with path.open("rb") as file:
+        file.seek(offset)
+        return digest(file.read())
+
+
+def check_metrics(text: str) -> list[str]:
+    """Return which labels of the metrics page are of no closed set."""
+    problems = []
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            for name, value in sample.labels.items():
+                if not _is_known(name, value):
+                    problems.append(f"{sample.name} has {name}={value!r}")
+    return problems
+
+
+def _is_known(name: str, value: str) -> bool:
+    if name in LABELS:
+        return value in LABELS[name]
+    if name == "le":
+        return value == "+Inf" or float(value) >= 0
+    return name in _OF_PYTHON

@@ -1,0 +1,107 @@
+"""What fuzzing has found, each once more."""
+
+import struct
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.fuzz.association import Item, pdu, plain_items, request
+from tests.fuzz.client import Connection
+from tests.fuzz.messages import COMMAND_LAST, Pdv, command, store_elements
+from tests.integration.listener.conftest import Listening, wait_for
+from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set
+
+ABORT = 7
+
+
+@pytest.fixture(params=["fast", "stock"])
+def attacked(
+    request: pytest.FixtureRequest, listen: Callable[..., Listening]
+) -> Iterator[Listening]:
+    """A Storage SCP on either path; no thread of it may die, or stay."""
+    died: list[object] = []
+    before, threading.excepthook = threading.excepthook, died.append
+    listening = listen(reception=request.param)
+    yield listening
+    wait_for(lambda: not listening.acceptor.associations)
+    threading.excepthook = before
+    assert died == []
+
+
+def _is_well(listening: Listening) -> bool:
+    with Peer(listening.port).associate() as peer:
+        data = data_set(CT_IMAGE_STORAGE, "1.2.3")
+        return peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0
+
+
+def _end_of(connection: Connection) -> list[int]:
+    """Return the types of all PDUs up to an A-ABORT or the end of the connection."""
+    kinds: list[int] = []
+    with connection.socket:
+        while ABORT not in kinds:
+            found = connection.read(10)
+            assert found is not None, "the connection stays open"
+            if not found[0]:
+                break
+            kinds.append(found[0])
+    return kinds
+
+
+def test_a_user_identity_of_no_known_kind_is_aborted(attacked: Listening) -> None:
+    """A value that pynetdicom refuses ends the association, and no thread."""
+    items = plain_items()
+    assert isinstance(items[-1].body, list)
+    items[-1].body.append(Item(0x58, struct.pack(">BBHH", 99, 0, 0, 0)))
+    connection = Connection(attacked.port)
+    connection.send(request(items))
+    assert _end_of(connection) == [ABORT]
+    assert _is_well(attacked)
+
+
+def test_a_context_without_abstract_syntax_is_aborted(attacked: Listening) -> None:
+    """A proposed context that names no SOP Class ends the association, and no thread."""
+    items = plain_items()
+    assert isinstance(items[1].body, list)
+    del items[1].body[0]
+    connection = Connection(attacked.port)
+    connection.send(request(items))
+    assert _end_of(connection)[-1:] in ([ABORT], [])
+    assert _is_well(attacked)
+
+
+def test_an_abort_of_no_known_source_ends_the_association(attacked: Listening) -> None:
+    """An A-ABORT whose values are undefined is an A-ABORT all the same."""
+    connection = Connection(attacked.port)
+    connection.send(request(plain_items()))
+    assert connection.read(10)
+    connection.send(pdu(ABORT, bytes([0, 0, 193, 7])))
+    _end_of(connection)
+    assert _is_well(attacked)
+
+
+def test_an_answer_that_meets_an_abort_costs_nothing(attacked: Listening) -> None:
+    """Requests, and an A-ABORT before they are answered: nobody is there to be told."""
+    for _ in range(10):
+        peer = Peer(attacked.port).associate()
+        for number in range(3):
+            uid = f"1.2.{number}"
+            peer.send_command(CT_IMAGE_STORAGE, uid)
+            peer.send_data(data_set(CT_IMAGE_STORAGE, uid), last=True)
+        peer.socket.sendall(pdu(ABORT, bytes(4)))
+        peer.socket.close()
+    assert _is_well(attacked)
+
+
+def test_another_command_than_c_store_is_no_c_store(attacked: Listening) -> None:
+    """An N-CREATE where only a C-STORE has a place is aborted, not answered."""
+    elements = store_elements(CT_IMAGE_STORAGE.encode(), b"1.2.3", 1)
+    elements[1] = 0x00000100, struct.pack("<H", 0x0140)
+    elements[4] = 0x00000800, struct.pack("<H", 0x0101)
+    connection = Connection(attacked.port)
+    connection.send(request(plain_items()))
+    assert connection.read(10)
+    connection.send(pdu(4, Pdv(1, COMMAND_LAST, command(elements)).encode()))
+    assert _end_of(connection) == [ABORT]
+    assert _is_well(attacked)
+    assert len(attacked.received()) == 1

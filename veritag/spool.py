@@ -117,9 +117,11 @@ class Spool:
         self._folder_sync = Together[None](lambda _: sync_folder(self.ready))
 
     def prepare(self) -> None:
-        """Make the folders."""
+        """Make the folders; they survive a power cut as what is put into them does."""
         for folder in (self.incoming, self.ready):
             folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        for folder in (self.root, self.root.parent):
+            sync_folder(folder)
 
     def sweep(self) -> int:
         """Remove what a crash left half received; it never was acknowledged."""

@@ -113,7 +113,7 @@ def _wanted(
     implicit = _really_implicit(stream, implicit)
     for _ in range(_ELEMENTS_LIMIT):
         inside = implicit or implicit_from is not None
-        header = _read_header(stream, order, inside)
+        header = read_header(stream, order, inside)
         if header is None:
             return
         tag, vr, length = header
@@ -142,9 +142,22 @@ def _really_implicit(stream: BinaryIO, assumed: bool) -> bool:
     return not (vr.isalpha() and vr.isupper()) if vr else assumed
 
 
-def _read_header(
+def read_header(
     stream: BinaryIO, order: str, implicit: bool
 ) -> tuple[int, bytes, int] | None:
+    """Read tag, VR and length of an element (PS3.5 section 7.1); None at the end.
+
+    Parameters
+    ----------
+    order
+        `<` or `>`, as of `struct`.
+
+    Returns
+    -------
+    tuple of int, bytes and int, or None
+        The VR is empty in Implicit VR and of items and delimiters; a length of
+        0xFFFFFFFF is undefined.
+    """
     head = stream.read(_HEADER)
     if len(head) < _HEADER:
         return None

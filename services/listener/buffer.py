@@ -50,6 +50,11 @@ class DataSetBuffer(io.BytesIO):
             self._discard()
         return len(data)
 
+    @property
+    def on_disk(self) -> bool:
+        """Tell whether it has grown out of memory."""
+        return self._incoming is not None
+
     def _spill(self) -> Incoming:
         if self._incoming is None:
             self._incoming = self._spool.begin()

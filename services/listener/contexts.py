@@ -6,7 +6,7 @@ requested, and only those that it asks for.
 """
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from pydicom._uid_dict import UID_dictionary
 from pynetdicom import AllStoragePresentationContexts
@@ -15,7 +15,12 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.service_class import ServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 
+from veritag.commitment import PUSH_MODEL
+from veritag.elements import EXPLICIT_BIG, IMPLICIT_LITTLE
+
 VERIFICATION = "1.2.840.10008.1.1"
+# SOP Classes that we serve and that store nothing.
+SERVICES = frozenset({VERIFICATION, PUSH_MODEL})
 
 # Never sent over a network (PS3.4 annex I).
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
@@ -58,6 +63,9 @@ TRANSFER_SYNTAXES: frozenset[str] = frozenset(ALL_TRANSFER_SYNTAXES) | {
     if kind == "Transfer Syntax" and uid not in _FOREIGN_SYNTAXES
 }
 
+# A Data Set that we read ourselves must not be compressed.
+_PLAIN_SYNTAXES = ("1.2.840.10008.1.2.1", IMPLICIT_LITTLE, EXPLICIT_BIG)
+
 
 def is_storage(sop_class_uid: str, accept_private: bool) -> bool:
     """Tell whether instances of this SOP Class are taken.
@@ -82,13 +90,16 @@ def contexts_for(
     the sender need not convert what it has.
     """
     wanted: dict[str, dict[str, None]] = {}
+    services = [build_context(VERIFICATION)]
     for context in requested:
         uid = str(context.abstract_syntax)
-        if is_storage(uid, accept_private):
+        if uid == PUSH_MODEL and _commitment() not in services:
+            services.append(_commitment())
+        elif is_storage(uid, accept_private):
             known = [t for t in context.transfer_syntax if t in TRANSFER_SYNTAXES]
             wanted.setdefault(uid, {}).update(dict.fromkeys(known))
     contexts = [_context(uid, tuple(known)) for uid, known in wanted.items() if known]
-    return [build_context(VERIFICATION), *contexts]
+    return [*services, *contexts]
 
 
 @lru_cache(maxsize=1024)
@@ -97,3 +108,15 @@ def _context(
 ) -> PresentationContext:
     """Build a context once: negotiation reads it and answers with new ones."""
     return build_context(sop_class_uid, list(transfer_syntaxes))
+
+
+@cache
+def _commitment() -> PresentationContext:
+    """Build the context of storage commitment (PS3.4 section J.3).
+
+    Of the roles that may be proposed, ours is that of the SCP alone: reports about
+    what we have sent are for others.
+    """
+    context = build_context(PUSH_MODEL, list(_PLAIN_SYNTAXES))
+    context.scu_role, context.scp_role = True, False
+    return context

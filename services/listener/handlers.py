@@ -17,6 +17,7 @@ from services.listener.admission import (
     Refusals,
 )
 from services.listener.buffer import DataSetBuffer
+from services.listener.commitment import CommitmentRequests
 from services.listener.contexts import contexts_for
 from services.listener.status import (
     NOT_AUTHORIZED,
@@ -55,6 +56,7 @@ class Reception:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._commitment = CommitmentRequests(settings)
         self._log = get_logger()
         self.refusals = Refusals()
         count_from_zero(INSTANCES_REFUSED, REASONS)
@@ -69,6 +71,7 @@ class Reception:
             (evt.EVT_ABORTED, self.on_aborted),
             (evt.EVT_C_ECHO, self.on_c_echo),
             (evt.EVT_C_STORE, self.on_c_store),
+            (evt.EVT_N_ACTION, self._commitment.on_n_action),
         ]
 
     def on_requested(self, event: Any) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
-from services.listener.contexts import VERIFICATION
+from services.listener.contexts import SERVICES
 from services.listener.status import (
     CLASS_NOT_SUPPORTED,
     MISMATCH,
@@ -56,7 +56,7 @@ def require_storable(request: StoreRequest, context: Negotiated) -> None:
     Refused
     """
     sop_class = request.sop_class_uid
-    if sop_class != context.abstract_syntax or sop_class == VERIFICATION:
+    if sop_class != context.abstract_syntax or sop_class in SERVICES:
         raise Refused(
             CLASS_NOT_SUPPORTED, "SOP Class is not that of the presentation context"
         )

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select, tuple_, update
 
 from veritag.instance import StoredInstance
 from veritag.records.engine import Records, clean_text
+from veritag.records.forwarding import queue_new
 from veritag.records.hierarchy import clean_uid, series_key, touch, upsert_series
 from veritag.records.schema import dead_letters, instances, receptions
 
@@ -65,6 +66,7 @@ def register(records: Records, received: Sequence[StoredInstance]) -> Registered
             [_reception(i, kinds[i.spool_name], ids[_key(i)]) for i in fresh],
         )
         _mark_conflicts(connection, _conflicting(new, known))
+        queue_new(records, connection, sorted(new.values()))
         touch(connection, [i for i in fresh if _key(i) in new], series_ids, now)
         unparsable = [i for i in fresh if _key(i) in new and i.problem]
         _bury(connection, records, unparsable, ids, now)

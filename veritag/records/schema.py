@@ -309,3 +309,60 @@ audit_events = Table(
     Column("actor", Text, nullable=False),
     Column("detail", JSON, nullable=False),
 )
+
+# Peers that get what is received; one that is no longer set is inactive.
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("active", Boolean, nullable=False),
+    Column("added_at", Moment, nullable=False),
+    # From when on instances that came before it was added are queued too.
+    Column("since", Moment),
+    Column("sent", BigInteger, nullable=False),
+    Column("skipped", BigInteger, nullable=False),
+    Column("last_success_at", Moment),
+    Column("last_failure_at", Moment),
+    Column("last_failure", Text),
+)
+
+# One row for each instance and destination.
+forwards = Table(
+    "forwards",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _reference("destination_id", "destinations.id", nullable=False),
+    _reference("instance_id", "instances.id", nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("queued_at", Moment, nullable=False),
+    # NULL: at once.
+    Column("due_at", Moment),
+    Column("ended_at", Moment),
+    Column("reason", Text),
+    UniqueConstraint("instance_id", "destination_id"),
+    Index("ix_forwards_destination_id_state_id", "destination_id", "state", "id"),
+)
+
+# Requests of storage commitment; the file name makes taking them in idempotent.
+commitments = Table(
+    "commitments",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(128), nullable=False, unique=True),
+    Column("transaction_uid", String(64), nullable=False),
+    Column("calling_ae_title", String(64), nullable=False),
+    Column("called_ae_title", String(64), nullable=False),
+    # Pairs of SOP Class UID and SOP Instance UID.
+    Column("references", JSON, nullable=False),
+    Column("instances", Integer, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("committed", Integer),
+    Column("reason", Text),
+    Index("ix_commitments_state_due_at", "state", "due_at"),
+)

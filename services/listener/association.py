@@ -88,7 +88,7 @@ class StorageAssociation(Association):
             context = self._accepted_cx.get(context_id)
             if isinstance(msg, C_STORE) and msg.MessageID is not None and context:
                 self._serve_store(msg, context)
-            elif msg.is_valid_request and not _is_storage_only(context):
+            elif msg.is_valid_request and _has_its_place(msg, context):
                 super()._serve_request(msg, context_id)
             else:
                 # pynetdicom would leave the peer without an answer until its timeout.
@@ -127,11 +127,15 @@ class StorageAssociation(Association):
             self.buffering.forget()
 
 
-def _is_storage_only(context: PresentationContext | None) -> bool:
-    """Tell whether nothing but a C-STORE has a place; pynetdicom would take anything."""
-    if context is None:
-        return True
-    return uid_to_service_class(str(context.abstract_syntax)) in (
-        StorageServiceClass,
-        ServiceClass,
-    )
+def _has_its_place(msg: Any, context: PresentationContext | None) -> bool:
+    """Tell whether a request names the SOP Class of its context, and no storage.
+
+    pynetdicom serves what a request names, over whatever context it came, and whatever
+    it is as if it were a C-STORE.
+    """
+    named = getattr(msg, "AffectedSOPClassUID", None)
+    named = named or getattr(msg, "RequestedSOPClassUID", None)
+    if context is None or named != context.abstract_syntax:
+        return False
+    service = uid_to_service_class(str(named))
+    return service not in (StorageServiceClass, ServiceClass)

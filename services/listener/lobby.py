@@ -181,7 +181,8 @@ class Lobby:
         guest.is_leaving = True
         guest.deadline = time.monotonic() + _FAREWELL_SECONDS
         self._bytes -= len(guest.request)
-        guest.request.clear()
+        # Not cleared: the error that has led here may still hold a view of it.
+        guest.request = bytearray()
         with contextlib.suppress(OSError):
             guest.connection.send(answer)
             guest.connection.shutdown(socket.SHUT_WR)

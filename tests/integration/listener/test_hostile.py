@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.fuzz.association import Item, pdu, plain_items, request
+from tests.fuzz.association import ECHO_CONTEXT, Item, pdu, plain_items, request
 from tests.fuzz.client import Connection
 from tests.fuzz.messages import COMMAND_LAST, Pdv, command, store_elements
 from tests.integration.listener.conftest import Listening, wait_for
@@ -93,15 +93,28 @@ def test_an_answer_that_meets_an_abort_costs_nothing(attacked: Listening) -> Non
     assert _is_well(attacked)
 
 
-def test_another_command_than_c_store_is_no_c_store(attacked: Listening) -> None:
-    """An N-CREATE where only a C-STORE has a place is aborted, not answered."""
+@pytest.mark.parametrize("context", [1, ECHO_CONTEXT])
+def test_another_command_than_c_store_is_no_c_store(
+    attacked: Listening, context: int
+) -> None:
+    """An N-CREATE of a storage class is aborted over any context, not answered."""
     elements = store_elements(CT_IMAGE_STORAGE.encode(), b"1.2.3", 1)
     elements[1] = 0x00000100, struct.pack("<H", 0x0140)
     elements[4] = 0x00000800, struct.pack("<H", 0x0101)
     connection = Connection(attacked.port)
     connection.send(request(plain_items()))
     assert connection.read(10)
-    connection.send(pdu(4, Pdv(1, COMMAND_LAST, command(elements)).encode()))
+    connection.send(pdu(4, Pdv(context, COMMAND_LAST, command(elements)).encode()))
     assert _end_of(connection) == [ABORT]
     assert _is_well(attacked)
     assert len(attacked.received()) == 1
+
+
+def test_a_request_that_is_none_is_answered_by_an_abort(attacked: Listening) -> None:
+    """An item that ends beyond its PDU is told by an A-ABORT, without a traceback."""
+    items = plain_items()
+    items[0].length = 0xFFFF
+    connection = Connection(attacked.port)
+    connection.send(request(items))
+    assert _end_of(connection) == [ABORT]
+    assert _is_well(attacked)

@@ -141,15 +141,14 @@ def test_a_message_arrives_however_it_is_cut(
     listening: Listening, way: Callable[[bytes], Segments]
 ) -> None:
     """The Data Set is stored byte for byte, the next instance too, and all is released."""
-    sizes = {_bytewise: (SMALL,), _tiny_pdvs: (SMALL, ODD)}
-    sent = sizes.get(way, (SMALL, LARGE, ODD))
+    sent = [SMALL, ODD] if way in (_bytewise, _tiny_pdvs) else [SMALL, LARGE, ODD]
     with Peer(listening.port).associate() as peer:
         for data in sent:
             _send(peer, way(data))
             answer = peer.answer()
             assert (answer.status, answer.message_id, answer.context) == (0, 1, 1)
         peer.release()
-    assert _stored(listening) == list(sent)
+    assert _stored(listening) == sent
     wait_for(lambda: _nothing_left(listening))
 
 

@@ -179,10 +179,10 @@ def _right(rng: Random, number: int, uid: bytes) -> Case:
 
 # Up to which draw of 0 to 1 a case is of the kind.
 _KINDS: tuple[tuple[float, Callable[[Random, int, bytes], Case]], ...] = (
-    (0.03, _raw),
-    (0.10, _associate),
-    (0.28, _pdv),
-    (0.47, _command),
-    (0.55, _right),
+    (0.01, _raw),
+    (0.04, _associate),
+    (0.12, _pdv),
+    (0.24, _command),
+    (0.30, _right),
     (1.00, _data_set),
 )

@@ -32,7 +32,13 @@ def check_spool(
     honest
         Digests of right instances that were sent in between, each once.
     """
-    left = Counter(map(_data_digest, files))
+    names = {}
+    left: Counter[str] = Counter()
+    for path in files:
+        meta = read_file_meta(path)
+        found = _data_digest(path, meta.dataset_offset)
+        left[found] += 1
+        names[found] = meta.sop_instance_uid
     problems = []
     for one in honest:
         problems += (
@@ -45,12 +51,11 @@ def check_spool(
             problems.append(
                 f"case {seed}/{number}: {stored} answered 0x0000, {found} in the spool"
             )
-    problems += [f"in the spool and never acknowledged: {one}" for one in left]
+    problems += [f"in the spool and never acknowledged: {names[one]}" for one in left]
     return problems
 
 
-def _data_digest(path: Path) -> str:
-    offset = read_file_meta(path).dataset_offset
+def _data_digest(path: Path, offset: int) -> str:
     with path.open("rb") as file:
         file.seek(offset)
         return digest(file.read())

@@ -5,6 +5,7 @@ B.12). It also meets the Non-Downgrading BCP 195 TLS Profile (B.10): nothing bel
 1.2 is ever negotiated, and of TLS 1.2 only suites with forward secrecy and AEAD.
 """
 
+import errno
 import socket
 import ssl
 from dataclasses import dataclass
@@ -30,12 +31,16 @@ class TlsSocket(ssl.SSLSocket):
     """A TLS connection that stays one when it is shut down under a reader.
 
     `SSLSocket.shutdown` forgets the session: a thread that reads meanwhile would take
-    the ciphertext for data.
+    the ciphertext for data. And pynetdicom does not close what it cannot shut down.
     """
 
     def shutdown(self, how: int) -> None:
-        """Shut the connection down; who reads from it sees its end."""
-        socket.socket.shutdown(self, how)
+        """Shut the connection down, if there is one; who reads from it sees its end."""
+        try:
+            socket.socket.shutdown(self, how)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,484 @@
+"""DICOM TLS (PS3.15 section B.12): who gets in, who does not, and who notices."""
+
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from prometheus_client import REGISTRY
+
+from services.listener import acceptor as acceptor_module
+from services.listener import tls as tls_module
+from tests.certificates import Authority
+from tests.integration.listener.conftest import Listening, wait_for
+from tests.integration.listener.scu import dcmtk
+from tests.integration.listener.wire import (
+    CT_IMAGE_STORAGE,
+    Peer,
+    data_set,
+    element,
+)
+from tests.parts import program
+from veritag.errors import ConfigurationError
+from veritag.sender import Receiver, ReceiverUnavailable, send
+from veritag.tls import Identity, PeerTls, client_context
+
+CT = Path(pydicom.__file__).parent / "data" / "test_files" / "CT_small.dcm"
+
+
+@dataclass
+class SecuredPeer(Peer):
+    """A peer that speaks TLS; host names do not matter to it."""
+
+    tls: PeerTls | None = None
+
+    def __post_init__(self) -> None:
+        """Connect and shake hands."""
+        super().__post_init__()
+        assert self.tls
+        self.socket = client_context(self.tls).wrap_socket(self.socket)
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority that the hospital trusts."""
+    return Authority.create(tmp_path_factory.mktemp("ours"), "ours")
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Another authority."""
+    return Authority.create(tmp_path_factory.mktemp("theirs"), "theirs")
+
+
+@pytest.fixture(scope="module")
+def modality(ours: Authority) -> Identity:
+    """The certificate of a modality."""
+    return ours.issue("modality")
+
+
+@pytest.fixture
+def listen_tls(
+    listen: Callable[..., Listening], ours: Authority, tmp_path: Path
+) -> Callable[..., Listening]:
+    """Return a function that starts a Storage SCP that speaks nothing but TLS."""
+
+    def start(**changes: Any) -> Listening:
+        identity = ours.issue("listener")
+        assert identity.key
+        folder = tmp_path / "tls"
+        folder.mkdir(exist_ok=True)
+        shutil.copy(identity.certificate, folder / "certificate.pem")
+        shutil.copy(identity.key, folder / "key.pem")
+        values = {
+            "dicom_plain": False,
+            "dicom_tls_port": 0,
+            "dicom_tls_certificate": folder / "certificate.pem",
+            "dicom_tls_key": folder / "key.pem",
+            "dicom_tls_ca": ours.file,
+        }
+        return listen(**{**values, **changes})
+
+    return start
+
+
+def rejected(reason: str) -> float:
+    """Return how many were refused for a reason until now."""
+    name = "veritag_associations_rejected_total"
+    return REGISTRY.get_sample_value(name, {"reason": reason}) or 0
+
+
+def peer_tls(authority: Authority, identity: Identity | None = None) -> PeerTls:
+    """Trust an authority and show a certificate."""
+    return PeerTls(authority.file, identity, check_host_name=False)
+
+
+def storescu(
+    port: int, authority: Authority, identity: Identity, *options: str
+) -> subprocess.CompletedProcess[str]:
+    """Send a file with DCMTK's storescu over TLS."""
+    files = identity.key, identity.certificate, "+cf", authority.file
+    return dcmtk("storescu", "+tls", *files, *options, "127.0.0.1", port, CT)
+
+
+def is_stored(listening: Listening, tls: PeerTls, uid: str = "1.2.3") -> bool:
+    """Send one instance; tell whether it was acknowledged."""
+    try:
+        with SecuredPeer(listening.port, tls=tls) as peer:
+            peer.associate()
+            data = data_set(CT_IMAGE_STORAGE, uid)
+            answer = peer.store(data, CT_IMAGE_STORAGE, uid)
+            peer.release()
+            return answer.status == 0
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("profile", ["+py", "+px", "+pz"])
+@pytest.mark.parametrize("rsa_bits", [0, 2048])
+def test_dcmtk_sends_by_each_profile(
+    listen_tls: Callable[..., Listening],
+    ours: Authority,
+    profile: str,
+    rsa_bits: int,
+) -> None:
+    """DCMTK's BCP 195 profiles, with elliptic curves and with RSA, get their 0x0000."""
+    server, client = (ours.issue(n, rsa_bits=rsa_bits) for n in ("server", "client"))
+    listening = listen_tls(
+        dicom_tls_certificate=server.certificate, dicom_tls_key=server.key
+    )
+    done = storescu(listening.port, ours, client, profile)
+    assert done.returncode == 0, done.stderr
+    (stored,) = listening.received()
+    theirs, kept = pydicom.dcmread(CT), pydicom.dcmread(stored)
+    assert kept.PixelData == theirs.PixelData
+
+
+@pytest.mark.parametrize("version", ["-tls1", "-tls1_1"])
+def test_old_versions_are_refused(
+    listen_tls: Callable[..., Listening], version: str
+) -> None:
+    """TLS 1.0 and 1.1 get an alert and are counted, whatever the client insists on."""
+    listening, before = listen_tls(), rejected("tls_protocol")
+    command = [
+        program("openssl"),
+        "s_client",
+        "-connect",
+        f"127.0.0.1:{listening.port}",
+    ]
+    done = subprocess.run(
+        [*command, version, "-cipher", "DEFAULT@SECLEVEL=0"],
+        capture_output=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=30,
+    )
+    assert done.returncode != 0
+    assert b"alert protocol version" in done.stderr
+    assert rejected("tls_protocol") == before + 1
+
+
+@pytest.mark.parametrize(
+    ("version", "options"),
+    [("TLSv1.2", ["-tls1_2"]), ("TLSv1.3", ["-tls1_3"])],
+)
+def test_new_versions_are_taken(
+    listen_tls: Callable[..., Listening],
+    ours: Authority,
+    modality: Identity,
+    version: str,
+    options: list[str],
+) -> None:
+    """TLS 1.2 and 1.3 are agreed on, with forward secrecy."""
+    listening = listen_tls()
+    command = [
+        program("openssl"),
+        "s_client",
+        "-connect",
+        f"127.0.0.1:{listening.port}",
+    ]
+    files = ["-cert", modality.certificate, "-key", modality.key, "-CAfile", ours.file]
+    done = subprocess.run(
+        [*command, *options, *map(str, files), "-brief"],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=30,
+    )
+    assert f"Protocol version: {version}" in done.stderr
+    assert "GCM" in done.stderr or "CHACHA20" in done.stderr
+    assert "Verification: OK" in done.stderr
+
+
+def test_weak_suites_are_refused(
+    listen_tls: Callable[..., Listening], ours: Authority, modality: Identity
+) -> None:
+    """A client that offers only suites without forward secrecy or AEAD is refused."""
+    listening, before = listen_tls(), rejected("tls_protocol")
+    for suite in ("AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-SHA256"):
+        context = client_context(peer_tls(ours, modality))
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(suite)
+        with (
+            socket.create_connection(("127.0.0.1", listening.port), timeout=5) as peer,
+            pytest.raises(ssl.SSLError),
+        ):
+            context.wrap_socket(peer)
+    assert rejected("tls_protocol") == before + 2
+
+
+@pytest.mark.parametrize("kind", ["none", "foreign", "expired"])
+def test_without_a_valid_certificate_nobody_gets_in(
+    listen_tls: Callable[..., Listening], ours: Authority, theirs: Authority, kind: str
+) -> None:
+    """No certificate, another authority's, an expired one: refused and counted."""
+    identity = {
+        "none": None,
+        "foreign": theirs.issue("intruder"),
+        "expired": ours.issue("expired", days=-1),
+    }[kind]
+    listening, before = listen_tls(), rejected("tls_certificate")
+    assert not is_stored(listening, peer_tls(ours, identity))
+    assert rejected("tls_certificate") == before + 1
+    assert listening.received() == []
+
+
+def test_dcmtk_with_a_foreign_certificate_is_refused(
+    listen_tls: Callable[..., Listening], ours: Authority, theirs: Authority
+) -> None:
+    """Another authority's certificate does not get storescu in either."""
+    listening, before = listen_tls(), rejected("tls_certificate")
+    intruder = theirs.issue("intruder")
+    done = storescu(listening.port, ours, intruder)
+    assert done.returncode != 0
+    assert rejected("tls_certificate") == before + 1
+    assert listening.received() == []
+
+
+def test_an_optional_certificate_must_still_be_valid(
+    listen_tls: Callable[..., Listening],
+    ours: Authority,
+    theirs: Authority,
+    modality: Identity,
+) -> None:
+    """Where certificates are optional none and a valid one do, a wrong one does not."""
+    listening = listen_tls(dicom_tls_client_certificates="optional")
+    assert is_stored(listening, peer_tls(ours), "1.2.1")
+    assert is_stored(listening, peer_tls(ours, modality), "1.2.2")
+    assert not is_stored(listening, peer_tls(ours, theirs.issue("intruder")), "1.2.3")
+    assert len(listening.received()) == 2
+
+
+def test_clients_need_no_certificate_where_none_is_wanted(
+    listen_tls: Callable[..., Listening], ours: Authority
+) -> None:
+    """With `none` the connection is encrypted and the client anybody."""
+    listening = listen_tls(dicom_tls_client_certificates="none", dicom_tls_ca=None)
+    assert is_stored(listening, peer_tls(ours))
+
+
+def test_a_plain_port_may_stand_beside(
+    listen_tls: Callable[..., Listening], ours: Authority, modality: Identity
+) -> None:
+    """With both ports open each speaks its own; they share spool and limits."""
+    listening = listen_tls(dicom_plain=True, max_associations=1)
+    secured = listening.acceptor.tls_port
+    assert secured not in (None, listening.port)
+    with Peer(listening.port).associate() as plain:
+        done = storescu(int(secured or 0), ours, modality)
+        assert done.returncode != 0
+        assert "Local Limit Exceeded" in done.stderr
+        plain.release()
+    wait_for(lambda: not listening.acceptor.associations)
+    done = storescu(int(secured or 0), ours, modality)
+    assert done.returncode == 0, done.stderr
+
+
+def test_plain_dicom_is_no_way_into_the_tls_port(
+    listen_tls: Callable[..., Listening],
+) -> None:
+    """A peer that speaks without TLS is refused, counted and forgotten."""
+    listening, before = listen_tls(), rejected("tls_protocol")
+    with Peer(listening.port) as peer, pytest.raises(AssertionError, match="PDU type"):
+        peer.associate()
+    assert rejected("tls_protocol") == before + 1
+    assert listening.received() == []
+
+
+def test_tls_is_no_way_into_the_plain_port(listening: Listening) -> None:
+    """A ClientHello is no A-ASSOCIATE-RQ."""
+    before = rejected("protocol")
+    with (
+        socket.create_connection(("127.0.0.1", listening.port), timeout=5) as peer,
+        pytest.raises((ssl.SSLError, ConnectionError)),
+    ):
+        ssl.create_default_context().wrap_socket(peer, server_hostname="127.0.0.1")
+    assert rejected("protocol") == before + 1
+
+
+def test_a_large_instance_comes_through_unchanged(
+    listen_tls: Callable[..., Listening], ours: Authority, modality: Identity
+) -> None:
+    """Megabytes in many TLS records arrive byte for byte."""
+    listening = listen_tls()
+    data = data_set(
+        CT_IMAGE_STORAGE, "1.2.3", more=element(0x7FE00010, os.urandom(6_000_000))
+    )
+    with SecuredPeer(listening.port, tls=peer_tls(ours, modality)) as peer:
+        peer.associate()
+        for uid in ("1.2.3", "1.2.3"):
+            assert peer.store(data, CT_IMAGE_STORAGE, uid).status == 0
+        peer.release()
+    assert all(p.read_bytes().endswith(data) for p in listening.received())
+    assert len(listening.received()) == 2
+
+
+def test_a_silent_client_holds_up_nobody(
+    listen_tls: Callable[..., Listening],
+    ours: Authority,
+    modality: Identity,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who never begins the handshake, or stops in it, is let go; others come first."""
+    monkeypatch.setattr(acceptor_module, "ACSE_SECONDS", 1.0)
+    listening, before = listen_tls(), rejected("tls_timeout")
+    silent = [Peer(listening.port) for _ in range(20)]
+    for peer in silent[::2]:
+        peer.socket.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
+    start = time.monotonic()
+    assert is_stored(listening, peer_tls(ours, modality))
+    assert time.monotonic() - start < 0.9
+    wait_for(lambda: rejected("tls_timeout") == before + 20)
+    for peer in silent:
+        assert peer.read()[0] == 0
+        peer.socket.close()
+
+
+def _serial_in_use(listening: Listening, tls: PeerTls) -> str:
+    with SecuredPeer(listening.port, tls=tls) as peer:
+        assert isinstance(peer.socket, ssl.SSLSocket)
+        certificate = peer.socket.getpeercert() or {}
+        return str(certificate["serialNumber"])
+
+
+def _put(listening: Listening, identity: Identity) -> None:
+    """Replace certificate and key as a renewal does."""
+    settings = listening.settings
+    assert identity.key
+    assert settings.dicom_tls_certificate
+    assert settings.dicom_tls_key
+    shutil.copy(identity.key, settings.dicom_tls_key)
+    shutil.copy(identity.certificate, settings.dicom_tls_certificate)
+
+
+@pytest.fixture
+def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls_module, "_LOOK_SECONDS", 0.02)
+
+
+@pytest.mark.usefixtures("_look_often")
+def test_a_new_certificate_is_used_without_a_restart(
+    listen_tls: Callable[..., Listening], ours: Authority, modality: Identity
+) -> None:
+    """Replaced files serve the next connection; an association under way goes on."""
+    listening, tls = listen_tls(), peer_tls(ours, modality)
+    first = _serial_in_use(listening, tls)
+    with SecuredPeer(listening.port, tls=tls) as peer:
+        peer.associate()
+        _put(listening, ours.issue("renewed", days=60))
+        wait_for(lambda: _serial_in_use(listening, tls) != first)
+        data = data_set(CT_IMAGE_STORAGE, "1.2.3")
+        assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0
+    left = REGISTRY.get_sample_value("veritag_tls_certificate_expiry_timestamp_seconds")
+    assert 59 < (float(left or 0) - time.time()) / 86400 < 61
+
+
+@pytest.mark.usefixtures("_look_often")
+@pytest.mark.parametrize("kind", ["rubbish", "other key", "expired", "gone"])
+def test_a_broken_renewal_is_refused(
+    listen_tls: Callable[..., Listening],
+    ours: Authority,
+    modality: Identity,
+    kind: str,
+) -> None:
+    """New files that cannot be used leave the old certificate in use, until mended."""
+    listening, tls = listen_tls(), peer_tls(ours, modality)
+    first, file = (
+        _serial_in_use(listening, tls),
+        listening.settings.dicom_tls_certificate,
+    )
+    assert file
+    if kind == "rubbish":
+        file.write_text("no certificate")
+    elif kind == "other key":
+        shutil.copy(modality.certificate, file)
+    elif kind == "expired":
+        _put(listening, ours.issue("expired", days=-1))
+    else:
+        file.unlink()
+    refused = "veritag_tls_files_refused"
+    wait_for(lambda: REGISTRY.get_sample_value(refused) == 1)
+    assert _serial_in_use(listening, tls) == first
+    _put(listening, ours.issue("mended"))
+    wait_for(lambda: REGISTRY.get_sample_value(refused) == 0)
+    assert _serial_in_use(listening, tls) != first
+
+
+def test_a_key_may_be_encrypted(
+    listen_tls: Callable[..., Listening], ours: Authority, modality: Identity
+) -> None:
+    """The first line of the password file decrypts the key."""
+    locked = ours.issue("locked", password=":".join("abc"))
+    listening = listen_tls(
+        dicom_tls_certificate=locked.certificate,
+        dicom_tls_key=locked.key,
+        dicom_tls_key_password_file=locked.password_file,
+    )
+    assert is_stored(listening, peer_tls(ours, modality))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"dicom_tls_port": None}, "VERITAG_DICOM_TLS_PORT"),
+        ({"dicom_tls_certificate": None}, "VERITAG_DICOM_TLS_CERTIFICATE"),
+        ({"dicom_tls_ca": None}, "VERITAG_DICOM_TLS_CA"),
+        ({"dicom_tls_certificate": Path("/no/such.pem")}, "/no/such.pem"),
+        ({"dicom_tls_key": CT}, "CT_small.dcm"),
+        ({"dicom_tls_ca": CT}, "CT_small.dcm"),
+    ],
+)
+def test_wrong_settings_stop_the_start(
+    listen_tls: Callable[..., Listening], changes: dict[str, Any], named: str
+) -> None:
+    """What cannot be used is told at the start, with the setting or file to mend."""
+    with pytest.raises(ConfigurationError, match=named):
+        listen_tls(**changes)
+
+
+def test_veritag_sends_by_tls(
+    listen_tls: Callable[..., Listening], ours: Authority, modality: Identity
+) -> None:
+    """`veritag send --tls` with a CA and a client certificate stores, host name checked."""
+    listening = listen_tls()
+    tls = PeerTls(ours.file, modality)
+    (outcome,) = send(Receiver("127.0.0.1", listening.port, tls=tls), [CT])
+    assert outcome.stored
+    assert len(listening.received()) == 1
+
+
+@pytest.mark.parametrize("kind", ["host name", "authority", "no certificate"])
+def test_sending_by_tls_says_what_is_wrong(
+    listen_tls: Callable[..., Listening],
+    ours: Authority,
+    theirs: Authority,
+    modality: Identity,
+    kind: str,
+) -> None:
+    """A wrong host name or authority of the receiver, or our own lack, is told."""
+    elsewhere = ours.issue("elsewhere", host="192.0.2.1")
+    changes, tls, told = {
+        "host name": (
+            {
+                "dicom_tls_certificate": elsewhere.certificate,
+                "dicom_tls_key": elsewhere.key,
+            },
+            PeerTls(ours.file, modality),
+            "mismatch",
+        ),
+        "authority": ({}, PeerTls(theirs.file, modality), "certificate does not hold"),
+        "no certificate": ({}, PeerTls(ours.file), "CERTIFICATE_REQUIRED"),
+    }[kind]
+    listening = listen_tls(**changes)
+    with pytest.raises(ReceiverUnavailable, match=told):
+        send(Receiver("127.0.0.1", listening.port, tls=tls), [CT])
+    assert listening.received() == []

@@ -28,6 +28,10 @@ from veritag.tls import PeerTls, client_context
 _MOST_CONTEXTS = 128
 _MOST_TRIES = 3
 _TLS_SECONDS = 2.0
+_CONNECT_SECONDS = 10.0
+# The answer is waited for from the first byte that is sent on: the slowest line counts.
+_ANSWER_SECONDS = 60.0
+_SLOWEST = 250_000  # bytes per second
 
 
 # Send a Part 10 file's own bytes piece by piece instead of parsing and encoding them.
@@ -55,10 +59,22 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class SendOutcome:
-    """What became of one file; `reason` says why it was not stored."""
+    """What became of one file.
+
+    Attributes
+    ----------
+    reason
+        Why it was not stored.
+    status
+        What the receiver answered, if it did.
+    lasting
+        Whether the same would be said at each further try.
+    """
 
     path: Path
     reason: str | None = None
+    status: int | None = None
+    lasting: bool = False
 
     @property
     def stored(self) -> bool:
@@ -101,7 +117,7 @@ def send(
         try:
             outgoing.append(look_at(path))
         except UnusableInstance as error:
-            tell(SendOutcome(path, str(error)))
+            tell(SendOutcome(path, str(error), lasting=True))
     for group in _by_contexts(outgoing):
         _send_group(receiver, group, tell)
     return outcomes
@@ -129,8 +145,9 @@ def _send_group(
         }
         try:
             while waiting:
-                reason = _store(association, accepted, waiting[0])
-                tell(SendOutcome(waiting.popleft().path, reason))
+                outcome = _store(association, accepted, waiting[0])
+                waiting.popleft()
+                tell(outcome)
                 lost = 0
         except _AssociationLost:
             # Sent again: the receiver recognises what it has already stored.
@@ -147,21 +164,24 @@ def _store(
     association: Association,
     accepted: AbstractSet[tuple[str, str]],
     outgoing: Outgoing,
-) -> str | None:
-    """Send one file; return why it was not stored, None when it was."""
+) -> SendOutcome:
+    """Send one file."""
+    path = outgoing.path
     if outgoing.context not in accepted:
         sop_class, syntax = map(UID, outgoing.context)
-        return f"the receiver does not accept {sop_class.name} in {syntax.name}"
+        reason = f"the receiver does not accept {sop_class.name} in {syntax.name}"
+        return SendOutcome(path, reason, lasting=True)
     if not association.is_established:
         raise _AssociationLost
+    association.dimse_timeout = _ANSWER_SECONDS + path.stat().st_size / _SLOWEST
     try:
         with as_sent(outgoing) as what:
             answer = association.send_c_store(what)
     except (ValueError, AttributeError, OSError) as error:
-        return f"it cannot be sent: {error}"
+        return SendOutcome(path, f"it cannot be sent: {error}", lasting=True)
     if "Status" not in answer:
         raise _AssociationLost
-    return _meaning(answer)
+    return SendOutcome(path, _meaning(answer), answer.Status)
 
 
 def _meaning(answer: Dataset) -> str | None:
@@ -175,7 +195,9 @@ def _meaning(answer: Dataset) -> str | None:
 
 def _associate(receiver: Receiver, contexts: Sequence[tuple[str, str]]) -> Association:
     """Associate; raises ReceiverUnavailable, ConfigurationError for TLS files."""
-    association = AE(ae_title=receiver.calling_ae_title).associate(
+    ae = AE(ae_title=receiver.calling_ae_title)
+    ae.connection_timeout = _CONNECT_SECONDS
+    association = ae.associate(
         receiver.host,
         receiver.port,
         contexts=[build_context(sop_class, syntax) for sop_class, syntax in contexts],

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from veritag.errors import ConfigurationError
@@ -43,25 +44,32 @@ def choose_ports(settings: Settings) -> Ports:
     ConfigurationError
         If the DICOM port, the review port or an explicitly set port is taken.
     """
-    dicom = _wanted(settings.dicom_host, settings.dicom_port, "VERITAG_DICOM_PORT")
-    review = _wanted(settings.review_host, settings.review_port, "VERITAG_REVIEW_PORT")
+    with ExitStack() as held:
+        return _choose(settings, held)
+
+
+def _choose(settings: Settings, held: ExitStack) -> Ports:
+    """Choose; what was found free stays bound until all are chosen."""
+    host, review_host = settings.dicom_host, settings.review_host
+    dicom = _wanted(host, settings.dicom_port, "VERITAG_DICOM_PORT", held)
+    review = _wanted(review_host, settings.review_port, "VERITAG_REVIEW_PORT", held)
     http, moved = {}, []
     for role in HTTP_ROLES:
         field = f"{role}_http_port"
         port = getattr(settings, field)
         if field in settings.model_fields_set:
-            port = _wanted(settings.http_host, port, f"VERITAG_{field.upper()}")
+            port = _wanted(settings.http_host, port, f"VERITAG_{field.upper()}", held)
         elif is_taken(settings.http_host, port):
-            port = free_port(settings.http_host)
+            port = _hold_free_port(settings.http_host, held)
             moved.append(role)
         http[role] = port
     _require_distinct({"dicom": dicom, "review": review, **http})
     return Ports(dicom, review, http, tuple(moved))
 
 
-def _wanted(host: str, port: int, variable: str) -> int:
+def _wanted(host: str, port: int, variable: str, held: ExitStack) -> int:
     if port == 0:
-        return free_port(host)
+        return _hold_free_port(host, held)
     if is_taken(host, port):
         raise ConfigurationError(
             f"port {port} on {host} is taken by another program; "
@@ -81,6 +89,8 @@ def _require_distinct(ports: Mapping[str, int]) -> None:
 def is_taken(host: str, port: int) -> bool:
     """Say whether another program listens there, or we may not."""
     with _unbound(host) as probe:
+        # Connections of an earlier run that linger in TIME_WAIT are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError:
@@ -90,14 +100,17 @@ def is_taken(host: str, port: int) -> bool:
 
 def free_port(host: str) -> int:
     """Return a port that is free at this moment."""
-    with _unbound(host) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    with ExitStack() as held:
+        return _hold_free_port(host, held)
+
+
+def _hold_free_port(host: str, held: ExitStack) -> int:
+    """Return a port that nobody else finds free before `held` is closed."""
+    probe = held.enter_context(_unbound(host))
+    probe.bind((host, 0))
+    return int(probe.getsockname()[1])
 
 
 def _unbound(host: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    probe = socket.socket(family, socket.SOCK_STREAM)
-    # Connections of an earlier run that linger in TIME_WAIT are no obstacle.
-    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    return probe
+    return socket.socket(family, socket.SOCK_STREAM)

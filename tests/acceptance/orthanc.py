@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.parts import program, require
-from veritag.ports import free_port
+from tests.ports import free_port
 
 
 class Orthanc:
@@ -39,7 +39,7 @@ class Orthanc:
 def orthanc(folder: Path, scp_port: int) -> Iterator[Orthanc]:
     """Run Orthanc with its data in a folder; it knows us as the modality `veritag`."""
     os.environ["PATH"] += ":/usr/sbin"
-    http_port = free_port("127.0.0.1")
+    http_port = free_port()
     settings = {
         "StorageDirectory": str(folder / "storage"),
         "HttpPort": http_port,

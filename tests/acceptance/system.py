@@ -13,7 +13,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from veritag.ports import free_port
+from tests.ports import free_port
 from veritag.records import Records
 from veritag.records.status import Counts, counts
 from veritag.rundir import SYSTEM, RunDirectory
@@ -34,8 +34,7 @@ class System:
     def __init__(self, data_dir: Path, environment: Mapping[str, str]) -> None:
         outside = {k: v for k, v in os.environ.items() if not k.startswith("VERITAG_")}
         ports = {
-            f"VERITAG_{name}_PORT": str(free_port("127.0.0.1"))
-            for name in ("DICOM", "REVIEW")
+            f"VERITAG_{name}_PORT": str(free_port()) for name in ("DICOM", "REVIEW")
         }
         self.data_dir = data_dir
         self.environment = {**outside, **_SETTINGS, **ports, **environment}

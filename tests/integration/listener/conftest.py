@@ -19,6 +19,7 @@ from pydicom import config
 from services.listener import acceptor as acceptor_module
 from services.listener.acceptor import Acceptor
 from tests.parts import require
+from tests.ports import free_port
 from veritag.settings import Settings
 from veritag.spool import Spool
 
@@ -81,13 +82,6 @@ def listen(
 def listening(listen: Callable[..., Listening]) -> Listening:
     """A Storage SCP with default limits."""
     return listen()
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:

@@ -1,7 +1,6 @@
 """Several processes that train one network, with gloo on the CPU."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,17 +14,11 @@ from torch.multiprocessing.spawn import spawn
 from model_training.checkpoint import Checkpoint
 from model_training.distributed import Ranks, join_ranks
 from model_training.train import Trained, train
+from tests.ports import free_port
 from tests.unit.model_training.tiny import config, constrained, pictures
 from veritag.bundle import load_bundle
 
 SETTINGS: dict[str, Any] = {"batch": 16, "epochs": 4, "cluster_epochs": 2, "tol": 0.0}
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def as_rank(rank: int, port: int, folder: Path) -> None:

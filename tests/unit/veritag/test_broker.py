@@ -12,9 +12,9 @@ import pytest
 import redis
 
 from tests.parts import require
+from tests.ports import free_port
 from veritag.broker import PrivateBroker, find_server, prepare_broker
 from veritag.errors import MissingPart
-from veritag.ports import free_port
 
 
 def client_of(broker: PrivateBroker) -> "redis.Redis":
@@ -63,7 +63,7 @@ def test_it_listens_on_a_socket_of_this_user_only(tmp_path: Path) -> None:
 def test_a_long_path_gets_a_port_and_a_password(tmp_path: Path) -> None:
     """Where a socket cannot be, only who knows the password gets in."""
     server_or_skip()
-    broker = prepare_broker(long_folder(tmp_path), free_port("127.0.0.1"))
+    broker = prepare_broker(long_folder(tmp_path), free_port())
     assert broker.socket_path is None
     with running(broker) as client:
         assert client.ping()
@@ -80,13 +80,9 @@ def test_a_long_path_gets_a_port_and_a_password(tmp_path: Path) -> None:
 def test_messages_survive_a_restart(tmp_path: Path) -> None:
     """What was queued is still there after the broker was stopped and started."""
     server_or_skip()
-    with running(
-        prepare_broker(long_folder(tmp_path), free_port("127.0.0.1"))
-    ) as client:
+    with running(prepare_broker(long_folder(tmp_path), free_port())) as client:
         client.lpush("queue", "message")
-    with running(
-        prepare_broker(long_folder(tmp_path), free_port("127.0.0.1"))
-    ) as client:
+    with running(prepare_broker(long_folder(tmp_path), free_port())) as client:
         assert client.lrange("queue", 0, -1) == [b"message"]
         settings = {
             **client.config_get("maxmemory-policy"),
@@ -119,5 +115,5 @@ def test_a_server_comes_from_a_package_where_none_is_on_the_path(
 def test_nothing_answers_where_nothing_runs(tmp_path: Path) -> None:
     """A broker that does not run is said not to answer, without an error."""
     server_or_skip()
-    assert not prepare_broker(tmp_path, free_port("127.0.0.1")).answers()
-    assert not prepare_broker(long_folder(tmp_path), free_port("127.0.0.1")).answers()
+    assert not prepare_broker(tmp_path, free_port()).answers()
+    assert not prepare_broker(long_folder(tmp_path), free_port()).answers()

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.ports import free_port
 from veritag.errors import ConfigurationError
-from veritag.ports import choose_ports, free_port, is_taken
+from veritag.ports import choose_ports, is_taken
 from veritag.settings import Settings
 
 
@@ -27,6 +28,7 @@ def settings(**values: object) -> Settings:
         "worker_http_port": 0,
         "scheduler_http_port": 0,
         "trainer_http_port": 0,
+        "delivery_http_port": 0,
     }
     return Settings(**{**free, **values})  # type: ignore[arg-type]
 
@@ -57,7 +59,7 @@ def test_a_taken_default_metrics_port_moves() -> None:
 
 def test_two_roles_on_one_port_are_refused() -> None:
     """The error names both roles."""
-    port = free_port("127.0.0.1")
+    port = free_port()
     with pytest.raises(ConfigurationError, match="dicom and review"):
         choose_ports(settings(dicom_port=port, review_port=port))
 
@@ -74,4 +76,11 @@ def test_the_processes_are_told_their_ports() -> None:
 def test_a_port_is_taken_while_somebody_listens(taken: int) -> None:
     """Listening makes a port taken; a free one is not."""
     assert is_taken("127.0.0.1", taken)
-    assert not is_taken("127.0.0.1", free_port("127.0.0.1"))
+    assert not is_taken("127.0.0.1", free_port())
+
+
+def test_free_ports_are_never_the_same() -> None:
+    """Of thousands of choices by the system none gives one port to two roles."""
+    wanted = settings()
+    for _ in range(2000):
+        choose_ports(wanted)

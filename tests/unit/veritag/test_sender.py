@@ -24,7 +24,8 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.presentation import PresentationContext, build_context
 
 from tests.parts import program
-from veritag.ports import free_port, is_taken
+from tests.ports import free_port
+from veritag.ports import is_taken
 from veritag.sender import Receiver, ReceiverUnavailable, find_files, send
 from veritag.sending import send_with_progress
 from veritag.testing.phantom import phantom_series
@@ -46,7 +47,7 @@ class StoreScp:
 
 @pytest.fixture
 def storescp(tmp_path: Path) -> Iterator[StoreScp]:
-    folder, port = tmp_path / "received", free_port("127.0.0.1")
+    folder, port = tmp_path / "received", free_port()
     folder.mkdir()
     process = subprocess.Popen(
         [program("storescp"), "--accept-all", "-od", str(folder), str(port)],
@@ -236,7 +237,7 @@ def test_a_failure_status_is_told_with_its_number(phantom_files: list[Path]) -> 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_nobody_there_is_an_error(phantom_files: list[Path]) -> None:
     """Where nobody listens, the error names address and AE title."""
-    receiver = Receiver("127.0.0.1", free_port("127.0.0.1"), "NOBODY")
+    receiver = Receiver("127.0.0.1", free_port(), "NOBODY")
     with pytest.raises(ReceiverUnavailable, match="NOBODY at 127"):
         send(receiver, phantom_files)
 

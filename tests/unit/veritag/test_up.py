@@ -12,10 +12,11 @@ import pytest
 from rich.console import Console
 
 from tests.parts import require
+from tests.ports import free_port
 from veritag.broker import PrivateBroker
 from veritag.errors import ConfigurationError
 from veritag.health import HealthServer
-from veritag.ports import Ports, free_port
+from veritag.ports import Ports
 from veritag.rundir import RunDirectory
 from veritag.settings import Settings
 from veritag.supervisor import Program, Supervisor
@@ -52,7 +53,7 @@ def test_a_process_that_is_not_ready_names_its_dependency() -> None:
 
 def test_a_process_that_does_not_answer_is_starting() -> None:
     """No connection means that the process is still starting."""
-    assert http_check("127.0.0.1", free_port("127.0.0.1"))() == "starting"
+    assert http_check("127.0.0.1", free_port())() == "starting"
 
 
 def test_the_processes_get_their_settings_by_environment(tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""TCP ports for tests, which nobody takes before they are used.
+
+A port that the system says is free may be another's a moment later, with several test
+processes on one machine. These lie below those that Linux gives away by itself, and
+each is locked until the process that asked for it ends.
+"""
+
+import fcntl
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from veritag.ports import is_taken
+
+_PORTS = range(20_000, 30_000)
+_FOLDER = Path(tempfile.gettempdir()) / f"veritag-test-ports-{os.getuid()}"
+_claims: list[IO[bytes]] = []
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that is this process's until it ends."""
+    _FOLDER.mkdir(exist_ok=True)
+    start = secrets.randbelow(len(_PORTS))  # random is seeded alike in every process
+    for port in (*_PORTS[start:], *_PORTS[:start]):
+        if _claim(port) and not is_taken("127.0.0.1", port):
+            return port
+    raise OSError("no port is free")
+
+
+def _claim(port: int) -> bool:
+    lock = (_FOLDER / str(port)).open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        return False
+    _claims.append(lock)
+    return True

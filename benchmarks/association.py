@@ -67,7 +67,9 @@ class Server:
     cpu: float = 0.0
 
 
-def request(contexts: int) -> bytes:
+def request(
+    contexts: int, first: str = "", syntax: str = ImplicitVRLittleEndian
+) -> bytes:
     """Return an A-ASSOCIATE-RQ that proposes so many storage SOP classes."""
     primitive = A_ASSOCIATE()
     primitive.application_context_name = "1.2.840.10008.3.1.1.1"
@@ -79,9 +81,11 @@ def request(contexts: int) -> bytes:
     length.maximum_length_received = 16382
     implementation.implementation_class_uid = "1.2.826.0.1.3680043.8.498.1"
     primitive.user_information = [length, implementation]
+    known = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
+    offered = [first, *(uid for uid in known if uid != first)] if first else known
     proposed = []
-    for number, offered in enumerate(AllStoragePresentationContexts[:contexts]):
-        context = build_context(str(offered.abstract_syntax), ImplicitVRLittleEndian)
+    for number, uid in enumerate(offered[:contexts]):
+        context = build_context(uid, syntax)
         context.context_id = 2 * number + 1
         proposed.append(context)
     primitive.presentation_context_definition_list = proposed
@@ -107,10 +111,14 @@ def associate(port: int, wanted: bytes) -> tuple[float, float]:
 
 
 def _expect(connection: socket.socket, kind: int) -> None:
-    """Read one PDU (PS3.8 section 9.3.1) of that type."""
+    found, _ = read_pdu(connection)
+    assert found == kind, f"PDU type {found:#x} instead of {kind:#x}"
+
+
+def read_pdu(connection: socket.socket) -> tuple[int, bytes]:
+    """Read one PDU (PS3.8 section 9.3.1); return its type and what follows."""
     head = _read(connection, 6)
-    _read(connection, int.from_bytes(head[2:6], "big"))
-    assert head[0] == kind, f"PDU type {head[0]:#x} instead of {kind:#x}"
+    return head[0], _read(connection, int.from_bytes(head[2:6], "big"))
 
 
 def _read(connection: socket.socket, count: int) -> bytes:

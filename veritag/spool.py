@@ -11,19 +11,16 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 from veritag.errors import RetryableError
+from veritag.incoming import Chunk, Incoming, Part
 from veritag.together import Together
 
 MEGABYTE = 1 << 20
 _SUFFIX = ".dcm"
-_STEP = 64 * MEGABYTE
-
-Chunk = bytes | bytearray | memoryview
 
 
 class SpoolFull(RetryableError):
@@ -32,66 +29,6 @@ class SpoolFull(RetryableError):
 
 class SpoolInUse(RetryableError):
     """Another process does the same work on this spool."""
-
-
-class Incoming:
-    """A file in `incoming/` that grows while an instance comes in.
-
-    It is written without a buffer of its own: fragments are large.
-    """
-
-    def __init__(self, path: Path, check: Callable[[], None]) -> None:
-        self.path = path
-        self._check = check
-        self._written = self._synced = 0
-        self._reader: BinaryIO | None = None
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._descriptor = os.open(path, flags, 0o640)
-
-    def leave(self, header_space: int) -> None:
-        """Leave space at the beginning, to be filled by `put`."""
-        os.lseek(self._descriptor, header_space, os.SEEK_SET)
-
-    def write(self, data: Chunk) -> None:
-        """Append; a long file is written to disk in steps, not all at its end."""
-        count = os.write(self._descriptor, data)
-        # A full disk takes a part, and says why only when asked for the rest.
-        while count < len(data):
-            count += os.write(self._descriptor, data[count:])
-        self._written += count
-        if self._written - self._synced >= _STEP:
-            self._check()
-            os.fdatasync(self._descriptor)
-            self._synced = self._written
-
-    def put(self, header: bytes) -> None:
-        """Fill the space at the beginning."""
-        if os.pwrite(self._descriptor, header, 0) != len(header):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def read_from(self, position: int) -> BinaryIO:
-        """Return the file as it is so far, to be read from there on."""
-        if self._reader is None:
-            self._reader = self.path.open("rb")
-        self._reader.seek(position)
-        return self._reader
-
-    def sync(self) -> None:
-        """Make what was written durable."""
-        os.fsync(self._descriptor)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._reader is not None:
-            self._reader.close()
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def discard(self) -> None:
-        """Remove it."""
-        self.close()
-        self.path.unlink(missing_ok=True)
 
 
 class Spool:
@@ -157,7 +94,7 @@ class Spool:
             If the disk fails; nothing is left behind.
         """
         self._require_room(sum(len(chunk) for chunk in chunks))
-        incoming = self._create()
+        incoming = self.create()
         try:
             for chunk in chunks:
                 incoming.write(chunk)
@@ -174,10 +111,25 @@ class Spool:
         SpoolFull
         OSError
         """
-        self._require_room(0)
-        return self._create()
+        self.require_room()
+        return self.create()
 
-    def _create(self) -> Incoming:
+    def require_room(self) -> None:
+        """Refuse to go on when the reserve is reached.
+
+        Raises
+        ------
+        SpoolFull
+        """
+        self._require_room(0)
+
+    def create(self) -> Incoming:
+        """Start a file, however little room there is.
+
+        Raises
+        ------
+        OSError
+        """
         return Incoming(self.incoming / _new_name(), lambda: self._require_room(0))
 
     def commit(self, incoming: Incoming) -> str:
@@ -245,20 +197,6 @@ class Spool:
 
 def _new_name() -> str:
     return f"{time.time_ns():020d}-{secrets.token_hex(8)}{_SUFFIX}"
-
-
-@dataclass(eq=False, slots=True)
-class Part:
-    """A whole file on its way to where it counts as acknowledged."""
-
-    incoming: Incoming
-    final: Path
-    error: OSError | None = None
-
-    def publish(self) -> None:
-        """Make it durable, then give it its final name."""
-        self.incoming.sync()
-        self.incoming.path.rename(self.final)
 
 
 def _publish_group(parts: Sequence[Part]) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from services.listener.handlers import Reception
+from services.listener.spare import Spare
 from services.listener.status import NOT_UNDERSTOOD, SUCCESS, Refused
 from services.listener.storing import (
     Beginning,
@@ -14,8 +15,8 @@ from services.listener.storing import (
     refusing_disk_failures,
     require_storable,
 )
+from veritag.incoming import Incoming
 from veritag.metrics import RECEPTION_SECONDS
-from veritag.spool import Incoming, Spool
 
 # SOP Class and SOP Instance UID nearly always lie within the first elements.
 _LOOK = 4096
@@ -31,20 +32,21 @@ class Arrival:
     def __init__(
         self,
         reception: Reception,
-        spool: Spool,
+        spare: Spare,
         assoc: Any,
         request: StoreRequest,
         context: Negotiated,
     ) -> None:
         self.request = request
         self._reception = reception
-        self._spool = spool
+        self._spare = spare
         self._assoc = assoc
         self._context = context
         self._incoming: Incoming | None = None
         self._header_length = 0
         self._is_compared = False
         self._refusal: Refused | None = None
+        self._name = ""
 
     def begin(self) -> None:
         """Look at the command; only then anything is written."""
@@ -52,11 +54,11 @@ class Arrival:
             self._reception.require_authorized(self._assoc)
             require_storable(self.request, self._context)
             with refusing_disk_failures():
-                self._incoming = self._spool.begin()
+                self._incoming = self._spare.begin()
         except Refused as refusal:
             self._refuse(refusal)
 
-    def write(self, fragment: memoryview) -> None:
+    def write(self, fragment: memoryview, *, is_last: bool) -> None:
         """Take a fragment."""
         if self._incoming is None:
             return
@@ -66,6 +68,8 @@ class Arrival:
                 self._compare_beginning(fragment)
             with refusing_disk_failures():
                 self._incoming.write(fragment)
+                if not is_last:  # what is last, the fsync takes
+                    self._incoming.hurry()
         except Refused as refusal:
             self._refuse(refusal)
 
@@ -86,13 +90,18 @@ class Arrival:
         """Make it durable; return status and Error Comment for the sender."""
         try:
             with RECEPTION_SECONDS.time():
-                name = self._commit()
+                self._name = self._commit()
         except Refused as refusal:
             self._refuse(refusal)
-            self._reception.refused(self._assoc, refusal)
             return refusal.status.code, refusal.comment
-        self._reception.stored(self._assoc, self.request, name)
         return SUCCESS.code, ""
+
+    def account(self) -> None:
+        """Tell of it, after the sender has its answer."""
+        if self._refusal is not None:
+            self._reception.refused(self._assoc, self._refusal)
+        else:
+            self._reception.stored(self._assoc, self.request, self._name)
 
     def _commit(self) -> str:
         if self._refusal is not None:
@@ -106,7 +115,7 @@ class Arrival:
             compare(elements, self.request, self._context)
         self._incoming = None  # from here on the spool removes it if need be
         with refusing_disk_failures():
-            return self._spool.commit(incoming)
+            return self._spare.spool.commit(incoming)
 
     def _refuse(self, refusal: Refused) -> None:
         self._refusal = refusal

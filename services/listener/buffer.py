@@ -14,8 +14,9 @@ from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
 from pynetdicom.pdu_primitives import P_DATA
 
 from services.listener.command import keep_usable
+from veritag.incoming import Chunk, Incoming
 from veritag.logs import get_logger
-from veritag.spool import Chunk, Incoming, Spool, SpoolFull
+from veritag.spool import Spool, SpoolFull
 
 MEMORY_LIMIT = 4 << 20
 # File Meta Information that is written last, before what is there already.

@@ -23,6 +23,7 @@ from pynetdicom.dul import DULServiceProvider
 from services.listener.arrival import Arrival
 from services.listener.handlers import Reception
 from services.listener.pdus import P_DATA_TF, BadPdu, PduBuffer, p_data, split
+from services.listener.spare import Spare
 from services.listener.store_messages import encode_response, read_request
 from services.listener.storing import Negotiated
 from services.listener.upper_layer import BoundedSocket, PromptDUL
@@ -45,7 +46,7 @@ def unexpected() -> str | None:
     association = Association(AE(), MODE_ACCEPTOR)
     for owner, names in (
         (association, ("_accepted_cx", "dimse", "requestor", "is_established")),
-        (association.dul, ("state_machine", "event_queue", "to_provider_queue")),
+        (association.dul, ("state_machine", "event_queue", "_idle_timer")),
         (association.dimse, ("message", "msg_queue")),
         (association.dul.state_machine, ("current_state",)),
     ):
@@ -61,7 +62,8 @@ class InPlaceDUL(PromptDUL):
     def __init__(self, reception: Reception, spool: Spool, assoc: Any) -> None:
         super().__init__(assoc)
         self._reception = reception
-        self._spool = spool
+        self._spare = Spare(spool)
+        self._has_stored = False
         self._pdus = PduBuffer(assoc.ae.maximum_pdu_size)
         self._command = bytearray()
         self._arrival: Arrival | None = None
@@ -86,6 +88,7 @@ class InPlaceDUL(PromptDUL):
             super().run_reactor()
         finally:
             self._forget()
+            self._spare.discard()
 
     def _read_pdu_data(self) -> None:
         if not self._is_ours():
@@ -138,6 +141,7 @@ class InPlaceDUL(PromptDUL):
 
     def _receive(self, pdu: memoryview) -> bool:
         """Take the PDVs of a PDU; return False when pynetdicom must go on."""
+        self._idle_timer.restart()
         pdvs = split(pdu)
         for index, (context_id, control, fragment) in enumerate(pdvs):
             if control & _COMMAND:
@@ -170,18 +174,25 @@ class InPlaceDUL(PromptDUL):
             str(context.abstract_syntax), str(context.transfer_syntax[0])
         )
         self._arrival = Arrival(
-            self._reception, self._spool, self.assoc, request, negotiated
+            self._reception, self._spare, self.assoc, request, negotiated
         )
         self._arrival.begin()
         return True
 
     def _take_data(self, control: int, fragment: memoryview) -> bool:
-        if self._arrival is None:
+        arrival = self._arrival
+        if arrival is None:
             return False
-        self._arrival.write(fragment)
-        if control & _LAST:
-            self._answer(self._arrival)
+        is_last = bool(control & _LAST)
+        arrival.write(fragment, is_last=is_last)
+        if is_last:
+            self._answer(arrival)
             self._arrival = None
+            arrival.account()
+            # While the peer makes its next request ready; its first may be its only.
+            if self._has_stored:
+                self._spare.prepare()
+            self._has_stored = True
         return True
 
     def _answer(self, arrival: Arrival) -> None:

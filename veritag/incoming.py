@@ -1,0 +1,94 @@
+"""A file of the spool while an instance comes in, until it counts as acknowledged."""
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+_STEP = 64 << 20
+_HURRY = 1 << 16
+
+Chunk = bytes | bytearray | memoryview
+
+
+class Incoming:
+    """A file in `incoming/` that grows while an instance comes in.
+
+    It is written without a buffer of its own: fragments are large.
+    """
+
+    def __init__(self, path: Path, check: Callable[[], None]) -> None:
+        self.path = path
+        self._check = check
+        self._written = self._synced = self._hurried = 0
+        self._reader: BinaryIO | None = None
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._descriptor = os.open(path, flags, 0o640)
+
+    def leave(self, header_space: int) -> None:
+        """Leave space at the beginning, to be filled by `put`."""
+        os.lseek(self._descriptor, header_space, os.SEEK_SET)
+
+    def write(self, data: Chunk) -> None:
+        """Append; a long file is written to disk in steps, not all at its end."""
+        count = os.write(self._descriptor, data)
+        # A full disk takes a part, and says why only when asked for the rest.
+        while count < len(data):
+            count += os.write(self._descriptor, data[count:])
+        self._written += count
+        if self._written - self._synced >= _STEP:
+            self._check()
+            os.fdatasync(self._descriptor)
+            self._synced = self._written
+
+    def hurry(self) -> None:
+        """Let the disk begin with what was written, long before it must be done."""
+        if self._written - self._hurried >= _HURRY:
+            # Linux then starts to write; what is not yet written stays in memory.
+            os.posix_fadvise(self._descriptor, self._hurried, 0, os.POSIX_FADV_DONTNEED)
+            self._hurried = self._written
+
+    def put(self, header: bytes) -> None:
+        """Fill the space at the beginning."""
+        if os.pwrite(self._descriptor, header, 0) != len(header):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def read_from(self, position: int) -> BinaryIO:
+        """Return the file as it is so far, to be read from there on."""
+        if self._reader is None:
+            self._reader = self.path.open("rb")
+        self._reader.seek(position)
+        return self._reader
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._reader is not None:
+            self._reader.close()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def discard(self) -> None:
+        """Remove it."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+
+@dataclass(eq=False, slots=True)
+class Part:
+    """A whole file on its way to where it counts as acknowledged."""
+
+    incoming: Incoming
+    final: Path
+    error: OSError | None = None
+
+    def publish(self) -> None:
+        """Make it durable, then give it its final name."""
+        self.incoming.sync()
+        self.incoming.path.rename(self.final)

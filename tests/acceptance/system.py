@@ -32,7 +32,11 @@ class System:
     """A running system in a temporary directory, on ports of its own."""
 
     def __init__(self, data_dir: Path, environment: Mapping[str, str]) -> None:
-        outside = {k: v for k, v in os.environ.items() if not k.startswith("VERITAG_")}
+        outside = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("VERITAG_") or name == "VERITAG_RECEPTION"
+        }
         ports = {
             f"VERITAG_{name}_PORT": str(free_port()) for name in ("DICOM", "REVIEW")
         }

@@ -1,0 +1,243 @@
+"""The faults: what is struck down, stopped, filled or shifted, for how long."""
+
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import redis
+
+from tests.faults.site import RESERVE_MB, UP, Site
+
+PARTS = ("listener", "indexer", "worker", "scheduler", "broker", "review")
+_RECOVERY_SECONDS = 150.0
+_LOOK_SECONDS = 0.2
+
+
+@dataclass
+class Incident:
+    """One fault as it happened.
+
+    Attributes
+    ----------
+    recovered
+        Seconds from the kill, or from the end of the trouble, until the parts concerned
+        said that they were ready again; None if they never did.
+    """
+
+    fault: str
+    at: float
+    processes_killed: int = 0
+    recovered: float | None = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A kind of fault.
+
+    Attributes
+    ----------
+    weight
+        How often it comes, compared with others that kill, or others that do not.
+    seconds
+        How long it lasts; None for what is over at once.
+    strike
+        Makes it happen; returns how many processes it killed, None if it could not.
+    relieve
+        Ends it.
+    concerned
+        The parts that are to be ready afterwards.
+    """
+
+    name: str
+    weight: int
+    strike: Callable[[Site], int | None]
+    kills: bool = False
+    seconds: tuple[float, float] | None = None
+    relieve: Callable[[Site], None] = lambda _: None
+    concerned: tuple[str, ...] = PARTS
+    possible: Callable[[Site], bool] = lambda _: True
+
+
+def _kill(role: str) -> Callable[[Site], int | None]:
+    return lambda site: site.signal(role, signal.SIGKILL) and 1
+
+
+def _flush(site: Site) -> None:
+    with suppress(redis.RedisError), site.broker() as client:
+        client.flushall()
+
+
+def _jump(site: Site) -> None:
+    """Let the clock jump by up to two hours, ahead or back."""
+    ahead = site.clock.shift > 0
+    site.clock.jump(-1800 if ahead else random.choice((300, 3600, 7200)))
+
+
+def _clock_back(site: Site) -> None:
+    site.clock.jump(0)
+
+
+def _fill(leave_mb: int) -> Callable[[Site], None]:
+    return lambda site: site.disk.fill(leave_mb)
+
+
+def _own_disk(site: Site) -> bool:
+    return site.disk.is_own
+
+
+FAULTS = (
+    *(
+        Fault(f"{role} killed", weight, _kill(role), kills=True, concerned=(role,))
+        for role, weight in (
+            ("listener", 6),
+            ("indexer", 5),
+            ("worker", 4),
+            ("scheduler", 3),
+            ("broker", 3),
+        )
+    ),
+    Fault("everything killed", 1, lambda site: site.kill_all(), kills=True),
+    Fault("`veritag up` killed", 1, _kill(UP), kills=True),
+    Fault(
+        "database killed",
+        2,
+        lambda site: site.database.kill() or 1,  # type: ignore[func-returns-value]
+        kills=True,
+        possible=lambda site: site.database.can_be_killed,
+    ),
+    Fault("broker flushed", 2, _flush),
+    Fault(
+        "broker stopped",
+        2,
+        lambda site: site.signal("broker", signal.SIGSTOP) and 0,
+        seconds=(2, 12),
+        relieve=lambda site: site.signal("broker", signal.SIGCONT) and None,
+    ),
+    Fault(
+        "database stopped",
+        2,
+        lambda site: site.database.stop(),
+        seconds=(2, 15),
+        relieve=lambda site: site.database.go_on(),
+    ),
+    Fault(
+        "disk down to the reserve",
+        2,
+        _fill(RESERVE_MB // 2),
+        seconds=(3, 8),
+        relieve=lambda site: site.disk.relieve(),
+        possible=_own_disk,
+    ),
+    Fault(
+        "disk full to the last byte",
+        2,
+        _fill(0),
+        seconds=(2, 6),
+        relieve=lambda site: site.disk.relieve(),
+        possible=_own_disk,
+    ),
+    Fault(
+        "clock jumps ahead or back",
+        2,
+        _jump,
+        seconds=(2, 15),
+        relieve=_clock_back,
+        possible=lambda site: bool(site.clock.environment),
+    ),
+)
+
+
+def possible_faults(site: Site, wanted: Sequence[str] = ()) -> list[Fault]:
+    """Return the faults whose names begin with one of the wanted, all by default."""
+    names = tuple(wanted) or ("",)
+    return [f for f in FAULTS if f.name.startswith(names) and f.possible(site)]
+
+
+def schedule(
+    faults: Sequence[Fault], seed: int, seconds: float, kills: int
+) -> list[tuple[float, Fault]]:
+    """Draw when what happens, each fault at least once.
+
+    Parameters
+    ----------
+    kills
+        How many of them kill.
+    """
+    rng = random.Random(seed)
+    deadly = [f for f in faults if f.kills]
+    others = [f for f in faults if not f.kills]
+    drawn = list(_draw(rng, deadly, kills))
+    drawn += _draw(rng, others, max(len(others), int(seconds / 25)))
+    rng.shuffle(drawn)
+    step = seconds / max(1, len(drawn))
+    return [(step * (place + rng.random()), fault) for place, fault in enumerate(drawn)]
+
+
+def _draw(rng: random.Random, faults: Sequence[Fault], count: int) -> Iterator[Fault]:
+    if not faults or not count:
+        return
+    yield from faults[:count]
+    weights = [fault.weight for fault in faults]
+    yield from rng.choices(faults, weights, k=max(0, count - len(faults)))
+
+
+class Injector:
+    """Makes faults happen and watches until they are overcome."""
+
+    def __init__(self, site: Site, seed: int) -> None:
+        self.site = site
+        self.incidents: list[Incident] = []
+        self._random = random.Random(seed)
+        self._begun = time.monotonic()
+        self._under_way: set[str] = set()
+        self._threads: list[threading.Thread] = []
+
+    def inject(self, fault: Fault) -> None:
+        """Let a fault happen; what lasts ends by itself. One of a kind at a time."""
+        if fault.name in self._under_way:
+            return
+        self._under_way.add(fault.name)
+        thread = threading.Thread(target=self._happen, args=(fault,), daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _happen(self, fault: Fault) -> None:
+        incident = Incident(fault.name, time.monotonic() - self._begun)
+        before = {role: self.site.pid(role) for role in fault.concerned}
+        try:
+            incident.processes_killed = fault.strike(self.site) or 0
+            if fault.seconds is not None:
+                time.sleep(self._random.uniform(*fault.seconds))
+        finally:
+            fault.relieve(self.site)
+            self._under_way.discard(fault.name)
+        self.incidents.append(incident)
+        anew = before if fault.kills and len(fault.concerned) == 1 else {}
+        incident.recovered = self._watch(fault.concerned, anew)
+
+    def _watch(
+        self, roles: Sequence[str], before: dict[str, int | None]
+    ) -> float | None:
+        """Return after how long all of these were ready, as other processes."""
+        begun = time.monotonic()
+        left = list(roles)
+        while time.monotonic() - begun < _RECOVERY_SECONDS:
+            left = [role for role in left if not self._is_back(role, before)]
+            if not left:
+                return time.monotonic() - begun
+            time.sleep(_LOOK_SECONDS)
+        return None
+
+    def _is_back(self, role: str, before: dict[str, int | None]) -> bool:
+        if before.get(role) == self.site.pid(role) and role in before:
+            return False
+        return self.site.problem(role) is None
+
+    def wait(self) -> None:
+        """Wait until every fault is over and overcome, or given up."""
+        for thread in self._threads:
+            thread.join(_RECOVERY_SECONDS + 30)

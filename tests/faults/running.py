@@ -1,0 +1,224 @@
+"""One run: send all, let faults happen, wait until all is quiet, look what is there."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults.checking import Claim, check
+from tests.faults.injecting import Fault, Incident, Injector, possible_faults, schedule
+from tests.faults.ledger import Ledger
+from tests.faults.load import Load
+from tests.faults.places import Clock, Database, Disk, Postgres, Sqlite
+from tests.faults.senders import Meeting, Pace, Sender
+from tests.faults.site import Site
+from veritag.errors import RecordsUnavailable
+from veritag.records.status import Counts, counts
+
+_LOOK_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run shall do.
+
+    Attributes
+    ----------
+    seconds
+        In which instances are sent and faults happen.
+    faults
+        Beginnings of the names of faults; all by default.
+    script
+        Faults in this very order instead of drawn ones.
+    """
+
+    seconds: float
+    instances: int
+    kills: int
+    seed: int = 1
+    senders: int = 6
+    database: str = "sqlite"
+    faults: Sequence[str] = ()
+    script: Sequence[str] = ()
+    disk_mb: int = 4096
+    quiet_seconds: float = 240.0
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Result:
+    """What was done, and whether all claims hold."""
+
+    plan: Plan
+    seconds: float
+    ledger: Ledger
+    incidents: list[Incident]
+    claims: list[Claim]
+    counts: Counts | None
+    starts: int
+    notes: list[str]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was lost, doubled or left undone."""
+        return all(claim.holds for claim in self.claims)
+
+
+Told = Callable[[Pace, Ledger, Sequence[Incident], str], None]
+
+
+def _silent(
+    _pace: Pace, _ledger: Ledger, _done: Sequence[Incident], _what: str
+) -> None:
+    """Tell nobody."""
+
+
+@contextmanager
+def _site(plan: Plan, root: Path) -> Iterator[Site]:
+    disk, clock = Disk(root, plan.disk_mb), Clock(root)
+    database: Database = Sqlite(disk.path / "data" / "records.sqlite3")
+    if plan.database == "postgresql":
+        database = Postgres(root / "postgresql")
+    try:
+        disk.make()
+        clock.make()
+        database.make()
+        site = Site(root, disk, clock, database, plan.settings)
+        yield site
+    finally:
+        database.remove()
+        disk.remove()
+
+
+def run(plan: Plan, tell: Told = _silent, root: Path | None = None) -> Result:
+    """Run once in a folder that is removed afterwards, if it is not given."""
+    if root is not None:
+        return _run(plan, tell, root)
+    folder = Path(tempfile.mkdtemp(prefix="veritag-faults-"))
+    try:
+        return _run(plan, tell, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(plan: Plan, tell: Told, root: Path) -> Result:
+    with _site(plan, root) as site:
+        tell_start = time.monotonic()
+        site.start()
+        try:
+            return _strike(plan, site, tell, tell_start)
+        finally:
+            site.stop()
+            site.records.close()
+
+
+def _strike(plan: Plan, site: Site, tell: Told, begun: float) -> Result:
+    load, ledger = Load(plan.seed, plan.instances), Ledger()
+    pace, meeting = Pace(load, plan.seconds), Meeting()
+    senders = [
+        Sender(f"SENDER{n}", site.port, pace, ledger, meeting)
+        for n in range(plan.senders)
+    ]
+    injector = Injector(site, plan.seed)
+    for sender in senders:
+        sender.start()
+    faults = possible_faults(site, plan.faults)
+    moments = _scripted(faults, plan) or schedule(
+        faults, plan.seed, plan.seconds, plan.kills
+    )
+    _let_happen(
+        moments, injector, lambda what: tell(pace, ledger, injector.incidents, what)
+    )
+    tell(pace, ledger, injector.incidents, "waiting until all is overcome")
+    injector.wait()
+    notes = _finish(plan, site, senders, tell, pace, ledger, injector)
+    claims = check(site, load, ledger)
+    return Result(
+        plan,
+        time.monotonic() - begun,
+        ledger,
+        injector.incidents,
+        claims,
+        _counts(site),
+        site.starts,
+        notes,
+    )
+
+
+def _scripted(faults: Sequence[Fault], plan: Plan) -> list[tuple[float, Fault]]:
+    """Return the faults of the script, evenly spread; what is impossible is left out."""
+    named = {fault.name: fault for fault in faults}
+    wanted = [named[name] for name in plan.script if name in named]
+    step = plan.seconds / max(1, len(wanted))
+    return [(step * place, fault) for place, fault in enumerate(wanted)]
+
+
+def _let_happen(
+    moments: Sequence[tuple[float, Fault]],
+    injector: Injector,
+    tell: Callable[[str], None],
+) -> None:
+    begun = time.monotonic()
+    for moment, fault in moments:
+        while (left := begun + moment - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOK_SECONDS))
+            tell("")
+        tell(fault.name)
+        injector.inject(fault)
+
+
+def _finish(
+    plan: Plan,
+    site: Site,
+    senders: Sequence[Sender],
+    tell: Told,
+    pace: Pace,
+    ledger: Ledger,
+    injector: Injector,
+) -> list[str]:
+    """Wait until all is sent and worked off; return what did not come to pass."""
+    deadline = time.monotonic() + plan.quiet_seconds
+    notes = []
+    while any(s.is_alive() for s in senders) and time.monotonic() < deadline:
+        tell(pace, ledger, injector.incidents, "sending the rest")
+        time.sleep(_LOOK_SECONDS)
+    for sender in senders:
+        if sender.is_alive():
+            notes.append(f"{sender.name} did not get rid of all its instances")
+        if sender.failure is not None:
+            notes.append(f"{sender.name} failed: {sender.failure!r}")
+        sender.given_up.set()
+    while not _quiet(site) and time.monotonic() < deadline:
+        tell(pace, ledger, injector.incidents, "waiting for the last verdicts")
+        time.sleep(_LOOK_SECONDS)
+    if not _quiet(site):
+        notes.append(f"not quiet in time: {_counts(site)}\n{site.said()}")
+    return notes
+
+
+def _quiet(site: Site) -> bool:
+    now = _counts(site)
+    if now is None or any((site.data_dir / "spool" / "ready").iterdir()):
+        return False
+    return now.backlog == 0 and _all_settled(site)
+
+
+def _all_settled(site: Site) -> bool:
+    from sqlalchemy import exists, select
+
+    from veritag.records.schema import series
+
+    with site.records.read() as connection:
+        return not connection.scalar(
+            select(exists().where(series.c.settled_at.is_(None)))
+        )
+
+
+def _counts(site: Site) -> Counts | None:
+    try:
+        return counts(site.records)
+    except RecordsUnavailable:
+        return None

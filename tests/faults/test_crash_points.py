@@ -1,0 +1,172 @@
+"""Killed before any step on any file, nothing acknowledged is lost and nothing doubled."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import func, select
+
+from services.listener.indexer import Indexer
+from services.listener.publisher import Publisher
+from tests.faults.reception import (
+    data_of,
+    files_by_uid,
+    instance,
+    is_taken,
+    listener,
+    settings,
+)
+from tests.faults.steps import KILLED, PageCache, Recorder, Step
+from tests.integration.listener.wire import CT_IMAGE_STORAGE, IMPLICIT
+from veritag.archive import Archive
+from veritag.dispatch import Dispatcher
+from veritag.instance import Provenance
+from veritag.part10 import encode_file_meta
+from veritag.records import Records
+from veritag.records.schema import instances, receptions
+from veritag.settings import Settings
+from veritag.spool import Spool
+
+_SECONDS = 30.0
+_BROKER = "VERITAG_BROKER_URL"
+# More steps than any process takes here: the loops end long before.
+_MOST_STEPS = 60
+
+
+@pytest.mark.parametrize(
+    ("reception", "large"), [("fast", False), ("fast", True), ("stock", False)]
+)
+def test_a_listener_killed_before_any_step(
+    recorder: Recorder, reception: str, *, large: bool
+) -> None:
+    """Whatever it was about to do, what it had acknowledged is there, whole."""
+    told = settings(recorder, reception)
+    port = int(told["VERITAG_DICOM_PORT"])
+    said, killed = {}, 0
+    for kill_at in range(1, _MOST_STEPS):
+        uid, data = instance(kill_at, large=large)
+        with listener(recorder, told, kill_at) as process:
+            taken = is_taken(port, uid, data)
+            process.kill()
+            was_killed = not taken or recorder.steps()[-1].name == "killed"
+        if taken:
+            said[uid] = data
+        killed += was_killed
+        if not was_killed:
+            break
+    assert killed >= 4
+    assert not was_killed
+    ready = files_by_uid(recorder.under / "spool" / "ready")
+    assert [uid for uid in said if said[uid] not in map(data_of, ready[uid])] == []
+    with listener(recorder, told):
+        assert list((recorder.under / "spool" / "incoming").iterdir()) == []
+
+
+class Indexing:
+    """A data directory with acknowledged instances, one of them twice."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.told = settings(recorder)
+        configured = Settings(data_dir=recorder.under)
+        self.spool = Spool(configured.spool_dir)
+        self.spool.prepare()
+        (recorder.under / "archive").mkdir()
+        self.records = Records.open(configured.records_url)
+        self.records.migrate()
+        self.sent = {uid: data for uid, data in map(instance, range(2))}
+        for uid in [*self.sent, "1.2.3.1"]:
+            self._receive(uid)
+
+    def _receive(self, uid: str) -> None:
+        origin = Provenance("CT1", "VERITAG", "127.0.0.1", "a1", datetime.now(UTC))
+        header = encode_file_meta(CT_IMAGE_STORAGE, uid, IMPLICIT, origin)
+        self.spool.store((header, self.sent[uid]))
+
+    def index(self, kill_at: int = 0) -> bool:
+        """Let an indexer work until the spool is empty; tell if it was killed before."""
+        command = ("services.listener", "index")
+        process = self.recorder.start(*command, settings=self.told, kill_at=kill_at)
+        deadline = time.monotonic() + _SECONDS
+        while self.spool.names() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        was_killed = process.poll() is not None
+        process.kill()
+        assert process.wait() == KILLED
+        return was_killed
+
+    def finish(self) -> None:
+        """Do what another indexer does, in this process."""
+        dispatcher = Dispatcher.open(Settings(broker_url=self.told[_BROKER]))
+        publisher = Publisher(self.records, dispatcher, 1.0)
+        archive = Archive(self.recorder.under / "archive")
+        Indexer(self.spool, archive, self.records, publisher).round()
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is not as it must be when all is indexed."""
+        archived = files_by_uid(self.recorder.under / "archive")
+        for uid, data in self.sent.items():
+            if [data_of(path) for path in archived.get(uid, [])] != [data]:
+                yield f"{uid} is not once in the archive"
+        for table, expected in ((instances, 2), (receptions, 3)):
+            with self.records.read() as connection:
+                found = connection.scalar(select(func.count()).select_from(table))
+            if found != expected:
+                yield f"{found} rows in {table.name}"
+        if self.spool.names():
+            yield "the spool is not empty"
+
+    def holds(self) -> bool:
+        """Tell whether each instance is in the spool or in the archive, whole."""
+        found = files_by_uid(self.recorder.under)
+        return all(
+            data in map(data_of, found.get(u, [])) for u, data in self.sent.items()
+        )
+
+
+def test_an_indexer_killed_before_any_step(recorder: Recorder) -> None:
+    """The next one finishes the work, whatever the first one was about to do."""
+    killed = 0
+    for kill_at in range(1, _MOST_STEPS):
+        data_dir = recorder.under / str(kill_at)
+        data_dir.mkdir()
+        site = Indexing(Recorder(recorder.library, recorder.log, data_dir))
+        if not site.index(kill_at):
+            break
+        killed += 1
+        assert site.holds()
+        site.finish()
+        assert list(site.problems()) == []
+        site.records.close()
+    assert killed >= 8
+    assert list(site.problems()) == []
+    site.records.close()
+
+
+def test_a_power_cut_at_any_step_of_indexing(recorder: Recorder) -> None:
+    """At every moment each instance is durable, and gone from the spool only recorded."""
+    site = Indexing(recorder)
+    cache = PageCache(str(recorder.under))
+    cache.hold(recorder.under.rglob("*"))
+    places = {
+        uid: [str(path) for path in paths]
+        for uid, paths in files_by_uid(recorder.under / "spool" / "ready").items()
+    }
+    assert not site.index()
+    assert list(site.problems()) == []
+    for uid, paths in files_by_uid(recorder.under / "archive").items():
+        places[uid] += map(str, paths)
+    log = str(recorder.under / "records.sqlite3-wal")
+    for step in recorder.steps():
+        if _leaves_spool(step):
+            assert cache.is_whole(cache.now[log]), step
+        cache.take(step)
+        for uid, paths in places.items():
+            assert any(map(cache.surely_has, paths)), (uid, step)
+    site.records.close()
+
+
+def _leaves_spool(step: Step) -> bool:
+    return step.name == "unlinked" and "/spool/ready/" in step.path

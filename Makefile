@@ -1,5 +1,6 @@
 # make demo   sets up what the demo needs and runs it; make demo ARGS="--exit --json"
-# make test   sets up everything and passes the tests
+# make test   sets up everything and passes the tests; make test ARGS="-n 0 -x tests/unit"
+# make test-stock  passes those that receive on pynetdicom's own message handling
 # make setup  the environment alone, in .venv
 # make check  lint, types and architecture
 
@@ -10,18 +11,25 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
 TORCH := torch==2.13.0
 
+# Tests of a file stay together; two processes keep two cores busy, with a thread each.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
 # Both are named by what they were made from, and made again when that changes.
 SETUP_DONE := $(VENV)/.setup-done
 DEMO_DONE := $(VENV)/.demo-done
 
-.PHONY: demo test setup check clean
+.PHONY: demo test test-stock setup check clean
 .DEFAULT_GOAL := setup
 
 demo: $(DEMO_DONE)
 	@$(BIN)/veritag demo $(ARGS)
 
 test: $(SETUP_DONE)
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
+
+# Whatever receives: association, reception, the whole system, faults.
+test-stock: $(SETUP_DONE)
+	VERITAG_RECEPTION=stock $(PYTEST) tests/integration/listener tests/acceptance tests/faults $(ARGS)
 
 setup: $(SETUP_DONE)
 

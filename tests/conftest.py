@@ -28,6 +28,23 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+# These start the whole system, which takes its time; and those share one system.
+_LONGEST = ("tests/acceptance/", "tests/faults/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, and keep together what shares fixtures.
+
+    With `-n 2 --dist loadgroup` a group is run by one process, in this order.
+    """
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+    for item in items:
+        group = item.nodeid.partition("::")[0]
+        if group.startswith(_LONGEST[0]):
+            group = "acceptance"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def corpus() -> Path:
     """The folder of real DICOM files beside the repository, where there is one."""

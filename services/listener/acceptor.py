@@ -12,6 +12,7 @@ from services.listener.association import StorageAssociation
 from services.listener.contexts import VERIFICATION
 from services.listener.handlers import Reception
 from services.listener.in_place import InPlaceDUL, unexpected
+from services.listener.remembered import remember_negotiations
 from services.listener.server import StorageRequestHandler, StorageServer
 from services.listener.tls import TlsContexts, tls_of
 from veritag.errors import ConfigurationError
@@ -38,6 +39,7 @@ class Acceptor:
         # Its own handlers would format every data set for the debug log.
         _config.LOG_HANDLER_LEVEL = "none"
         reception = Reception(settings)
+        self._audit = reception.audit
         self._admission = Admission(settings)
         self._plain, self._secured = self._open_ports(reception)
         for server in self._servers:
@@ -84,6 +86,7 @@ class Acceptor:
                 f"set VERITAG_DICOM_HOST or {variable}"
             ) from error
         server.admission, server.refusals = self._admission, reception.refusals
+        server.audit = reception.audit
         return cast(StorageServer, server)
 
     @property
@@ -98,6 +101,7 @@ class Acceptor:
         if problem:
             get_logger().warning("reception_falls_back", reason=problem)
             return STOCK
+        remember_negotiations()
         for server in self._servers:
             server.upper_layer = partial(InPlaceDUL, reception, spool)
         return FAST
@@ -125,6 +129,7 @@ class Acceptor:
         """Accept associations from now on."""
         for thread in self._threads:
             thread.start()
+        self._audit.started()
 
     def problem(self) -> str | None:
         """Return why no association can be accepted, None when all is well."""
@@ -153,6 +158,7 @@ class Acceptor:
             time.sleep(_LOOK_SECONDS)
         for thread in aborting.values():
             thread.join(timeout=2.0)
+        self._audit.stop()
         get_logger().info("reception_stopped", aborted=len(aborting))
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from services.listener.audit import study_of
 from services.listener.handlers import Reception
 from services.listener.spare import Spare
 from services.listener.status import NOT_UNDERSTOOD, SUCCESS, Refused
@@ -20,6 +21,8 @@ from veritag.metrics import RECEPTION_SECONDS
 
 # SOP Class and SOP Instance UID nearly always lie within the first elements.
 _LOOK = 4096
+# The Study Instance UID, which only an audit asks for, comes later.
+_STUDY_LOOK = 1 << 16
 
 
 class Arrival:
@@ -47,6 +50,7 @@ class Arrival:
         self._is_compared = False
         self._refusal: Refused | None = None
         self._name = ""
+        self._beginning = b""
 
     def begin(self) -> None:
         """Look at the command; only then anything is written."""
@@ -66,6 +70,8 @@ class Arrival:
             if not self._header_length:
                 self._write_header(self._incoming)
                 self._compare_beginning(fragment)
+                if self._reception.audit.is_kept:
+                    self._beginning = bytes(fragment[:_STUDY_LOOK])
             with refusing_disk_failures():
                 self._incoming.write(fragment)
                 if not is_last:  # what is last, the fsync takes
@@ -101,7 +107,11 @@ class Arrival:
         if self._refusal is not None:
             self._reception.refused(self._assoc, self._refusal)
         else:
-            self._reception.stored(self._assoc, self.request, self._name)
+            study = ""
+            if self._beginning:
+                beginning = Beginning(self._beginning)
+                study = study_of(beginning, self._context.transfer_syntax)
+            self._reception.stored(self._assoc, self.request, self._name, study)
 
     def _commit(self) -> str:
         if self._refusal is not None:

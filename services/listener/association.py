@@ -46,6 +46,7 @@ class StorageAssociation(Association):
         self.acse_timeout = self.ae.acse_timeout
         self.network_timeout = self.ae.network_timeout
         self._serving = False
+        self.when_over: Callable[[], None] | None = None
 
     def _has_work(self) -> bool:
         return not (self.dimse.msg_queue.empty() and self.dul.to_user_queue.empty())
@@ -125,6 +126,8 @@ class StorageAssociation(Association):
         finally:
             ASSOCIATIONS_OPEN.dec()
             self.buffering.forget()
+            if self.when_over is not None:
+                self.when_over()
 
 
 def _has_its_place(msg: Any, context: PresentationContext | None) -> bool:

@@ -16,6 +16,7 @@ from services.listener.admission import (
     TOO_MANY_ASSOCIATIONS,
     Refusals,
 )
+from services.listener.audit import ReceptionAudit, study_of
 from services.listener.buffer import DataSetBuffer
 from services.listener.commitment import CommitmentRequests
 from services.listener.contexts import contexts_for
@@ -42,6 +43,7 @@ from veritag.metrics import (
     count_from_zero,
 )
 from veritag.settings import Settings
+from veritag.syslog import AuditTrail
 
 # PS3.8 table 9-21: (source, reason) of an A-ASSOCIATE-RJ.
 _REJECTIONS = {
@@ -58,7 +60,8 @@ class Reception:
         self._settings = settings
         self._commitment = CommitmentRequests(settings)
         self._log = get_logger()
-        self.refusals = Refusals()
+        self.audit = ReceptionAudit(AuditTrail.open(settings), settings.ae_title)
+        self.refusals = Refusals(self.audit.alert)
         count_from_zero(INSTANCES_REFUSED, REASONS)
 
     def bindings(self) -> list[evt.EventHandlerType]:
@@ -126,24 +129,31 @@ class Reception:
         )
         try:
             with RECEPTION_SECONDS.time():
-                name = self._store(event, request, context)
+                name, study = self._store(event, request, context)
         except Refused as refused:
             self.refused(event.assoc, refused)
             return _answer(refused)
-        self.stored(event.assoc, request, name)
+        self.stored(event.assoc, request, name, study)
         return SUCCESS.code
 
-    def _store(self, event: Any, request: StoreRequest, context: Negotiated) -> str:
+    def _store(
+        self, event: Any, request: StoreRequest, context: Negotiated
+    ) -> tuple[str, str]:
+        """Return the spool name and, where an audit wants it, the study."""
         buffer = event.request.DataSet
         if not isinstance(buffer, DataSetBuffer):
             raise Refused(NOT_UNDERSTOOD, "The message has no Data Set")
         with buffer:
             self.require_authorized(event.assoc)
             require_storable(request, context)
+            study = ""
             if buffer.failure is None:
                 compare(buffer.elements(), request, context)
+                if self.audit.is_kept:
+                    study = study_of(buffer.elements(), context.transfer_syntax)
             with refusing_disk_failures():
-                return buffer.commit(partial(header_of, event.assoc, request, context))
+                header = partial(header_of, event.assoc, request, context)
+                return buffer.commit(header), study
 
     def require_authorized(self, assoc: Any) -> None:
         """Refuse a calling AE title that is not on the list.
@@ -159,11 +169,13 @@ class Reception:
     def stored(
         self,
         assoc: Any,
-        request: StoreRequest,  # noqa: ARG002 - what the audit tells of it
+        request: StoreRequest,
         name: str,
+        study: str = "",
     ) -> None:
         """Account for an instance that was acknowledged."""
         INSTANCES_RECEIVED.inc()
+        self.audit.stored(assoc, request.sop_class_uid, study)
         self._log.info(
             "instance_stored", association_id=assoc.association_id, spool_name=name
         )
@@ -172,6 +184,7 @@ class Reception:
         """Account for an instance that was refused."""
         status = refused.status
         INSTANCES_REFUSED.labels(reason=status.reason).inc()
+        self.audit.refused(assoc, status.reason)
         self._log.warning(
             "instance_refused",
             association_id=assoc.association_id,

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from pynetdicom._globals import MODE_ACCEPTOR
@@ -16,6 +17,7 @@ from pynetdicom.transport import AssociationServer, RequestHandler
 
 from services.listener.admission import Admission, Refusal, Refusals
 from services.listener.association import StorageAssociation
+from services.listener.audit import ReceptionAudit
 from services.listener.lobby import Guest, Lobby
 from services.listener.request import LIMIT_EXCEEDED
 from services.listener.tls import TlsContexts
@@ -51,6 +53,7 @@ class StorageRequestHandler(RequestHandler):
         assoc = StorageAssociation(self.ae, MODE_ACCEPTOR, server.upper_layer)
         assoc._server = server  # noqa: SLF001
         assoc.buffering.spool = server.spool
+        assoc.when_over = partial(server.audit.ended, assoc)
         # pynetdicom finds its acceptors by this name.
         assoc.name = f"AcceptorThread@{assoc.association_id}"
         connection = BoundedSocket(assoc, client_socket=self.request.connection)
@@ -94,6 +97,7 @@ class StorageServer(AssociationServer):
     upper_layer: Callable[[Any], PromptDUL] = PromptDUL
     admission: Admission
     refusals: Refusals
+    audit: ReceptionAudit
     tls: TlsContexts | None = None
 
     def __init__(self, *args: Any, **more: Any) -> None:

@@ -22,7 +22,15 @@ from pynetdicom.dul import DULServiceProvider
 
 from services.listener.arrival import Arrival
 from services.listener.handlers import Reception
-from services.listener.pdus import P_DATA_TF, BadPdu, PduBuffer, p_data, split
+from services.listener.pdus import (
+    A_ASSOCIATE_RQ,
+    P_DATA_TF,
+    BadPdu,
+    PduBuffer,
+    p_data,
+    split,
+)
+from services.listener.remembered import decode_request
 from services.listener.spare import Spare
 from services.listener.store_messages import encode_response, read_request
 from services.listener.storing import Negotiated
@@ -89,6 +97,11 @@ class InPlaceDUL(PromptDUL):
         finally:
             self._forget()
             self._spare.discard()
+
+    def _decode_pdu(self, bytestream: bytearray) -> Any:
+        if bytestream[0] == A_ASSOCIATE_RQ:
+            return decode_request(bytes(bytestream)), "Evt6"
+        return super()._decode_pdu(bytestream)
 
     def _read_pdu_data(self) -> None:
         if not self._is_ours():

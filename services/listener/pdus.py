@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Iterator
 
-P_DATA_TF = 0x04
+A_ASSOCIATE_RQ, P_DATA_TF = 0x01, 0x04
 HEADER = 6
 _PDV_HEADER = struct.Struct(">LBB")
 _PDU_HEADER = struct.Struct(">BBL")

@@ -176,7 +176,7 @@ class Courier:
         self._thread.start()
 
     def __len__(self) -> int:
-        return self._waiting.qsize()
+        return self._waiting.unfinished_tasks  # the one under way too
 
     def tell(self, event: Event) -> None:
         """Hand over an event; returns at once."""
@@ -195,6 +195,7 @@ class Courier:
     def _run(self) -> None:
         while (event := self._waiting.get()) is not None:
             self._deliver(event)
+            self._waiting.task_done()
         self._channel.close()
 
     def _deliver(self, event: Event) -> None:

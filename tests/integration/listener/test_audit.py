@@ -1,0 +1,313 @@
+"""The audit trail as a repository sees it: over UDP, TCP and TLS, and in a file."""
+
+import contextlib
+import queue
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from prometheus_client import REGISTRY
+
+from tests.certificates import Authority
+from tests.integration.listener.conftest import Listening, wait_for
+from tests.integration.listener.wire import (
+    CT_IMAGE_STORAGE,
+    Peer,
+    Rejected,
+    data_set,
+    element,
+)
+from veritag import syslog as syslog_module
+from veritag.audit import APPLICATION_ACTIVITY, Event, Origin, this_process
+from veritag.syslog import AuditTrail, Courier, StreamChannel
+from veritag.tls import ServerTls, server_context
+
+MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
+EVENT = Event(APPLICATION_ACTIVITY, "E", (this_process("VERITAG"),))
+
+
+class Repository:
+    """Takes syslog by octet counting (RFC 6587), with TLS (RFC 5425) or without."""
+
+    def __init__(self, context: ssl.SSLContext | None = None, port: int = 0) -> None:
+        self._context = context
+        self._listening = socket.create_server(("127.0.0.1", port))
+        self.port = int(self._listening.getsockname()[1])
+        self.messages: queue.Queue[bytes] = queue.Queue()
+        self._open: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listening.accept()
+                if self._context is not None:
+                    connection = self._context.wrap_socket(connection, server_side=True)
+                self._open.append(connection)
+                threading.Thread(
+                    target=self._read, args=(connection,), daemon=True
+                ).start()
+
+    def _read(self, connection: socket.socket) -> None:
+        with (
+            contextlib.suppress(OSError, ValueError),
+            connection.makefile("rb") as file,
+        ):
+            while length := b"".join(iter(lambda: file.read(1).strip(), b"")):
+                self.messages.put(file.read(int(length)))
+
+    def next(self) -> bytes:
+        """Wait for a message."""
+        return self.messages.get(timeout=10)
+
+    def close(self) -> None:
+        """End every connection and refuse new ones."""
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self._thread.join(5)
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+
+
+@pytest.fixture
+def repository() -> Iterator[Repository]:
+    """A repository over TCP."""
+    repository = Repository()
+    yield repository
+    repository.close()
+
+
+def read(message: bytes) -> tuple[str, ET.Element]:
+    """Return the code of the event and the message."""
+    audit = ET.fromstring(message.partition(b"\xef\xbb\xbf")[2])  # noqa: S314 - ours
+    event = audit.find("EventIdentification/EventID")
+    assert event is not None
+    return str(event.get("csd-code")), audit
+
+
+def lines(file: Path) -> list[tuple[str, ET.Element]]:
+    """Return the messages in a file."""
+    return [read(line) for line in file.read_bytes().splitlines()]
+
+
+def outcome(audit: ET.Element) -> tuple[str, str]:
+    """Return how it went, as code and in words."""
+    event = audit.find("EventIdentification")
+    assert event is not None
+    words = event.findtext("EventOutcomeDescription") or ""
+    return str(event.get("EventOutcomeIndicator")), words
+
+
+def test_an_association_is_told_at_its_end(
+    listen: Callable[..., Listening], tmp_path: Path
+) -> None:
+    """One message for each study with its numbers, one for what was refused."""
+    file = tmp_path / "audit.log"
+    listening = listen(audit_file=file, audit_site="Hospital")
+    offers = [(c, ["1.2.840.10008.1.2"]) for c in (CT_IMAGE_STORAGE, MR_IMAGE_STORAGE)]
+    with Peer(listening.port, calling="CT1").associate(*offers) as peer:
+        for number in range(3):
+            uid = f"1.2.{number}"
+            data = data_set(CT_IMAGE_STORAGE, uid)
+            assert peer.store(data, CT_IMAGE_STORAGE, uid).status == 0
+        data = data_set(MR_IMAGE_STORAGE, "1.9").replace(b"1.2.3\0", b"7.7.7\0")
+        assert peer.store(data, MR_IMAGE_STORAGE, "1.9", context=3).status == 0
+        assert peer.store(data, MR_IMAGE_STORAGE, "1.8", context=3).status == 0xA900
+        assert len(lines(file)) == 1  # the start
+        peer.release()
+    wait_for(lambda: len(lines(file)) == 4)
+    told = lines(file)
+    assert [code for code, _ in told] == ["110100", "110104", "110104", "110104"]
+    studies = {
+        found.get("ParticipantObjectID"): {
+            c.get("UID"): c.get("NumberOfInstances") for c in found.iter("SOPClass")
+        }
+        for _, audit in told
+        for found in audit.iter("ParticipantObjectIdentification")
+    }
+    assert studies == {
+        "1.2.3": {CT_IMAGE_STORAGE: "3"},
+        "7.7.7": {MR_IMAGE_STORAGE: "1"},
+    }
+    assert outcome(told[-1][1]) == ("4", "instances refused: mismatch=1")
+    listening.acceptor.stop(1)
+    assert lines(file)[-1][0] == "110100"
+
+
+@pytest.mark.parametrize("reception", ["fast", "stock"])
+def test_an_abort_is_an_end_too(
+    listen: Callable[..., Listening], tmp_path: Path, reception: str
+) -> None:
+    """What was acknowledged before the peer vanished is told, on both receptions."""
+    file = tmp_path / "audit.log"
+    listening = listen(audit_file=file, reception=reception)
+    with Peer(listening.port).associate() as peer:
+        data = data_set(CT_IMAGE_STORAGE, "1.2.3")
+        assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0
+    wait_for(lambda: len(lines(file)) == 2)
+    code, audit = lines(file)[1]
+    assert code == "110104"
+    assert outcome(audit)[0] == "0"
+    study = audit.find("ParticipantObjectIdentification")
+    assert study is not None
+    assert study.get("ParticipantObjectID") == "1.2.3"
+
+
+def test_a_study_that_is_not_found_is_said_so(
+    listen: Callable[..., Listening], tmp_path: Path
+) -> None:
+    """Without a Study Instance UID the number of instances is told all the same."""
+    file = tmp_path / "audit.log"
+    listening = listen(audit_file=file)
+    data = element(0x00080016, CT_IMAGE_STORAGE.encode()) + element(0x00080018, b"1.2")
+    with Peer(listening.port).associate() as peer:
+        assert peer.store(data, CT_IMAGE_STORAGE, "1.2").status == 0
+        peer.release()
+    wait_for(lambda: len(lines(file)) == 2)
+    assert outcome(lines(file)[1][1]) == (
+        "0",
+        "1 instances; Study Instance UID not read",
+    )
+
+
+def test_who_may_not_come_in_is_told(
+    listen: Callable[..., Listening], tmp_path: Path
+) -> None:
+    """A refused AE title is a security alert; its like within a minute are not told."""
+    file = tmp_path / "audit.log"
+    listening = listen(audit_file=file, calling_ae_titles=("CT1",))
+    for _ in range(5):
+        with pytest.raises(Rejected):
+            Peer(listening.port, calling="<EVIL>").associate()
+    wait_for(lambda: len(lines(file)) == 2)
+    time.sleep(0.1)
+    ((_, _), (code, audit)) = lines(file)
+    assert code == "110113"
+    kind = audit.find("EventIdentification/EventTypeCode")
+    assert kind is not None
+    assert kind.get("csd-code") == "110126"
+    assert outcome(audit)[0] == "8"
+    assert "calling_ae_title (<EVIL>)" in outcome(audit)[1]
+
+
+def test_over_tcp(listen: Callable[..., Listening], repository: Repository) -> None:
+    """A repository gets whole messages, one after the other, over one connection."""
+    listening = listen(audit_syslog=f"tcp://127.0.0.1:{repository.port}")
+    assert read(repository.next())[0] == "110100"
+    with Peer(listening.port).associate() as peer:
+        data = data_set(CT_IMAGE_STORAGE, "1.2.3")
+        assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0
+    assert read(repository.next())[0] == "110104"
+
+
+def test_over_udp(listen: Callable[..., Listening]) -> None:
+    """A datagram holds one message."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as repository:
+        repository.bind(("127.0.0.1", 0))
+        repository.settimeout(10)
+        listen(audit_syslog=f"udp://127.0.0.1:{repository.getsockname()[1]}")
+        assert read(repository.recv(65536))[0] == "110100"
+
+
+def test_over_tls_with_certificates_on_both_sides(
+    listen: Callable[..., Listening], tmp_path: Path
+) -> None:
+    """The repository's certificate is verified, and it may want to see ours."""
+    authority = Authority.create(tmp_path, "authority")
+    ours, theirs = authority.issue("listener"), authority.issue("repository")
+    assert ours.key
+    both = tmp_path / "both.pem"
+    both.write_bytes(ours.certificate.read_bytes() + ours.key.read_bytes())
+    repository = Repository(server_context(ServerTls(theirs, authority.file)))
+    listening = listen(
+        audit_syslog=f"tls://127.0.0.1:{repository.port}",
+        audit_tls_ca=authority.file,
+        audit_tls_certificate=both,
+    )
+    assert read(repository.next())[0] == "110100"
+    listening.acceptor.stop(1)
+    assert read(repository.next())[0] == "110100"
+    repository.close()
+
+
+def test_an_unknown_repository_gets_nothing(
+    listen: Callable[..., Listening], tmp_path: Path
+) -> None:
+    """Messages wait rather than go to whom another authority vouches for."""
+    ours, other = (Authority.create(tmp_path, name) for name in ("ours", "other"))
+    tls = ServerTls(other.issue("repository"), client_certificates="none")
+    repository = Repository(server_context(tls))
+    listen(audit_syslog=f"tls://127.0.0.1:{repository.port}", audit_tls_ca=ours.file)
+    time.sleep(0.3)
+    assert repository.messages.empty()
+    repository.close()
+
+
+def test_reception_goes_on_without_the_repository(
+    listen: Callable[..., Listening], repository: Repository
+) -> None:
+    """With the repository gone instances are acknowledged at once; it hears it later."""
+    listening = listen(audit_syslog=f"tcp://127.0.0.1:{repository.port}")
+    assert read(repository.next())[0] == "110100"
+    repository.close()
+    for number in range(3):
+        start = time.monotonic()
+        with Peer(listening.port).associate() as peer:
+            data = data_set(CT_IMAGE_STORAGE, f"1.{number}")
+            assert peer.store(data, CT_IMAGE_STORAGE, f"1.{number}").status == 0
+            peer.release()
+        assert time.monotonic() - start < 2
+    again = Repository(port=repository.port)
+    assert [read(again.next())[0] for _ in range(3)] == ["110104"] * 3
+    again.close()
+
+
+def test_what_is_too_much_is_dropped_and_counted(
+    monkeypatch: pytest.MonkeyPatch, repository: Repository
+) -> None:
+    """A full queue takes nothing more and never waits."""
+    monkeypatch.setattr(syslog_module, "_MOST_WAITING", 10)
+    repository.close()
+    channel = StreamChannel("127.0.0.1", repository.port)
+    courier = Courier("syslog", channel, Origin("x"))
+    trail = AuditTrail([courier])
+    before = REGISTRY.get_sample_value("veritag_audit_dropped_total") or 0
+    for _ in range(50):
+        trail.tell(EVENT)
+    dropped = (REGISTRY.get_sample_value("veritag_audit_dropped_total") or 0) - before
+    assert 39 <= dropped <= 40
+    assert 10 <= (REGISTRY.get_sample_value("veritag_audit_waiting") or 0) <= 11
+    trail.stop()
+
+
+def test_a_rotated_file_is_begun_anew(
+    listen: Callable[..., Listening], tmp_path: Path
+) -> None:
+    """After a rotation the next message lies in a new file; nobody else may read it."""
+    file = tmp_path / "audit.log"
+    listening = listen(audit_file=file)
+    wait_for(lambda: file.exists() and len(lines(file)) == 1)
+    file.rename(tmp_path / "audit.log.1")
+    listening.acceptor.stop(1)
+    assert [code for code, _ in lines(file)] == ["110100"]
+    assert file.stat().st_mode & 0o007 == 0
+
+
+@pytest.mark.parametrize("url", ["http://x:1", "tcp://", "udp://a b:1", "tls://x:port"])
+def test_a_wrong_address_is_told_at_the_start(
+    listen: Callable[..., Listening], url: str
+) -> None:
+    """What is no udp://, tcp:// or tls:// with a host is no setting."""
+    wrong: dict[str, Any] = {"audit_syslog": url}
+    with pytest.raises(ValueError, match="audit_syslog"):
+        listen(**wrong)

@@ -43,6 +43,7 @@ from veritag.bundle import (
     seal_bundle,
     starter_bundle_path,
 )
+from veritag.confined import Limits
 from veritag.instance import Provenance, StoredInstance
 from veritag.judge import judge_series
 from veritag.messages import MAX_INSTANCES, InspectInstances
@@ -112,7 +113,7 @@ def bare_loop_one_thread(
 
 def inspect(model: Model, files: Sequence[Path], threads: int) -> None:
     """Inspect as `veritag inspect` does, the judgement included."""
-    with closing(Pipeline(threads, 1024)) as pipeline:
+    with closing(Pipeline(threads, 1024, Limits(60, 4096))) as pipeline:
         named = ((path, path) for path in files)
         done = list(pipeline.run(model, named, identify=lambda _: False))
     verdicts = [one.verdict for one in done if one.verdict is not None]

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
-from veritag.errors import DecodingEnded, MissingPart, OutOfMemory
+from veritag.errors import DecoderUnavailable, DecodingEnded, OutOfMemory
 from veritag.metrics import DECODING_ENDED, count_from_zero
 from veritag.settings import Settings
 
@@ -81,6 +81,8 @@ class Confined:
         ------
         DecodingEnded
             If the process took too long or too much memory, or crashed.
+        DecoderUnavailable
+            If there is none.
         """
         job = pickle.dumps((function, args, kwargs))
         child = self._take()
@@ -105,6 +107,7 @@ class Confined:
                 break  # another thread was faster
             if child.is_alive:
                 return child
+            child.end()
         return Child(self._limits, self._modules)
 
     def _give_back(self, child: "Child") -> None:
@@ -142,7 +145,7 @@ class Child:
             self._read(time.monotonic() + _START_SECONDS, _START_SECONDS)
         except DecodingEnded as error:
             self.end()
-            raise MissingPart(
+            raise DecoderUnavailable(
                 f"the process that decodes does not start: {error}"
             ) from error
 

@@ -23,12 +23,38 @@ class ArchiveUnavailable(RetryableError):
     """The archive could not be read or written."""
 
 
+class DecoderUnavailable(RetryableError):
+    """The process that decodes does not start."""
+
+
 class RejectError(VeritagError):
     """This one object cannot be used: record why, never retry, go on with the rest."""
 
 
 class UnusableInstance(RejectError):
     """An instance that cannot be read or decoded, with the reason."""
+
+
+class OutOfMemory(UnusableInstance):
+    """An instance that needs more memory than it may have."""
+
+
+class DecodingEnded(RejectError):
+    """The process that read an instance was ended, or ended itself.
+
+    Attributes
+    ----------
+    limit
+        What it overstepped: `time`, `memory` or `crash`.
+    """
+
+    def __init__(self, reason: str, limit: str = "crash") -> None:
+        super().__init__(reason, limit)
+        self.reason = reason
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class NoPixels(RejectError):

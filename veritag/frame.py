@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from veritag.codestream import claimed_pixels
-from veritag.errors import NoPixels, UnusableInstance
+from veritag.errors import NoPixels, OutOfMemory, UnusableInstance
 from veritag.layout import Layout, read_layout
 
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -55,7 +55,7 @@ def stored_frame(ds: Dataset, *, max_frame_mb: int) -> Frame:
     except NotImplementedError as error:
         raise _no_decoder(_syntax(ds)) from error
     except MemoryError as error:
-        raise UnusableInstance("not enough memory to decode the frame") from error
+        raise OutOfMemory("not enough memory to decode the frame") from error
     except RuntimeError as error:
         # pydicom joins what each of its plugins said: nothing that a person could use.
         raise UnusableInstance(

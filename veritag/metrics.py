@@ -104,6 +104,14 @@ FORWARD_FAILURES = Counter(
     "veritag_forward_failures", "Failed tries, by destination.", ["destination", "kind"]
 )
 
+# --- Retention (scheduler) ---
+
+# Instances whose files the archive let go of, being older than `retain_days`.
+REMOVED = Counter("veritag_instances_removed", "Files removed from the archive.")
+REMOVED_BYTES = Counter(
+    "veritag_removed_bytes", "Size of the files removed from the archive."
+)
+
 # --- Inspection (worker) ---
 
 # Verdicts stored.
@@ -122,6 +130,10 @@ STAGE_SECONDS = Histogram(
     "Time of one stage of an inspection.",
     ["stage"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+# Files whose reading was ended: it took too long, too much memory, or crashed.
+DECODING_ENDED = Counter(
+    "veritag_decoding_ended", "Readings of a file that were ended, by limit.", ["limit"]
 )
 # Instances given up after the last attempt.
 DEAD_LETTERED = Counter("veritag_dead_lettered", "Instances that became dead letters.")

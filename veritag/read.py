@@ -18,7 +18,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from veritag.errors import UnusableInstance
+from veritag.errors import OutOfMemory, UnusableInstance
 
 PREAMBLE = 128
 MAX_INFLATED_MB = 2048
@@ -84,7 +84,9 @@ def open_instance(path: Path) -> Dataset:
             f"the file cannot be read: {error.strerror or 'it ends too early'}"
         ) from error
     except MemoryError as error:
-        raise UnusableInstance("not enough memory to read the file") from error
+        raise OutOfMemory("not enough memory to read the file") from error
+    except RecursionError as error:
+        raise UnusableInstance("its sequences are nested too deeply") from error
     except Exception as error:
         # What a malformed file makes the parser raise is not foreseeable.
         raise UnusableInstance(

@@ -161,6 +161,18 @@ class Settings(BaseSettings):
         description="How C-STORE data is taken from the network: fast (in place, straight "
         "to disk) or stock (through pynetdicom's own message handling).",
     )
+    listener_processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that accept associations on the same port (SO_REUSEPORT); "
+        "limits on associations hold for each.",
+    )
+    group_commit: bool = Field(
+        False,
+        description="Make received files durable in groups; for disks that take "
+        "milliseconds for an fsync, with many associations at a time.",
+    )
     accept_private_sop_classes: bool = Field(
         False, description="Also accept private and unknown storage SOP classes."
     )
@@ -258,6 +270,18 @@ class Settings(BaseSettings):
         1024, ge=1, description="Decoded size in MB above which a frame is refused."
     )
 
+    decode_seconds: Annotated[float, Field(gt=0, le=100)] = Field(
+        60.0,
+        description="Time in seconds after which the reading of one compressed or large "
+        "file is ended.",
+    )
+    decode_memory_mb: int = Field(
+        4096,
+        ge=64,
+        description="Memory in MB that the reading of one such file may take, for each of "
+        "the decode_threads. Linux only.",
+    )
+
     body_parts_file: Path | None = Field(
         None,
         description="TOML file of the site's own spellings of body parts (docs/tags.md); "
@@ -270,6 +294,11 @@ class Settings(BaseSettings):
     settle_cap_seconds: Seconds = Field(
         900.0,
         description="Age at which a series settles although instances still arrive.",
+    )
+    retain_days: Annotated[float, Field(ge=0)] = Field(
+        0.0,
+        description="Days since its last reception after which the archive lets go of an "
+        "instance that is inspected, settled and without open findings; 0: never.",
     )
     schedule_seconds: Seconds = Field(
         1.0, description="Interval of the scheduler's rounds."
@@ -389,6 +418,10 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address of /metrics, /live and /ready."
     )
     listener_http_port: Port = Field(11181, description="HTTP port of the listener.")
+    helper_http_port: Port = Field(
+        11191,
+        description="HTTP port of the second process of the listener; the next ones follow.",
+    )
     indexer_http_port: Port = Field(11182, description="HTTP port of the indexer.")
     worker_http_port: Port = Field(11183, description="HTTP port of the worker.")
     scheduler_http_port: Port = Field(11184, description="HTTP port of the scheduler.")
@@ -421,6 +454,11 @@ class Settings(BaseSettings):
     def archive_dir(self) -> Path:
         """Folder of indexed instances."""
         return self.data_dir / "archive"
+
+    @property
+    def pictures_dir(self) -> Path:
+        """Folder of small pictures of what the archive no longer holds."""
+        return self.data_dir / "pictures"
 
     @property
     def bundles_dir(self) -> Path:

@@ -2,10 +2,10 @@
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,16 @@ from veritag.bundle import ModelBundle
 from veritag.checks import check_instance, series_facts
 from veritag.errors import ArchiveUnavailable, NoPixels, UnusableInstance
 from veritag.findings import Defect, TagValue, Verdict, VerdictStatus
-from veritag.metrics import STAGE_SECONDS
 from veritag.preprocessing import Preprocessing
 from veritag.profiles import sharpened
 from veritag.read import open_instance
 from veritag.records.inspection import Identity
 from veritag.tags import read_hints, read_identity, read_tags, read_uid
 from veritag.tile import Tile, make_tile
-from worker.inference import Assignments
+
+if TYPE_CHECKING:
+    # The processes that decode have no use for ONNX Runtime.
+    from worker.inference import Assignments
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Prepared:
     ----------
     tile
         None where status is not `inspected`.
+    seconds
+        How long its stages took, `read` and `tile`.
     """
 
     status: VerdictStatus
@@ -47,6 +51,7 @@ class Prepared:
     sop_instance_uid: str | None = None
     series_instance_uid: str | None = None
     study_instance_uid: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def prepare(
@@ -80,16 +85,19 @@ def prepare(
             raise ArchiveUnavailable(str(error)) from cause
         return Prepared(VerdictStatus.UNREADABLE, reason=str(error))
     read = time.perf_counter()
-    STAGE_SECONDS.labels("read").observe(read - started)
-    prepared = prepare_dataset(
-        ds,
-        pre,
-        max_frame_mb=max_frame_mb,
-        identify=identify,
-        received_at=received_at,
-    )
-    STAGE_SECONDS.labels("tile").observe(time.perf_counter() - read)
-    return prepared
+    try:
+        prepared = prepare_dataset(
+            ds,
+            pre,
+            max_frame_mb=max_frame_mb,
+            identify=identify,
+            received_at=received_at,
+        )
+    except RecursionError:
+        reason = "its sequences are nested too deeply"
+        return Prepared(VerdictStatus.UNREADABLE, reason=reason)
+    seconds = {"read": read - started, "tile": time.perf_counter() - read}
+    return replace(prepared, seconds=seconds)
 
 
 def prepare_dataset(
@@ -141,7 +149,7 @@ def plain_verdict(bundle: ModelBundle, prepared: Prepared) -> Verdict:
 
 
 def verdicts(
-    bundle: ModelBundle, prepared: list[Prepared], said: Assignments
+    bundle: ModelBundle, prepared: list[Prepared], said: "Assignments"
 ) -> list[Verdict]:
     """Return the verdicts of pictures from what the model said of them.
 

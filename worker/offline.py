@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from veritag.bundle import BundleManifest, load_bundle, resolve_bundle_path
+from veritag.confined import Limits
 from veritag.errors import in_words
 from veritag.findings import SeriesJudgement, TagValue, Verdict, VerdictStatus
 from veritag.judge import judge_series
@@ -105,7 +106,7 @@ def _inspect(
 ) -> Iterator[OfflineInstance]:
     named = ((path, path) for path in files)
     threads, limit = settings.decode_threads, settings.max_frame_mb
-    with closing(Pipeline(threads, limit)) as pipeline:
+    with closing(Pipeline(threads, limit, Limits.of(settings))) as pipeline:
         for outcome in pipeline.run(model, named, identify=lambda _: False):
             verdict = outcome.verdict or _failed(model, outcome)
             yield OfflineInstance(outcome.key, verdict, outcome.prepared)

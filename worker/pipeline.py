@@ -12,8 +12,11 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from veritag.confined import Confined, Limits
 from veritag.findings import Verdict
 from veritag.metrics import STAGE_SECONDS
+from veritag.plain import is_plain
+from veritag.preprocessing import Preprocessing
 from worker.inference import Model
 from worker.inspection import Prepared, plain_verdict, prepare, verdicts
 
@@ -21,6 +24,9 @@ Key = TypeVar("Key")
 
 # Decoded instances waiting for the model, for each thread that decodes.
 _AHEAD = 4
+
+# Outcomes wait no longer for a full batch: some files take a minute to be given up.
+_HOLD_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +46,36 @@ class Pipeline:
     ----------
     threads
         That read and decode; their memory is bounded by a few instances each.
+    limits
+        Of the processes in which all is read that is large or compressed.
     """
 
-    def __init__(self, threads: int, max_frame_mb: int) -> None:
+    def __init__(self, threads: int, max_frame_mb: int, limits: Limits) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._ahead = _AHEAD * threads
-        self._prepare = partial(prepare, max_frame_mb=max_frame_mb)
+        self._confined = Confined(limits, prepare.__module__)
+        self._max_frame_mb = max_frame_mb
 
     def close(self) -> None:
-        """Stop the threads."""
+        """Stop the threads and their processes."""
         self._pool.shutdown(cancel_futures=True)
+        self._confined.close()
+
+    def _prepare(
+        self, path: Path, pre: Preprocessing, *, identify: bool, received_at: datetime
+    ) -> Prepared:
+        job = partial(
+            prepare,
+            path,
+            pre,
+            max_frame_mb=self._max_frame_mb,
+            identify=identify,
+            received_at=received_at,
+        )
+        prepared = job() if is_plain(path) else self._confined.call(job)
+        for stage, seconds in prepared.seconds.items():
+            STAGE_SECONDS.labels(stage).observe(seconds)
+        return prepared
 
     def run(
         self,
@@ -70,13 +96,14 @@ class Pipeline:
             When a file arrived.
         """
         waiting: list[Inspected[Key]] = []
-        pictures = 0
+        pictures, since = 0, time.monotonic()
         for outcome in self._prepared(model, files, identify, received):
             waiting.append(outcome)
             pictures += outcome.error is None and outcome.verdict is None
-            if pictures == model.batch or len(waiting) >= _AHEAD * model.batch:
+            full = pictures == model.batch or len(waiting) >= _AHEAD * model.batch
+            if full or time.monotonic() - since > _HOLD_SECONDS:
                 yield from _assign(model, waiting)
-                waiting, pictures = [], 0
+                waiting, pictures, since = [], 0, time.monotonic()
         yield from _assign(model, waiting)
 
     def _prepared(

@@ -4,6 +4,7 @@ import os
 import socket
 
 from veritag.archive import Archive
+from veritag.confined import Limits
 from veritag.consumer import consume
 from veritag.dispatch import Dispatcher
 from veritag.findings import FindingCode, VerdictStatus
@@ -38,7 +39,9 @@ def open_context(settings: Settings) -> Context:
         records=records,
         archive=Archive(settings.archive_dir),
         bundle=BundleInUse(settings.bundles_dir, records),
-        pipeline=Pipeline(settings.decode_threads, settings.max_frame_mb),
+        pipeline=Pipeline(
+            settings.decode_threads, settings.max_frame_mb, Limits.of(settings)
+        ),
         name=f"{socket.gethostname()}:{os.getpid()}",
     )
 

@@ -33,6 +33,7 @@ from veritag.records.settling import due_series
 from veritag.records.status import counts
 from veritag.records.training_counts import run_counts
 from veritag.settings import Settings
+from worker.retention import Retention
 from worker.training import TrainingSchedule
 
 log = get_logger()
@@ -49,6 +50,9 @@ _SLOW_SECONDS = 5.0
 
 # Whether a training is due changes slowly, and the question reads many verdicts.
 _TRAINING_SECONDS = 60.0
+
+# What is old enough to go may as well go a minute later.
+_RETENTION_SECONDS = 60.0
 
 _LONGEST_WAIT = 30.0
 
@@ -69,7 +73,13 @@ class Scheduler:
         self._asked: dict[int, float] = {}
         self._slow_at = 0.0
         self._training_at = 0.0
+        self._retention = Retention(settings, records)
+        self._retention_at = 0.0
         self._failures = 0
+
+    def close(self) -> None:
+        """End the processes that it keeps."""
+        self._retention.close()
 
     def run(self, stopping: threading.Event) -> None:
         """Go round until the event is set; what is away is waited for."""
@@ -109,6 +119,8 @@ class Scheduler:
         if time.monotonic() >= self._training_at:
             self._ask_for_training()
             self._training_at = time.monotonic() + _TRAINING_SECONDS
+        if time.monotonic() >= self._retention_at and not self._retention.round():
+            self._retention_at = time.monotonic() + _RETENTION_SECONDS
 
     def _ask_for_training(self) -> None:
         drift = self._training.round()

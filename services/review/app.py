@@ -24,6 +24,7 @@ from services.review.store import MigratedRecords
 from services.review.thumbnails import Pictures
 from veritag import __version__
 from veritag.archive import Archive
+from veritag.confined import Limits
 from veritag.metrics import DECISIONS, count_from_zero
 from veritag.records import Records
 from veritag.review import Decision
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
         Archive(settings.archive_dir),
         threads=settings.decode_threads,
         max_frame_mb=settings.max_frame_mb,
+        limits=Limits.of(settings),
     )
     count_from_zero(DECISIONS, Decision)
     checks = {
@@ -83,4 +85,5 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.records.try_migrate()
     yield
+    app.state.pictures.close()
     app.state.records.close()

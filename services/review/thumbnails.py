@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Literal, TypeAlias
 
 import cv2
@@ -10,11 +10,12 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Response
 
 from services.review.dependencies import Id, PicturesDep, RecordsDep, proxy_reviewer
 from veritag.archive import Archive
+from veritag.confined import Confined, Limits
 from veritag.errors import RejectError
+from veritag.plain import is_plain
 from veritag.preprocessing import VERSION
-from veritag.read import open_instance
 from veritag.records.study import instance_location
-from veritag.tile import make_picture
+from veritag.thumbnail import draw_file
 
 SMALL = 256
 Size: TypeAlias = Literal["256", "1024"]
@@ -30,22 +31,32 @@ class Pictures:
     ----------
     threads
         How many are decoded at a time: a large frame takes its whole size in memory.
+    limits
+        Of the processes in which all is read that is large or compressed.
     """
 
-    def __init__(self, archive: Archive, *, threads: int, max_frame_mb: int) -> None:
+    def __init__(
+        self, archive: Archive, *, threads: int, max_frame_mb: int, limits: Limits
+    ) -> None:
         self._archive = archive
         self._max_frame_mb = max_frame_mb
+        self._confined = Confined(limits, draw_file.__module__)
         self._turn = threading.BoundedSemaphore(threads)
         self._small = lru_cache(maxsize=CACHED)(self._draw)
+
+    def close(self) -> None:
+        """End the processes that decode."""
+        self._confined.close()
 
     def png(self, archive_key: str, size: int) -> bytes:
         """Return the PNG; raises RejectError where there is no picture."""
         return (self._small if size == SMALL else self._draw)(archive_key, size)
 
     def _draw(self, archive_key: str, size: int) -> bytes:
+        path = self._archive.path(archive_key)
+        job = partial(draw_file, path, size, self._max_frame_mb)
         with self._turn:
-            ds = open_instance(self._archive.path(archive_key))
-            picture = make_picture(ds, size, max_frame_mb=self._max_frame_mb)
+            picture = job() if is_plain(path) else self._confined.call(job)
         _, png = cv2.imencode(".png", picture)
         return png.tobytes()
 

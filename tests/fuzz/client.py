@@ -37,7 +37,7 @@ class Outcome:
     stored
         How many instances were answered 0x0000.
     sure
-        Whether every answer was read.
+        Whether every answer was read: the association went on.
     """
 
     case: Case
@@ -262,11 +262,11 @@ class Client:
         if outcome.end == "answered":
             more, outcome.end = connection.drain()
             outcome.statuses += more
-            # Who hangs up first may miss an answer; a sender would send again.
-            outcome.sure = False
         connection.socket.close()
         outcome.stored = outcome.statuses.count(SUCCESS)
-        outcome.sure &= outcome.end != "reset"
+        # An abort overtakes an answer, and who hangs up misses one: the instance may
+        # be stored although nobody was told. A sender would send it again.
+        outcome.sure = False
         return outcome
 
     def _listen(self, connection: Connection, outcome: Outcome) -> bool:

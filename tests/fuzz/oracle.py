@@ -36,9 +36,9 @@ def check_spool(
     left: Counter[str] = Counter()
     for path in files:
         meta = read_file_meta(path)
-        found = _data_digest(path, meta.dataset_offset)
-        left[found] += 1
-        names[found] = meta.sop_instance_uid
+        held = _data_digest(path, meta.dataset_offset)
+        left[held] += 1
+        names[held] = meta.sop_instance_uid
     problems = []
     for one in honest:
         problems += (

@@ -7,6 +7,7 @@ import pytest
 from pydicom import Dataset
 
 from veritag.bundle import ModelBundle
+from veritag.confined import Limits
 from veritag.errors import ArchiveUnavailable
 from veritag.findings import VerdictStatus
 from veritag.testing.phantom import phantom_series
@@ -24,7 +25,7 @@ def model(bundle: ModelBundle) -> Model:
 @pytest.fixture
 def pipeline() -> Iterator[Pipeline]:
     """A pipeline with two decoding threads."""
-    with closing(Pipeline(2, 1024)) as made:
+    with closing(Pipeline(2, 1024, Limits(60, 2048))) as made:
         yield made
 
 

@@ -11,6 +11,7 @@ from pydicom import Dataset
 from typer.testing import CliRunner
 
 from veritag.bundle import ModelBundle
+from veritag.confined import Limits
 from veritag.findings import FindingCode
 from veritag.testing.phantom import phantom_series
 from worker.commands import register
@@ -82,7 +83,7 @@ def test_the_clock_is_compared_with_the_arrival(
     model = Model(bundle)
 
     def codes(arrival: datetime) -> set[FindingCode]:
-        with closing(Pipeline(1, 1024)) as pipeline:
+        with closing(Pipeline(1, 1024, Limits(60, 2048))) as pipeline:
             [outcome] = pipeline.run(model, [(1, path)], received=lambda _: arrival)
         assert outcome.verdict is not None
         return {defect.code for defect in outcome.verdict.defects}

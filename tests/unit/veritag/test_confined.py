@@ -1,0 +1,137 @@
+"""A process for hostile files: whatever ends it costs one job."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+from prometheus_client import REGISTRY
+
+from veritag.confined import Confined, Limits
+from veritag.errors import DecodingEnded, UnusableInstance
+from veritag.read import open_instance
+
+
+@pytest.fixture(scope="module")
+def confined() -> Iterator[Confined]:
+    """Processes with little time and memory."""
+    with closing(Confined(Limits(1.0, 256), "veritag.read")) as made:
+        yield made
+
+
+def _ended(limit: str) -> float:
+    return (
+        REGISTRY.get_sample_value("veritag_decoding_ended_total", {"limit": limit}) or 0
+    )
+
+
+def test_a_result_comes_back_and_the_process_stays(confined: Confined) -> None:
+    """Two calls are answered by one process, which is not ours."""
+    first, second = confined.call(os.getpid), confined.call(os.getpid)
+    assert first == second != os.getpid()
+
+
+def test_an_endless_job_is_ended(confined: Confined) -> None:
+    """After its time the process is killed, the reason told, and a fresh one works."""
+    before, process = _ended("time"), confined.call(os.getpid)
+    started = time.monotonic()
+    with pytest.raises(DecodingEnded, match="longer than 1 s") as ended:
+        confined.call(time.sleep, 60)
+    assert time.monotonic() - started < 10
+    assert ended.value.limit == "time"
+    assert not psutil.pid_exists(process)
+    assert confined.call(os.getpid) != process
+    assert _ended("time") == before + 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
+def test_a_crash_ends_that_process_alone(
+    confined: Confined, number: signal.Signals
+) -> None:
+    """A decoder that crashes is told by the signal's name."""
+    with pytest.raises(DecodingEnded, match=f"crashed .{number.name}."):
+        confined.call(signal.raise_signal, number)
+    assert confined.call(len, b"four") == 4
+
+
+def test_a_kill_is_told_as_lack_of_memory(confined: Confined) -> None:
+    """Nobody but the system's own killer does that."""
+    with pytest.raises(DecodingEnded, match="lack of memory") as ended:
+        confined.call(signal.raise_signal, signal.SIGKILL)
+    assert ended.value.limit == "memory"
+
+
+def test_memory_is_limited(confined: Confined) -> None:
+    """What asks for more is refused, counted, and the process goes on."""
+    before, process = _ended("memory"), confined.call(os.getpid)
+    with pytest.raises(UnusableInstance, match="not enough memory"):
+        confined.call(bytearray, 300 << 20)
+    assert confined.call(len, bytes(1 << 20)) == 1 << 20
+    assert confined.call(os.getpid) == process
+    assert _ended("memory") == before + 1
+
+
+def test_what_is_wrong_with_a_file_is_told_as_always(
+    confined: Confined, tmp_path: Path
+) -> None:
+    """An error of Veritag arrives as it was raised."""
+    path = tmp_path / "empty"
+    path.touch()
+    with pytest.raises(UnusableInstance, match="the file is empty"):
+        confined.call(open_instance, path)
+
+
+def test_a_foreign_error_quotes_nothing(confined: Confined) -> None:
+    """The text of a library's error may hold patient data."""
+    with pytest.raises(DecodingEnded, match="unexpected ValueError") as ended:
+        confined.call(int, "DOE^JANE")
+    assert "JANE" not in str(ended.value)
+
+
+def test_nothing_is_written(
+    confined: Confined, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No file gets content, and what libraries print goes nowhere."""
+    with pytest.raises(DecodingEnded):
+        confined.call(Path.write_bytes, tmp_path / "x", bytes(100))
+    assert not (tmp_path / "x").exists() or (tmp_path / "x").stat().st_size == 0
+    confined.call(print, "DOE^JANE")
+    assert confined.call(len, b"") == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_threads_have_a_process_each() -> None:
+    """Calls at the same time do not wait for one another, and are kept afterwards."""
+    meet = threading.Barrier(2)
+    with (
+        closing(Confined(Limits(20.0, 256))) as confined,
+        ThreadPoolExecutor(2) as pool,
+    ):
+
+        def call(_: int) -> int:
+            meet.wait()
+            confined.call(time.sleep, 0.2)
+            return confined.call(os.getpid)
+
+        assert len(set(pool.map(call, range(2)))) == 2
+
+
+def test_a_process_that_was_killed_while_idle_is_replaced(confined: Confined) -> None:
+    """Nobody's job fails because of it."""
+    process = confined.call(os.getpid)
+    os.kill(process, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(process)], timeout=5)
+    assert confined.call(os.getpid) != process
+
+
+def test_closing_ends_the_processes() -> None:
+    """Nothing is left behind."""
+    with closing(Confined(Limits(5.0, 256))) as confined:
+        process = confined.call(os.getpid)
+    assert not psutil.pid_exists(process)

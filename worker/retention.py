@@ -1,0 +1,95 @@
+"""Letting go of archived objects after a while; what was learnt of them stays.
+
+Of each picture a small one is kept for the review pages. Run by the scheduler, a few at
+a time; every step may be repeated.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import cv2
+
+from veritag.archive import Archive
+from veritag.confined import Confined, Limits
+from veritag.errors import ArchiveUnavailable, RejectError
+from veritag.kept_pictures import SIZE, KeptPictures
+from veritag.logs import get_logger
+from veritag.metrics import REMOVED, REMOVED_BYTES
+from veritag.records import Records
+from veritag.records.retention import Removable, mark, removable, remove_marked
+from veritag.settings import Settings
+from veritag.thumbnail import draw_file
+
+log = get_logger()
+
+BATCH = 64
+
+
+class Retention:
+    """Removes what is older than `retain_days`, and nothing where that is 0."""
+
+    def __init__(self, settings: Settings, records: Records) -> None:
+        self._days = settings.retain_days
+        self._max_frame_mb = settings.max_frame_mb
+        self._records = records
+        self._archive = Archive(settings.archive_dir)
+        self._pictures = KeptPictures(settings.pictures_dir)
+        self._confined = Confined(Limits.of(settings), draw_file.__module__)
+
+    def round(self) -> int:
+        """Remove a batch of files; return how many.
+
+        Raises
+        ------
+        RetryableError
+            If the records do not answer, or the archive cannot be written.
+        """
+        if not self._days:
+            return 0
+        # What a crash left marked goes first.
+        return self._remove() or self._begin()
+
+    def _begin(self) -> int:
+        found = removable(self._records, self._days, BATCH)
+        if not found:
+            return 0
+        self._keep_pictures(found)
+        mark(self._records, [one.instance_id for one in found], self._days)
+        return self._remove()
+
+    def _keep_pictures(self, found: Sequence[Removable]) -> None:
+        try:
+            for one in found:
+                if one.has_picture:
+                    self._keep_picture(one.archive_key)
+        except OSError as error:
+            raise ArchiveUnavailable(
+                f"the small pictures cannot be kept: {error.strerror}"
+            ) from error
+
+    def _keep_picture(self, key: str) -> None:
+        """Keep the small picture; of what can no longer be drawn there is none."""
+        path = self._archive.path(key)
+        if self._pictures.read(key) is not None or not path.exists():
+            return
+        try:
+            draw = partial(draw_file, path, SIZE, self._max_frame_mb)
+            tile = self._confined.call(draw)
+        except RejectError as error:
+            log.warning("picture_not_kept", archive_key=key, reason=str(error))
+            return
+        _, png = cv2.imencode(".png", tile)
+        self._pictures.keep(key, png.tobytes())
+
+    def _remove(self) -> int:
+        removed = remove_marked(self._records, self._archive.remove, BATCH)
+        if removed:
+            REMOVED.inc(len(removed))
+            REMOVED_BYTES.inc(sum(one.size for one in removed))
+            ids = [one.instance_id for one in removed]
+            log.info("instances_removed", instance_ids=ids, retain_days=self._days)
+        return len(removed)
+
+    def close(self) -> None:
+        """End the process that draws."""
+        self._confined.close()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydicom import Dataset
 from pydicom.uid import UID
@@ -207,11 +208,27 @@ def _associate(receiver: Receiver, contexts: Sequence[tuple[str, str]]) -> Assoc
         tls_args=_tls_args(receiver),
     )
     where = f"{receiver.called_ae_title} at {receiver.host}:{receiver.port}"
+    keep_answers(association)
     if association.is_rejected:
         raise ReceiverUnavailable(f"{where} rejects the association")
     if not association.is_established and not association.rejected_contexts:
         raise ReceiverUnavailable(f"{where} does not answer{_tls_problem(receiver)}")
     return association
+
+
+def keep_answers(association: Association) -> None:
+    """Let nobody but who sent a request take its answer.
+
+    pynetdicom has a thread of its own look for requests of the peer; it is paused for
+    each of ours, and where it notices late, it takes the answer and drops it. Of us
+    nobody requests anything over these associations.
+    """
+    take = association.dimse.get_msg
+
+    def get_msg(block: bool = False) -> Any:
+        return take(block=True) if block else (None, None)
+
+    association.dimse.get_msg = get_msg
 
 
 def _tls_args(receiver: Receiver) -> tuple[ssl.SSLContext, str] | None:

@@ -1,6 +1,7 @@
 """`veritag send` against DCMTK's storescp, a receiver that is not ours."""
 
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,10 +22,12 @@ from pydicom.uid import (
     RLELossless,
 )
 from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 
 from tests.parts import program
 from tests.ports import free_port
+from veritag import sender
 from veritag.ports import is_taken
 from veritag.sender import Receiver, ReceiverUnavailable, find_files, send
 from veritag.sending import send_with_progress
@@ -256,3 +259,31 @@ def test_progress_ends_with_a_summary(
     assert said.out == ""
     assert "6 of 6 files stored" in said.err
     assert "0 of 1 files stored" in said.err
+
+
+def test_no_answer_is_lost_to_the_thread_beside(
+    storescp: StoreScp, phantom_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pynetdicom's own thread, should it wake late, leaves us our answers."""
+
+    class LateEvent(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            passed = super().wait(timeout)
+            time.sleep(0.03)
+            return passed
+
+    associate, associations = sender._associate, []
+
+    def counted(*arguments: Any) -> Association:
+        association = associate(*arguments)
+        late = LateEvent()
+        late.set()
+        association._reactor_checkpoint = late
+        associations.append(association)
+        return association
+
+    monkeypatch.setattr(sender, "_associate", counted)
+    monkeypatch.setattr(sender, "_ANSWER_SECONDS", 1.0)
+    outcomes = send(storescp.receiver, phantom_files * 4)
+    assert all(outcome.stored for outcome in outcomes)
+    assert len(associations) == 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from veritag.errors import ConfigurationError
 from veritag.settings import Settings
 
-HTTP_ROLES = ("listener", "indexer", "worker", "scheduler", "trainer")
+HTTP_ROLES = ("listener", "indexer", "worker", "scheduler", "trainer", "delivery")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ _COMMANDS = {
     "trainer": ("trainer",),
     "scheduler": ("schedule",),
     "worker": ("work",),
+    "delivery": ("deliver",),
     "indexer": ("index",),
     "listener": ("listen", "--no-indexer"),
 }
@@ -56,8 +57,11 @@ class System:
 
     def roles(self) -> Mapping[str, tuple[str, ...]]:
         """Return the processes that are run here, with their commands."""
-        kept = trains(self.settings)
-        return {r: c for r, c in _COMMANDS.items() if r != "trainer" or kept}
+        asked = {
+            "trainer": trains(self.settings),
+            "delivery": bool(self.settings.peers),
+        }
+        return {r: c for r, c in _COMMANDS.items() if asked.get(r, True)}
 
     def programs(self) -> list[Program]:
         """Return what to run, in the order of starting."""

@@ -101,10 +101,15 @@ def _split_broker(programs: Sequence[Program]) -> tuple[list[Program], list[Prog
 
 def _migrate(settings: Settings) -> None:
     from veritag.records import Records
+    from veritag.records.destinations import sync_destinations
 
     records = Records.open(settings.records_url)
     try:
         records.migrate()
+        # Before the first instance comes, so that it is queued for each of them.
+        sync_destinations(
+            records, {p.name: p.since for p in settings.peers if p.forward}
+        )
     finally:
         records.close()
 

@@ -125,13 +125,15 @@ def claim_commitment(records: Records, seen: Commitment, next_due: datetime) -> 
     return claimed.rowcount == 1
 
 
-def postpone_commitment(records: Records, commitment_id: int, reason: str) -> None:
-    """Remember why a report was not taken."""
+def postpone_commitment(
+    records: Records, commitment_id: int, due_at: datetime, reason: str
+) -> None:
+    """Remember why a report was not taken, and when it is tried again."""
     with records.begin() as connection:
         connection.execute(
             update(commitments)
             .where(commitments.c.id == commitment_id)
-            .values(reason=clean_text(reason))
+            .values(due_at=due_at, reason=clean_text(reason))
         )
 
 
@@ -167,7 +169,9 @@ def archived(
         for start in range(0, len(sop_instance_uids), _CHUNK):
             wanted = sop_instance_uids[start : start + _CHUNK]
             query = select(*columns, instances.c.archive_key).where(
-                instances.c.sop_instance_uid.in_(wanted)
+                instances.c.sop_instance_uid.in_(wanted),
+                # Retention lets nobody rely on what is about to go.
+                instances.c.removing_at.is_(None),
             )
             for uid, sop_class, key in connection.execute(query):
                 found.setdefault(uid, []).append((sop_class, key))

@@ -1,0 +1,1 @@
+"""Storage commitment reports and forwarding: what we send to others by ourselves."""

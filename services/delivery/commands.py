@@ -1,0 +1,27 @@
+"""The command of the delivery: `veritag deliver`."""
+
+from typing import Annotated
+
+import typer
+
+REQUIRES = ("pynetdicom",)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("deliver")(deliver)
+
+
+def deliver(
+    forwarding: Annotated[
+        bool,
+        typer.Option(
+            help="Also send instances on; of several hosts with the same records, one does."
+        ),
+    ] = True,
+) -> None:
+    """Send what is received to other systems, and report storage commitment."""
+    from services.delivery.service import run_delivery
+    from veritag.settings import load_settings
+
+    run_delivery(load_settings(), forwarding=forwarding)

@@ -1,0 +1,204 @@
+"""Sends instances on to one destination, in a thread of its own.
+
+A destination that is away, slow or full waits alone: it shares nothing with the others
+but the records. An instance stays queued until its outcome is stored, so that a crash
+at any moment costs nothing but sending a few again.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from services.delivery.backoff import Backoff, delay_after
+from services.delivery.filtering import Filter
+from veritag.archive import Archive
+from veritag.errors import RetryableError
+from veritag.logs import get_logger
+from veritag.metrics import FORWARD_FAILURES, FORWARDED, count_from_zero
+from veritag.records import Records
+from veritag.records.destinations import PARKED, SENT, SKIPPED, WAITING, note_failure
+from veritag.records.forwarding import (
+    Forward,
+    ForwardOutcome,
+    due_forwards,
+    settle_forwards,
+)
+from veritag.sender import Receiver, ReceiverUnavailable, SendOutcome, send
+
+BATCH = 200
+_POLL_SECONDS = 1.0
+# Outcomes are stored together, for a transaction each would slow down the indexer.
+_STORE_SECONDS = 0.5
+_STORE_AT_ONCE = 32
+# After a refusal: a minute, four, a quarter of an hour, an hour.
+_FIRST_REFUSAL, _REFUSAL_FACTOR, _LONGEST_REFUSAL = 60.0, 4.0, 3600.0
+# PS3.4 table B.2-1: out of resources is a state of the receiver, not of the instance.
+_OUT_OF_RESOURCES = range(0xA700, 0xA800)
+
+
+class _Interrupted(Exception):
+    """We stop: the rest of the batch is for later."""
+
+
+class Forwarder:
+    """Works off the queue of one destination.
+
+    Parameters
+    ----------
+    most_attempts
+        Refusals of an instance after which it is parked.
+    """
+
+    def __init__(
+        self,
+        destination_id: int,
+        name: str,
+        receiver: Receiver,
+        records: Records,
+        archive: Archive,
+        wanted: Filter,
+        most_attempts: int,
+    ) -> None:
+        self._id, self._name, self._receiver = destination_id, name, receiver
+        self._records, self._archive, self._filter = records, archive, wanted
+        self._most_attempts = most_attempts
+        self._backoff = Backoff()
+        self._log = get_logger().bind(destination=name)
+        count_from_zero(FORWARDED, [name])
+        count_from_zero(FORWARD_FAILURES, [name], ["refused", "unavailable"])
+
+    def run(self, stop: threading.Event) -> None:
+        """Send until told to stop."""
+        while not stop.is_set():
+            try:
+                worked = self.round(stop)
+            except ReceiverUnavailable as error:
+                self._unavailable(error, stop)
+            except RetryableError as error:
+                self._wait(error, stop)
+            except Exception:  # noqa: BLE001 - this thread must not end
+                self._log.exception("forwarding_failed")
+                stop.wait(self._backoff.next())
+            else:
+                self._backoff.reset()
+                if not worked:
+                    stop.wait(_POLL_SECONDS)
+
+    def round(self, stop: threading.Event) -> int:
+        """Send a batch over one association; return how many instances it had.
+
+        Raises
+        ------
+        ReceiverUnavailable
+            What was not sent stays queued.
+        RecordsUnavailable
+            Likewise; what was sent may be sent again.
+        """
+        due = due_forwards(self._records, self._id, BATCH)
+        if due:
+            self._send(due, stop)
+        return len(due)
+
+    def _send(self, due: Sequence[Forward], stop: threading.Event) -> None:
+        wanted, skipped = self._filter.part(due)
+        settle_forwards(
+            self._records,
+            self._id,
+            [ForwardOutcome(forward.forward_id, SKIPPED) for forward in skipped],
+        )
+        files = {self._archive.path(forward.archive_key): forward for forward in wanted}
+        batch = _Batch(self, files, stop)
+        present = batch.park_missing()
+        try:
+            if present:
+                send(self._receiver, present, batch.tell)
+        except _Interrupted:
+            return
+        finally:
+            batch.store()
+
+    def outcome_of(self, forward: Forward, sent: SendOutcome) -> ForwardOutcome:
+        """Return what follows from one file's sending."""
+        if sent.stored:
+            return ForwardOutcome(forward.forward_id, SENT)
+        FORWARD_FAILURES.labels(self._name, "refused").inc()
+        self._log.warning(
+            "instance_not_forwarded",
+            instance_id=forward.instance_id,
+            status=sent.status and f"0x{sent.status:04X}",
+            attempt=forward.attempts + 1,
+        )
+        if sent.lasting or forward.attempts + 1 >= self._most_attempts:
+            return ForwardOutcome(forward.forward_id, PARKED, sent.reason)
+        delay = delay_after(
+            forward.attempts, _FIRST_REFUSAL, _REFUSAL_FACTOR, _LONGEST_REFUSAL
+        )
+        due = datetime.now(UTC) + timedelta(seconds=delay)
+        return ForwardOutcome(forward.forward_id, WAITING, sent.reason, due)
+
+    def store(self, outcomes: Sequence[ForwardOutcome]) -> None:
+        """Store outcomes, and count what was taken."""
+        settle_forwards(self._records, self._id, outcomes)
+        sent = sum(outcome.state == SENT for outcome in outcomes)
+        if sent:
+            FORWARDED.labels(self._name).inc(sent)
+            self._log.info("instances_forwarded", instances=sent)
+
+    def _unavailable(self, error: ReceiverUnavailable, stop: threading.Event) -> None:
+        FORWARD_FAILURES.labels(self._name, "unavailable").inc()
+        delay = self._backoff.next()
+        self._log.warning("destination_unavailable", reason=str(error), wait=delay)
+        try:
+            note_failure(self._records, self._id, str(error))
+        except RetryableError:
+            self._log.warning("records_unavailable")
+        stop.wait(delay)
+
+    def _wait(self, error: RetryableError, stop: threading.Event) -> None:
+        delay = min(10.0, self._backoff.next())
+        self._log.warning("records_unavailable", reason=str(error), wait=delay)
+        stop.wait(delay)
+
+
+class _Batch:
+    """The files of one association, and the outcomes that are not stored yet."""
+
+    def __init__(
+        self, forwarder: Forwarder, files: dict[Path, Forward], stop: threading.Event
+    ) -> None:
+        self._forwarder, self._files, self._stop = forwarder, files, stop
+        self._outcomes: list[ForwardOutcome] = []
+        self._stored_at = time.monotonic()
+
+    def park_missing(self) -> list[Path]:
+        """Park what the archive no longer holds; return the files that are there."""
+        present = []
+        for path, forward in self._files.items():
+            if path.is_file():
+                present.append(path)
+            else:
+                reason = "the archive no longer holds it"
+                lost = SendOutcome(path, reason, lasting=True)
+                self._outcomes.append(self._forwarder.outcome_of(forward, lost))
+        return present
+
+    def tell(self, sent: SendOutcome) -> None:
+        """Take the outcome of one file."""
+        if sent.status in _OUT_OF_RESOURCES:
+            # The instance is not to blame, and the next one would fare no better.
+            raise ReceiverUnavailable(str(sent.reason))
+        forward = self._files[sent.path]
+        self._outcomes.append(self._forwarder.outcome_of(forward, sent))
+        late = time.monotonic() - self._stored_at > _STORE_SECONDS
+        if late or len(self._outcomes) >= _STORE_AT_ONCE:
+            self.store()
+        if self._stop.is_set():
+            raise _Interrupted
+
+    def store(self) -> None:
+        """Store the outcomes so far."""
+        outcomes, self._outcomes = self._outcomes, []
+        self._forwarder.store(outcomes)
+        self._stored_at = time.monotonic()

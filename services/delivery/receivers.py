@@ -1,0 +1,26 @@
+"""How a peer of the settings is reached."""
+
+from veritag.peers import Peer
+from veritag.sender import Receiver
+from veritag.settings import Settings
+from veritag.tls import Identity, PeerTls
+
+
+def receiver_of(peer: Peer, settings: Settings, calling_ae_title: str = "") -> Receiver:
+    """Return where to send to; by TLS with the certificate that the listener has."""
+    return Receiver(
+        host=peer.host,
+        port=peer.port,
+        called_ae_title=peer.ae_title,
+        calling_ae_title=calling_ae_title or settings.ae_title,
+        tls=_tls(settings) if peer.tls else None,
+    )
+
+
+def _tls(settings: Settings) -> PeerTls:
+    certificate = settings.dicom_tls_certificate
+    identity = None
+    if certificate is not None:
+        password = settings.dicom_tls_key_password_file
+        identity = Identity(certificate, settings.dicom_tls_key, password)
+    return PeerTls(settings.dicom_tls_ca, identity)

@@ -1,0 +1,181 @@
+"""The process of the delivery: a thread for commitment, and one for each destination."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import IO
+
+from pydicom import config
+
+from services.delivery.answers import Witness
+from services.delivery.commitments import Commitments
+from services.delivery.filtering import Filter
+from services.delivery.forwarding import Forwarder
+from services.delivery.gauges import tell_commitments, tell_destinations
+from services.delivery.receivers import receiver_of
+from veritag.archive import Archive
+from veritag.commitment import CommitmentFolder
+from veritag.errors import ConfigurationError, RetryableError
+from veritag.health import HealthServer
+from veritag.lifecycle import answers, stop_signals, until_available
+from veritag.logs import configure_logging, get_logger
+from veritag.peers import Peer
+from veritag.records import Records
+from veritag.records.destinations import sync_destinations
+from veritag.settings import Settings
+from veritag.spool import Spool, SpoolInUse
+from veritag.tls import client_context
+
+_LOCK_SECONDS = 5.0
+_GAUGE_SECONDS = 5.0
+
+Work = Callable[[threading.Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the works share."""
+
+    settings: Settings
+    spool: Spool
+    archive: Archive
+    records: Records
+
+
+def run_delivery(settings: Settings, *, forwarding: bool) -> None:
+    """Deliver until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    forwarding
+        Also send instances on, not only report storage commitment.
+
+    Raises
+    ------
+    ConfigurationError
+        If a port is taken, or the spool, the database or TLS files are named wrongly.
+    """
+    configure_logging(settings, "delivery")
+    _take_uids_as_they_are()
+    _require_tls_files(settings)
+    stop = threading.Event()
+    stop_signals(stop)
+    spool = Spool(settings.spool_dir)
+    with _claim(spool, stop):
+        records = Records.open(settings.records_url)
+        checks = {"records": answers(records.ping)}
+        health = HealthServer(settings.http_host, settings.delivery_http_port, checks)
+        http_port = health.start()
+        get_logger().info("delivering", http_port=http_port)
+        parts = _Parts(settings, spool, Archive(settings.archive_dir), records)
+        if until_available(records.migrate, stop):
+            _work(parts, forwarding, stop)
+        records.close()
+
+
+def _work(parts: _Parts, forwarding: bool, stop: threading.Event) -> None:
+    destinations = [p for p in parts.settings.peers if p.forward and forwarding]
+    works: list[Work] = [_commitments(parts).run]
+
+    def prepare() -> None:
+        works.extend(forwarder.run for forwarder in _forwarders(parts, destinations))
+
+    if forwarding and not until_available(prepare, stop):
+        return
+    threads = [
+        threading.Thread(target=work, args=(stop,), daemon=True) for work in works
+    ]
+    for thread in threads:
+        thread.start()
+    _watch(parts.records, {peer.name for peer in destinations}, stop)
+    _join(threads, parts.settings.stop_grace_seconds)
+
+
+def _commitments(parts: _Parts) -> Commitments:
+    settings = parts.settings
+    folder = CommitmentFolder(settings.spool_dir)
+    folder.prepare()
+    # Of several peers with one AE title the first is asked.
+    receivers = {
+        peer.ae_title: receiver_of(peer, settings) for peer in settings.peers[::-1]
+    }
+    witness = Witness(parts.spool, parts.archive, parts.records)
+    return Commitments(
+        folder, parts.records, witness, receivers, settings.commitment_hours
+    )
+
+
+def _forwarders(parts: _Parts, peers: Iterable[Peer]) -> list[Forwarder]:
+    by_name = {peer.name: peer for peer in peers}
+    since = {name: peer.since for name, peer in by_name.items()}
+    ids = sync_destinations(parts.records, since)
+    return [
+        Forwarder(
+            ids[name],
+            name,
+            receiver_of(peer, parts.settings),
+            parts.records,
+            parts.archive,
+            Filter(peer, parts.records, parts.archive),
+            parts.settings.forward_attempts,
+        )
+        for name, peer in by_name.items()
+    ]
+
+
+def _watch(records: Records, names: set[str], stop: threading.Event) -> None:
+    """Keep the gauges true."""
+    while not stop.is_set():
+        try:
+            tell_destinations(records, names)
+            tell_commitments(records)
+        except RetryableError as error:
+            get_logger().warning("records_unavailable", reason=str(error))
+        stop.wait(_GAUGE_SECONDS)
+
+
+def _join(threads: Iterable[threading.Thread], grace_seconds: float) -> None:
+    deadline = time.monotonic() + grace_seconds
+    for thread in threads:
+        thread.join(max(0.1, deadline - time.monotonic()))
+
+
+def _take_uids_as_they_are() -> None:
+    """Send what was received, also where pydicom finds a UID or a value odd."""
+    config.settings.reading_validation_mode = config.IGNORE
+    config.settings.writing_validation_mode = config.IGNORE
+
+
+def _require_tls_files(settings: Settings) -> None:
+    for peer in settings.peers:
+        receiver = receiver_of(peer, settings)
+        if receiver.tls is not None:
+            client_context(receiver.tls)
+
+
+def _claim(spool: Spool, stop: threading.Event) -> IO[bytes]:
+    """Claim the work on this spool; give a predecessor time to end.
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder cannot be used or another process goes on using it.
+    """
+    try:
+        spool.prepare()
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                return spool.lock("delivery")
+            except SpoolInUse:
+                if time.monotonic() > deadline or stop.wait(0.1):
+                    raise
+    except SpoolInUse as error:
+        raise ConfigurationError(
+            f"{error}; give each its own VERITAG_DATA_DIR"
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"the spool {spool.root} cannot be used: {error.strerror}"
+        ) from error

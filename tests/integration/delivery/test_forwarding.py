@@ -1,0 +1,234 @@
+"""Forwarding to real destinations: DCMTK's storescp, away, back, and choosy."""
+
+import signal
+import urllib.request
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from services.delivery.filtering import Filter
+from services.delivery.forwarding import Forwarder
+from services.delivery.receivers import receiver_of
+from tests.integration.delivery.conftest import (
+    Delivery,
+    Destination,
+    Site,
+    thread_of,
+    wait_for,
+)
+from veritag.archive import Archive
+from veritag.peers import Peer, read_peers
+from veritag.records.audit import audit_trail
+from veritag.records.destinations import (
+    DestinationState,
+    destination_states,
+    sync_destinations,
+)
+from veritag.records.forwarding import NothingParked, parked_forwards, retry_parked
+
+MR = "1.2.840.10008.5.1.4.1.1.4"
+
+
+def peer(port: int, more: str = "", name: str = "pacs") -> Peer:
+    """Return a destination on this machine."""
+    (found,) = read_peers([f"{name}=PACS@127.0.0.1:{port};forward{more}"])
+    return found
+
+
+def add(site: Site, *peers: Peer) -> None:
+    """Make the peers the destinations, as a start of the process does."""
+    sync_destinations(site.records, {p.name: p.since for p in peers})
+
+
+def forwarder(site: Site, to: Peer, attempts: int = 5) -> Forwarder:
+    """Return the forwarder of one destination."""
+    (state,) = [s for s in destination_states(site.records) if s.name == to.name]
+    archive = Archive(site.settings.archive_dir)
+    return Forwarder(
+        state.destination_id,
+        to.name,
+        receiver_of(to, site.settings),
+        site.records,
+        archive,
+        Filter(to, site.records, archive),
+        attempts,
+    )
+
+
+def state_of(site: Site, name: str = "pacs") -> DestinationState:
+    """Return how far a destination is."""
+    return next(s for s in destination_states(site.records) if s.name == name)
+
+
+def test_every_instance_arrives_as_it_was_received(
+    site: Site, destination: Callable[..., Destination]
+) -> None:
+    """Conflicting ones too, once each; a repeated one is not sent again."""
+    pacs = destination()
+    to = peer(pacs.port)
+    add(site, to)
+    names = [site.receive(f"1.2.3.{n}", filler=2 * n) for n in range(5)]
+    site.index(*names, site.receive("1.2.3.4", filler=8))
+    site.index(site.receive("1.2.3.4", filler=10))
+    with thread_of(forwarder(site, to).run):
+        wait_for(lambda: state_of(site).sent == 6)
+    assert pacs.count() == 6
+    received = pacs.received()
+    assert {u: received[u] for u in received if u != "1.2.3.4"} == {
+        u: site.sent[u] for u in site.sent if u != "1.2.3.4"
+    }
+    state = state_of(site)
+    assert (state.waiting, state.parked, state.oldest_seconds) == (0, 0, 0.0)
+    assert state.last_success_at
+
+
+# pynetdicom leaves the socket of a refused connection to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_destination_that_is_away_is_waited_for(
+    site: Site, destination: Callable[..., Destination]
+) -> None:
+    """What waits is kept with the reason, goes when it is back, and delays nobody."""
+    away, there = destination(running=False), destination()
+    peers = peer(away.port, name="away"), peer(there.port, name="there")
+    add(site, *peers)
+    site.index(site.receive("1.2.3.1"), site.receive("1.2.3.2"))
+    works = [forwarder(site, to) for to in peers]
+    with thread_of(works[0].run), thread_of(works[1].run):
+        wait_for(lambda: state_of(site, "there").sent == 2)
+        wait_for(lambda: state_of(site, "away").last_failure)
+        waiting = state_of(site, "away")
+        assert waiting.waiting == 2
+        assert "does not answer" in str(waiting.last_failure)
+        away.start()
+        wait_for(lambda: state_of(site, "away").sent == 2)
+    assert away.received() == there.received() == site.sent
+
+
+def test_what_a_destination_never_takes_is_parked_and_tried_again_on_demand(
+    site: Site, destination: Callable[..., Destination]
+) -> None:
+    """A refused context parks at once, beside others that go; a person asks again."""
+    choosy = destination("--config-file", str(_ct_only(site)), "CT")
+    to = peer(choosy.port)
+    add(site, to)
+    site.index(site.receive("1.2.3.1"), site.receive("1.2.3.2", sop_class=MR))
+    with thread_of(forwarder(site, to).run):
+        wait_for(lambda: state_of(site).parked and state_of(site).sent)
+        state = state_of(site)
+        (parked,) = parked_forwards(site.records, state.destination_id)
+        assert parked.sop_instance_uid == "1.2.3.2"
+        assert "does not accept MR Image Storage" in str(parked.reason)
+        choosy.stop()
+        choosy.arguments = ()
+        choosy.start()
+        assert retry_parked(site.records, state.destination_id, "Ada") == 1
+        wait_for(lambda: state_of(site).sent == 2)
+    (event,) = audit_trail(site.records)
+    assert (event.kind, event.actor) == ("forwards_retried", "Ada")
+    assert event.detail == {"destination": "pacs", "instances": 1}
+    with pytest.raises(NothingParked):
+        retry_parked(site.records, state.destination_id, "Ada")
+
+
+def _ct_only(site: Site) -> object:
+    """Write an association profile of DCMTK that knows CT alone."""
+    path = site.data_dir / "choosy.cfg"
+    path.write_text(
+        "[[TransferSyntaxes]]\n[Plain]\nTransferSyntax1 = LittleEndianImplicit\n"
+        "[[PresentationContexts]]\n[CTOnly]\n"
+        "PresentationContext1 = CTImageStorage\\Plain\n"
+        "[[Profiles]]\n[CT]\nPresentationContexts = CTOnly\n"
+    )
+    return path
+
+
+def test_what_the_archive_no_longer_holds_is_parked(
+    site: Site, destination: Callable[..., Destination]
+) -> None:
+    """It is told, and the others go."""
+    pacs = destination()
+    to = peer(pacs.port)
+    add(site, to)
+    first, _ = site.index(site.receive("1.2.3.1"), site.receive("1.2.3.2"))
+    Archive(site.settings.archive_dir).path(first.archive_key).unlink()
+    with thread_of(forwarder(site, to).run):
+        wait_for(lambda: state_of(site).parked and state_of(site).sent)
+    assert list(pacs.received()) == ["1.2.3.2"]
+    assert "no longer holds" in str(state_of(site).last_failure)
+
+
+def test_a_filter_leaves_out_what_is_not_wanted(
+    site: Site, destination: Callable[..., Destination]
+) -> None:
+    """By Modality and by who sent it; what is left out is counted."""
+    pacs = destination()
+    to = peer(pacs.port, ";modality=CT|MR;calling=SCANNER1")
+    add(site, to)
+    site.index(
+        site.receive("1.2.3.1"),
+        site.receive("1.2.3.2", modality="US"),
+        site.receive("1.2.3.3", calling="SCANNER2"),
+        site.receive("1.2.3.4", modality="MR"),
+    )
+    with thread_of(forwarder(site, to).run):
+        wait_for(lambda: not state_of(site).waiting)
+    assert sorted(pacs.received()) == ["1.2.3.1", "1.2.3.4"]
+    assert (state_of(site).sent, state_of(site).skipped) == (2, 2)
+
+
+def test_a_new_destination_gets_what_came_since_a_day_it_names(site: Site) -> None:
+    """Older instances are for whom they were queued; `since` queues them, once."""
+    site.index(site.receive("1.2.3.1"), site.receive("1.2.3.2"))
+    today = datetime.now(UTC).date()
+    add(site, peer(1), peer(2, f";since={today}", "archive"))
+    assert state_of(site).waiting == 0
+    assert state_of(site, "archive").waiting == 2
+    add(site, peer(1), peer(2, f";since={today}", "archive"))
+    assert state_of(site, "archive").waiting == 2
+
+
+def test_a_destination_that_is_no_longer_set_gets_nothing_new(site: Site) -> None:
+    """What waits for it is kept, should it be named again."""
+    add(site, peer(1))
+    site.index(site.receive("1.2.3.1"))
+    add(site)
+    site.index(site.receive("1.2.3.2"))
+    assert not state_of(site).active
+    assert state_of(site).waiting == 1
+
+
+def test_a_kill_in_mid_batch_loses_nothing(
+    site: Site,
+    destination: Callable[..., Destination],
+    deliver: Callable[..., Delivery],
+) -> None:
+    """After SIGKILL while sending every instance arrives, byte for byte."""
+    pacs = destination()
+    line = f"pacs=PACS@127.0.0.1:{pacs.port};forward"
+    add(site, peer(pacs.port))
+    names = [site.receive(f"1.2.3.{n}", filler=40_000) for n in range(300)]
+    site.index(*names)
+    for least in (20, 120):
+        process = deliver(line)
+        wait_for(lambda least=least: pacs.count() >= least)  # type: ignore[misc]
+        assert process.end(signal.SIGKILL) == -signal.SIGKILL
+        assert state_of(site).waiting, "all was sent before the kill"
+    process = deliver(line)
+    wait_for(lambda: state_of(site).sent >= 300)
+    wait_for(lambda: not state_of(site).waiting)
+    url = f"http://127.0.0.1:{process.http_port}/metrics"
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        told = answer.read().decode()
+    assert 'veritag_forwards_waiting{destination="pacs"}' in told
+    assert process.end() == 0
+    assert pacs.received() == site.sent
+
+
+def test_wrong_peers_stop_the_start_with_the_line(
+    site: Site, deliver: Callable[..., Delivery]
+) -> None:
+    """The error names the variable and what is wrong."""
+    with pytest.raises(AssertionError, match=r"VERITAG_PEERS: .*'nonsense'"):
+        deliver("nonsense")
+    assert site.data_dir.is_dir()

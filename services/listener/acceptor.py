@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from pynetdicom import AE, _config
 
-from services.listener.admission import Admission
+from services.listener.admission import SPARE_ASSOCIATIONS, Admission
 from services.listener.association import StorageAssociation
 from services.listener.contexts import VERIFICATION
 from services.listener.handlers import Reception
@@ -182,7 +182,8 @@ def _application_entity(settings: Settings) -> AE:
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.maximum_pdu_size = settings.max_pdu_bytes
-    ae.maximum_associations = settings.max_associations
+    # Admission keeps to the limit; this one is not to get in its way.
+    ae.maximum_associations = settings.max_associations + SPARE_ASSOCIATIONS
     ae.require_called_aet = settings.check_called_ae_title
     ae.require_calling_aet = list(settings.calling_ae_titles)
     ae.acse_timeout = ACSE_SECONDS

@@ -52,11 +52,19 @@ class Refusal:
     answer: bytes
 
 
-class Alive(Protocol):
-    """A thread, as far as it matters here."""
+# An association that is over may wait for the peer to hang up, while the peer already
+# asks for the next one; so many more may be there than are served.
+SPARE_ASSOCIATIONS = 32
+
+
+class Served(Protocol):
+    """An association, as far as it matters here."""
+
+    is_released: bool
+    is_aborted: bool
 
     def is_alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether its thread still runs."""
 
 
 class Admission:
@@ -67,21 +75,22 @@ class Admission:
         self._most = settings.max_associations
         self._most_of_host = settings.max_associations_per_host
         self._lock = threading.Lock()
-        self._inside: list[tuple[str, Alive]] = []
+        self._inside: list[tuple[str, Served]] = []
         self.allows = lru_cache(maxsize=4096)(self._allows)
 
     def _allows(self, host: str) -> bool:
         address = plain_address(host)
         return not self._networks or any(address in n for n in self._networks)
 
-    def enter(self, host: str, start: Callable[[], Alive]) -> Refusal | None:
+    def enter(self, host: str, start: Callable[[], Served]) -> Refusal | None:
         """Start an association if there is room for it, else return why not."""
         with self._lock:
             self._inside = [(h, a) for h, a in self._inside if a.is_alive()]
-            if len(self._inside) >= self._most:
+            hosts = [h for h, a in self._inside if not (a.is_released or a.is_aborted)]
+            most = self._most + SPARE_ASSOCIATIONS
+            if len(hosts) >= self._most or len(self._inside) >= most:
                 return Refusal(TOO_MANY_ASSOCIATIONS, LIMIT_EXCEEDED)
-            of_host = sum(1 for h, _ in self._inside if h == host)
-            if 0 < self._most_of_host <= of_host:
+            if 0 < self._most_of_host <= hosts.count(host):
                 return Refusal("too_many_of_host", LIMIT_EXCEEDED)
             self._inside.append((host, start()))
         return None

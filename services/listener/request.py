@@ -7,6 +7,7 @@ compared, so that what is decoded is what an honest requestor can send.
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 
 # Lengths in bytes: of the PDU header, and of what stands before the first item.
 HEADER = 6
@@ -23,6 +24,7 @@ MOST_CONTEXTS = 128
 _MOST_SUB_ITEMS = 128
 # Roles and extended negotiation may come for each SOP Class.
 _MOST_USER_ITEMS = 1024
+_MOST_REMEMBERED = 1 << 16
 
 # A-ABORT as action AA-1 sends it (PS3.8 table 9-9): by the service-user, no reason.
 ABORT = bytes.fromhex("07000000000400000000")
@@ -65,6 +67,13 @@ def check(request: bytes | bytearray) -> None:
     BadRequest
         If they are not, and why.
     """
+    if len(request) <= _MOST_REMEMBERED:
+        _check_once(bytes(request))
+    else:
+        _check(request)
+
+
+def _check(request: bytes | bytearray) -> None:
     view = memoryview(request)
     kinds = []
     for kind, body in _items(view[HEADER + _FIXED :]):
@@ -78,6 +87,10 @@ def check(request: bytes | bytearray) -> None:
     _require(contexts <= MOST_CONTEXTS, "too many presentation contexts")
     for kind in (_APPLICATION_CONTEXT, _USER_INFORMATION):
         _require(kinds.count(kind) <= 1, "an item that may come once came again")
+
+
+# A modality asks with the same bytes each time.
+_check_once = lru_cache(maxsize=64)(_check)
 
 
 def _require(is_so: bool, otherwise: str) -> None:

@@ -9,6 +9,7 @@ These classes override internals of pynetdicom 3.0; its version is pinned.
 """
 
 import contextlib
+import queue
 import socket
 import threading
 import time
@@ -24,6 +25,7 @@ from veritag.logs import get_logger
 # An A-ASSOCIATE-RQ with 128 contexts and all transfer syntaxes has about 400 kB.
 ASSOCIATE_LIMIT = 1 << 20
 _STOP_LOOK = 0.001
+_AWAITING_CLOSE = "Sta13"  # PS3.8 table 9-5
 
 
 class PduTooLong(OSError):
@@ -62,8 +64,11 @@ class BoundedSocket(AssociationSocket):
         buffer = bytearray(nr_bytes)
         got = len(again := self.unread[:nr_bytes])
         buffer[:got], self.unread = again, self.unread[got:]
+        deadline = time.monotonic() + (self.assoc.network_timeout or 0.0)
         with memoryview(buffer) as view:
             while got < nr_bytes:
+                if time.monotonic() > deadline:  # byte for byte holds a thread, too
+                    raise TimeoutError("a PDU takes too long")
                 count = self.socket.recv_into(view[got:])
                 if not count:
                     break
@@ -133,9 +138,20 @@ class PromptDUL(DULServiceProvider):
             # Two ends have acted at the same moment, as an answer and an A-ABORT: what
             # has no place in the present state is left out (PS3.8 table 9-10, blank).
             get_logger().debug("event_left_out")
+            self._forget_unsendable()
         except Exception as error:  # noqa: BLE001 - whatever a value made pynetdicom raise
             get_logger().warning("pdu_not_understood", error=type(error).__name__)
             self._abort_once()
+
+    def _forget_unsendable(self) -> None:
+        """Forget what waits to be sent over a connection that is about to be closed.
+
+        It would be tried again and again, as fast as the processor can.
+        """
+        if self.state_machine.current_state == _AWAITING_CLOSE:
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    self.to_provider_queue.get(block=False)
 
     def _abort_once(self) -> None:
         """Send an A-ABORT for an invalid PDU, or hang up if that was tried before."""

@@ -29,9 +29,10 @@ ORIGIN = Origin("listener-1", "Hospital")
 
 # What the RELAX NG schema of PS3.15 section A.5.1 allows for what we use of it: required
 # and optional attributes, and the children in their order with their numbers.
-_CODE = ({"csd-code", "codeSystemName", "originalText"}, {"displayName"}, [])
+Rule = tuple[set[str], set[str], list[tuple[str, int, int]]]
+_CODE: Rule = ({"csd-code", "codeSystemName", "originalText"}, {"displayName"}, [])
 _MANY = 10_000
-SCHEMA: dict[str, tuple[set[str], set[str], list[tuple[str, int, int]]]] = {
+SCHEMA: dict[str, Rule] = {
     "AuditMessage": (
         set(),
         set(),

@@ -1,0 +1,346 @@
+"""Who may connect, how many, for how long; and what that costs the others."""
+
+import contextlib
+import errno
+import os
+import resource
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import structlog
+from prometheus_client import REGISTRY
+
+from services.listener import acceptor as acceptor_module
+from services.listener import lobby as lobby_module
+from services.listener.admission import REASONS, Refusals, plain_address, printable
+from services.listener.server import StorageServer
+from tests.integration.listener.conftest import Listening, wait_for
+from tests.integration.listener.wire import (
+    CT_IMAGE_STORAGE,
+    IMPLICIT,
+    Peer,
+    Rejected,
+    associate_request,
+    data_set,
+)
+
+REQUEST = associate_request("PEER", "VERITAG", (CT_IMAGE_STORAGE, [IMPLICIT]))
+
+
+def rejected(reason: str) -> float:
+    """Return how many were refused for a reason until now."""
+    name = "veritag_associations_rejected_total"
+    return REGISTRY.get_sample_value(name, {"reason": reason}) or 0
+
+
+def connect(port: int, source: str = "127.0.0.1") -> socket.socket:
+    """Connect from one of this machine's loopback addresses."""
+    return socket.create_connection(
+        ("127.0.0.1", port), timeout=10, source_address=(source, 0)
+    )
+
+
+def answer(connection: socket.socket) -> bytes:
+    """Send a request; return what comes back until the connection is quiet or ends."""
+    connection.sendall(REQUEST)
+    return connection.recv(4096)
+
+
+def is_served(port: int) -> bool:
+    """Store one instance and tell whether that was acknowledged."""
+    with Peer(port).associate() as peer:
+        data = data_set(CT_IMAGE_STORAGE, "1.2.3")
+        status = peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status
+        peer.release()
+    return status == 0
+
+
+@contextlib.contextmanager
+def silent(
+    port: int, count: int, source: str = "127.0.0.1"
+) -> Iterator[list[socket.socket]]:
+    """Open connections that say nothing."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(connect(port, source)) for _ in range(count)]
+
+
+def test_only_listed_hosts_connect(listen: Callable[..., Listening]) -> None:
+    """Others are closed without a word, counted, and cost nothing."""
+    listening = listen(allowed_hosts="127.0.0.2,10.0.0.0/8")
+    before = rejected("host")
+    with connect(listening.port) as stranger:
+        assert stranger.recv(1) == b""
+    with connect(listening.port, "127.0.0.2") as known:
+        assert answer(known)[0] == 2
+    assert rejected("host") == before + 1
+
+
+@pytest.mark.parametrize(
+    ("host", "plain"),
+    [
+        ("10.1.2.3", "10.1.2.3"),
+        ("::ffff:10.1.2.3", "10.1.2.3"),
+        ("fe80::1%eth0", "fe80::1"),
+    ],
+)
+def test_an_address_is_the_same_however_it_is_written(host: str, plain: str) -> None:
+    """IPv4 over an IPv6 socket is IPv4, and a scope is no part of an address."""
+    assert str(plain_address(host)) == plain
+
+
+def test_associations_of_one_host_are_limited(listen: Callable[..., Listening]) -> None:
+    """One host cannot take the place of the others; its next one is rejected for now."""
+    listening = listen(max_associations=4, max_associations_per_host=2)
+    before = rejected("too_many_of_host")
+    with Peer(listening.port).associate():
+        second = Peer(listening.port).associate()
+        with pytest.raises(Rejected) as refused:
+            Peer(listening.port).associate()
+        assert refused.value == Rejected(2, 3, 2)
+        with connect(listening.port, "127.0.0.2") as other:
+            assert answer(other)[0] == 2
+        for _ in range(5):  # one that is released makes room for the next at once
+            second.release()
+            second.socket.close()
+            second = Peer(listening.port).associate()
+        second.socket.close()
+    assert rejected("too_many_of_host") == before + 1
+
+
+def test_silent_connections_cost_no_thread(
+    listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of them wait without threads, hold up nobody, and go in time."""
+    monkeypatch.setattr(acceptor_module, "ACSE_SECONDS", 1.5)
+    listening, before = listen(max_associations=2), rejected("request_timeout")
+    threads = threading.active_count()
+    with silent(listening.port, 200) as waiting:
+        start = time.monotonic()
+        assert is_served(listening.port)
+        assert time.monotonic() - start < 1
+        wait_for(lambda: threading.active_count() <= threads)
+        assert all(connection.recv(1) == b"" for connection in waiting)
+    assert rejected("request_timeout") == before + 200
+
+
+def test_the_busiest_host_gives_way(
+    listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When too many wait the oldest of the busiest host goes, and no other host's."""
+    monkeypatch.setattr(lobby_module, "MOST_GUESTS", 8)
+    listening, before = listen(), rejected("too_many_connections")
+    with (
+        silent(listening.port, 1, "127.0.0.2") as (other,),
+        silent(listening.port, 10) as crowd,
+    ):
+        for first in crowd[:3]:
+            assert first.recv(1) == b""
+        assert is_served(listening.port)
+        assert answer(other)[0] == 2
+    assert rejected("too_many_connections") - before in (3, 4)
+
+
+def test_a_request_must_come_in_time(
+    listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ARTIM counts from the connection to the whole request, not from byte to byte."""
+    monkeypatch.setattr(acceptor_module, "ACSE_SECONDS", 0.6)
+    listening, before = listen(), rejected("request_timeout")
+    threads, start = threading.active_count(), time.monotonic()
+    with connect(listening.port) as slow:
+        with contextlib.suppress(OSError):
+            for byte in REQUEST:
+                slow.sendall(bytes([byte]))
+                assert threading.active_count() <= threads
+                time.sleep(0.05)
+                assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 2
+    assert rejected("request_timeout") == before + 1
+
+
+def test_a_request_may_come_in_pieces(listening: Listening) -> None:
+    """A slow network is no attack."""
+    with connect(listening.port) as slow:
+        for start in range(0, len(REQUEST), 50):
+            slow.sendall(REQUEST[start : start + 50])
+            time.sleep(0.02)
+        assert slow.recv(4096)[0] == 2
+
+
+@pytest.mark.parametrize("reception", ["fast", "stock"])
+@pytest.mark.parametrize("part", ["header", "body"])
+def test_a_pdu_must_come_in_time(
+    listen: Callable[..., Listening],
+    monkeypatch: pytest.MonkeyPatch,
+    reception: str,
+    part: str,
+) -> None:
+    """One byte after the other holds no association beyond the timeout, and ARTIM."""
+    monkeypatch.setattr(acceptor_module, "ACSE_SECONDS", 0.5)
+    listening = listen(network_timeout_seconds=0.5, reception=reception)
+    pdu = struct.pack(">BBL", 4, 0, 1000) + bytes(1000)
+    with Peer(listening.port).associate() as peer:
+        at_once = 1 if part == "header" else 20
+        peer.socket.sendall(pdu[:at_once])
+        start = time.monotonic()
+        with contextlib.suppress(OSError):
+            for byte in pdu[at_once:]:
+                peer.socket.sendall(bytes([byte]))
+                time.sleep(0.2)
+                if not listening.acceptor.associations:
+                    break
+        assert time.monotonic() - start < 4
+    wait_for(lambda: not listening.acceptor.associations)
+
+
+@pytest.mark.parametrize("reception", ["fast", "stock"])
+@pytest.mark.parametrize("kind", range(1, 8))
+def test_no_length_is_believed_in_an_association(
+    listen: Callable[..., Listening], reception: str, kind: int
+) -> None:
+    """Each type of PDU that claims 4 GiB ends the association at once."""
+    listening = listen(reception=reception)
+    with Peer(listening.port).associate() as peer:
+        peer.socket.sendall(struct.pack(">BBL", kind, 0, 0xFFFFFFFF) + bytes(100))
+        start = time.monotonic()
+        assert peer.read()[0] in (7, 0)
+        assert time.monotonic() - start < 3
+    wait_for(lambda: not listening.acceptor.associations)
+
+
+def _request_with(items: bytes) -> bytes:
+    fixed = REQUEST[6:74]
+    return struct.pack(">BBL", 1, 0, len(fixed + items)) + fixed + items
+
+
+def test_hostile_requests_are_aborted_undecoded(listening: Listening) -> None:
+    """A megabyte of nested items costs no decoding, no thread and no second."""
+    context = struct.pack(">BBH", 0x20, 0, 60_004) + bytes(4)
+    before = rejected("protocol")
+    hostile = _request_with((context + b"\x40\0\0\0" * 15_000) * 16)
+    assert len(hostile) < 1 << 20
+    start = time.monotonic()
+    with connect(listening.port) as peer:
+        peer.sendall(hostile)
+        assert peer.recv(4096) == bytes.fromhex("07000000000400000000")
+        assert peer.recv(1) == b""
+    assert time.monotonic() - start < 2
+    assert rejected("protocol") == before + 1
+    assert is_served(listening.port)
+
+
+def test_what_is_refused_may_hang_up_late(
+    listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads its A-ASSOCIATE-RJ and stays is closed after a moment."""
+    monkeypatch.setattr(lobby_module, "_FAREWELL_SECONDS", 0.3)
+    listening = listen(max_associations=1)
+    with Peer(listening.port).associate(), connect(listening.port) as stubborn:
+        assert answer(stubborn)[0] == 3
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            _chatter(stubborn)
+
+
+def _chatter(connection: socket.socket) -> None:
+    for _ in range(50):
+        connection.sendall(b"x")
+        time.sleep(0.05)
+
+
+def test_a_vanished_peer_is_noticed_by_the_system(listening: Listening) -> None:
+    """Keepalive and a limit on what is not acknowledged are set on each connection."""
+    with Peer(listening.port).associate():
+        (assoc,) = listening.acceptor.associations
+        assert assoc.dul.socket
+        connection = assoc.dul.socket.socket
+        assert connection
+        tcp = socket.IPPROTO_TCP
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert connection.getsockopt(tcp, socket.TCP_KEEPIDLE) == 30
+        assert connection.getsockopt(tcp, socket.TCP_USER_TIMEOUT) == 60_000
+        assert connection.getsockopt(tcp, socket.TCP_NODELAY) == 1
+
+
+@pytest.mark.parametrize("reception", ["fast", "stock"])
+def test_high_descriptors_are_served(
+    listen: Callable[..., Listening], reception: str
+) -> None:
+    """Descriptors beyond 1,024, where select() ends, are as good as others."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    listening = listen(reception=reception)
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        assert max(taken) > 1024
+        assert is_served(listening.port)
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_lack_of_descriptors_passes(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When no descriptor is left who waits makes room, and accepting goes on."""
+    before, accept = rejected("too_many_connections"), StorageServer.get_request
+    lacks = [OSError(errno.EMFILE, "Too many open files")] * 3
+
+    def get_request(server: StorageServer) -> object:
+        if lacks:
+            raise lacks.pop()
+        return accept(server)
+
+    with silent(listening.port, 2) as waiting:
+        time.sleep(0.2)
+        monkeypatch.setattr(StorageServer, "get_request", get_request)
+        assert is_served(listening.port)
+        assert [connection.recv(1) for connection in waiting] == [b"", b""]
+    assert rejected("too_many_connections") == before + 2
+
+
+def test_refusals_are_logged_once_in_a_while() -> None:
+    """Each is counted; of many alike within a minute the log has one."""
+    before = rejected("host")
+    with structlog.testing.capture_logs() as logs:
+        refusals = Refusals()
+        for _ in range(500):
+            refusals.refuse("host", host="10.0.0.1")
+        refusals.refuse("host", host="10.0.0.2")
+        refusals.refuse("protocol", host="10.0.0.1")
+    assert rejected("host") == before + 501
+    told = [(e["reason"], e["peer_address"]) for e in logs]
+    assert told == [
+        ("host", "10.0.0.1"),
+        ("host", "10.0.0.2"),
+        ("protocol", "10.0.0.1"),
+    ]
+
+
+def test_what_is_remembered_of_refusals_is_bounded() -> None:
+    """An attacker with many addresses fills no memory."""
+    refusals = Refusals()
+    for number in range(3000):
+        refusals.refuse("host", host=f"10.0.{number // 256}.{number % 256}")
+    assert len(refusals._told) <= 1024
+
+
+@pytest.mark.parametrize("text", ["A\nB", "\x1b[31mred", "x" * 500, "é\u2028\x00"])
+def test_a_log_line_stays_one_line(text: str) -> None:
+    """Nothing that a peer calls itself ends a line or colors a terminal."""
+    shown = printable(text)
+    assert shown.isprintable()
+    assert shown.isascii()
+    assert len(shown) <= 64 * 10
+
+
+def test_every_reason_is_counted_from_the_start() -> None:
+    """Each reason is exported before it first happens."""
+    Refusals()
+    name = "veritag_associations_rejected_total"
+    for reason in REASONS:
+        assert REGISTRY.get_sample_value(name, {"reason": reason}) is not None

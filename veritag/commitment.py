@@ -108,6 +108,8 @@ class CommitmentFolder:
 
     def names(self) -> list[str]:
         """Return the names of the requests, oldest first."""
+        if not self.root.is_dir():
+            return []
         with os.scandir(self.root) as entries:
             return sorted(e.name for e in entries if e.name.endswith(_SUFFIX))
 

@@ -6,9 +6,10 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.parts import program, require
@@ -36,8 +37,16 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path, scp_port: int) -> Iterator[Orthanc]:
-    """Run Orthanc with its data in a folder; it knows us as the modality `veritag`."""
+def orthanc(
+    folder: Path, scp_port: int, more: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[Orthanc]:
+    """Run Orthanc with its data in a folder; it knows us as the modality `veritag`.
+
+    Parameters
+    ----------
+    more
+        Settings of Orthanc besides.
+    """
     os.environ["PATH"] += ":/usr/sbin"
     http_port = free_port()
     settings = {
@@ -47,6 +56,7 @@ def orthanc(folder: Path, scp_port: int) -> Iterator[Orthanc]:
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
         "DicomModalities": {"veritag": ["VERITAG", "127.0.0.1", scp_port]},
+        **more,
     }
     (folder / "orthanc.json").write_text(json.dumps(settings))
     with (folder / "orthanc.log").open("wb") as log:

@@ -1,0 +1,288 @@
+"""Storage commitment from the request to the report, with real requestors."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+from pynetdicom import AE, evt
+
+from services.delivery import commitments as commitments_module
+from services.delivery.answers import CLASS_CONFLICT, NO_SUCH_INSTANCE, Witness
+from services.delivery.commitments import Commitments
+from services.listener.acceptor import Acceptor
+from tests.acceptance.orthanc import orthanc
+from tests.integration.delivery.conftest import Site, thread_of, wait_for
+from tests.integration.listener.wire import CT_IMAGE_STORAGE
+from veritag.archive import Archive
+from veritag.commitment import (
+    PUSH_MODEL,
+    PUSH_MODEL_INSTANCE,
+    CommitmentFolder,
+    CommitmentRequest,
+    Reference,
+)
+from veritag.ports import free_port
+from veritag.records.commitments import (
+    CommitmentRow,
+    commitment_counts,
+    recent_commitments,
+)
+from veritag.sender import Receiver
+from veritag.settings import Settings
+
+MR = "1.2.840.10008.5.1.4.1.1.4"
+
+
+@dataclass
+class Requestor:
+    """The side of a modality that takes reports, which can be away."""
+
+    port: int = field(default_factory=partial(free_port, "127.0.0.1"))
+    status: int = 0x0000
+    reports: list[tuple[int, Dataset]] = field(default_factory=list)
+    roles: list[Any] = field(default_factory=list)
+    callers: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take reports for a while."""
+        ae = AE(ae_title="SCANNER1")
+        ae.add_supported_context(PUSH_MODEL, scu_role=False, scp_role=True)
+        handlers = [
+            (evt.EVT_N_EVENT_REPORT, self._take),
+            (evt.EVT_REQUESTED, self._note),
+        ]
+        address = "127.0.0.1", self.port
+        server = ae.start_server(address, block=False, evt_handlers=handlers)
+        assert server is not None
+        yield
+        server.shutdown()
+
+    def _note(self, event: Any) -> None:
+        self.callers.append(event.assoc.requestor.primitive.calling_ae_title)
+        self.roles += event.assoc.requestor.role_selection.values()
+
+    def _take(self, event: Any) -> tuple[int, None]:
+        self.reports.append((event.request.EventTypeID, event.event_information))
+        return self.status, None
+
+
+def ask(site: Site, *references: Reference, age_hours: float = 0) -> None:
+    """Leave a request where the listener leaves it."""
+    folder = CommitmentFolder(site.settings.spool_dir)
+    folder.prepare()
+    assert site.spool.ready.is_dir()
+    moment = datetime.fromtimestamp(time.time() - 3600 * age_hours, UTC)
+    request = CommitmentRequest(
+        "1.2.3.99", references, "SCANNER1", "VERITAG", "association-1", moment
+    )
+    folder.store(request)
+
+
+def commitments(site: Site, requestor: Requestor) -> Commitments:
+    """Return the work on requests of SCANNER1."""
+    archive = Archive(site.settings.archive_dir)
+    return Commitments(
+        CommitmentFolder(site.settings.spool_dir),
+        site.records,
+        Witness(site.spool, archive, site.records),
+        {"SCANNER1": Receiver("127.0.0.1", requestor.port, "SCANNER1", "VERITAG")},
+        give_up_hours=1.0,
+    )
+
+
+def newest(site: Site) -> CommitmentRow:
+    """Return the newest request."""
+    return recent_commitments(site.records)[0]
+
+
+def test_what_is_in_spool_or_archive_is_committed(site: Site) -> None:
+    """The report says so on an association of its own, as SCP, by the title we had."""
+    requestor = Requestor()
+    site.index(site.receive("1.2.3.1"))
+    site.receive("1.2.3.2")
+    ask(site, *(Reference(CT_IMAGE_STORAGE, f"1.2.3.{n}") for n in (1, 2)))
+    with requestor.listening(), thread_of(commitments(site, requestor).run):
+        wait_for(lambda: commitment_counts(site.records).reported)
+    ((event_type, told),) = requestor.reports
+    assert event_type == 1
+    assert told.TransactionUID == "1.2.3.99"
+    assert [str(i.ReferencedSOPInstanceUID) for i in told.ReferencedSOPSequence] == [
+        "1.2.3.1",
+        "1.2.3.2",
+    ]
+    assert "FailedSOPSequence" not in told
+    (role,) = requestor.roles
+    assert (role.scu_role, role.scp_role) == (False, True)
+    assert requestor.callers == ["VERITAG"]
+    assert CommitmentFolder(site.settings.spool_dir).names() == []
+    assert (newest(site).state, newest(site).committed) == ("reported", 2)
+
+
+def test_what_is_not_safe_is_told_with_the_reason(site: Site) -> None:
+    """Unknown, of another class, and gone from the archive: each is a failure."""
+    requestor = Requestor()
+    _, gone = site.index(site.receive("1.2.3.1"), site.receive("1.2.3.2"))
+    site.receive("1.2.3.3")
+    Archive(site.settings.archive_dir).path(gone.archive_key).unlink()
+    ask(
+        site,
+        Reference(CT_IMAGE_STORAGE, "1.2.3.1"),
+        Reference(MR, "1.2.3.1"),
+        Reference(CT_IMAGE_STORAGE, "1.2.3.2"),
+        Reference(MR, "1.2.3.3"),
+        Reference(CT_IMAGE_STORAGE, "1.2.3.4"),
+    )
+    with requestor.listening(), thread_of(commitments(site, requestor).run):
+        wait_for(lambda: requestor.reports)
+    ((event_type, told),) = requestor.reports
+    assert event_type == 2
+    assert len(told.ReferencedSOPSequence) == 1
+    failed = [
+        (str(i.ReferencedSOPClassUID), str(i.ReferencedSOPInstanceUID), i.FailureReason)
+        for i in told.FailedSOPSequence
+    ]
+    assert failed == [
+        (MR, "1.2.3.1", CLASS_CONFLICT),
+        (CT_IMAGE_STORAGE, "1.2.3.2", NO_SUCH_INSTANCE),
+        (MR, "1.2.3.3", CLASS_CONFLICT),
+        (CT_IMAGE_STORAGE, "1.2.3.4", NO_SUCH_INSTANCE),
+    ]
+
+
+# pynetdicom leaves the socket of a refused connection to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_requestor_that_is_away_is_tried_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request outlives a restart, and the report tells of the moment it is made."""
+    monkeypatch.setattr(commitments_module, "_FIRST_DELAY", 0.2)
+    requestor = Requestor()
+    ask(site, Reference(CT_IMAGE_STORAGE, "1.2.3.1"))
+    with thread_of(commitments(site, requestor).run):
+        wait_for(
+            lambda: commitment_counts(site.records).waiting and newest(site).reason
+        )
+    assert "does not answer" in str(newest(site).reason)
+    site.index(site.receive("1.2.3.1"))
+    with requestor.listening(), thread_of(commitments(site, requestor).run):
+        wait_for(lambda: commitment_counts(site.records).reported)
+    assert requestor.reports[0][0] == 1
+    assert newest(site).attempts >= 2
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_report_that_nobody_takes_is_given_up(site: Site) -> None:
+    """After the hours of the setting it is failed, with the reason."""
+    requestor = Requestor()
+    ask(site, Reference(CT_IMAGE_STORAGE, "1.2.3.1"), age_hours=2)
+    with thread_of(commitments(site, requestor).run):
+        wait_for(lambda: commitment_counts(site.records).failed)
+    assert "does not answer" in str(newest(site).reason)
+
+
+def test_a_report_that_is_refused_is_not_taken(site: Site) -> None:
+    """A failure status of the requestor counts as not reported."""
+    requestor = Requestor(status=0x0110)
+    ask(site, Reference(CT_IMAGE_STORAGE, "1.2.3.1"))
+    with requestor.listening(), thread_of(commitments(site, requestor).run):
+        wait_for(
+            lambda: commitment_counts(site.records).waiting and newest(site).reason
+        )
+    assert "0x0110" in str(newest(site).reason)
+
+
+def test_a_request_is_reported_once_by_two_processes(site: Site) -> None:
+    """Of two that see it due, one takes it in hand."""
+    requestor = Requestor()
+    ask(site, Reference(CT_IMAGE_STORAGE, "1.2.3.1"))
+    works = [commitments(site, requestor) for _ in range(2)]
+    works[0].take_in()
+    with requestor.listening(), ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(w.report_due, pool) for w in works]:
+            done.result()
+    assert len(requestor.reports) == 1
+
+
+@pytest.fixture
+def listener(site: Site) -> Iterator[Callable[[str], Acceptor]]:
+    """Return a function that starts the listener of the site with peers."""
+    started: list[Acceptor] = []
+
+    def start(peers: str) -> Acceptor:
+        settings = Settings(
+            data_dir=site.data_dir,
+            dicom_host="127.0.0.1",
+            dicom_port=0,
+            disk_reserve_mb=0,
+            peers=peers,  # type: ignore[arg-type]
+        )
+        acceptor = Acceptor(settings, site.spool)
+        acceptor.start()
+        started.append(acceptor)
+        return acceptor
+
+    yield start
+    for acceptor in started:
+        acceptor.stop(1)
+
+
+def test_orthanc_gets_its_report(
+    site: Site, tmp_path: Path, listener: Callable[[str], Acceptor]
+) -> None:
+    """Orthanc asks for commitment of what it has sent and what not, and learns both."""
+    requestor = Requestor()
+    scp = listener(f"SCANNER1@127.0.0.1:{requestor.port}")
+    site.index(site.receive("1.2.3.1"))
+    asked = [[CT_IMAGE_STORAGE, "1.2.3.1"], [CT_IMAGE_STORAGE, "1.2.3.2"]]
+    settings = {"DicomServerEnabled": True, "DicomPort": requestor.port}
+    with (
+        orthanc(tmp_path, scp.port, {**settings, "DicomAet": "SCANNER1"}) as archive,
+        thread_of(commitments(site, requestor).run),
+    ):
+        body = json.dumps({"DicomInstances": asked}).encode()
+        where = archive.ask("modalities/veritag/storage-commitment", body)["Path"]
+        wait_for(lambda: archive.ask(where[1:])["Status"] != "Pending")
+        told = archive.ask(where[1:])
+    assert told["Status"] == "Failure"
+    assert [i["SOPInstanceUID"] for i in told["Success"]] == ["1.2.3.1"]
+    assert [i["SOPInstanceUID"] for i in told["Failures"]] == ["1.2.3.2"]
+    assert told["Failures"][0]["FailureReason"] == NO_SUCH_INSTANCE, told
+    assert newest(site).state == "reported"
+
+
+def test_a_modality_that_waits_on_its_own_association_is_answered(
+    site: Site, listener: Callable[[str], Acceptor]
+) -> None:
+    """Request and report cross: the one association is still open at the other."""
+    requestor = Requestor()
+    scp = listener(f"SCANNER1@127.0.0.1:{requestor.port}")
+    site.receive("1.2.3.1")
+    ae = AE(ae_title="SCANNER1")
+    ae.add_requested_context(PUSH_MODEL)
+    information = Dataset()
+    information.TransactionUID = "1.2.3.99"
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = (
+        CT_IMAGE_STORAGE,
+        "1.2.3.1",
+    )
+    information.ReferencedSOPSequence = [item]
+    with requestor.listening(), thread_of(commitments(site, requestor).run):
+        association = ae.associate("127.0.0.1", scp.port)
+        status, _ = association.send_n_action(
+            information, 1, PUSH_MODEL, PUSH_MODEL_INSTANCE
+        )
+        assert status.Status == 0x0000
+        wait_for(lambda: requestor.reports)
+        association.release()
+    assert requestor.reports[0][0] == 1

@@ -28,6 +28,8 @@ from veritag.tls import PeerTls, client_context
 # An A-ASSOCIATE-RQ numbers its contexts with the odd numbers up to 255 (PS3.8 9.3.2.2).
 _MOST_CONTEXTS = 128
 _MOST_TRIES = 3
+MAX_PDU = 131_072
+"""Largest PDU that we announce, in bytes; receivers answer in small ones."""
 _TLS_SECONDS = 2.0
 _CONNECT_SECONDS = 10.0
 # The answer is waited for from the first byte that is sent on: the slowest line counts.
@@ -203,7 +205,7 @@ def _associate(receiver: Receiver, contexts: Sequence[tuple[str, str]]) -> Assoc
         receiver.port,
         contexts=[build_context(sop_class, syntax) for sop_class, syntax in contexts],
         ae_title=receiver.called_ae_title,
-        max_pdu=131_072,
+        max_pdu=MAX_PDU,
         evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
         tls_args=_tls_args(receiver),
     )

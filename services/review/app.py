@@ -9,6 +9,7 @@ from fastapi.staticfiles import StaticFiles
 
 from services.review import (
     api,
+    destinations_page,
     detectability_page,
     exemplars,
     models_page,
@@ -61,11 +62,17 @@ def create_app(settings: Settings) -> FastAPI:
     }
     app.include_router(monitoring_router(checks))
     app.include_router(api.router)
-    for router in (models_page.api, detectability_page.api, stations_page.api):
+    for router in (
+        models_page.api,
+        detectability_page.api,
+        stations_page.api,
+        destinations_page.api,
+    ):
         app.include_router(router)
     for router in (
         pages.router,
         models_page.pages,
+        destinations_page.pages,
         detectability_page.pages,
         stations_page.pages,
         study_page.router,

@@ -1,9 +1,10 @@
 """What the routes ask for: records, settings, pictures and the reviewer."""
 
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from fastapi import Cookie, Depends, HTTPException, Path, Request
+from fastapi.responses import Response
 
 from veritag.records import Records
 from veritag.settings import Settings
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 REVIEWER_COOKIE = "veritag_reviewer"
 MAX_NAME = 128
+_YEAR_SECONDS = 365 * 86_400
 
 
 def _records(request: Request) -> Records:
@@ -53,6 +55,18 @@ def cookie_reviewer(
     """Return the name that this browser decided under before, else an empty text."""
     name = unquote(value)
     return name if name.isprintable() and len(name) <= MAX_NAME else ""
+
+
+def remember_reviewer(request: Request, answer: Response, reviewer: str) -> None:
+    """Let this browser fill in the name the next time."""
+    answer.set_cookie(
+        REVIEWER_COOKIE,
+        quote(reviewer),
+        max_age=_YEAR_SECONDS,
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )
 
 
 ProxyReviewer = Annotated[str | None, Depends(proxy_reviewer)]

@@ -11,6 +11,7 @@ from services.review.deciding import DecisionConflict, InvalidDecision
 from services.review.templating import render
 from veritag.errors import RetryableError
 from veritag.records.decisions import UnknownFinding
+from veritag.records.forwarding import NothingParked
 
 _HEADINGS = {
     401: "Not signed in",
@@ -28,6 +29,7 @@ def add_failure_pages(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(InvalidDecision, _invalid_decision)
     app.add_exception_handler(DecisionConflict, _conflict)
+    app.add_exception_handler(NothingParked, _conflict)
     app.add_exception_handler(UnknownFinding, _unknown)
     app.add_exception_handler(RetryableError, _unavailable)
 

@@ -16,13 +16,13 @@ from services.review.deciding import (
     store_decision,
 )
 from services.review.dependencies import (
-    REVIEWER_COOKIE,
     CookieReviewer,
     Id,
     ProxyReviewer,
     RecordsDep,
     SettingsDep,
     StudyUid,
+    remember_reviewer,
 )
 from services.review.exemplars import exemplars_address
 from services.review.templating import render
@@ -33,8 +33,6 @@ from veritag.records.study import FindingRow, StudyDetail, study_detail
 from veritag.records.worklist import worklist
 from veritag.review import Decision
 from veritag.settings import Settings
-
-YEAR_SECONDS = 365 * 86_400
 
 router = APIRouter(default_response_class=HTMLResponse)
 
@@ -205,12 +203,5 @@ def _go_on(
     uid = quote(study.study_instance_uid, safe="")
     answer = RedirectResponse(f"/studies/{uid}?decided={decided}#{anchor}", 303)
     if reviewer is not None:
-        answer.set_cookie(
-            REVIEWER_COOKIE,
-            quote(reviewer),
-            max_age=YEAR_SECONDS,
-            httponly=True,
-            samesite="lax",
-            secure=request.url.scheme == "https",
-        )
+        remember_reviewer(request, answer, reviewer)
     return answer

@@ -1,0 +1,112 @@
+"""The page of destinations: what waits, what is parked, and trying it again."""
+
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from tests.integration.review.conftest import Serve
+from tests.integration.review.ward import Ward
+from veritag.commitment import CommitmentRequest, Reference
+from veritag.records.audit import audit_trail
+from veritag.records.commitments import FAILED, add_commitment, end_commitment
+from veritag.records.destinations import PARKED, SENT, sync_destinations
+from veritag.records.forwarding import ForwardOutcome, due_forwards, settle_forwards
+
+PEERS = ("pacs=PACS@pacs.example:104;forward", "old=OLD@old.example:104;forward")
+
+
+@pytest.fixture
+def sending(ward: Ward) -> Ward:
+    """Four instances: two sent, one parked, one waiting; and a commitment given up."""
+    ids = sync_destinations(ward.records, {"pacs": None, "old": None})
+    ward.add("CR-CHEST", instances=4)
+    due = due_forwards(ward.records, ids["pacs"], 10)
+    reason = "the receiver does not accept <CR> Image Storage"
+    outcomes = [ForwardOutcome(f.forward_id, SENT) for f in due[:2]]
+    parked = ForwardOutcome(due[2].forward_id, PARKED, reason)
+    settle_forwards(ward.records, ids["pacs"], [*outcomes, parked])
+    sync_destinations(ward.records, {"pacs": None})
+    request = CommitmentRequest(
+        "1.2.3",
+        (Reference("1.2", "1.2.3.4"),),
+        "SCANNER1",
+        "VERITAG",
+        "association-1",
+        datetime.now(UTC),
+    )
+    add_commitment(ward.records, "1.json", request)
+    end_commitment(ward.records, 1, FAILED, reason="SCANNER1 does not answer")
+    return ward
+
+
+def test_the_page_shows_what_is_where(sending: Ward, serve: Serve) -> None:
+    """Counts, addresses, reasons, and the requests of storage commitment; escaped."""
+    assert sending.records
+    page = httpx.get(serve(peers=PEERS) + "/destinations")
+    assert page.status_code == 200
+    assert "PACS at pacs.example:104" in page.text
+    assert "does not accept &lt;CR&gt; Image Storage" in page.text
+    assert "Try it again" in page.text
+    assert "no longer in the settings" not in page.text
+    assert "given up" in page.text
+    assert "SCANNER1 does not answer" in page.text
+
+
+def test_the_page_says_when_there_is_nothing(ward: Ward, serve: Serve) -> None:
+    """Without destinations it says how to make one."""
+    assert ward.records
+    page = httpx.get(serve() + "/destinations")
+    assert "VERITAG_PEERS" in page.text
+
+
+def test_a_person_has_parked_instances_tried_again(sending: Ward, serve: Serve) -> None:
+    """The button queues them, with the name in the audit trail; twice is a conflict."""
+    with httpx.Client(base_url=serve(peers=PEERS)) as client:
+        (state,) = [
+            d["state"]
+            for d in client.get("/api/v1/destinations").json()
+            if d["state"]["name"] == "pacs"
+        ]
+        assert (state["waiting"], state["parked"], state["sent"]) == (1, 1, 2)
+        where = f"/destinations/{state['destination_id']}/retry"
+        nobody = client.post(where, data={"reviewer": " "})
+        assert nobody.status_code == 422
+        answer = client.post(where, data={"reviewer": "Ada"})
+        assert answer.status_code == 303
+        page = client.get(answer.headers["location"])
+        assert "1 instance is queued again" in page.text
+        assert client.post(where, data={"reviewer": "Ada"}).status_code == 409
+    newest = audit_trail(sending.records)[0]
+    assert (newest.kind, newest.actor) == ("forwards_retried", "Ada")
+
+
+def test_programs_see_and_do_the_same(sending: Ward, serve: Serve) -> None:
+    """The JSON API names what is parked, tries it again, and lists commitments."""
+    assert sending.records
+    with httpx.Client(base_url=serve(peers=PEERS) + "/api/v1") as client:
+        old, pacs = client.get("/destinations").json()
+        assert not old["state"]["active"]
+        assert pacs["parked"][0]["reason"].startswith("the receiver does not accept")
+        told = client.get("/commitments").json()
+        assert told["counts"]["failed"] == 1
+        assert told["newest"][0]["calling_ae_title"] == "SCANNER1"
+        path = f"/destinations/{pacs['state']['destination_id']}/retry"
+        assert client.post(path, json={"reviewer": "Ada"}).json() == {"instances": 1}
+        assert (
+            client.post("/destinations/99/retry", json={"reviewer": "A"}).status_code
+            == 409
+        )
+
+
+def test_behind_a_proxy_its_name_counts(sending: Ward, serve: Serve) -> None:
+    """Who comes around the proxy sees nothing; who comes through is named by it."""
+    url = serve(peers=PEERS, review_user_header="X-Remote-User")
+    assert httpx.get(url + "/destinations").status_code == 401
+    proxied = {"X-Remote-User": "Grace"}
+    assert "as Grace" in httpx.get(url + "/destinations", headers=proxied).text
+    state = httpx.get(url + "/api/v1/destinations", headers=proxied).json()[1]["state"]
+    where = f"{url}/destinations/{state['destination_id']}/retry"
+    answer = httpx.post(where, data={"reviewer": "Eve"}, headers=proxied)
+    assert answer.status_code == 303
+    assert audit_trail(sending.records)[0].actor == "Grace"

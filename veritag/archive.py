@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from veritag.errors import ArchiveUnavailable
@@ -73,6 +73,23 @@ class Archive:
         """
         try:
             for folder in {self.path(key).parent for key in keys}:
+                sync_folder(folder)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Let go of instances for good; one that is not there is no error.
+
+        Raises
+        ------
+        ArchiveUnavailable
+            If the disk fails; some may be gone, and it may be done again.
+        """
+        paths = [self.path(key) for key in keys]
+        try:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            for folder in {path.parent for path in paths if path.parent.is_dir()}:
                 sync_folder(folder)
         except OSError as error:
             raise _unavailable(error) from error

@@ -37,17 +37,20 @@ class Retention:
         self._confined = Confined(Limits.of(settings), draw_file.__module__)
 
     def round(self) -> int:
-        """Remove a batch of files; return how many.
+        """Remove a batch of files; return how many. Without the archive, none.
 
         Raises
         ------
-        RetryableError
-            If the records do not answer, or the archive cannot be written.
+        RecordsUnavailable
         """
         if not self._days:
             return 0
-        # What a crash left marked goes first.
-        return self._remove() or self._begin()
+        try:
+            # What a crash left marked goes first.
+            return self._remove() or self._begin()
+        except ArchiveUnavailable as error:
+            log.warning("retention_waits", reason=str(error))
+            return 0
 
     def _begin(self) -> int:
         found = removable(self._records, self._days, BATCH)
@@ -82,13 +85,19 @@ class Retention:
         self._pictures.keep(key, png.tobytes())
 
     def _remove(self) -> int:
-        removed = remove_marked(self._records, self._archive.remove, BATCH)
+        removed = remove_marked(self._records, self._remove_files, BATCH)
         if removed:
             REMOVED.inc(len(removed))
             REMOVED_BYTES.inc(sum(one.size for one in removed))
             ids = [one.instance_id for one in removed]
             log.info("instances_removed", instance_ids=ids, retain_days=self._days)
         return len(removed)
+
+    def _remove_files(self, keys: Sequence[str]) -> None:
+        """Remove files, but note nothing as removed where the archive is elsewhere."""
+        if not self._archive.root.is_dir():
+            raise ArchiveUnavailable(f"there is no archive at {self._archive.root}")
+        self._archive.remove(keys)
 
     def close(self) -> None:
         """End the process that draws."""

@@ -188,11 +188,13 @@ def run_scheduler(settings: Settings) -> int:
     )
     log.info("scheduler_started", http_port=health.start())
     stop_signals(stopping)
+    scheduler = Scheduler(settings, records, dispatcher)
     try:
         if until_available(records.migrate, stopping):
-            Scheduler(settings, records, dispatcher).run(stopping)
+            scheduler.run(stopping)
         return 0
     finally:
+        scheduler.close()
         dispatcher.close()
         records.close()
         log.info("scheduler_stopped")

@@ -56,6 +56,8 @@ def _judge(context: Context, model: Model, snapshot: SeriesSnapshot) -> None:
             bundle.bundle_id,
             reason,
             budget_per_1000=context.settings.review_budget_per_1000,
+            # What could not be inspected again is gone, and speaks by its findings.
+            withdraw=not snapshot.missing,
         )
     )
     SERIES_SETTLED.labels(reason).inc()

@@ -9,6 +9,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -108,6 +109,7 @@ class Indexer:
             return 0
         try:
             recorded = self._register(batch)
+            self._put_back(batch, recorded.restored)
         except RecordsUnavailable:
             raise
         except Exception as error:  # noqa: BLE001
@@ -117,7 +119,7 @@ class Indexer:
                 return 0
             return sum(self._index([instance.spool_name]) for instance in batch)
         self._forget(batch)
-        self._publisher.add(recorded, _age(batch))
+        self._publisher.add(recorded.new_ids, _age(batch))
         return len(batch)
 
     def _archive_all(self, names: Sequence[str]) -> list[StoredInstance]:
@@ -141,7 +143,16 @@ class Indexer:
         self._archive.put(path, instance.digest)
         return instance
 
-    def _register(self, batch: Sequence[StoredInstance]) -> tuple[int, ...]:
+    def _put_back(
+        self, batch: Sequence[StoredInstance], digests: AbstractSet[str]
+    ) -> None:
+        """Archive again what retention may have removed since it was archived."""
+        for instance in batch:
+            if instance.digest in digests:
+                path = self._spool.path(instance.spool_name)
+                self._archive.sync([self._archive.put(path, instance.digest)])
+
+    def _register(self, batch: Sequence[StoredInstance]) -> ingest.Registered:
         recorded = ingest.register(self._records, batch)
         fresh = len(recorded.new_ids) + recorded.unparsable
         INSTANCES_INDEXED.inc(fresh + recorded.identical)
@@ -154,8 +165,9 @@ class Indexer:
             identical=recorded.identical,
             conflicts=recorded.conflicts,
             unparsable=recorded.unparsable,
+            restored=len(recorded.restored),
         )
-        return recorded.new_ids
+        return recorded
 
     def _forget(self, batch: Sequence[StoredInstance]) -> None:
         for instance in batch:

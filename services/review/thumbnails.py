@@ -12,6 +12,7 @@ from services.review.dependencies import Id, PicturesDep, RecordsDep, proxy_revi
 from veritag.archive import Archive
 from veritag.confined import Confined, Limits
 from veritag.errors import RejectError
+from veritag.kept_pictures import KeptPictures
 from veritag.plain import is_plain
 from veritag.preprocessing import VERSION
 from veritag.records.study import instance_location
@@ -31,14 +32,23 @@ class Pictures:
     ----------
     threads
         How many are decoded at a time: a large frame takes its whole size in memory.
+    kept
+        Small pictures of what the archive no longer holds.
     limits
         Of the processes in which all is read that is large or compressed.
     """
 
     def __init__(
-        self, archive: Archive, *, threads: int, max_frame_mb: int, limits: Limits
+        self,
+        archive: Archive,
+        kept: KeptPictures,
+        *,
+        threads: int,
+        max_frame_mb: int,
+        limits: Limits,
     ) -> None:
         self._archive = archive
+        self._kept = kept
         self._max_frame_mb = max_frame_mb
         self._confined = Confined(limits, draw_file.__module__)
         self._turn = threading.BoundedSemaphore(threads)
@@ -54,6 +64,8 @@ class Pictures:
 
     def _draw(self, archive_key: str, size: int) -> bytes:
         path = self._archive.path(archive_key)
+        if not path.exists() and (kept := self._kept.read(archive_key)) is not None:
+            return kept
         job = partial(draw_file, path, size, self._max_frame_mb)
         with self._turn:
             picture = job() if is_plain(path) else self._confined.call(job)

@@ -16,6 +16,7 @@ from veritag.instance import StoredInstance
 from veritag.records.engine import Records, clean_text
 from veritag.records.forwarding import queue_new
 from veritag.records.hierarchy import clean_uid, series_key, touch, upsert_series
+from veritag.records.retention import keep_again
 from veritag.records.schema import dead_letters, instances, receptions
 
 NEW, IDENTICAL, CONFLICT = "new", "identical", "conflict"
@@ -35,12 +36,16 @@ class Registered:
         New instances whose SOP Instance UID was known with other bytes.
     unparsable
         New instances whose Data Set could not be parsed: dead letters at once.
+    restored
+        Digests of instances that the archive had let go of, or was about to: their
+        files are to be put there again.
     """
 
     new_ids: tuple[int, ...] = ()
     identical: int = 0
     conflicts: int = 0
     unparsable: int = 0
+    restored: frozenset[str] = frozenset()
 
 
 def register(records: Records, received: Sequence[StoredInstance]) -> Registered:
@@ -65,6 +70,8 @@ def register(records: Records, received: Sequence[StoredInstance]) -> Registered
             records.insert(receptions),
             [_reception(i, kinds[i.spool_name], ids[_key(i)]) for i in fresh],
         )
+        again = {id_: key[1] for key, id_ in ids.items() if key not in new}
+        restored = keep_again(connection, sorted(again))
         _mark_conflicts(connection, _conflicting(new, known))
         queue_new(records, connection, sorted(new.values()))
         touch(connection, [i for i in fresh if _key(i) in new], series_ids, now)
@@ -77,6 +84,7 @@ def register(records: Records, received: Sequence[StoredInstance]) -> Registered
         count[IDENTICAL],
         count[CONFLICT],
         len(dead),
+        frozenset(again[id_] for id_ in restored),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, and_, func, select, update
 
 from veritag.findings import Defect, Verdict
 from veritag.records.dispatching import waiting
@@ -69,7 +69,8 @@ def pending(
     Parameters
     ----------
     again
-        Return inspected ones too, for an inspection by another bundle.
+        Return inspected ones too, for an inspection by another bundle, as far as the
+        archive still holds them.
     """
     columns = [
         instances.c[name]
@@ -83,7 +84,9 @@ def pending(
             "series_id",
         )
     ]
-    condition = instances.c.dead_at.is_(None) if again else waiting()
+    still_there = instances.c.removing_at.is_(None)
+    known = and_(instances.c.dead_at.is_(None), still_there)
+    condition = known if again else waiting()
     with records.read() as connection:
         rows = connection.execute(
             select(*columns)

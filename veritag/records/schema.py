@@ -151,8 +151,12 @@ instances = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("inspected_at", Moment),
     Column("dead_at", Moment),
+    # Set before the archive lets go of the file, and after it has.
+    Column("removing_at", Moment),
+    Column("removed_at", Moment),
     UniqueConstraint("sop_instance_uid", "digest"),
     Index("ix_instances_waiting", "inspected_at", "dead_at", "received_at"),
+    Index("ix_instances_removed_at_received_at", "removed_at", "received_at"),
 )
 
 # One row for each acknowledged C-STORE; the spool name makes indexing idempotent.

@@ -74,6 +74,7 @@ def settle(
     reason: str,
     *,
     budget_per_1000: float = 0,
+    withdraw: bool = True,
 ) -> tuple[Finding, ...]:
     """Store what was found of a series; return the findings that are newly open.
 
@@ -85,6 +86,9 @@ def settle(
     ----------
     budget_per_1000
         Contradictions that may be opened per 1,000 series, 0 for all.
+    withdraw
+        Withdraw what is not found again. Not where a part of the series is gone from
+        the archive, on which it may rest.
     """
     now = datetime.now(UTC)
     with records.begin() as connection:
@@ -99,7 +103,9 @@ def settle(
             if not (finding.code is _CONTRADICTION and finding.tag in withheld)
             and _store(connection, records, snapshot, finding, bundle_id, standing, now)
         ]
-        _withdraw(connection, list(chain.from_iterable(standing.values())), now)
+        if withdraw:
+            left = list(chain.from_iterable(standing.values()))
+            _withdraw(connection, left, now)
         if version_of(connection, snapshot.series_id) == snapshot.version:
             connection.execute(
                 update(series)

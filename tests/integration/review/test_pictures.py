@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration.review.ward import Ward
 from veritag.archive import Archive
+from veritag.kept_pictures import KeptPictures
 from veritag.records.study import instance_location
 
 
@@ -40,6 +41,20 @@ def test_an_instance_without_picture_gets_a_card(
     answer = client.get("/pictures/2/256.png")
     assert answer.headers["content-type"] == "image/svg+xml"
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_what_the_archive_let_go_of_is_still_shown(
+    client: httpx.Client, day: Ward
+) -> None:
+    """The small picture that was kept stands in, whatever the size; else a card."""
+    location = instance_location(day.records, 2)
+    assert location is not None
+    shown = client.get("/pictures/2/256.png").content
+    Archive(day.data_dir / "archive").remove([location.archive_key])
+    kept = KeptPictures(day.data_dir / "pictures")
+    assert "svg" in client.get("/pictures/2/1024.png").headers["content-type"]
+    kept.keep(location.archive_key, shown)
+    assert client.get("/pictures/2/1024.png").content == shown
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,121 @@
+"""The scheduler lets go of archived objects, and what was shown of them stays."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from prometheus_client import REGISTRY
+
+from tests.integration.worker.site import Site
+from veritag.archive import Archive
+from veritag.findings import SeriesJudgement, Verdict, VerdictStatus
+from veritag.kept_pictures import KeptPictures
+from veritag.records.inspection import pending, store_verdicts
+from veritag.records.settling import settle
+from veritag.records.snapshot import series_snapshot
+from veritag.testing.phantom import phantom_series
+from veritag.tile import make_picture
+from worker import retention
+from worker.retention import Retention
+from worker.scheduler import Scheduler
+
+MakeSite = Callable[..., Site]
+# As many days as a test can wait for.
+A_MOMENT = 1e-6
+
+
+def inspected(site: Site, instances: int = 3) -> list[Path]:
+    """Let a settled series be in the archive; return its files."""
+    datasets = phantom_series(
+        "CT-HEAD", patient=1, instances=instances, seed=1, size=64
+    )
+    ids = site.receive(datasets)
+    keys = [one.archive_key for one in pending(site.records, ids)]
+    verdict = Verdict("vb-test", VerdictStatus.INSPECTED, "1.2", {"Modality": "CT"})
+    store_verdicts(site.records, [(id_, verdict) for id_ in ids])
+    snapshot = series_snapshot(site.records, 1, "vb-test")
+    assert snapshot is not None
+    nothing = SeriesJudgement(instances, False, (), ())
+    settle(site.records, snapshot, nothing, "vb-test", "idle")
+    time.sleep(0.15)
+    return [Archive(site.settings.archive_dir).path(key) for key in keys]
+
+
+def retention_of(site: Site, days: float = A_MOMENT) -> Retention:
+    """Return a retention with so many days."""
+    return Retention(
+        site.settings.model_copy(update={"retain_days": days}), site.records
+    )
+
+
+def test_nothing_is_removed_unless_it_is_asked_for(make_site: MakeSite) -> None:
+    """By default everything is kept for ever."""
+    site = make_site()
+    files = inspected(site)
+    assert site.settings.retain_days == 0
+    Scheduler(site.settings, site.records, site.dispatcher).round()
+    assert all(path.exists() for path in files)
+
+
+def test_a_small_picture_of_each_is_kept(site: Site, parts: Retention) -> None:
+    """The file goes, counted; the picture that is kept is the one that was shown."""
+    files = inspected(site)
+    shown = [
+        make_picture(ds, 256)
+        for ds in phantom_series("CT-HEAD", patient=1, instances=3, seed=1, size=64)
+    ]
+    before = REGISTRY.get_sample_value("veritag_instances_removed_total") or 0
+    assert parts.round() == 3
+    assert not any(path.exists() for path in files)
+    pictures = KeptPictures(site.settings.pictures_dir)
+    for path, picture in zip(files, shown, strict=True):
+        png = pictures.read(f"{path.parent.name}/{path.name}")
+        assert png is not None
+        drawn = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert np.array_equal(drawn, picture)
+    after = REGISTRY.get_sample_value("veritag_instances_removed_total")
+    assert after == before + 3
+    assert parts.round() == 0
+
+
+def test_it_goes_in_batches(
+    site: Site, parts: Retention, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each round holds the records for a few instances only."""
+    monkeypatch.setattr(retention, "BATCH", 2)
+    inspected(site)
+    assert [parts.round() for _ in range(3)] == [2, 1, 0]
+
+
+def test_the_scheduler_does_it(site: Site) -> None:
+    """A scheduler with `retain_days` removes what is old at its first round."""
+    files = inspected(site)
+    scheduler = Scheduler(site.settings, site.records, site.dispatcher)
+    scheduler.round()
+    scheduler.close()
+    assert not any(path.exists() for path in files)
+
+
+def test_what_cannot_be_drawn_goes_without_a_picture(
+    site: Site, parts: Retention
+) -> None:
+    """A file that was damaged meanwhile holds nobody up."""
+    files = inspected(site, 2)
+    files[0].write_bytes(b"damaged")
+    assert parts.round() == 2
+    assert not any(path.exists() for path in files)
+
+
+def test_nothing_is_noted_as_removed_where_the_archive_is_not(
+    site: Site, parts: Retention
+) -> None:
+    """A scheduler that cannot see the archive waits, and says nothing of the records."""
+    files = inspected(site)
+    elsewhere = site.settings.archive_dir.rename(site.data_dir / "elsewhere")
+    assert parts.round() == 0
+    elsewhere.rename(site.settings.archive_dir)
+    assert parts.round() == 3
+    assert not any(path.exists() for path in files)

@@ -26,6 +26,7 @@ from services.review.thumbnails import Pictures
 from veritag import __version__
 from veritag.archive import Archive
 from veritag.confined import Limits
+from veritag.kept_pictures import KeptPictures
 from veritag.metrics import DECISIONS, count_from_zero
 from veritag.records import Records
 from veritag.review import Decision
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.records = MigratedRecords(records)
     app.state.pictures = Pictures(
         Archive(settings.archive_dir),
+        KeptPictures(settings.pictures_dir),
         threads=settings.decode_threads,
         max_frame_mb=settings.max_frame_mb,
         limits=Limits.of(settings),

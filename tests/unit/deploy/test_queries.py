@@ -8,10 +8,11 @@ import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
-from services.listener import status
+from services.listener import admission, status
 from tests.unit.deploy.promql import read_query
 from veritag import metrics
 from veritag.findings import FindingCode, VerdictStatus
+from veritag.records.commitments import FAILED, REPORTED
 from veritag.records.training_runs import OUTCOMES, STATUSES
 
 SUFFIXES: Mapping[str, tuple[str, ...]] = {
@@ -46,12 +47,13 @@ VALUES: Mapping[str, set[str]] = {
     "provider": {"CUDAExecutionProvider", "CPUExecutionProvider"},
     "accelerator": {"gpu"},
     "state": set(STATUSES),
-    "outcome": set(OUTCOMES),
+    "outcome": {*OUTCOMES, REPORTED, FAILED},
     "reason": {
         found.reason
         for found in vars(status).values()
         if isinstance(found, status.Status)
-    },
+    }
+    | admission.REASONS,
 }
 
 

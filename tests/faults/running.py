@@ -81,7 +81,7 @@ def _site(plan: Plan, root: Path) -> Iterator[Site]:
     disk, clock = Disk(root, plan.disk_mb), Clock(root)
     database: Database = Sqlite(disk.path / "data" / "records.sqlite3")
     if plan.database == "postgresql":
-        database = Postgres(root / "postgresql")
+        database = Postgres()
     try:
         disk.make()
         clock.make()
@@ -181,7 +181,7 @@ def _finish(
 ) -> list[str]:
     """Wait until all is sent and worked off; return what did not come to pass."""
     deadline = time.monotonic() + plan.quiet_seconds
-    notes = []
+    notes = list(injector.failures)
     while any(s.is_alive() for s in senders) and time.monotonic() < deadline:
         tell(pace, ledger, injector.incidents, "sending the rest")
         time.sleep(_LOOK_SECONDS)

@@ -139,7 +139,7 @@ class PageCache:
     def _way_to(self, path: str) -> Iterator[str]:
         while len(path) > len(self.under):
             yield path
-            path = os.path.dirname(path)
+            path = _folder(path)
 
     def _created(self, step: Step) -> None:
         self.now[step.path] = step.inode
@@ -158,13 +158,13 @@ class PageCache:
         self.now.pop(step.path, None)
 
     def _syncing(self, step: Step) -> None:
-        inside = {p: i for p, i in self.now.items() if os.path.dirname(p) == step.path}
+        inside = {p: i for p, i in self.now.items() if _folder(p) == step.path}
         self._begun[step.inode] = self._writes[step.inode], inside
 
     def _synced(self, step: Step) -> None:
         writes, inside = self._begun.pop(step.inode)
         self._safe[step.inode] = writes
-        gone = [p for p in self.disk if os.path.dirname(p) == step.path]
+        gone = [p for p in self.disk if _folder(p) == step.path]
         for path in gone:
             del self.disk[path]
         self.disk |= inside
@@ -172,3 +172,7 @@ class PageCache:
     def _all_synced(self, _step: Step) -> None:
         self.disk = dict(self.now)
         self._safe = dict(self._writes)
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]

@@ -75,7 +75,7 @@ class Indexing:
         (recorder.under / "archive").mkdir()
         self.records = Records.open(configured.records_url)
         self.records.migrate()
-        self.sent = {uid: data for uid, data in map(instance, range(2))}
+        self.sent = dict(map(instance, range(2)))
         for uid in [*self.sent, "1.2.3.1"]:
             self._receive(uid)
 

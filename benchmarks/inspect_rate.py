@@ -9,6 +9,10 @@ and goes, and the better of the two bare loops is what counts.
 
     python -m benchmarks.inspect_rate [--bundle DIR] [--size 256] [--files 200]
                                       [--repeat 5] [--json]
+                                      [--syntax native|jpeg-ls|jpeg-2000]
+
+Compressed files are read in processes of their own; `in_threads` is the same without
+them, which tells what they cost.
 
 With `--size` an encoder of that tile size and random weights takes the place of the
 bundle's: what it says is nonsense, how long it takes is not.
@@ -22,19 +26,26 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import onnxruntime as ort
 import pydicom
 import structlog
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    generate_uid,
+)
 
 from veritag.archive import Archive
 from veritag.bundle import (
@@ -58,8 +69,11 @@ from worker.tasks import inspect_instances
 SIZE = 512
 
 
-def write_ct(path: Path, rng: np.random.Generator) -> None:
-    """Write one CT slice of 512 x 512 raw pixels, 525 kB."""
+SYNTAXES = {"jpeg-ls": JPEGLSLossless, "jpeg-2000": JPEG2000Lossless}
+
+
+def write_ct(path: Path, rng: np.random.Generator, syntax: str) -> None:
+    """Write one CT slice of 512 x 512 pixels, 525 kB if native."""
     y, x = np.mgrid[-1:1:512j, -1:1:512j]
     body = ((x / 0.8) ** 2 + (y / 0.6) ** 2) < 1
     pixels = np.where(body, 1040, 24) + rng.normal(0, 20, (SIZE, SIZE))
@@ -81,6 +95,8 @@ def write_ct(path: Path, rng: np.random.Generator) -> None:
     ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 12, 11
     ds.PixelRepresentation = 0
     ds.PixelData = np.clip(pixels, 0, 4095).astype("<u2").tobytes()
+    if syntax in SYNTAXES:
+        ds.compress(SYNTAXES[syntax], generate_instance_uid=False)
     ds.save_as(path, enforce_file_format=True)
 
 
@@ -111,14 +127,26 @@ def bare_loop_one_thread(
         session.run(["soft_assignment", "distance"], {"tiles": one[None]})
 
 
-def inspect(model: Model, files: Sequence[Path], threads: int) -> None:
+def warm(threads: int) -> Pipeline:
+    """Return a pipeline whose processes have started."""
+    pipeline = Pipeline(threads, 1024, Limits(60, 4096))
+    wait(pipeline.warm())
+    return pipeline
+
+
+def inspect(model: Model, files: Sequence[Path], pipeline: Pipeline) -> None:
     """Inspect as `veritag inspect` does, the judgement included."""
-    with closing(Pipeline(threads, 1024, Limits(60, 4096))) as pipeline:
-        named = ((path, path) for path in files)
-        done = list(pipeline.run(model, named, identify=lambda _: False))
+    named = ((path, path) for path in files)
+    done = list(pipeline.run(model, named, identify=lambda _: False))
     verdicts = [one.verdict for one in done if one.verdict is not None]
     assert len(verdicts) == len(files)
     judge_series(model.bundle.manifest, verdicts)
+
+
+def inspect_in_threads(model: Model, files: Sequence[Path], pipeline: Pipeline) -> None:
+    """Inspect as if every file were harmless."""
+    with patch("worker.pipeline.is_plain", lambda _: True):
+        inspect(model, files, pipeline)
 
 
 def recorded(bundle: Path, files: Sequence[Path], threads: int) -> Callable[[], None]:
@@ -129,6 +157,7 @@ def recorded(bundle: Path, files: Sequence[Path], threads: int) -> Callable[[], 
     )
     context.records.migrate()
     context.bundle.current()
+    wait(context.pipeline.warm())
     ids = register(context.records, [_stored(path, home) for path in files]).new_ids
 
     def work() -> None:
@@ -191,6 +220,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--syntax", choices=("native", *SYNTAXES), default="native")
     parser.add_argument("--json", action="store_true")
     wanted = parser.parse_args()
     logging.disable(logging.INFO)
@@ -209,16 +239,17 @@ def main() -> None:
     )
     rng = np.random.default_rng(1)
     threads = wanted.threads
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, closing(warm(threads)) as pipeline:
         files = [Path(folder) / f"{n}.dcm" for n in range(wanted.files)]
         for path in files:
-            write_ct(path, rng)
+            write_ct(path, rng, wanted.syntax)
         ways: dict[str, Way] = {
             "bare": lambda: lambda: bare_loop(bundle, session, files, threads),
             "bare_one_thread": lambda: (
                 lambda: bare_loop_one_thread(bundle, session, files)
             ),
-            "inspect": lambda: lambda: inspect(model, files, threads),
+            "inspect": lambda: lambda: inspect(model, files, pipeline),
+            "in_threads": lambda: lambda: inspect_in_threads(model, files, pipeline),
             "worker": lambda: recorded(wanted.bundle, files, threads),
         }
         show(compare(ways, wanted.files, wanted.repeat), as_json=wanted.json)

@@ -52,9 +52,13 @@ class Pipeline:
 
     def __init__(self, threads: int, max_frame_mb: int, limits: Limits) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-        self._ahead = _AHEAD * threads
+        self._threads, self._ahead = threads, _AHEAD * threads
         self._confined = Confined(limits, prepare.__module__)
         self._max_frame_mb = max_frame_mb
+
+    def warm(self) -> list[Future[None]]:
+        """Begin to start the processes, which takes a second."""
+        return [self._pool.submit(self._confined.warm) for _ in range(self._threads)]
 
     def close(self) -> None:
         """Stop the threads and their processes."""

@@ -99,6 +99,7 @@ def _make_ready(context: Context) -> bool:
     """Load the bundle and reach the records; False when the process shall end."""
     if not until_available(context.records.migrate, context.stopping):
         return False
+    context.pipeline.warm()
     context.bundle.current()
     problem = missing_gpu(context)
     if problem:

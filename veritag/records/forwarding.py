@@ -75,21 +75,6 @@ def queue_new(
         queue_for(records, connection, *conditions)
 
 
-def not_forwarded() -> Any:
-    """Return the condition: the instance's file is still to be sent to somebody.
-
-    Parked ones count: somebody may ask for them again.
-    """
-    return (
-        select(forwards.c.id)
-        .where(
-            forwards.c.instance_id == instances.c.id,
-            forwards.c.state.in_((WAITING, PARKED)),
-        )
-        .exists()
-    )
-
-
 def due_forwards(records: Records, destination_id: int, limit: int) -> list[Forward]:
     """Return what may be sent now, oldest first."""
     now = datetime.now(UTC)

@@ -19,6 +19,7 @@ HTTP_PORT = {
     "worker": "worker_http_port",
     "scheduler": "scheduler_http_port",
     "trainer": "trainer_http_port",
+    "delivery": "delivery_http_port",
     "review": "review_port",
 }
 OURS = tuple(HTTP_PORT)

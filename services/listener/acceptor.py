@@ -73,11 +73,13 @@ class Acceptor:
 
     def _open(self, reception: Reception, port: int, variable: str) -> StorageServer:
         host = self._settings.dicom_host
+        shared = self._settings.listener_processes > 1
+        server_class: Any = partial(StorageServer, share_port=shared)
         try:
             server: Any = self._ae.make_server(
                 (host, port),
                 evt_handlers=reception.bindings(),
-                server_class=StorageServer,
+                server_class=server_class,
                 request_handler=StorageRequestHandler,
             )
         except OSError as error:

@@ -102,6 +102,11 @@ class Arrival:
             return refusal.status.code, refusal.comment
         return SUCCESS.code, ""
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether it was acknowledged."""
+        return bool(self._name)
+
     def account(self) -> None:
         """Tell of it, after the sender has its answer."""
         if self._refusal is not None:

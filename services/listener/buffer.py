@@ -38,6 +38,13 @@ class DataSetBuffer(io.BytesIO):
         self._incoming: Incoming | None = None
         self.failure: OSError | SpoolFull | None = None
 
+    def require_room(self) -> None:
+        """Take nothing in when there is no room, which is known from the start."""
+        try:
+            self._spool.require_room()
+        except (OSError, SpoolFull) as error:
+            self.failure = error
+
     def write(self, data: Chunk) -> int:  # type: ignore[override]
         """Append a fragment."""
         if self.failure is not None or self.closed:
@@ -124,6 +131,7 @@ class IncomingMessage(DIMSEMessage):
         is_complete = super().decode_msg(primitive, assoc)
         if isinstance(self, C_STORE_RQ):
             keep_usable(self.command_set)
+            cast(DataSetBuffer, self.data_set).require_room()
         return is_complete
 
 

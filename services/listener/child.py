@@ -1,10 +1,11 @@
-"""The indexer as a child process of the listener, started again whenever it ends."""
+"""Child processes of the listener, started again whenever they end."""
 
 import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 
 from veritag.logs import get_logger
 
@@ -14,20 +15,35 @@ _LAST_DELAY = 30.0
 _WELL_SECONDS = 60.0
 
 
-class IndexerChild:
-    """Keeps one indexer running."""
+class Child:
+    """Keeps one process running.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    name
+        For the log.
+    arguments
+        Of `python -m services.listener`.
+    environment
+        Variables beside our own.
+    """
+
+    def __init__(
+        self, name: str, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._name = name
+        self._arguments = arguments
+        self._environment = {**os.environ, **(environment or {})}
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._run, name="indexer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Start the indexer."""
+        """Start it."""
         self._thread.start()
 
     def ask_to_stop(self) -> None:
-        """Tell the indexer to end; what it has not indexed waits in the spool."""
+        """Tell it to end."""
         self._stopping.set()
         if self._process is not None:
             self._process.terminate()
@@ -48,13 +64,17 @@ class IndexerChild:
                 return
             if time.monotonic() - started > _WELL_SECONDS:
                 delay = _FIRST_DELAY
-            get_logger().error("indexer_ended", status=status, restart_in=delay)
+            get_logger().error(
+                "child_ended", child=self._name, status=status, restart_in=delay
+            )
             self._stopping.wait(delay)
             delay = min(delay * 2, _LAST_DELAY)
 
     def _run_once(self) -> int:
-        command = [sys.executable, "-m", "services.listener", "index"]
-        self._process = subprocess.Popen([*command, "--parent", str(os.getpid())])
+        command = [sys.executable, "-m", "services.listener", *self._arguments]
+        self._process = subprocess.Popen(
+            [*command, "--parent", str(os.getpid())], env=self._environment
+        )
         if self._stopping.is_set():
             self._process.terminate()
         return self._process.wait()

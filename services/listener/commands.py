@@ -17,12 +17,16 @@ def listen(
     indexer: Annotated[
         bool, typer.Option(help="Also run the indexer, as a child process.")
     ] = True,
+    parent: Annotated[
+        int | None,
+        typer.Option(hidden=True, help="Help the listener that is our parent."),
+    ] = None,
 ) -> None:
     """Receive instances over DICOM (C-ECHO, C-STORE) into the spool."""
     from services.listener.service import run_listener
     from veritag.settings import load_settings
 
-    run_listener(load_settings(), with_indexer=indexer)
+    run_listener(load_settings(), with_indexer=indexer, parent=parent)
 
 
 def index(

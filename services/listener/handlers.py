@@ -80,6 +80,8 @@ class Reception:
     def on_requested(self, event: Any) -> None:
         """Offer what is asked for, before pynetdicom negotiates."""
         request = event.assoc.requestor.primitive
+        # From here on no PDU may be longer than announced (PS3.8 section D.1.1).
+        event.assoc.dul.socket.limit = self._settings.max_pdu_bytes
         event.assoc.acceptor.supported_contexts = contexts_for(
             request.presentation_context_definition_list,
             self._settings.accept_private_sop_classes,

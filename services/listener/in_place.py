@@ -203,9 +203,9 @@ class InPlaceDUL(PromptDUL):
             self._arrival = None
             arrival.account()
             # While the peer makes its next request ready; its first may be its only.
-            if self._has_stored:
+            if self._has_stored and arrival.is_stored:
                 self._spare.prepare()
-            self._has_stored = True
+            self._has_stored = arrival.is_stored
         return True
 
     def _answer(self, arrival: Arrival) -> None:

@@ -100,11 +100,19 @@ class StorageServer(AssociationServer):
     audit: ReceptionAudit
     tls: TlsContexts | None = None
 
-    def __init__(self, *args: Any, **more: Any) -> None:
+    def __init__(self, *args: Any, share_port: bool = False, **more: Any) -> None:
+        self._shares_port = share_port
         super().__init__(*args, **more)
         self._stopping, self._ended = threading.Event(), threading.Event()
         self._ended.set()
         self._next_look = 0.0
+
+    def server_bind(self) -> None:
+        """Bind to our port, together with others of our processes where so set."""
+        if self._shares_port:
+            listening = cast("socket.socket", self.socket)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
         """Accept and attend until `shutdown`."""

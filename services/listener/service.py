@@ -6,12 +6,13 @@ import signal
 import threading
 import time
 import warnings
+from collections.abc import Callable, Iterable
 from typing import IO
 
 from pydicom import config
 
 from services.listener.acceptor import Acceptor
-from services.listener.child import IndexerChild
+from services.listener.child import Child
 from veritag.errors import ConfigurationError
 from veritag.health import HealthServer
 from veritag.logs import configure_logging, get_logger
@@ -23,13 +24,17 @@ _LOCK_SECONDS = 5.0
 _PARENT_SECONDS = 1.0
 
 
-def run_listener(settings: Settings, *, with_indexer: bool) -> None:
+def run_listener(
+    settings: Settings, *, with_indexer: bool, parent: int | None = None
+) -> None:
     """Receive until SIGTERM or SIGINT; nothing here knows of database or broker.
 
     Parameters
     ----------
     with_indexer
         Also keep an indexer running as a child process.
+    parent
+        The listener that this one helps, on the same port and spool; end with it.
 
     Raises
     ------
@@ -39,36 +44,79 @@ def run_listener(settings: Settings, *, with_indexer: bool) -> None:
     configure_logging(settings, "listener")
     take_uids_as_they_are()
     stop = stop_on_signals()
-    spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
+    spool = Spool(
+        settings.spool_dir,
+        settings.disk_reserve_mb,
+        group_commit=settings.group_commit,
+    )
+    if parent is not None:
+        _watch_parent(parent, stop)
+        _receive(settings, spool, stop, lambda _: ())
+        return
     with claim(spool, "listener", stop):
         leftovers = spool.sweep()
-        acceptor = Acceptor(settings, spool)
-        checks = {"spool": spool.problem, "dicom": acceptor.problem}
-        health = HealthServer(settings.http_host, settings.listener_http_port, checks)
-        SPOOL_FREE_BYTES.set_function(spool.free_bytes)
-        http_port = health.start()
-        acceptor.start()
-        indexer = IndexerChild() if with_indexer else None
-        if indexer:
-            indexer.start()
-        get_logger().info(
-            "listening",
-            port=acceptor.port,
-            http_port=http_port,
-            ae_title=settings.ae_title,
-            leftovers_removed=leftovers,
+        if leftovers:
+            get_logger().info("leftovers_removed", count=leftovers)
+        indexer = [Child("indexer", "index")] if with_indexer else []
+        _receive(
+            settings, spool, stop, lambda port: [*indexer, *_helpers(settings, port)]
         )
-        # The collector runs every few seconds; leave out what will never be garbage.
-        gc.collect()
-        gc.freeze()
-        stop.wait()
-        started = time.monotonic()
-        if indexer:
-            indexer.ask_to_stop()
-        acceptor.stop(settings.stop_grace_seconds)
-        if indexer:
-            spent = time.monotonic() - started
-            indexer.wait(max(1.0, settings.stop_grace_seconds - spent))
+
+
+def _receive(
+    settings: Settings,
+    spool: Spool,
+    stop: threading.Event,
+    beside: Callable[[Acceptor], Iterable[Child]],
+) -> None:
+    """Receive, with children beside, until told to stop."""
+    acceptor = Acceptor(settings, spool)
+    checks = {"spool": spool.problem, "dicom": acceptor.problem}
+    health = HealthServer(settings.http_host, settings.listener_http_port, checks)
+    SPOOL_FREE_BYTES.set_function(spool.free_bytes)
+    http_port = health.start()
+    acceptor.start()
+    children = [*beside(acceptor)]
+    for child in children:
+        child.start()
+    get_logger().info(
+        "listening",
+        port=acceptor.port,
+        http_port=http_port,
+        ae_title=settings.ae_title,
+        reception=acceptor.reception,
+    )
+    # The collector runs every few seconds; leave out what will never be garbage.
+    gc.collect()
+    gc.freeze()
+    stop.wait()
+    started = time.monotonic()
+    for child in children:
+        child.ask_to_stop()
+    acceptor.stop(settings.stop_grace_seconds)
+    for child in children:
+        spent = time.monotonic() - started
+        child.wait(max(1.0, settings.stop_grace_seconds - spent))
+
+
+def _helpers(settings: Settings, acceptor: Acceptor) -> list[Child]:
+    """Return the other listeners on our ports (SO_REUSEPORT)."""
+    ports = {"VERITAG_DICOM_PORT": str(acceptor.port)}
+    if acceptor.tls_port is not None:
+        ports["VERITAG_DICOM_TLS_PORT"] = str(acceptor.tls_port)
+    first = settings.helper_http_port
+    return [
+        Child(
+            f"listener {number + 2}",
+            "listen",
+            "--no-indexer",
+            environment={
+                **ports,
+                "VERITAG_LISTENER_HTTP_PORT": str(first + number if first else 0),
+            },
+        )
+        for number in range(settings.listener_processes - 1)
+    ]
 
 
 def run_indexer(settings: Settings, parent: int | None = None) -> None:

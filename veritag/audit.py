@@ -74,7 +74,7 @@ class Event:
     Attributes
     ----------
     action
-        C: create, E: execute.
+        R: read, E: execute (PS3.15 section A.5.1).
     nodes
         Whom a security alert is about.
     """

@@ -36,6 +36,8 @@ from veritag.elements import STUDY_INSTANCE_UID, read_uids
 from veritag.errors import UnusableInstance
 from veritag.syslog import AuditTrail
 
+# PS3.15 table A.5.3.7-1: for who does not know whether it had the instances before.
+_READ = "R"
 _PART_SECONDS = 900.0
 _MOST_STUDIES = 100
 
@@ -147,15 +149,15 @@ class ReceptionAudit:
         for study, classes in tally.stored.items():
             if study:
                 studies = (Study(study, classes),)
-                yield Event(INSTANCES_TRANSFERRED, "C", both, studies=studies)
+                yield Event(INSTANCES_TRANSFERRED, _READ, both, studies=studies)
             else:
                 told = f"{classes.total()} instances; Study Instance UID not read"
-                yield Event(INSTANCES_TRANSFERRED, "C", both, description=told)
+                yield Event(INSTANCES_TRANSFERRED, _READ, both, description=told)
         if tally.refused:
             reasons = (f"{r}={n}" for r, n in sorted(tally.refused.items()))
             yield Event(
                 INSTANCES_TRANSFERRED,
-                "C",
+                _READ,
                 both,
                 outcome=MINOR_FAILURE,
                 description=f"instances refused: {', '.join(reasons)}",

@@ -158,6 +158,9 @@ def test_an_abort_is_an_end_too(
     code, audit = lines(file)[1]
     assert code == "110104"
     assert outcome(audit)[0] == "0"
+    event = audit.find("EventIdentification")
+    assert event is not None
+    assert event.get("EventActionCode") == "R"
     study = audit.find("ParticipantObjectIdentification")
     assert study is not None
     assert study.get("ParticipantObjectID") == "1.2.3"

@@ -125,13 +125,13 @@ EVENTS = {
     ),
     "received": Event(
         INSTANCES_TRANSFERRED,
-        "C",
+        "R",
         (sender(), this_process("VERITAG", DESTINATION)),
         studies=(Study("1.2.3", {"1.2.840.10008.5.1.4.1.1.2": 300, "1.2.9": 1}),),
     ),
     "refused": Event(
         INSTANCES_TRANSFERRED,
-        "C",
+        "R",
         (sender(), this_process("VERITAG", DESTINATION)),
         outcome=MINOR_FAILURE,
         description="instances refused: mismatch=2",

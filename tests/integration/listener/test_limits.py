@@ -65,15 +65,6 @@ def test_associations_are_limited(listen: Callable[..., Listening]) -> None:
     assert REGISTRY.get_sample_value(name, labels) == before + 1
 
 
-def test_probes_leave_nothing_behind(listening: Listening) -> None:
-    """Connections that close without a word are forgotten in a moment."""
-    threads = threading.active_count()
-    for _ in range(50):
-        socket.create_connection(("127.0.0.1", listening.port), timeout=5).close()
-    wait_for(lambda: not listening.acceptor.associations)
-    wait_for(lambda: threading.active_count() <= threads)
-
-
 def test_other_protocols_are_turned_away(listening: Listening) -> None:
     """An HTTP request on the DICOM port ends the connection and leaves nothing."""
     with socket.create_connection(("127.0.0.1", listening.port), timeout=5) as browser:

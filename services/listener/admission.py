@@ -1,5 +1,7 @@
 """Who may come in and how many at a time; and what is written of those who may not."""
 
+import contextlib
+import resource
 import threading
 import time
 from collections import OrderedDict
@@ -67,10 +69,18 @@ class Served(Protocol):
         """Whether its thread still runs."""
 
 
+def take_descriptors() -> None:
+    """Raise the limit of open files as far as the system lets us; often that is 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 class Admission:
     """The limits of one process, on all its ports together."""
 
     def __init__(self, settings: Settings) -> None:
+        take_descriptors()
         self._networks = settings.allowed_hosts
         self._most = settings.max_associations
         self._most_of_host = settings.max_associations_per_host

@@ -152,6 +152,24 @@ def test_the_gpu_file_changes_only_the_worker(
     assert worker["environment"] == {"VERITAG_REQUIRE_GPU": "1"}
 
 
+def test_the_tls_file_changes_only_the_listener(
+    root: Path, compose: dict[str, Any]
+) -> None:
+    """Over compose.yaml it closes the plain port and opens that for TLS."""
+    text = (root / "deploy/compose.tls.yaml").read_text("utf-8")
+    (name,) = yaml.safe_load(text)["services"]
+    listener = yaml.safe_load(text)["services"][name]
+    assert name == "listener"
+    fields = {f"VERITAG_{field.upper()}" for field in Settings.model_fields}
+    assert set(listener["environment"]) <= fields
+    port = listener["environment"]["VERITAG_DICOM_TLS_PORT"]
+    assert listener["ports"] == [f"${{VERITAG_DICOM_TLS_PORT:-{port}}}:{port}"]
+    (folder,) = listener["volumes"]
+    inside = folder.split(":")[1]
+    named = {v for v in listener["environment"].values() if v.startswith("/")}
+    assert {Path(file).parent for file in named} == {Path(inside)}
+
+
 def test_only_dicom_is_published_to_the_network(compose: dict[str, Any]) -> None:
     """Pages and dashboards listen on the host's loopback address."""
     for name, service in compose["services"].items():

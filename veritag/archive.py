@@ -94,6 +94,13 @@ class Archive:
         except OSError as error:
             raise _unavailable(error) from error
 
+    def free_bytes(self) -> int:
+        """Return the free bytes of its file system; 0 where it is not there."""
+        try:
+            return shutil.disk_usage(self.root).free
+        except OSError:
+            return 0
+
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():
             return

@@ -104,6 +104,11 @@ FORWARD_FAILURES = Counter(
     "veritag_forward_failures", "Failed tries, by destination.", ["destination", "kind"]
 )
 
+# Free bytes on the archive's file system.
+ARCHIVE_FREE_BYTES = Gauge(
+    "veritag_archive_free_bytes", "Free bytes where the archive lies."
+)
+
 # --- Retention (scheduler) ---
 
 # Instances whose files the archive let go of, being older than `retain_days`.

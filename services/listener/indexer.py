@@ -19,7 +19,12 @@ from veritag.elements import SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, read_uids
 from veritag.errors import ArchiveUnavailable, RecordsUnavailable, UnusableInstance
 from veritag.instance import StoredInstance
 from veritag.logs import get_logger
-from veritag.metrics import DUPLICATES, INSTANCES_INDEXED, count_from_zero
+from veritag.metrics import (
+    ARCHIVE_FREE_BYTES,
+    DUPLICATES,
+    INSTANCES_INDEXED,
+    count_from_zero,
+)
 from veritag.part10 import FileMeta, read_file_meta
 from veritag.records import Records, ingest
 from veritag.spool import Spool
@@ -58,6 +63,7 @@ class Indexer:
         self._poll = poll_seconds
         self._postponed: dict[str, tuple[float, float]] = {}
         self._log = get_logger()
+        ARCHIVE_FREE_BYTES.set_function(archive.free_bytes)
         count_from_zero(DUPLICATES, (ingest.IDENTICAL, ingest.CONFLICT))
 
     def run(self, stop: threading.Event) -> None:

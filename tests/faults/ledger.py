@@ -78,4 +78,5 @@ class Ledger:
     @property
     def acknowledged(self) -> dict[str, Fate]:
         """What was answered 0x0000 at least once, by digest."""
-        return {d: fate for d, fate in self.fates.items() if fate.acknowledged}
+        with self._changed:
+            return {d: fate for d, fate in self.fates.items() if fate.acknowledged}

@@ -1,7 +1,7 @@
 """The scheduler lets go of archived objects, and what was shown of them stays."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -44,11 +44,18 @@ def inspected(site: Site, instances: int = 3) -> list[Path]:
     return [Archive(site.settings.archive_dir).path(key) for key in keys]
 
 
-def retention_of(site: Site, days: float = A_MOMENT) -> Retention:
-    """Return a retention with so many days."""
-    return Retention(
-        site.settings.model_copy(update={"retain_days": days}), site.records
-    )
+@pytest.fixture
+def site(make_site: MakeSite) -> Site:
+    """A site where nothing is kept for long, and nothing is removed by itself."""
+    return make_site(retain_days=A_MOMENT)
+
+
+@pytest.fixture
+def parts(site: Site) -> Iterator[Retention]:
+    """What removes."""
+    made = Retention(site.settings, site.records)
+    yield made
+    made.close()
 
 
 def test_nothing_is_removed_unless_it_is_asked_for(make_site: MakeSite) -> None:

@@ -105,8 +105,8 @@ def make_case(seed: int, number: int) -> Case:
     """Return the case of a number."""
     rng = Random(seed << 40 | number)
     dice = rng.random()
-    below = (make for share, make in _KINDS if dice < share)
-    return next(below)(rng, number, uid_of(seed, number))
+    kind = next(kind for share, kind in _SHARES if dice < share)
+    return KINDS[kind](rng, number, uid_of(seed, number))
 
 
 def _cuts(rng: Random, size: int) -> tuple[int, ...]:
@@ -177,12 +177,23 @@ def _right(rng: Random, number: int, uid: bytes) -> Case:
     return Case(number, "right", stream, cuts=_cuts(rng, len(stream)))
 
 
-# Up to which draw of 0 to 1 a case is of the kind.
-_KINDS: tuple[tuple[float, Callable[[Random, int, bytes], Case]], ...] = (
-    (0.01, _raw),
-    (0.04, _associate),
-    (0.12, _pdv),
-    (0.24, _command),
-    (0.30, _right),
-    (1.00, _data_set),
+Make = Callable[[Random, int, bytes], Case]
+
+KINDS: dict[str, Make] = {
+    "raw": _raw,
+    "associate": _associate,
+    "pdv": _pdv,
+    "command": _command,
+    "right": _right,
+    "data set": _data_set,
+}
+# Up to which draw of 0 to 1 a case is of the kind. Most leave their association alive,
+# for a new one takes longer than a case.
+_SHARES = (
+    (0.01, "raw"),
+    (0.04, "associate"),
+    (0.12, "pdv"),
+    (0.24, "command"),
+    (0.30, "right"),
+    (1.00, "data set"),
 )

@@ -222,12 +222,21 @@ class Client:
         """Send the case of a number and note how it ended."""
         case = make_case(self._seed, number)
         try:
-            outcome = self._fresh(case) if case.fresh else self._associated(case)
-            self.ledger.note(outcome)
+            self.ledger.note(self.send(case))
         except (Violation, OSError, struct.error) as error:
             text = f"case {self._seed}/{number} ({case.kind}): {error!r}"
             self.ledger.violations.append(text)
             self.close()
+
+    def send(self, case: Case) -> Outcome:
+        """Send a case; return how it ended.
+
+        Raises
+        ------
+        Violation
+            If the listener answered what it must not, or nothing.
+        """
+        return self._fresh(case) if case.fresh else self._associated(case)
 
     def close(self) -> None:
         """End what is open."""

@@ -43,14 +43,15 @@ class Encoder:
         return start * depth + (stop * depth if ends else b"")
 
 
-def identity(uid: bytes) -> list[Element]:
-    """Return the elements that every instance has."""
+def identity(uid: bytes, mark: bytes = b"") -> list[Element]:
+    """Return the elements that every instance has; the Study ID holds a mark."""
     return [
         (0x00080016, b"UI", CT.encode() + b"\0"),
         (0x00080018, b"UI", uid + b"\0" * (len(uid) % 2)),
         (0x00080060, b"CS", b"CT"),
         (0x0020000D, b"UI", b"1.2.3\0"),
         (0x0020000E, b"UI", b"1.2.3.4\0"),
+        (0x00200010, b"SH", mark + b" " * (len(mark) % 2)),
         (0x00280010, b"US", b"\2\0"),
         (0x00280011, b"US", b"\2\0"),
         (0x7FE00010, b"OW", b"\1\0\2\0\3\0\4\0"),

@@ -1,0 +1,141 @@
+"""Hostile bytes against a real listener; `benchmarks/fuzz.py` does it a million times."""
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.association import CONTEXTS, plain_items, request
+from tests.fuzz.cases import KINDS, Case, uid_of
+from tests.fuzz.client import A_ASSOCIATE_AC, Client, Connection, Outcome, honest_store
+from tests.fuzz.data_sets import encode, identity
+from tests.fuzz.listener import Target
+from tests.fuzz.messages import (
+    COMMAND_LAST,
+    Message,
+    Pdv,
+    command,
+    fragments,
+    store,
+    store_elements,
+)
+from tests.fuzz.mutate import HOSTILE_NAMES
+from tests.fuzz.oracle import check_metrics, check_spool
+
+SEED = 0
+_HEALTHY = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+class Attack:
+    """A listener and what was sent to it."""
+
+    def __init__(self, reception: str, root: Path) -> None:
+        self.target = Target(root, reception)
+        self.target.start()
+        honest_store(self.target.port, 0)
+        self.client = Client(self.target.port, SEED)
+        self.numbers = itertools.count(1)
+        self.honest: set[str] = {honest_store(self.target.port, 1)[0]}
+        self.first = {path.name for path in self.target.ready()[:1]}
+
+    def send(self, case: Case) -> Outcome:
+        """Send a case; return how it ended, having checked every answer."""
+        outcome = self.client.send(case)
+        self.client.ledger.note(outcome)
+        return outcome
+
+    def is_harmless(self) -> list[str]:
+        """Return what is wrong with the listener, after everything."""
+        self.client.close()
+        self.honest.add(honest_store(self.target.port, 2)[0])
+        files = [p for p in self.target.ready() if p.name not in self.first]
+        found = check_spool(SEED, files, self.client.ledger.acknowledged, self.honest)
+        self.target.look_for_strays()
+        self.target.read_log()
+        found += check_metrics(self.target.metrics())
+        self.target.stop()
+        return found + self.target.problems
+
+
+@pytest.fixture(scope="module", params=["fast", "stock"])
+def attack(request: pytest.FixtureRequest) -> Iterator[Attack]:
+    """A listener on either path; in the end it must be as if nothing had been."""
+    with tempfile.TemporaryDirectory() as folder:
+        attack = Attack(request.param, Path(folder))
+        yield attack
+        assert attack.is_harmless() == []
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@settings(max_examples=15, deadline=None, suppress_health_check=_HEALTHY)
+@given(rng=st.randoms(use_true_random=False))
+def test_no_bytes_harm_the_listener(attack: Attack, kind: str, rng: Random) -> None:
+    """Every answer is a right PDU with a status of ours, and none is owed for long."""
+    number = next(attack.numbers)
+    attack.send(KINDS[kind](rng, number, uid_of(SEED, number)))
+
+
+NAMES = st.one_of(
+    st.sampled_from(HOSTILE_NAMES),
+    st.binary(max_size=70),
+    st.text(max_size=30).map(str.encode),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=_HEALTHY)
+@given(calling=NAMES, called=NAMES)
+def test_no_ae_title_harms_the_listener(
+    attack: Attack, calling: bytes, called: bytes
+) -> None:
+    """Whatever somebody is called by, the association is accepted, rejected or aborted."""
+    connection = Connection(attack.target.port)
+    connection.send(request(plain_items(), called[:16], calling[:16]))
+    found = connection.read(10)
+    assert found is not None
+    assert found[0] in (A_ASSOCIATE_AC, 3, 7)
+    connection.drain()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=_HEALTHY)
+@given(uid=NAMES, in_data_set=NAMES, context=st.sampled_from(sorted(CONTEXTS)))
+def test_no_uid_harms_the_listener(
+    attack: Attack, uid: bytes, in_data_set: bytes, context: int
+) -> None:
+    """A SOP Instance UID is stored, refused, or ends the association; it is no path."""
+    for inner in (uid, in_data_set):
+        number = next(attack.numbers)
+        data = encode(identity(inner, b"%d" % number), CONTEXTS[context])
+        stream = store(uid, data, context, number).encode()
+        attack.send(Case(number, "data set", stream, fenced=True))
+
+
+def test_the_names_are_data_in_what_is_kept(attack: Attack) -> None:
+    """A hostile name that may be a UID is kept as a value and nowhere as a file name."""
+    uid = b"A" * 64
+    data = encode(identity(uid), CONTEXTS[3])
+    outcome = attack.send(Case(0, "data set", store(uid, data, 3, 1).encode()))
+    assert outcome.statuses == [0]
+    assert not [p for p in attack.target.root.rglob("*") if "AAAA" in p.name]
+
+
+def test_one_byte_at_a_time(attack: Attack) -> None:
+    """A message cut at every byte is a message."""
+    uid = b"2.25.0.0"
+    message = Message(
+        [
+            Pdv(
+                3,
+                COMMAND_LAST,
+                command(store_elements(b"1.2.840.10008.5.1.4.1.1.2", uid, 1)),
+            )
+        ]
+    )
+    message.pdvs += fragments(encode(identity(uid), CONTEXTS[3]), 3, 16000)
+    stream = message.encode()
+    case = Case(0, "right", stream, cuts=tuple(range(1, len(stream))))
+    assert attack.send(case).statuses == [0]

@@ -113,9 +113,9 @@ _DIAGNOSTICS = {
 }
 _PARAMETERS = """ae_title dicom_host dicom_port dicom_plain dicom_tls_port
 dicom_tls_client_certificates allowed_hosts check_called_ae_title calling_ae_titles
-max_associations max_associations_per_host max_pdu_bytes reception
+max_associations max_associations_per_host max_pdu_bytes listener_processes reception
 accept_private_sop_classes network_timeout_seconds stop_grace_seconds disk_reserve_mb peers
-forward_attempts commitment_hours audit_syslog audit_file""".split()
+forward_attempts commitment_hours retain_days audit_syslog audit_file""".split()
 
 
 def _rows(rows: Iterable[Iterable[object]]) -> str:
@@ -268,6 +268,8 @@ def _associations() -> dict[str, object]:
         "max_pdu_range": _range("max_pdu_bytes"),
         "longest_request": request.LONGEST,
         "most_contexts": request.MOST_CONTEXTS,
+        "most_sub_items": request._MOST_SUB_ITEMS,  # noqa: SLF001
+        "most_user_items": request._MOST_USER_ITEMS,  # noqa: SLF001
         "most_guests": lobby.MOST_GUESTS,
         "artim_seconds": f"{acceptor.ACSE_SECONDS:g}",
         "rejections": _rejections(),

@@ -165,7 +165,7 @@ def _views(records: Records, settings: Settings, limit: int) -> list[Destination
             _address(peers.get(state.name)),
             tuple(parked_forwards(records, state.destination_id, limit)),
         )
-        for state in destination_states(records)
+        for state in sorted(destination_states(records), key=lambda s: not s.active)
     ]
 
 

@@ -13,7 +13,7 @@ from veritag.records.commitments import FAILED, add_commitment, end_commitment
 from veritag.records.destinations import PARKED, SENT, sync_destinations
 from veritag.records.forwarding import ForwardOutcome, due_forwards, settle_forwards
 
-PEERS = ("pacs=PACS@pacs.example:104;forward", "old=OLD@old.example:104;forward")
+PEERS = ("pacs=PACS@pacs.example:104;forward",)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_the_page_shows_what_is_where(sending: Ward, serve: Serve) -> None:
     assert "PACS at pacs.example:104" in page.text
     assert "does not accept &lt;CR&gt; Image Storage" in page.text
     assert "Try it again" in page.text
-    assert "no longer in the settings" not in page.text
+    assert "no longer in the settings" in page.text
     assert "given up" in page.text
     assert "SCANNER1 does not answer" in page.text
 
@@ -85,7 +85,7 @@ def test_programs_see_and_do_the_same(sending: Ward, serve: Serve) -> None:
     """The JSON API names what is parked, tries it again, and lists commitments."""
     assert sending.records
     with httpx.Client(base_url=serve(peers=PEERS) + "/api/v1") as client:
-        old, pacs = client.get("/destinations").json()
+        pacs, old = client.get("/destinations").json()
         assert not old["state"]["active"]
         assert pacs["parked"][0]["reason"].startswith("the receiver does not accept")
         told = client.get("/commitments").json()
@@ -105,7 +105,7 @@ def test_behind_a_proxy_its_name_counts(sending: Ward, serve: Serve) -> None:
     assert httpx.get(url + "/destinations").status_code == 401
     proxied = {"X-Remote-User": "Grace"}
     assert "as Grace" in httpx.get(url + "/destinations", headers=proxied).text
-    state = httpx.get(url + "/api/v1/destinations", headers=proxied).json()[1]["state"]
+    state = httpx.get(url + "/api/v1/destinations", headers=proxied).json()[0]["state"]
     where = f"{url}/destinations/{state['destination_id']}/retry"
     answer = httpx.post(where, data={"reviewer": "Eve"}, headers=proxied)
     assert answer.status_code == 303

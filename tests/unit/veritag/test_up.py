@@ -73,6 +73,19 @@ def test_the_processes_get_their_settings_by_environment(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("peers", "expected"), [((), False), (("PACS@pacs.example:104;forward",), True)]
+)
+def test_the_delivery_runs_where_it_has_somebody_to_call(
+    tmp_path: Path, peers: tuple[str, ...], expected: bool
+) -> None:
+    """Without peers there is nothing for it to do."""
+    ports = Ports(11112, 8080, {**PORTS.http, "delivery": 6})
+    system = System(Settings(data_dir=tmp_path, peers=peers), ports, BROKER)  # type: ignore[arg-type]
+    assert ("delivery" in [p.role for p in system.programs()]) is expected
+    assert ("delivery" in system.describe()["metrics"]) is expected
+
+
+@pytest.mark.parametrize(
     ("settings", "expected"),
     [
         ({}, True),

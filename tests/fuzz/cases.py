@@ -8,15 +8,8 @@ from random import Random
 
 from tests.fuzz.association import CONTEXTS, hostile_request, pdu, plain_items, request
 from tests.fuzz.data_sets import encode, hostile_data_set, identity
-from tests.fuzz.messages import (
-    COMMAND_LAST,
-    Message,
-    Pdv,
-    fragments,
-    hostile_command,
-    hostile_pdvs,
-    store,
-)
+from tests.fuzz.hostile_messages import hostile_command, hostile_pdvs
+from tests.fuzz.messages import COMMAND_LAST, Message, Pdv, fragments, store
 from tests.fuzz.mutate import changed
 
 P_DATA = 4

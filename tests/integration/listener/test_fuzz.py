@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.fuzz.association import CONTEXTS, plain_items, request
 from tests.fuzz.cases import KINDS, Case, uid_of
-from tests.fuzz.client import A_ASSOCIATE_AC, Client, Connection, Outcome, honest_store
+from tests.fuzz.client import Client, Outcome, honest_store
+from tests.fuzz.connection import A_ASSOCIATE_AC, Connection
 from tests.fuzz.data_sets import encode, identity
 from tests.fuzz.listener import Target
 from tests.fuzz.messages import (

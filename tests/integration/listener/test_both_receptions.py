@@ -250,6 +250,18 @@ def test_what_breaks_the_protocol_is_aborted(listening: Listening, pdu: bytes) -
     assert _stored(listening) == [SMALL]
 
 
+def test_the_command_decides_about_the_context(listening: Listening) -> None:
+    """A Data Set belongs to the context of its command, whatever its PDVs say."""
+    pdu = p_data(pdv(_command(), STORAGE, LAST_COMMAND), pdv(SMALL, ECHO, LAST_DATA))
+    with Peer(listening.port).associate(*OFFERS) as peer:
+        _send(peer, [pdu])
+        answer = peer.answer()
+        assert (answer.status, answer.context) == (0x0000, STORAGE)
+        _echo(peer, 2)
+        peer.release()
+    assert _stored(listening) == [SMALL]
+
+
 def test_a_store_without_a_data_set_is_not_understood(listening: Listening) -> None:
     """Its command says that none follows; 0xC000 answers, and the rest goes on."""
     nothing = _command().replace(

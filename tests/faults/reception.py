@@ -21,7 +21,7 @@ _START_SECONDS = 30.0
 
 def settings(recorder: Recorder, reception: str = "fast") -> dict[str, str]:
     """Return the settings of a listener and of an indexer."""
-    port, http, other = (str(free_port("127.0.0.1")) for _ in range(3))
+    port, http, other, helper = (str(free_port("127.0.0.1")) for _ in range(4))
     return {
         "VERITAG_DATA_DIR": str(recorder.under),
         "VERITAG_RECEPTION": reception,
@@ -29,6 +29,7 @@ def settings(recorder: Recorder, reception: str = "fast") -> dict[str, str]:
         "VERITAG_DICOM_PORT": port,
         "VERITAG_LISTENER_HTTP_PORT": http,
         "VERITAG_INDEXER_HTTP_PORT": other,
+        "VERITAG_HELPER_HTTP_PORT": helper,
         "VERITAG_DISK_RESERVE_MB": "0",
         "VERITAG_INDEX_POLL_SECONDS": "0.02",
         # Nobody is there: what cannot be published waits in the records.

@@ -86,12 +86,21 @@ def test_what_is_answered_survives_a_power_cut(
     assert _unsafe(recorder, at=END) == []
 
 
-@pytest.mark.parametrize("reception", ["fast", "stock"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"VERITAG_RECEPTION": "fast"},
+        {"VERITAG_GROUP_COMMIT": "true"},
+        {"VERITAG_LISTENER_PROCESSES": "2"},
+        {"VERITAG_RECEPTION": "stock"},
+    ],
+    ids=["fast", "group-commit", "processes", "stock"],
+)
 def test_what_several_are_answered_survives_a_power_cut(
-    recorder: Recorder, reception: str
+    recorder: Recorder, changes: dict[str, str]
 ) -> None:
     """Associations at the same time share no promise that was not kept."""
-    told = settings(recorder, reception)
+    told = {**settings(recorder), **changes}
     port = int(told["VERITAG_DICOM_PORT"])
 
     def send(first: int) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 # What separates the parts of a line cannot be part of an AE title in it.
 _AE_TITLE = r"[^\\\x00-\x1f\x7f,;@=|]{1,16}"
@@ -113,8 +114,8 @@ def _name(given: str | None, ae_title: str) -> str:
     return name
 
 
-def _options(address: str, options: Iterable[str]) -> dict[str, object]:
-    found: dict[str, object] = {}
+def _options(address: str, options: Iterable[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for option in options:
         key, _, value = option.partition("=")
         if key in _FLAGS and not value:

@@ -207,7 +207,7 @@ def _associate(receiver: Receiver, contexts: Sequence[tuple[str, str]]) -> Assoc
         ae_title=receiver.called_ae_title,
         max_pdu=MAX_PDU,
         evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
-        tls_args=_tls_args(receiver),
+        tls_args=tls_args(receiver),
     )
     where = f"{receiver.called_ae_title} at {receiver.host}:{receiver.port}"
     keep_answers(association)
@@ -230,12 +230,14 @@ def keep_answers(association: Association) -> None:
     def get_msg(block: bool = False) -> Any:
         return take(block=True) if block else (None, None)
 
-    association.dimse.get_msg = get_msg
+    association.dimse.get_msg = get_msg  # type: ignore[method-assign]
 
 
-def _tls_args(receiver: Receiver) -> tuple[ssl.SSLContext, str] | None:
+def tls_args(receiver: Receiver) -> tuple[ssl.SSLContext, str] | None:
     """Return the context and the host's name, which pynetdicom also sends as SNI."""
-    return receiver.tls and (client_context(receiver.tls), receiver.host)
+    if receiver.tls is None:
+        return None
+    return client_context(receiver.tls), receiver.host
 
 
 def _tls_problem(receiver: Receiver) -> str:

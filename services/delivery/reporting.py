@@ -1,7 +1,6 @@
 """N-EVENT-REPORT of storage commitment, on an association of our own (PS3.4 J.3.3)."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -11,8 +10,7 @@ from pynetdicom.association import Association
 from services.delivery.answers import Answer
 from veritag.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Reference
 from veritag.errors import RetryableError
-from veritag.sender import Receiver, keep_answers
-from veritag.tls import client_context
+from veritag.sender import Receiver, keep_answers, tls_args
 
 _ALL_SAFE, _FAILURES_EXIST = 1, 2
 _CONNECT_SECONDS = 10.0
@@ -83,7 +81,7 @@ def _associate(receiver: Receiver) -> Association:
         ae_title=receiver.called_ae_title,
         # Who opens an association is SCU unless both say otherwise (PS3.7 D.3.3.4).
         ext_neg=[build_role(PUSH_MODEL, scp_role=True)],
-        tls_args=_tls_args(receiver),
+        tls_args=tls_args(receiver),
     )
     keep_answers(association)
     if association.is_rejected:
@@ -92,10 +90,6 @@ def _associate(receiver: Receiver) -> Association:
         refused = "refuses storage commitment" if association.rejected_contexts else ""
         raise ReportNotTaken(f"{_where(receiver)} {refused or 'does not answer'}")
     return association
-
-
-def _tls_args(receiver: Receiver) -> tuple[Any, str] | None:
-    return receiver.tls and (client_context(receiver.tls), receiver.host)
 
 
 def _where(receiver: Receiver) -> str:

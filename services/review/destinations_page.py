@@ -170,7 +170,7 @@ def _views(records: Records, settings: Settings, limit: int) -> list[Destination
 
 
 def _address(peer: Peer | None) -> str | None:
-    return peer and f"{peer.ae_title} at {peer.host}:{peer.port}"
+    return f"{peer.ae_title} at {peer.host}:{peer.port}" if peer else None
 
 
 def _commitments(records: Records, limit: int) -> CommitmentAnswer:

@@ -57,7 +57,7 @@ class Requestor:
         """Take reports for a while."""
         ae = AE(ae_title="SCANNER1")
         ae.add_supported_context(PUSH_MODEL, scu_role=False, scp_role=True)
-        handlers = [
+        handlers: list[evt.EventHandlerType] = [
             (evt.EVT_N_EVENT_REPORT, self._take),
             (evt.EVT_REQUESTED, self._note),
         ]
@@ -224,7 +224,7 @@ def listener(site: Site) -> Iterator[Callable[[str], Acceptor]]:
             dicom_host="127.0.0.1",
             dicom_port=0,
             disk_reserve_mb=0,
-            peers=peers,  # type: ignore[arg-type]
+            peers=peers,
         )
         acceptor = Acceptor(settings, site.spool)
         acceptor.start()

@@ -40,9 +40,9 @@ def sending(ward: Ward) -> Ward:
     return ward
 
 
-def test_the_page_shows_what_is_where(sending: Ward, serve: Serve) -> None:
+@pytest.mark.usefixtures("sending")
+def test_the_page_shows_what_is_where(serve: Serve) -> None:
     """Counts, addresses, reasons, and the requests of storage commitment; escaped."""
-    assert sending.records
     page = httpx.get(serve(peers=PEERS) + "/destinations")
     assert page.status_code == 200
     assert "PACS at pacs.example:104" in page.text
@@ -53,9 +53,9 @@ def test_the_page_shows_what_is_where(sending: Ward, serve: Serve) -> None:
     assert "SCANNER1 does not answer" in page.text
 
 
-def test_the_page_says_when_there_is_nothing(ward: Ward, serve: Serve) -> None:
+@pytest.mark.usefixtures("ward")
+def test_the_page_says_when_there_is_nothing(serve: Serve) -> None:
     """Without destinations it says how to make one."""
-    assert ward.records
     page = httpx.get(serve() + "/destinations")
     assert "VERITAG_PEERS" in page.text
 
@@ -81,9 +81,9 @@ def test_a_person_has_parked_instances_tried_again(sending: Ward, serve: Serve) 
     assert (newest.kind, newest.actor) == ("forwards_retried", "Ada")
 
 
-def test_programs_see_and_do_the_same(sending: Ward, serve: Serve) -> None:
+@pytest.mark.usefixtures("sending")
+def test_programs_see_and_do_the_same(serve: Serve) -> None:
     """The JSON API names what is parked, tries it again, and lists commitments."""
-    assert sending.records
     with httpx.Client(base_url=serve(peers=PEERS) + "/api/v1") as client:
         pacs, old = client.get("/destinations").json()
         assert not old["state"]["active"]

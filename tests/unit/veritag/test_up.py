@@ -80,7 +80,7 @@ def test_the_delivery_runs_where_it_has_somebody_to_call(
 ) -> None:
     """Without peers there is nothing for it to do."""
     ports = Ports(11112, 8080, {**PORTS.http, "delivery": 6})
-    system = System(Settings(data_dir=tmp_path, peers=peers), ports, BROKER)  # type: ignore[arg-type]
+    system = System(Settings(data_dir=tmp_path, peers=peers), ports, BROKER)
     assert ("delivery" in [p.role for p in system.programs()]) is expected
     assert ("delivery" in system.describe()["metrics"]) is expected
 

@@ -16,7 +16,7 @@ import psutil
 import redis
 
 from tests.faults.places import Clock, Database, Disk
-from veritag.ports import free_port
+from veritag.ports import HTTP_ROLES, free_port
 from veritag.records import Records
 from veritag.rundir import SYSTEM, RunDirectory
 from veritag.settings import Settings
@@ -61,10 +61,9 @@ class Site:
     def start(self) -> None:
         """Start the system and keep it up from now on."""
         outside = {k: v for k, v in os.environ.items() if not k.startswith("VERITAG_")}
-        ports = {
-            f"VERITAG_{name}_PORT": str(free_port("127.0.0.1"))
-            for name in ("DICOM", "REVIEW")
-        }
+        # Fixed ones: a part that is killed must find its own free when it is back.
+        names = ("DICOM", "REVIEW", *(f"{role.upper()}_HTTP" for role in HTTP_ROLES))
+        ports = {f"VERITAG_{name}_PORT": str(free_port("127.0.0.1")) for name in names}
         own = {"VERITAG_DATA_DIR": str(self.data_dir)}
         if self.database.url:
             own["VERITAG_DATABASE_URL"] = self.database.url

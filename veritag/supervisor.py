@@ -21,7 +21,8 @@ from veritag.health import Check
 from veritag.rundir import RunDirectory, RunningChild, birth
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
-_SETTLED_SECONDS = 60.0  # a child that lived this long starts again without delay
+# A child that lived so long works: it starts again without delay, whatever ended it.
+_SETTLED_SECONDS = 10.0
 _LARGEST_LOG = 20_000_000
 _LOG_CHECK_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as without_markup
 from rich.table import Table
 
 from veritag.findings import Finding, SeriesJudgement, Severity, Verdict
 from veritag.observed import observe
+from veritag.shown import shown
 
 _STYLES = {
     Severity.ERROR: "bold red",
@@ -35,7 +36,7 @@ def print_report(
     if judged:
         console.print(_table(judged))
     for path, reason in broken[:_BROKEN_SHOWN]:
-        line = f"[red]unreadable[/] {escape(str(path))}: {escape(reason)}"
+        line = f"[red]unreadable[/] {_plain(str(path))}: {_plain(reason)}"
         console.print(line, soft_wrap=True, highlight=False)
     if len(broken) > _BROKEN_SHOWN:
         console.print(f"... and {len(broken) - _BROKEN_SHOWN} more unreadable files")
@@ -48,6 +49,11 @@ def print_report(
     )
 
 
+def _plain(text: str) -> str:
+    """Return text of a file as it can be printed on a terminal."""
+    return without_markup(shown(text))
+
+
 def _table(judged: Sequence[Judged]) -> Table:
     table = Table(show_lines=True)
     table.add_column("Series", overflow="fold", ratio=2)
@@ -56,8 +62,8 @@ def _table(judged: Sequence[Judged]) -> Table:
     table.add_column("Findings", overflow="fold", ratio=4)
     for uid, verdicts, judgement in judged:
         table.add_row(
-            escape(uid or "no Series Instance UID"),
-            escape(_says(verdicts)),
+            _plain(uid or "no Series Instance UID"),
+            _plain(_says(verdicts)),
             str(judgement.instances),
             "\n".join(_sentence(f) for f in judgement.findings) or "[green]none[/]",
         )
@@ -66,10 +72,10 @@ def _table(judged: Sequence[Judged]) -> Table:
 
 def _says(verdicts: Sequence[Verdict]) -> str:
     observed = observe(verdicts)
-    shown = [
+    texts = [
         observed[t].text for t in ("Modality", "BodyPartExamined") if t in observed
     ]
-    return " ".join(shown) or "-"
+    return " ".join(texts) or "-"
 
 
 def _sentence(finding: Finding) -> str:
@@ -78,14 +84,14 @@ def _sentence(finding: Finding) -> str:
     if finding.tag:
         parts.append(finding.tag)
     if finding.observed is not None:
-        parts.append(f"is {escape(finding.observed)}")
+        parts.append(f"is {_plain(finding.observed)}")
     if finding.expected:
         expected = ", ".join(
-            f"{escape(e.value)} ({e.probability:.0%})" for e in finding.expected
+            f"{_plain(e.value)} ({e.probability:.0%})" for e in finding.expected
         )
         parts.append(f"expected {expected}")
     reasons = finding.evidence.get("reasons", ())
-    parts += [f"({r['instances']} x {escape(r['reason'])})" for r in reasons]
+    parts += [f"({r['instances']} x {_plain(r['reason'])})" for r in reasons]
     kinds = finding.evidence.get("kinds", ())
-    parts += [f"({k['instances']} x {escape(k['value'])})" for k in kinds]
+    parts += [f"({k['instances']} x {_plain(k['value'])})" for k in kinds]
     return " ".join(parts)

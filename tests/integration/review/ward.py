@@ -1,7 +1,7 @@
 """A small hospital day in the records: phantom studies, some with wrong tags."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from itertools import count
@@ -145,13 +145,14 @@ class Ward:
         for row in study.series:
             self._settle(row.series_id, "idle", findings)
 
-    def add_dead_letter(self, reason: str) -> None:
+    def add_dead_letter(self, reason: str, calling: str = "SCANNER1") -> None:
         """Send an instance that cannot be parsed."""
         number = next(self.numbers)
         stored = self._stored(
             f"{number:032x}", SECONDARY_CAPTURE, f"1.9.{number}", problem=reason
         )
-        register(self.records, [stored])
+        sender = replace(stored.provenance, calling_ae_title=calling)
+        register(self.records, [replace(stored, provenance=sender)])
 
     def _archive(self, ds: Dataset) -> StoredInstance:
         ds.PatientName = PATIENT_NAME

@@ -1,0 +1,37 @@
+"""Names and values from the network are text on every page."""
+
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from tests.integration.review.conftest import Serve
+from tests.integration.review.ward import WRONG_BODY_PART, Ward
+from veritag.findings import FindingCode
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}"
+
+
+@pytest.fixture
+def pages(day: Ward, serve: Serve) -> list[str]:
+    """Every page that shows what somebody sent."""
+    wrong = replace(WRONG_BODY_PART, observed=HOSTILE)
+    other = replace(wrong, code=FindingCode.VALUE_NOT_DEFINED, tag=None)
+    study = day.add(
+        "MG-BREAST", wrong, other, description=HOSTILE, station_name=HOSTILE
+    )
+    day.add_dead_letter(HOSTILE, calling=HOSTILE)
+    with httpx.Client(base_url=serve()) as client:
+        paths = ("/", f"/studies/{study}", "/dead-letters", "/models", "/detectability")
+        answers = [client.get(path) for path in paths]
+    assert [answer.status_code for answer in answers] == [200] * len(paths)
+    return [answer.text for answer in answers]
+
+
+def test_no_value_becomes_markup(pages: list[str]) -> None:
+    """What is HTML, an attribute's end or a template elsewhere is shown as it came."""
+    assert sum("&lt;script&gt;alert(1)" in page for page in pages) >= 3
+    for page in pages:
+        assert "<script>alert" not in page
+        assert "<img src=x" not in page
+        assert "49" not in page.split("&lt;script&gt;alert(1)")[-1][:90]

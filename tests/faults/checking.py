@@ -74,7 +74,7 @@ def read_records(site: Site) -> Kept:
         for digest, *row in connection.execute(
             select(*(instances.c[name] for name in columns))
         ):
-            rows[digest].append(tuple(row))  # type: ignore[arg-type]
+            rows[digest].append(tuple(row))
         kinds: defaultdict[int, Counter[str]] = defaultdict(Counter)
         for instance_id, kind in connection.execute(
             select(receptions.c.instance_id, receptions.c.kind)
@@ -114,7 +114,8 @@ def check(site: Site, load: Load, ledger: Ledger) -> list[Claim]:
     return [
         *_on_disk(site, load, kept, said),
         *_recorded(kept, ledger),
-        *_inspected(load, kept),
+        *_inspected(kept),
+        *_forwarded(site, load, said),
         *_refused(load, ledger),
         _tidy(site, kept),
     ]
@@ -126,10 +127,9 @@ def _on_disk(
     text = "every acknowledged instance is in the archive, byte for byte"
     broken = []
     for digest, fate in said.items():
-        task = Task(fate.number, load.way(fate.number), altered=fate.altered)
         rows = kept.rows.get(digest, [])
         path = site.data_dir / "archive" / rows[0][2] if rows else None
-        if path is None or not _holds(path, load.make(task).data):
+        if path is None or not _holds(path, load.make(_task(load, fate)).data):
             broken.append(f"{fate.sop_instance_uid} ({digest})")
     yield _claim(text, len(said), broken)
 
@@ -171,7 +171,34 @@ def _miscounted(kept: Kept, said: dict[str, Fate]) -> Iterator[str]:
                 yield f"{digest}: {fate.acknowledged} <= {came} <= {fate.begun}"
 
 
-def _inspected(load: Load, kept: Kept) -> Iterator[Claim]:
+def _forwarded(site: Site, load: Load, said: dict[str, Fate]) -> Iterator[Claim]:
+    if not site.destination.is_there:
+        return
+    sent: defaultdict[str, list[Task]] = defaultdict(list)
+    for fate in said.values():
+        sent[fate.sop_instance_uid].append(_task(load, fate))
+    files = site.destination.files()
+    missing = [
+        uid
+        for uid, tasks in sent.items()
+        if not _is_one_of(files.get(uid), load, tasks)
+    ]
+    yield _claim("each was forwarded, byte for byte", len(sent), missing)
+
+
+def _task(load: Load, fate: Fate) -> Task:
+    return Task(fate.number, load.way(fate.number), altered=fate.altered)
+
+
+def _is_one_of(path: Path | None, load: Load, tasks: list[Task]) -> bool:
+    """Tell whether a file holds one of these; the last one replaces the others."""
+    if path is None:
+        return False
+    content = path.read_bytes()
+    return any(content.endswith(load.make(task).data) for task in tasks)
+
+
+def _inspected(kept: Kept) -> Iterator[Claim]:
     rows = [row for found in kept.rows.values() for row in found]
     missing = (f"instance {row[0]}" for row in rows if kept.verdicts[row[0]] != 1)
     yield _claim("each has exactly one verdict", len(rows), missing)
@@ -182,7 +209,6 @@ def _inspected(load: Load, kept: Kept) -> Iterator[Claim]:
     twice = [f"{kept.doubled_findings} findings"] if kept.doubled_findings else []
     yield _claim("no finding is there twice", 1, twice)
     yield _claim("conflicts are marked, and found, where they are", *_conflicts(kept))
-    del load
 
 
 def _conflicts(kept: Kept) -> tuple[int, list[str]]:

@@ -12,7 +12,6 @@ import redis
 
 from tests.faults.site import RESERVE_MB, UP, Site
 
-PARTS = ("listener", "indexer", "worker", "scheduler", "broker", "review")
 _RECOVERY_SECONDS = 150.0
 _LOOK_SECONDS = 0.2
 
@@ -49,7 +48,7 @@ class Fault:
     relieve
         Ends it.
     concerned
-        The parts that are to be ready afterwards.
+        The parts that are to be ready afterwards; all by default.
     """
 
     name: str
@@ -58,12 +57,21 @@ class Fault:
     kills: bool = False
     seconds: tuple[float, float] | None = None
     relieve: Callable[[Site], None] = lambda _: None
-    concerned: tuple[str, ...] = PARTS
+    concerned: tuple[str, ...] = ()
     possible: Callable[[Site], bool] = lambda _: True
 
 
 def _kill(role: str) -> Callable[[Site], int | None]:
     return lambda site: site.signal(role, signal.SIGKILL) and 1
+
+
+def _kill_database(site: Site) -> int:
+    site.database.kill()
+    return 1
+
+
+def _resume_broker(site: Site) -> None:
+    site.signal("broker", signal.SIGCONT)
 
 
 def _flush(site: Site) -> None:
@@ -89,6 +97,10 @@ def _own_disk(site: Site) -> bool:
     return site.disk.is_own
 
 
+def _forwards(site: Site) -> bool:
+    return site.destination.is_there
+
+
 FAULTS = (
     *(
         Fault(f"{role} killed", weight, _kill(role), kills=True, concerned=(role,))
@@ -100,12 +112,28 @@ FAULTS = (
             ("broker", 3),
         )
     ),
+    Fault(
+        "delivery killed",
+        3,
+        _kill("delivery"),
+        kills=True,
+        concerned=("delivery",),
+        possible=_forwards,
+    ),
+    Fault(
+        "destination stopped",
+        1,
+        lambda site: site.destination.signal(signal.SIGSTOP),
+        seconds=(3, 15),
+        relieve=lambda site: site.destination.signal(signal.SIGCONT),
+        possible=_forwards,
+    ),
     Fault("everything killed", 1, lambda site: site.kill_all(), kills=True),
     Fault("`veritag up` killed", 1, _kill(UP), kills=True),
     Fault(
         "database killed",
         2,
-        lambda site: site.database.kill() or 1,  # type: ignore[func-returns-value]
+        _kill_database,
         kills=True,
         possible=lambda site: site.database.can_be_killed,
     ),
@@ -115,7 +143,7 @@ FAULTS = (
         2,
         lambda site: site.signal("broker", signal.SIGSTOP) and 0,
         seconds=(2, 12),
-        relieve=lambda site: site.signal("broker", signal.SIGCONT) and None,
+        relieve=_resume_broker,
     ),
     Fault(
         "database stopped",
@@ -208,7 +236,8 @@ class Injector:
 
     def _happen(self, fault: Fault) -> None:
         incident = Incident(fault.name, time.monotonic() - self._begun)
-        before = {role: self.site.pid(role) for role in fault.concerned}
+        concerned = fault.concerned or self.site.parts
+        before = {role: self.site.pid(role) for role in concerned}
         try:
             incident.processes_killed = fault.strike(self.site) or 0
             if fault.seconds is not None:
@@ -219,8 +248,8 @@ class Injector:
             fault.relieve(self.site)
             self._under_way.discard(fault.name)
         self.incidents.append(incident)
-        anew = before if fault.kills and len(fault.concerned) == 1 else {}
-        incident.recovered = self._watch(fault.concerned, anew)
+        anew = before if fault.kills and fault.concerned else {}
+        incident.recovered = self._watch(concerned, anew)
 
     def _watch(
         self, roles: Sequence[str], before: dict[str, int | None]

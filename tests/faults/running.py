@@ -12,7 +12,14 @@ from tests.faults.checking import Claim, check
 from tests.faults.injecting import Fault, Incident, Injector, possible_faults, schedule
 from tests.faults.ledger import Ledger
 from tests.faults.load import Load
-from tests.faults.places import Clock, Database, Disk, Postgres, Sqlite
+from tests.faults.places import (
+    Clock,
+    Database,
+    Destination,
+    Disk,
+    Postgres,
+    Sqlite,
+)
 from tests.faults.senders import Meeting, Pace, Sender
 from tests.faults.site import Site
 from veritag.errors import RecordsUnavailable
@@ -79,6 +86,7 @@ def _silent(
 @contextmanager
 def _site(plan: Plan, root: Path) -> Iterator[Site]:
     disk, clock = Disk(root, plan.disk_mb), Clock(root)
+    destination = Destination(root)
     database: Database = Sqlite(disk.path / "data" / "records.sqlite3")
     if plan.database == "postgresql":
         database = Postgres()
@@ -86,9 +94,11 @@ def _site(plan: Plan, root: Path) -> Iterator[Site]:
         disk.make()
         clock.make()
         database.make()
-        site = Site(root, disk, clock, database, plan.settings)
+        destination.make()
+        site = Site(root, disk, clock, database, destination, plan.settings)
         yield site
     finally:
+        destination.remove()
         database.remove()
         disk.remove()
 
@@ -203,18 +213,20 @@ def _quiet(site: Site) -> bool:
     now = _counts(site)
     if now is None or any((site.data_dir / "spool" / "ready").iterdir()):
         return False
-    return now.backlog == 0 and _all_settled(site)
+    return now.backlog == 0 and _all_done(site)
 
 
-def _all_settled(site: Site) -> bool:
-    from sqlalchemy import exists, select
+def _all_done(site: Site) -> bool:
+    """Tell whether every series has settled and everything was forwarded."""
+    from sqlalchemy import exists, or_, select
 
-    from veritag.records.schema import series
+    from veritag.records.destinations import WAITING
+    from veritag.records.schema import forwards, series
 
+    open_series = exists().where(series.c.settled_at.is_(None))
+    unsent = exists().where(forwards.c.state == WAITING)
     with site.records.read() as connection:
-        return not connection.scalar(
-            select(exists().where(series.c.settled_at.is_(None)))
-        )
+        return not connection.scalar(select(or_(open_series, unsent)))
 
 
 def _counts(site: Site) -> Counts | None:

@@ -15,14 +15,17 @@ from pathlib import Path
 import psutil
 import redis
 
-from tests.faults.places import Clock, Database, Disk
-from veritag.ports import HTTP_ROLES, free_port
+from tests.faults.places import Clock, Database, Destination, Disk
+from tests.parts import outside
+from tests.ports import free_port
+from veritag.ports import HTTP_ROLES
 from veritag.records import Records
 from veritag.rundir import SYSTEM, RunDirectory
 from veritag.settings import Settings
 
 RESERVE_MB = 64
 UP = "up"
+PARTS = ("listener", "indexer", "worker", "scheduler", "broker", "review")
 _SETTINGS = {
     "VERITAG_SETTLE_IDLE_SECONDS": "3",
     "VERITAG_REPUBLISH_SECONDS": "5",
@@ -47,6 +50,7 @@ class Site:
     disk: Disk
     clock: Clock
     database: Database
+    destination: Destination
     settings: Mapping[str, str] = field(default_factory=dict)
     starts: int = 0
     _process: "subprocess.Popen[bytes] | None" = None
@@ -60,15 +64,15 @@ class Site:
 
     def start(self) -> None:
         """Start the system and keep it up from now on."""
-        outside = {k: v for k, v in os.environ.items() if not k.startswith("VERITAG_")}
         # Fixed ones: a part that is killed must find its own free when it is back.
         names = ("DICOM", "REVIEW", *(f"{role.upper()}_HTTP" for role in HTTP_ROLES))
-        ports = {f"VERITAG_{name}_PORT": str(free_port("127.0.0.1")) for name in names}
+        ports = {f"VERITAG_{name}_PORT": str(free_port()) for name in names}
         own = {"VERITAG_DATA_DIR": str(self.data_dir)}
         if self.database.url:
             own["VERITAG_DATABASE_URL"] = self.database.url
-        self.environment = {**outside, **self.clock.environment, **_SETTINGS}
-        self.environment |= {**ports, **own, **self.settings}
+        self.environment = {**outside(), **self.clock.environment, **_SETTINGS}
+        self.environment |= {**ports, **own, **self.destination.environment}
+        self.environment |= self.settings
         self.run.path.mkdir(parents=True)
         url = own.get("VERITAG_DATABASE_URL")
         settings = Settings(data_dir=self.data_dir, database_url=url)
@@ -111,6 +115,11 @@ class Site:
         """Return the last words of `veritag up`."""
         text = (self.root / "up.log").read_text("utf-8", errors="replace")
         return text[-4000:]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The processes that it is made of."""
+        return (*PARTS, "delivery") if self.destination.is_there else PARTS
 
     @property
     def port(self) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.parts import require
+from tests.parts import outside, require
 
 _SOURCE = Path(__file__).with_name("steps.c")
 KILLED = -9
@@ -63,11 +63,10 @@ class Recorder:
         self, *arguments: str, settings: Mapping[str, str], kill_at: int = 0
     ) -> "subprocess.Popen[bytes]":
         """Start a module of ours as a process; its log lies beside the steps."""
-        outside = {k: v for k, v in os.environ.items() if not k.startswith("VERITAG_")}
         with self.log.with_suffix(".err").open("ab") as said:
             return subprocess.Popen(
                 [sys.executable, "-m", *arguments],
-                env={**outside, **self.environment(kill_at), **settings},
+                env={**outside(), **self.environment(kill_at), **settings},
                 stdout=said,
                 stderr=said,
             )

@@ -163,8 +163,8 @@ def test_a_power_cut_at_any_step_of_indexing(recorder: Recorder) -> None:
         if _leaves_spool(step):
             assert cache.is_whole(cache.now[log]), step
         cache.take(step)
-        for uid, paths in places.items():
-            assert any(map(cache.surely_has, paths)), (uid, step)
+        for uid, some in places.items():
+            assert any(map(cache.surely_has, some)), (uid, step)
     site.records.close()
 
 

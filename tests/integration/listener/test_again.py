@@ -62,7 +62,7 @@ class Site:
 
 
 @pytest.fixture
-def site(listening: Listening, records: Records) -> Iterator[Site]:
+def site(listening: Listening, records: Records) -> Site:
     """A site on each database."""
     return Site(listening, records)
 

@@ -82,6 +82,7 @@ def test_a_small_picture_of_each_is_kept(site: Site, parts: Retention) -> None:
         png = pictures.read(f"{path.parent.name}/{path.name}")
         assert png is not None
         drawn = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert drawn is not None
         assert np.array_equal(drawn, picture)
     after = REGISTRY.get_sample_value("veritag_instances_removed_total")
     assert after == before + 3

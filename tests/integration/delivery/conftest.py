@@ -1,10 +1,12 @@
 """Destinations, requestors and the delivery as a process, over real archives."""
 
+import gc
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
+from pynetdicom.dsutils import split_dataset
 
 from services.listener.indexer import describe
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, data_set, element
@@ -37,6 +41,13 @@ def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass in time"
         time.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """Let what a test leaves to the garbage collector not be found in another."""
+    yield
+    gc.collect()
 
 
 @dataclass
@@ -152,9 +163,6 @@ class Destination:
 
     def received(self) -> dict[str, bytes]:
         """Return SOP Instance UID to the encoded Data Set as it came."""
-        from pydicom import dcmread
-        from pynetdicom.dsutils import split_dataset
-
         found = {}
         for path in self.folder.iterdir():
             meta, offset = split_dataset(path)
@@ -248,8 +256,6 @@ def deliver(site: Site) -> Iterator[Callable[..., Delivery]]:
 @contextmanager
 def thread_of(work: Callable[[Any], None]) -> Iterator[None]:
     """Run a work of the delivery in a thread, and stop it at the end."""
-    import threading
-
     stop = threading.Event()
     thread = threading.Thread(target=work, args=(stop,))
     thread.start()

@@ -39,6 +39,11 @@ from veritag.records.commitments import (
 from veritag.sender import Receiver
 from veritag.settings import Settings
 
+# pynetdicom leaves the socket of a refused connection to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
 MR = "1.2.840.10008.5.1.4.1.1.4"
 
 
@@ -159,8 +164,6 @@ def test_what_is_not_safe_is_told_with_the_reason(site: Site) -> None:
     ]
 
 
-# pynetdicom leaves the socket of a refused connection to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_requestor_that_is_away_is_tried_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +183,6 @@ def test_a_requestor_that_is_away_is_tried_again(
     assert newest(site).attempts >= 2
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_report_that_nobody_takes_is_given_up(site: Site) -> None:
     """After the hours of the setting it is failed, with the reason."""
     requestor = Requestor()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.parts import require
+from tests.parts import KEPT_SETTINGS, require
 from veritag.records import Records
 
 CORPUS = Path(
@@ -16,15 +16,11 @@ CORPUS = Path(
 )
 
 
-# `make test-stock` runs on the other way of reception.
-_KEPT = {"VERITAG_RECEPTION"}
-
-
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the settings of the person who runs the tests out of them."""
     for name in [n for n in os.environ if n.startswith("VERITAG_")]:
-        if name not in _KEPT and not name.startswith("VERITAG_TEST_"):
+        if name not in KEPT_SETTINGS and not name.startswith("VERITAG_TEST_"):
             monkeypatch.delenv(name)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.parts import outside
 from tests.ports import free_port
 from veritag.records import Records
 from veritag.records.status import Counts, counts
@@ -32,16 +33,11 @@ class System:
     """A running system in a temporary directory, on ports of its own."""
 
     def __init__(self, data_dir: Path, environment: Mapping[str, str]) -> None:
-        outside = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("VERITAG_") or name == "VERITAG_RECEPTION"
-        }
         ports = {
             f"VERITAG_{name}_PORT": str(free_port()) for name in ("DICOM", "REVIEW")
         }
         self.data_dir = data_dir
-        self.environment = {**outside, **_SETTINGS, **ports, **environment}
+        self.environment = {**outside(), **_SETTINGS, **ports, **environment}
         self.environment["VERITAG_DATA_DIR"] = str(data_dir)
         self.run = RunDirectory(data_dir)
         self.records = Records.open(Settings(data_dir=data_dir).records_url)

@@ -92,6 +92,8 @@ class System:
             "ae_title": self.settings.ae_title,
             "dicom_host": self.settings.dicom_host,
             "dicom_port": self.ports.dicom,
+            "dicom_plain": self.settings.dicom_plain,
+            "dicom_tls_port": self.settings.dicom_tls_port,
             "review_url": f"http://{in_url(review)}:{self.ports.review}/",
             "metrics": {
                 role: f"http://{in_url(metrics)}:{port}/metrics"

@@ -60,8 +60,11 @@ def summary(system: Mapping[str, Any]) -> Panel:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    where = f"{system['ae_title']} @ {system['dicom_host']}:{system['dicom_port']}"
-    table.add_row("DICOM", f"[bold]{where}[/]")
+    where = f"{system['ae_title']} @ {system['dicom_host']}"
+    if system["dicom_plain"]:
+        table.add_row("DICOM", f"[bold]{where}:{system['dicom_port']}[/]")
+    if system["dicom_tls_port"] is not None:
+        table.add_row("DICOM TLS", f"[bold]{where}:{system['dicom_tls_port']}[/]")
     table.add_row("Review", f"[bold]{system['review_url']}[/]")
     for role, url in system["metrics"].items():
         moved = " (its default port is taken)" if role in system["moved"] else ""

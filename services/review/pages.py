@@ -123,11 +123,13 @@ def show_worklist(
 
 def _destination(settings: Settings) -> dict[str, object]:
     """Return where scanners send to, and a DCMTK command that does."""
-    title, port = settings.ae_title, settings.dicom_port
+    title, port, tls = settings.ae_title, settings.dicom_port, ""
+    if not settings.dicom_plain and settings.dicom_tls_port is not None:
+        port, tls = settings.dicom_tls_port, "+tls KEY CERTIFICATE +cf CA "
     return {
         "ae_title": title,
         "port": port,
-        "command": f'storescu -v -aec "{title}" +sd +r HOST {port} FOLDER',
+        "command": f'storescu -v {tls}-aec "{title}" +sd +r HOST {port} FOLDER',
         "settle_seconds": f"{settings.settle_idle_seconds:.0f}",
     }
 

@@ -464,7 +464,7 @@ def test_the_command_sends_by_tls(
     listening = listen_tls()
     command = [sys.executable, "-m", "veritag.cli", "send"]
     files = ["--tls-ca", ours.file, "--tls-certificate", modality.certificate]
-    files += ["--tls-key", modality.key]  # type: ignore[list-item]
+    files += ["--tls-key", modality.key]
     where = ["127.0.0.1", str(listening.port), str(CT), "--calling-aet", "CT1"]
     for tls, status in ((["--tls"], 0), ([], 2)):
         done = subprocess.run(

@@ -37,6 +37,13 @@ def test_an_empty_worklist_says_how_to_send(serve: Serve) -> None:
     assert "storescu -v -aec &#34;QCHECK&#34; +sd +r HOST 10104" in page
 
 
+def test_an_empty_worklist_says_how_to_send_by_tls(serve: Serve) -> None:
+    """Where the plain port is closed the command is that for DICOM TLS."""
+    page = httpx.get(serve(dicom_plain=False, dicom_tls_port=2762)).text
+    assert "storescu -v +tls KEY CERTIFICATE +cf CA" in page
+    assert "HOST 2762" in page
+
+
 def test_the_worklist_names_what_is_wrong_in_words(client: httpx.Client) -> None:
     """The gravest study comes first, with severity, code and body part in words."""
     page = client.get("/?severity=INFO").text

@@ -120,6 +120,16 @@ def test_where_everything_is_holds_no_password(tmp_path: Path) -> None:
     assert "http://127.0.0.1:3/metrics (its default port is taken)" in shown.getvalue()
 
 
+def test_only_the_dicom_ports_that_are_open_are_shown(tmp_path: Path) -> None:
+    """With the plain port closed the summary names that for TLS alone."""
+    settings = Settings(data_dir=tmp_path, dicom_plain=False, dicom_tls_port=2762)
+    told = System(settings, PORTS, BROKER).describe()
+    shown = io.StringIO()
+    Console(width=120, file=shown).print(summary(told))
+    assert "VERITAG @ 0.0.0.0:2762" in shown.getvalue()
+    assert f"0.0.0.0:{PORTS.dicom} " not in shown.getvalue()
+
+
 @pytest.fixture
 def supervised(tmp_path: Path) -> Callable[[str], Supervisor]:
     def make(code: str) -> Supervisor:

@@ -33,7 +33,7 @@ def settings(recorder: Recorder, reception: str = "fast") -> dict[str, str]:
         "VERITAG_DISK_RESERVE_MB": "0",
         "VERITAG_INDEX_POLL_SECONDS": "0.02",
         # Nobody is there: what cannot be published waits in the records.
-        "VERITAG_BROKER_URL": f"redis://127.0.0.1:{free_port('127.0.0.1')}/0",
+        "VERITAG_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0",
     }
 
 

@@ -51,6 +51,7 @@ def main() -> int:
         seed=given.seed,
         senders=given.senders,
         database=given.database,
+        quiet_seconds=600,
         faults=[name.strip() for name in given.faults.split(",") if name.strip()],
     )
     result = _run(plan)

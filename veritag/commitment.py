@@ -74,8 +74,9 @@ class CommitmentFolder:
         self._reserve = reserve_mb * MEGABYTE
 
     def prepare(self) -> None:
-        """Make the folder."""
+        """Make the folder, so that it survives a power cut with what it holds."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o750)
+        sync_folder(self.root.parent)
 
     def store(self, request: CommitmentRequest) -> str:
         """Make a request durable; return its name.

@@ -1,6 +1,7 @@
 """Requests of storage commitment at the listener: durable before they are answered."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set, el
 from veritag.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, CommitmentFolder
 from veritag.elements import EXPLICIT_BIG, IMPLICIT_LITTLE
 from veritag.references import NotUnderstood, TooMany, read_references
+from veritag.spool import sync_folder
 
 PEERS = ("SCANNER1@127.0.0.1:104",)
 
@@ -255,3 +257,27 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
     folder.set_aside(name)
     assert folder.names() == []
     assert (folder.root / "1.json.damaged").is_file()
+
+
+def test_a_request_and_its_folder_are_durable_before_the_answer(
+    listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file, the folder that names it, and the spool that names the folder."""
+    hospital = listen(peers=PEERS)
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def note_file(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").resolve().suffix)
+        fsync(descriptor)
+
+    def note_folder(folder: Path) -> None:
+        synced.append(folder.name)
+        sync_folder(folder)
+
+    monkeypatch.setattr(os, "fsync", note_file)
+    monkeypatch.setattr("veritag.commitment.sync_folder", note_folder)
+    with scanner(hospital) as assoc:
+        assert ask(assoc, asking("1.2.3.1")).Status == 0x0000
+        told = [name for name in synced if name]
+    assert told == ["spool", ".json", "commitments"]

@@ -214,7 +214,9 @@ class Child:
                 "memory",
             )
         name = signal.Signals(-status).name if status < 0 else f"status {status}"
-        return DecodingEnded(f"the decoder crashed ({name})")
+        # What C++ does where no memory is left and nobody has thought of it.
+        why = ", often for lack of memory" if status == -signal.SIGABRT else ""
+        return DecodingEnded(f"the decoder crashed ({name}{why})")
 
     def end(self) -> None:
         """End it at once."""

@@ -55,7 +55,7 @@ def test_a_crash_ends_that_process_alone(
     confined: Confined, number: signal.Signals
 ) -> None:
     """A decoder that crashes is told by the signal's name."""
-    with pytest.raises(DecodingEnded, match=f"crashed .{number.name}."):
+    with pytest.raises(DecodingEnded, match=f"crashed .{number.name}"):
         confined.call(signal.raise_signal, number)
     assert confined.call(len, b"four") == 4
 

@@ -12,7 +12,7 @@ from veritag.logs import get_logger
 _FIRST_DELAY = 0.5
 _LAST_DELAY = 30.0
 # A child that lived so long was well; the next one starts at once again.
-_WELL_SECONDS = 60.0
+_WELL_SECONDS = 10.0
 
 
 class Child:

@@ -32,9 +32,9 @@ from veritag.audit import (
     Study,
     this_process,
 )
+from veritag.audit_trail import AuditTrail
 from veritag.elements import STUDY_INSTANCE_UID, read_uids
 from veritag.errors import UnusableInstance
-from veritag.syslog import AuditTrail
 
 # PS3.15 table A.5.3.7-1: for who does not know whether it had the instances before.
 _READ = "R"

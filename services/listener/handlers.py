@@ -35,6 +35,7 @@ from services.listener.storing import (
     refusing_disk_failures,
     require_storable,
 )
+from veritag.audit_trail import AuditTrail
 from veritag.logs import get_logger
 from veritag.metrics import (
     INSTANCES_RECEIVED,
@@ -43,7 +44,6 @@ from veritag.metrics import (
     count_from_zero,
 )
 from veritag.settings import Settings
-from veritag.syslog import AuditTrail
 
 # PS3.8 table 9-21: (source, reason) of an A-ASSOCIATE-RJ.
 _REJECTIONS = {

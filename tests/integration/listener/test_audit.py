@@ -23,9 +23,10 @@ from tests.integration.listener.wire import (
     data_set,
     element,
 )
-from veritag import syslog as syslog_module
+from veritag import audit_trail as audit_trail_module
 from veritag.audit import APPLICATION_ACTIVITY, Event, Origin, this_process
-from veritag.syslog import AuditTrail, Courier, StreamChannel
+from veritag.audit_trail import AuditTrail, Courier
+from veritag.syslog import StreamChannel
 from veritag.tls import ServerTls, server_context
 
 MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
@@ -279,7 +280,7 @@ def test_what_is_too_much_is_dropped_and_counted(
     monkeypatch: pytest.MonkeyPatch, repository: Repository
 ) -> None:
     """A full queue takes nothing more and never waits."""
-    monkeypatch.setattr(syslog_module, "_MOST_WAITING", 10)
+    monkeypatch.setattr(audit_trail_module, "_MOST_WAITING", 10)
     repository.close()
     channel = StreamChannel("127.0.0.1", repository.port)
     courier = Courier("syslog", channel, Origin("x"))

@@ -80,9 +80,9 @@ def _flush(site: Site) -> None:
 
 
 def _jump(site: Site) -> None:
-    """Let the clock jump by up to two hours, ahead or back."""
-    ahead = site.clock.shift > 0
-    site.clock.jump(-1800 if ahead else 7200)
+    """Let the clock jump two hours ahead, the next time half an hour back."""
+    # Each jump is followed by one back to the true time.
+    site.clock.jump(-1800 if site.clock.jumps // 2 % 2 else 7200)
 
 
 def _clock_back(site: Site) -> None:

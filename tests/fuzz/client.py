@@ -19,12 +19,11 @@ from tests.fuzz.connection import (
     responses,
 )
 from tests.fuzz.data_sets import encode, identity
-from tests.fuzz.messages import echo, store
+from tests.fuzz.messages import FENCE, echo, store
 
 # Nothing came for so long: the case is over, or the listener waits for more of it.
 QUIET_SECONDS = 2.0
 CASES_PER_ASSOCIATION = 400
-FENCE = 0xFEED
 
 
 @dataclass

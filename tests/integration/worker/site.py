@@ -224,6 +224,7 @@ class Site:
 
 
 _FOR_PROCESSES = (
+    "decode_seconds",
     "database_url",
     "worker_http_port",
     "scheduler_http_port",

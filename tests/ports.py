@@ -14,7 +14,7 @@ from typing import IO
 
 from veritag.ports import is_taken
 
-_PORTS = range(20_000, 30_000)
+_PORTS = tuple(range(20_000, 30_000))
 _FOLDER = Path(tempfile.gettempdir()) / f"veritag-test-ports-{os.getuid()}"
 _claims: list[IO[bytes]] = []
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import track
 
 from benchmarks.association import Server, cpu_seconds
 from benchmarks.reception_clients import send_by_dcmtk, send_lean
@@ -115,7 +116,7 @@ def run(
     ):
         folder = Path(temporary)
         found = {case: {name: Figures() for name in servers} for case in cases}
-        for case in tqdm(cases, unit="case"):
+        for case in track(cases, "measuring", console=Console(stderr=True)):
             for turn in range(rounds + 1):
                 for name in random.sample(list(servers), len(servers)):
                     kept = found[case][name] if turn else Figures()

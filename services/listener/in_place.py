@@ -35,6 +35,7 @@ from services.listener.spare import Spare
 from services.listener.store_messages import encode_response, read_request
 from services.listener.storing import Negotiated
 from services.listener.upper_layer import BoundedSocket, PromptDUL
+from services.listener.waiting import let_block
 from veritag.spool import Spool
 
 _COMMAND, _LAST = 0x01, 0x02  # PS3.8 annex E.2
@@ -71,7 +72,7 @@ class InPlaceDUL(PromptDUL):
         super().__init__(assoc)
         self._reception = reception
         self._spare = Spare(spool)
-        self._has_stored = False
+        self._has_stored = self._blocks = False
         self._pdus = PduBuffer(assoc.ae.maximum_pdu_size)
         self._command = bytearray()
         self._arrival: Arrival | None = None
@@ -111,7 +112,7 @@ class InPlaceDUL(PromptDUL):
             self._take_all()
         except BadPdu:
             self._end("Evt19")  # invalid PDU: A-ABORT (PS3.8 table 9-10, AA-8)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             self._end("Evt19")  # the silence of a peer that owes the rest of a message
         except OSError:
             self._end("Evt17")  # the transport connection is closed
@@ -127,6 +128,8 @@ class InPlaceDUL(PromptDUL):
     def _take_all(self) -> None:
         """Take PDUs as long as they come and are ours."""
         pdus, connection = self._pdus, self._connection
+        if not self._has_stored:
+            self._blocks = let_block(connection, self.assoc.network_timeout)
         while True:
             deadline = time.monotonic() + (self.assoc.network_timeout or 0.0)
             while (pdu := pdus.take()) is None:
@@ -134,7 +137,7 @@ class InPlaceDUL(PromptDUL):
                     return
                 if time.monotonic() > deadline:
                     raise BadPdu("a PDU takes too long")
-                if not pdus.fill(connection):
+                if not pdus.fill(connection, whole=self._blocks):
                     self._end("Evt17")
                     return
                 if pdus.next_type() != P_DATA_TF:
@@ -212,9 +215,11 @@ class InPlaceDUL(PromptDUL):
         status, comment = arrival.finish()
         response = encode_response(arrival.request, status, comment)
         most = self.assoc.requestor.maximum_length or 0
-        self._connection.sendall(
-            p_data(self._context_id, _COMMAND | _LAST, response, most)
-        )
+        pdus = p_data(self._context_id, _COMMAND | _LAST, response, most)
+        try:
+            self._connection.sendall(pdus)
+        except OSError as error:
+            raise ConnectionError("the peer does not take its answer") from error
 
     def _untaken(
         self, context_id: int, control: int, fragment: memoryview, *rest: bytes

@@ -41,10 +41,16 @@ class PduBuffer:
         """Whether everything that came was used."""
         return self._start == self._end
 
-    def fill(self, connection: socket.socket) -> bool:
+    def fill(self, connection: socket.socket, *, whole: bool = False) -> bool:
         """Wait for more bytes and take what there is; return False at the end.
 
         Views that `take` has returned are no longer valid.
+
+        Parameters
+        ----------
+        whole
+            Leave it to the system to wait for the rest of a PDU that has begun; for
+            sockets that block.
 
         Raises
         ------
@@ -57,9 +63,22 @@ class PduBuffer:
             rest = self._view[self._start : self._end]
             self._view[: len(rest)] = rest
             self._start, self._end = 0, len(rest)
-        count = connection.recv_into(self._view[self._end :])
+        missing = self._missing() if whole else 0
+        free = self._view[self._end :]
+        if missing:
+            count = connection.recv_into(free, missing, socket.MSG_WAITALL)
+        else:
+            count = connection.recv_into(free)
         self._end += count
         return count > 0
+
+    def _missing(self) -> int:
+        """Return how many bytes the PDU lacks that has begun, 0 if none has."""
+        there = self._end - self._start
+        if there < HEADER:
+            return 0
+        _, _, length = _PDU_HEADER.unpack_from(self._buffer, self._start)
+        return HEADER + int(length) - there
 
     def next_type(self) -> int | None:
         """Return the type of the next PDU, None when nothing is there."""

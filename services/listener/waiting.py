@@ -11,6 +11,7 @@ import queue
 import select
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,6 +23,23 @@ TURN = 0.1
 def is_readable(connection: socket.socket, seconds: float) -> bool:
     """Tell whether something, or the end, can be read within so many seconds."""
     return _has_buffered(connection) or bool(_poll((connection,), seconds))
+
+
+def let_block(connection: socket.socket, seconds: float | None) -> bool:
+    """Leave the timeout of a socket to the system; return whether that is possible.
+
+    Python's own timeouts cost a poll() before each read.
+    """
+    if isinstance(connection, ssl.SSLSocket) or seconds is None:
+        return False
+    timeout = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+    try:
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            connection.setsockopt(socket.SOL_SOCKET, option, timeout)
+    except OSError:
+        return False
+    connection.settimeout(None)
+    return True
 
 
 def _has_buffered(connection: socket.socket | None) -> bool:

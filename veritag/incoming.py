@@ -3,7 +3,6 @@
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -78,17 +77,3 @@ class Incoming:
         """Remove it."""
         self.close()
         self.path.unlink(missing_ok=True)
-
-
-@dataclass(eq=False, slots=True)
-class Part:
-    """A whole file on its way to where it counts as acknowledged."""
-
-    incoming: Incoming
-    final: Path
-    error: OSError | None = None
-
-    def publish(self) -> None:
-        """Make it durable, then give it its final name."""
-        self.incoming.sync()
-        self.incoming.path.rename(self.final)

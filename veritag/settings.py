@@ -168,11 +168,6 @@ class Settings(BaseSettings):
         description="Processes that accept associations on the same port (SO_REUSEPORT); "
         "limits on associations hold for each.",
     )
-    group_commit: bool = Field(
-        False,
-        description="Make received files durable in groups; for disks that take "
-        "milliseconds for an fsync, with many associations at a time.",
-    )
     accept_private_sop_classes: bool = Field(
         False, description="Also accept private and unknown storage SOP classes."
     )

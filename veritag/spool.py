@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from veritag.errors import RetryableError
-from veritag.incoming import Chunk, Incoming, Part
+from veritag.incoming import Chunk, Incoming
 from veritag.together import Together
 
 MEGABYTE = 1 << 20
@@ -38,19 +38,13 @@ class Spool:
     ----------
     reserve_mb
         Free MB below which nothing more is stored.
-    group_commit
-        Make files durable one group after the other in place of all at the same time:
-        faster where the disk takes milliseconds for each fsync.
     """
 
-    def __init__(
-        self, root: Path, reserve_mb: int = 0, *, group_commit: bool = False
-    ) -> None:
+    def __init__(self, root: Path, reserve_mb: int = 0) -> None:
         self.root = root
         self.incoming = root / "incoming"
         self.ready = root / "ready"
         self._reserve = reserve_mb * MEGABYTE
-        self._group_commit = Together(_publish_group) if group_commit else None
         self._folder_sync = Together[None](lambda _: sync_folder(self.ready))
 
     def prepare(self) -> None:
@@ -141,21 +135,17 @@ class Spool:
             If the disk fails; nothing is left behind.
         """
         # Named anew, so that names sort by the time of acknowledgement.
-        part = Part(incoming, self.ready / _new_name())
+        final = self.ready / _new_name()
         try:
-            if self._group_commit:
-                self._group_commit.do(part)
-                if part.error:
-                    raise part.error
-            else:
-                part.publish()
-                self._folder_sync.do(None)
+            incoming.sync()
+            incoming.path.rename(final)
+            self._folder_sync.do(None)
         except OSError:
             incoming.discard()
-            part.final.unlink(missing_ok=True)
+            final.unlink(missing_ok=True)
             raise
         incoming.close()
-        return part.final.name
+        return final.name
 
     def _require_room(self, size: int) -> None:
         if self.free_bytes() - size < self._reserve:
@@ -197,19 +187,6 @@ class Spool:
 
 def _new_name() -> str:
     return f"{time.time_ns():020d}-{secrets.token_hex(8)}{_SUFFIX}"
-
-
-def _publish_group(parts: Sequence[Part]) -> None:
-    """Make several files durable with one fsync of their folder.
-
-    The first file's fsync writes the journal for all; the folder's comes after all.
-    """
-    for part in parts:
-        try:
-            part.publish()
-        except OSError as error:
-            part.error = error
-    sync_folder(parts[0].final.parent)
 
 
 def sync_folder(folder: Path) -> None:

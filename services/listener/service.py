@@ -44,11 +44,7 @@ def run_listener(
     configure_logging(settings, "listener")
     take_uids_as_they_are()
     stop = stop_on_signals()
-    spool = Spool(
-        settings.spool_dir,
-        settings.disk_reserve_mb,
-        group_commit=settings.group_commit,
-    )
+    spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
     if parent is not None:
         _watch_parent(parent, stop)
         _receive(settings, spool, stop, lambda _: ())

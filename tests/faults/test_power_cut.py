@@ -90,11 +90,10 @@ def test_what_is_answered_survives_a_power_cut(
     "changes",
     [
         {"VERITAG_RECEPTION": "fast"},
-        {"VERITAG_GROUP_COMMIT": "true"},
         {"VERITAG_LISTENER_PROCESSES": "2"},
         {"VERITAG_RECEPTION": "stock"},
     ],
-    ids=["fast", "group-commit", "processes", "stock"],
+    ids=["fast", "processes", "stock"],
 )
 def test_what_several_are_answered_survives_a_power_cut(
     recorder: Recorder, changes: dict[str, str]

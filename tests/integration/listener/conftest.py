@@ -63,11 +63,7 @@ def listen(
             **changes,
         }
         settings = Settings(**values)
-        spool = Spool(
-            settings.spool_dir,
-            settings.disk_reserve_mb,
-            group_commit=settings.group_commit,
-        )
+        spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
         spool.prepare()
         acceptor = Acceptor(settings, spool)
         acceptor.start()

@@ -1,4 +1,4 @@
-"""Several processes that receive on one port, and files made durable in groups."""
+"""Several processes and several associations that receive at the same time."""
 
 import signal
 import urllib.request
@@ -75,9 +75,11 @@ def test_a_helper_that_dies_is_started_again_and_ends_with_its_listener(
     assert not helper.is_running()
 
 
-def test_files_are_made_durable_in_groups(listen: Callable[..., Listening]) -> None:
-    """Eight associations at a time with group commit lose and confuse nothing."""
-    listening = listen(group_commit=True)
+def test_associations_share_the_sync_of_a_folder(
+    listen: Callable[..., Listening],
+) -> None:
+    """Eight at a time lose and confuse nothing."""
+    listening = listen()
     with ThreadPoolExecutor(8) as pool:
         sent = pool.map(lambda n: _send(listening.port, f"1.2.{n}"), range(40))
     assert set(sent) == {0x0000}

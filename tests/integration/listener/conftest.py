@@ -84,7 +84,7 @@ def listening(listen: Callable[..., Listening]) -> Listening:
     return listen()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 45.0) -> None:
     """Wait until something is so, or fail."""
     deadline = time.monotonic() + seconds
     while not condition():

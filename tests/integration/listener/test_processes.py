@@ -71,7 +71,7 @@ def test_a_helper_that_dies_is_started_again_and_ends_with_its_listener(
     (helper,) = psutil.Process(service.process.pid).children()
     service.signal(signal.SIGKILL)
     service.wait()
-    psutil.wait_procs([helper], timeout=10)
+    psutil.wait_procs([helper], timeout=45)
     assert not helper.is_running()
 
 

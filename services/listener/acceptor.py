@@ -11,7 +11,8 @@ from services.listener.admission import SPARE_ASSOCIATIONS, Admission
 from services.listener.association import StorageAssociation
 from services.listener.contexts import VERIFICATION
 from services.listener.handlers import Reception
-from services.listener.in_place import InPlaceDUL, unexpected
+from services.listener.in_place import InPlaceDUL
+from services.listener.library import unexpected
 from services.listener.remembered import remember_negotiations
 from services.listener.server import StorageRequestHandler, StorageServer
 from services.listener.tls import TlsContexts, tls_of

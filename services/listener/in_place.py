@@ -6,19 +6,14 @@ from one reusable buffer to the spool file, and the answer is sent at once. All 
 pynetdicom's: negotiation, release, abort, every other message, and whatever is odd about
 a C-STORE.
 
-This rests on internals of pynetdicom 3.0; `unexpected` tells whether they are there.
+This rests on internals of pynetdicom 3.0; `library` tells whether they are there.
 """
 
-import inspect
 import socket
 import time
 from typing import Any, cast
 
-import pynetdicom
-from pynetdicom import AE
-from pynetdicom._globals import MODE_ACCEPTOR
-from pynetdicom.association import Association
-from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu import A_ASSOCIATE_AC
 
 from services.listener.arrival import Arrival
 from services.listener.handlers import Reception
@@ -30,7 +25,7 @@ from services.listener.pdus import (
     p_data,
     split,
 )
-from services.listener.remembered import decode_request
+from services.listener.remembered import decode_request, use_known_items
 from services.listener.spare import Spare
 from services.listener.store_messages import encode_response, read_request
 from services.listener.storing import Negotiated
@@ -41,28 +36,6 @@ from veritag.spool import Spool
 _COMMAND, _LAST = 0x01, 0x02  # PS3.8 annex E.2
 _ESTABLISHED = "Sta6"  # PS3.8 table 9-5
 _COMMAND_LIMIT = 1 << 16
-_VERSION = "3.0."
-
-
-def unexpected() -> str | None:
-    """Return what about pynetdicom is not as this module needs it, None if all is."""
-    if not pynetdicom.__version__.startswith(_VERSION):
-        return f"pynetdicom {pynetdicom.__version__} is not {_VERSION}x"
-    reactor = inspect.getsource(DULServiceProvider)
-    for name in ("_read_pdu_data()", "_is_transport_event()", '"Evt17"', '"Evt19"'):
-        if name not in reactor:
-            return f"pynetdicom's upper layer knows no {name}"
-    association = Association(AE(), MODE_ACCEPTOR)
-    for owner, names in (
-        (association, ("_accepted_cx", "dimse", "requestor", "is_established")),
-        (association.dul, ("state_machine", "event_queue", "_idle_timer")),
-        (association.dimse, ("message", "msg_queue")),
-        (association.dul.state_machine, ("current_state",)),
-    ):
-        missing = [name for name in names if not hasattr(owner, name)]
-        if missing:
-            return f"pynetdicom's {type(owner).__name__} has no {missing[0]}"
-    return None
 
 
 class InPlaceDUL(PromptDUL):
@@ -103,6 +76,11 @@ class InPlaceDUL(PromptDUL):
         if bytestream[0] == A_ASSOCIATE_RQ:
             return decode_request(bytes(bytestream)), "Evt6"
         return super()._decode_pdu(bytestream)
+
+    def _send(self, pdu: Any) -> None:
+        if isinstance(pdu, A_ASSOCIATE_AC):
+            use_known_items(pdu)
+        super()._send(pdu)
 
     def _read_pdu_data(self) -> None:
         if not self._is_ours():

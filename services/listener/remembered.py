@@ -14,13 +14,14 @@ from threading import Lock
 from typing import Any, Generic, TypeVar
 
 import pynetdicom
-from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
+from pynetdicom.pdu_items import PresentationContextItemAC
 from pynetdicom.presentation import PresentationContext
 
 _KEPT = 64
 # One of 128 contexts, each with all transfer syntaxes, has more; it is not kept.
 _LONGEST = 1 << 16
-_SOME_UIDS = 4096
+_SOME_UIDS = _SOME_ITEMS = 4096
 
 T = TypeVar("T")
 
@@ -68,6 +69,35 @@ def decode_request(encoded: bytes) -> A_ASSOCIATE_RQ:
     if len(encoded) > _LONGEST:
         return KnownRequest(encoded)
     return _requests.get(encoded, lambda: KnownRequest(encoded))
+
+
+class KnownItem(bytes):
+    """An item of a PDU that was encoded before."""
+
+    def encode(self) -> bytes:
+        """Return the item."""
+        return self
+
+
+_items: dict[Any, KnownItem] = {}
+
+
+def use_known_items(pdu: A_ASSOCIATE_AC) -> None:
+    """Let an A-ASSOCIATE-AC (PS3.8 section 9.3.3) be encoded from what is known."""
+    items: Any = [_known(item) for item in pdu.variable_items]
+    pdu.variable_items = items
+
+
+def _known(item: Any) -> Any:
+    if not isinstance(item, PresentationContextItemAC):
+        return item
+    syntax = item.transfer_syntax_sub_item[0].transfer_syntax_name
+    key = item.presentation_context_id, item.result_reason, syntax
+    if key not in _items:
+        if len(_items) >= _SOME_ITEMS:
+            _items.clear()
+        _items[key] = KnownItem(item.encode())
+    return _items[key]
 
 
 def remember_negotiations() -> None:

@@ -1,6 +1,7 @@
 """A file of the spool while an instance comes in, until it counts as acknowledged."""
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,15 @@ _STEP = 64 << 20
 _HURRY = 1 << 16
 
 Chunk = bytes | bytearray | memoryview
+
+
+def sync_file(descriptor: int) -> None:
+    """Make a file durable; on macOS fsync() leaves it in the memory of the drive."""
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is None:
+        os.fsync(descriptor)
+    else:
+        fcntl.fcntl(descriptor, full)
 
 
 class Incoming:
@@ -39,12 +49,12 @@ class Incoming:
         self._written += count
         if self._written - self._synced >= _STEP:
             self._check()
-            os.fdatasync(self._descriptor)
+            sync_file(self._descriptor)
             self._synced = self._written
 
     def hurry(self) -> None:
         """Let the disk begin with what was written, long before it must be done."""
-        if self._written - self._hurried >= _HURRY:
+        if self._written - self._hurried >= _HURRY and hasattr(os, "posix_fadvise"):
             # Linux then starts to write; what is not yet written stays in memory.
             os.posix_fadvise(self._descriptor, self._hurried, 0, os.POSIX_FADV_DONTNEED)
             self._hurried = self._written
@@ -63,7 +73,7 @@ class Incoming:
 
     def sync(self) -> None:
         """Make what was written durable."""
-        os.fsync(self._descriptor)
+        sync_file(self._descriptor)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -4,6 +4,7 @@ A disk that takes 10 ms for an fsync allows 100 in a second, however many wait. 
 finds nobody at work does the work for all that wait, and nobody waits for company.
 """
 
+import errno
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -57,9 +58,11 @@ class Together(Generic[T]):
             raise turn.error
 
     def _lead(self, turns: Sequence[_Turn[T]]) -> None:
-        error = None
+        # Whatever else may end the work, nobody may take it for done.
+        error: OSError | None = OSError(errno.EIO, "the work was broken off")
         try:
             self._work([turn.item for turn in turns])
+            error = None
         except OSError as failure:
             error = failure
         finally:

@@ -62,7 +62,7 @@ class Arrival:
         except Refused as refusal:
             self._refuse(refusal)
 
-    def write(self, fragment: memoryview, *, is_last: bool) -> None:
+    def write(self, fragment: memoryview) -> None:
         """Take a fragment."""
         if self._incoming is None:
             return
@@ -74,8 +74,6 @@ class Arrival:
                     self._beginning = bytes(fragment[:_STUDY_LOOK])
             with refusing_disk_failures():
                 self._incoming.write(fragment)
-                if not is_last:  # what is last, the fsync takes
-                    self._incoming.hurry()
         except Refused as refusal:
             self._refuse(refusal)
 
@@ -91,6 +89,11 @@ class Arrival:
         except TooShort:
             return  # the whole file will tell
         self._is_compared = True
+
+    def hurry(self) -> None:
+        """Let the disk begin with what has come; what comes last, the fsync takes."""
+        if self._incoming is not None:
+            self._incoming.hurry()
 
     def finish(self) -> tuple[int, str]:
         """Make it durable; return status and Error Comment for the sender."""

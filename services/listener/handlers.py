@@ -62,6 +62,8 @@ class Reception:
         self._log = get_logger()
         self.audit = ReceptionAudit(AuditTrail.open(settings), settings.ae_title)
         self.refusals = Refusals(self.audit.alert)
+        # The associations of which a Data Set is on its way in.
+        self.arriving: set[Any] = set()
         count_from_zero(INSTANCES_REFUSED, REASONS)
 
     def bindings(self) -> list[evt.EventHandlerType]:

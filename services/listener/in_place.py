@@ -52,6 +52,11 @@ class InPlaceDUL(PromptDUL):
         self._context_id = 0
 
     @property
+    def _is_alone(self) -> bool:
+        """Whether no other association keeps disk and processors busy meanwhile."""
+        return len(self._reception.arriving) == 1
+
+    @property
     def _wire(self) -> BoundedSocket:
         return cast(BoundedSocket, self.socket)
 
@@ -170,6 +175,7 @@ class InPlaceDUL(PromptDUL):
         self._arrival = Arrival(
             self._reception, self._spare, self.assoc, request, negotiated
         )
+        self._reception.arriving.add(self)
         self._arrival.begin()
         return True
 
@@ -178,11 +184,16 @@ class InPlaceDUL(PromptDUL):
         if arrival is None:
             return False
         is_last = bool(control & _LAST)
-        arrival.write(fragment, is_last=is_last)
+        arrival.write(fragment)
+        if not is_last and self._is_alone:
+            arrival.hurry()
         if is_last:
-            self._answer(arrival)
-            self._arrival = None
-            arrival.account()
+            try:
+                self._answer(arrival)
+            finally:  # also when the peer has gone without its answer
+                self._arrival = None
+                self._reception.arriving.discard(self)
+                arrival.account()
             # While the peer makes its next request ready; its first may be its only.
             if self._has_stored and arrival.is_stored:
                 self._spare.prepare()
@@ -220,6 +231,7 @@ class InPlaceDUL(PromptDUL):
 
     def _forget(self) -> None:
         arrival, self._arrival = self._arrival, None
+        self._reception.arriving.discard(self)
         self._command.clear()
         if arrival is not None:
             arrival.discard()

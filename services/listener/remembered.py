@@ -93,11 +93,12 @@ def _known(item: Any) -> Any:
         return item
     syntax = item.transfer_syntax_sub_item[0].transfer_syntax_name
     key = item.presentation_context_id, item.result_reason, syntax
-    if key not in _items:
+    known = _items.get(key)
+    if known is None:
         if len(_items) >= _SOME_ITEMS:
-            _items.clear()
-        _items[key] = KnownItem(item.encode())
-    return _items[key]
+            _items.clear()  # of other threads, too: they hold what they found
+        known = _items[key] = KnownItem(item.encode())
+    return known
 
 
 def remember_negotiations() -> None:

@@ -59,22 +59,24 @@ class Child:
         delay = _FIRST_DELAY
         while not self._stopping.is_set():
             started = time.monotonic()
-            status = self._run_once()
+            event, why = self._run_once()
             if self._stopping.is_set():
                 return
             if time.monotonic() - started > _WELL_SECONDS:
                 delay = _FIRST_DELAY
-            get_logger().error(
-                "child_ended", child=self._name, status=status, restart_in=delay
-            )
+            get_logger().error(event, child=self._name, restart_in=delay, **why)
             self._stopping.wait(delay)
             delay = min(delay * 2, _LAST_DELAY)
 
-    def _run_once(self) -> int:
+    def _run_once(self) -> tuple[str, dict[str, int | None]]:
+        """Return, for the log, what happened and why."""
         command = [sys.executable, "-m", "services.listener", *self._arguments]
-        self._process = subprocess.Popen(
-            [*command, "--parent", str(os.getpid())], env=self._environment
-        )
+        try:
+            self._process = subprocess.Popen(
+                [*command, "--parent", str(os.getpid())], env=self._environment
+            )
+        except OSError as error:  # the system lacks memory, processes or descriptors
+            return "child_not_started", {"errno": error.errno}
         if self._stopping.is_set():
             self._process.terminate()
-        return self._process.wait()
+        return "child_ended", {"status": self._process.wait()}

@@ -143,13 +143,14 @@ class Lobby:
         self._present(guest)
 
     def _read(self, guest: Guest, missing: int) -> int:
-        """Read no further than the request goes; return 0 at the connection's end."""
+        """Read no further than the request goes; return 0 once the connection is over."""
         part = guest.connection.recv(min(missing, _CHUNK))
         guest.request += part
         self._bytes += len(part)
         if self._bytes > _MOST_BYTES:
             self._dismiss(max(self._guests, key=lambda g: len(g.request)))
-        return len(part)
+        is_dismissed = guest not in self._guests  # it was the longest itself
+        return 0 if is_dismissed else len(part)
 
     def _present(self, guest: Guest) -> None:
         check(guest.request)
@@ -158,6 +159,7 @@ class Lobby:
         if refusal is not None:
             calling = caller(guest.request)
             guest.request.clear()
+            guest.connection.setblocking(False)  # it may have begun to be served
             self._take_in(guest)
             self._refuse(guest, refusal.reason, calling, refusal.answer)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from veritag.errors import ArchiveUnavailable
-from veritag.spool import sync_folder
+from veritag.spool import make_folder, sync_folder
 
 _DIGEST = re.compile(r"[0-9a-f]{32}\Z")
 _KEY = re.compile(r"[0-9a-f]{3}/[0-9a-f]{32}\.dcm\Z")
@@ -94,6 +94,23 @@ class Archive:
         except OSError as error:
             raise _unavailable(error) from error
 
+    def size(self, key: str) -> int | None:
+        """Return the size of an instance in bytes, None where it is gone.
+
+        Raises
+        ------
+        ArchiveUnavailable
+            If that cannot be told at present, for example of an empty mount point.
+        """
+        path = self.path(key)
+        try:
+            return _size(path)
+        except OSError as error:
+            reason = os.strerror(error.errno or errno.EIO)
+            raise ArchiveUnavailable(
+                f"the archive {self.root} is not there or cannot be read: {reason}"
+            ) from error
+
     def free_bytes(self) -> int:
         """Return the free bytes of its file system; 0 where it is not there."""
         try:
@@ -104,9 +121,19 @@ class Archive:
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():
             return
-        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        make_folder(folder)
         sync_folder(self.root)
         sync_folder(self.root.parent)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        # Folders are never removed: without its folder it is the archive that is away.
+        if path.parent.is_dir():
+            return None
+        raise
 
 
 def _unavailable(error: OSError) -> ArchiveUnavailable:

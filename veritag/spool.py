@@ -50,7 +50,8 @@ class Spool:
     def prepare(self) -> None:
         """Make the folders; they survive a power cut as what is put into them does."""
         for folder in (self.incoming, self.ready):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+            make_folder(folder)
+        # Also what another has made, who then died.
         for folder in (self.root, self.root.parent):
             sync_folder(folder)
 
@@ -58,7 +59,8 @@ class Spool:
         """Remove what a crash left half received; it never was acknowledged."""
         leftovers = list(self.incoming.iterdir())
         for leftover in leftovers:
-            leftover.unlink()
+            # Helpers of a listener that was killed may still commit theirs.
+            leftover.unlink(missing_ok=True)
         return len(leftovers)
 
     def lock(self, work: str) -> IO[bytes]:
@@ -187,6 +189,14 @@ class Spool:
 
 def _new_name() -> str:
     return f"{time.time_ns():020d}-{secrets.token_hex(8)}{_SUFFIX}"
+
+
+def make_folder(folder: Path, mode: int = 0o750) -> None:
+    """Make a folder, and what it lies in, so that it survives a power cut."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True, mode=mode)
+    for made in new:
+        sync_folder(made.parent)
 
 
 def sync_folder(folder: Path) -> None:

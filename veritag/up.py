@@ -11,6 +11,7 @@ from veritag.errors import ConfigurationError, StopError
 from veritag.ports import choose_ports, free_port
 from veritag.rundir import SYSTEM, RunDirectory
 from veritag.settings import Settings
+from veritag.spool import make_folder
 from veritag.supervisor import Child, Program, Supervisor
 from veritag.system import System, require_extras
 from veritag.up_display import StartDisplay, summary
@@ -29,7 +30,7 @@ def run(settings: Settings) -> None:
     require_extras()
     errors = Console(stderr=True)
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(settings.data_dir, mode=0o777)
     except OSError as error:
         raise ConfigurationError(f"{settings.data_dir}: {error.strerror}") from error
     directory = RunDirectory(settings.data_dir)

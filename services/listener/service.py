@@ -18,7 +18,7 @@ from veritag.health import HealthServer
 from veritag.logs import configure_logging, get_logger
 from veritag.metrics import SPOOL_FREE_BYTES, SPOOL_READY
 from veritag.settings import Settings
-from veritag.spool import Spool, SpoolInUse
+from veritag.spool import Spool, SpoolInUse, make_folder
 
 _LOCK_SECONDS = 5.0
 _PARENT_SECONDS = 1.0
@@ -140,7 +140,7 @@ def run_indexer(settings: Settings, parent: int | None = None) -> None:
     stop = stop_on_signals()
     spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
     with claim(spool, "indexer", stop):
-        settings.archive_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+        make_folder(settings.archive_dir)
         records = Records.open(settings.records_url)
         dispatcher = Dispatcher.open(settings)
         publisher = Publisher(records, dispatcher, settings.linger_seconds)

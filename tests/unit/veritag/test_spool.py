@@ -1,5 +1,6 @@
 """The spool keeps what it was given, whole or not at all."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,42 @@ def test_leftovers_are_swept_and_ready_files_stay(spool: Spool) -> None:
     name = spool.store((b"whole",))
     assert spool.sweep() == 1
     assert spool.names() == [name]
+
+
+def test_a_leftover_may_go_while_it_is_swept(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A helper of the listener before may still take its file away."""
+    listed = Path.iterdir
+
+    def list_then_take(folder: Path) -> list[Path]:
+        found = list(listed(folder))
+        found[0].rename(spool.ready / found[0].name)
+        return found
+
+    (spool.incoming / "1-x.dcm").write_bytes(b"whole")
+    monkeypatch.setattr(Path, "iterdir", list_then_take)
+    spool.sweep()
+    assert spool.names() == ["1-x.dcm"]
+
+
+def test_every_new_folder_is_made_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut takes no folder that was made, however deep it lies."""
+    synced: set[int] = set()
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    data = tmp_path / "a" / "data"
+    spool = Spool(data / "spool")
+    spool.prepare()
+    holding = (tmp_path, tmp_path / "a", data, spool.root)
+    assert {folder.stat().st_ino for folder in holding} <= synced
 
 
 def test_work_is_claimed_once(spool: Spool) -> None:

@@ -100,6 +100,9 @@ class Confined:
         except DecodingEnded as error:
             DECODING_ENDED.labels(error.limit).inc()
             raise
+        except BaseException:
+            child.end()  # its answer, still to come, would be taken for the next one
+            raise
         finally:
             self._give_back(child)
         if isinstance(answer, OutOfMemory):

@@ -130,6 +130,27 @@ def test_a_process_that_was_killed_while_idle_is_replaced(confined: Confined) ->
     assert confined.call(os.getpid) != process
 
 
+def test_an_answer_goes_to_who_has_asked(confined: Confined) -> None:
+    """Who is interrupted while waiting leaves no answer for the next one's question."""
+
+    def interrupt(*_: object) -> None:
+        raise MemoryError
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    here = threading.main_thread().ident
+    assert here
+    timer = threading.Timer(0.2, signal.pthread_kill, (here, signal.SIGUSR1))
+    confined.call(len, b"")  # so that the process is there
+    try:
+        timer.start()
+        with pytest.raises(MemoryError):
+            confined.call(time.sleep, 0.5)
+    finally:
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert confined.call(len, b"four") == 4
+
+
 def test_closing_ends_the_processes() -> None:
     """Nothing is left behind."""
     with closing(Confined(Limits(5.0, 256))) as confined:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,13 @@ from tests.integration.listener.wire import (
 from tests.parts import program
 from veritag.errors import ConfigurationError
 from veritag.sender import Receiver, ReceiverUnavailable, send
-from veritag.tls import Identity, PeerTls, client_context
+from veritag.tls import (
+    Identity,
+    PeerTls,
+    ServerTls,
+    client_context,
+    server_context,
+)
 
 CT = Path(pydicom.__file__).parent / "data" / "test_files" / "CT_small.dcm"
 
@@ -475,6 +482,24 @@ def test_the_command_sends_by_tls(
         )
         assert done.returncode == status, done.stderr
     assert len(listening.received()) == 1
+
+
+def test_a_reader_gets_no_ciphertext_when_it_is_hung_up_on(
+    ours: Authority, modality: Identity
+) -> None:
+    """What has come before a shutdown is decrypted or lost, never taken as it is."""
+    end, other_end = socket.socketpair()
+    server = server_context(ServerTls(ours.issue("listener"), ours.file)).wrap_socket(
+        end, server_side=True, do_handshake_on_connect=False
+    )
+    with ThreadPoolExecutor(1) as pool, server:
+        context = client_context(peer_tls(ours, modality))
+        connecting = pool.submit(context.wrap_socket, other_end)
+        server.do_handshake()
+        with connecting.result() as client:
+            client.sendall(b"data")
+            server.shutdown(socket.SHUT_RDWR)
+            assert server.recv(100) in (b"data", b"")
 
 
 @pytest.mark.parametrize("kind", ["host name", "authority", "no certificate"])

@@ -114,12 +114,14 @@ class CommitmentFolder:
         with os.scandir(self.root) as entries:
             return sorted(e.name for e in entries if e.name.endswith(_SUFFIX))
 
-    def requests(self) -> Iterator[tuple[str, CommitmentRequest | DamagedRequest]]:
-        """Yield names and requests, oldest first."""
+    def requests(
+        self,
+    ) -> Iterator[tuple[str, CommitmentRequest | DamagedRequest | OSError]]:
+        """Yield names and requests, or why there is none, oldest first."""
         for name in self.names():
             try:
                 yield name, _read(self.root / name)
-            except DamagedRequest as error:
+            except (DamagedRequest, OSError) as error:
                 yield name, error
 
     def remove(self, name: str) -> None:

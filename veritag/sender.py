@@ -120,10 +120,15 @@ def send(
         try:
             outgoing.append(look_at(path))
         except UnusableInstance as error:
-            tell(SendOutcome(path, str(error), lasting=True))
+            tell(SendOutcome(path, str(error), lasting=_is_lasting(error.__cause__)))
     for group in _by_contexts(outgoing):
         _send_group(receiver, group, tell)
     return outcomes
+
+
+def _is_lasting(cause: BaseException | None) -> bool:
+    """Tell the file's own faults from those of the disk that it is on."""
+    return not (isinstance(cause, OSError) and cause.errno is not None)
 
 
 def _by_contexts(outgoing: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:
@@ -176,12 +181,13 @@ def _store(
         return SendOutcome(path, reason, lasting=True)
     if not association.is_established:
         raise _AssociationLost
-    association.dimse_timeout = _ANSWER_SECONDS + path.stat().st_size / _SLOWEST
     try:
+        association.dimse_timeout = _ANSWER_SECONDS + path.stat().st_size / _SLOWEST
         with as_sent(outgoing) as what:
             answer = association.send_c_store(what)
     except (ValueError, AttributeError, OSError) as error:
-        return SendOutcome(path, f"it cannot be sent: {error}", lasting=True)
+        reason = f"it cannot be sent: {error}"
+        return SendOutcome(path, reason, lasting=_is_lasting(error))
     if "Status" not in answer:
         raise _AssociationLost
     return SendOutcome(path, _meaning(answer), answer.Status)
@@ -200,22 +206,31 @@ def _associate(receiver: Receiver, contexts: Sequence[tuple[str, str]]) -> Assoc
     """Associate; raises ReceiverUnavailable, ConfigurationError for TLS files."""
     ae = AE(ae_title=receiver.calling_ae_title)
     ae.connection_timeout = _CONNECT_SECONDS
-    association = ae.associate(
-        receiver.host,
-        receiver.port,
-        contexts=[build_context(sop_class, syntax) for sop_class, syntax in contexts],
-        ae_title=receiver.called_ae_title,
-        max_pdu=MAX_PDU,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
-        tls_args=tls_args(receiver),
-    )
     where = f"{receiver.called_ae_title} at {receiver.host}:{receiver.port}"
+    secured = tls_args(receiver)
+    try:
+        association = ae.associate(
+            receiver.host,
+            receiver.port,
+            contexts=[build_context(*context) for context in contexts],
+            ae_title=receiver.called_ae_title,
+            max_pdu=MAX_PDU,
+            evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+            tls_args=secured,
+        )
+    except (OSError, UnicodeError) as error:
+        raise ReceiverUnavailable(f"{where}: {not_found(error)}") from error
     keep_answers(association)
     if association.is_rejected:
         raise ReceiverUnavailable(f"{where} rejects the association")
     if not association.is_established and not association.rejected_contexts:
         raise ReceiverUnavailable(f"{where} does not answer{_tls_problem(receiver)}")
     return association
+
+
+def not_found(error: OSError | UnicodeError) -> str:
+    """Say why there is no address for a host's name."""
+    return f"its address is not found: {getattr(error, 'strerror', None) or error}"
 
 
 def keep_answers(association: Association) -> None:

@@ -4,6 +4,7 @@ Of each picture a small one is kept for the review pages. Run by the scheduler, 
 a time; every step may be repeated.
 """
 
+import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -23,6 +24,8 @@ from veritag.thumbnail import draw_file
 log = get_logger()
 
 BATCH = 64
+# The scheduler settles series in the same thread: they must not wait for pictures.
+DRAWING_SECONDS = 5.0
 
 
 class Retention:
@@ -56,26 +59,33 @@ class Retention:
         found = removable(self._records, self._days, BATCH)
         if not found:
             return 0
-        self._keep_pictures(found)
-        mark(self._records, [one.instance_id for one in found], self._days)
+        kept = self._keep_pictures(found)
+        mark(self._records, [one.instance_id for one in kept], self._days)
         return self._remove()
 
-    def _keep_pictures(self, found: Sequence[Removable]) -> None:
+    def _keep_pictures(self, found: Sequence[Removable]) -> list[Removable]:
+        """Keep small pictures for a while; return whose are done, at least one."""
+        done: list[Removable] = []
+        deadline = time.monotonic() + DRAWING_SECONDS
         try:
             for one in found:
+                if done and time.monotonic() > deadline:
+                    break
                 if one.has_picture:
                     self._keep_picture(one.archive_key)
+                done.append(one)
         except OSError as error:
             raise ArchiveUnavailable(
                 f"the small pictures cannot be kept: {error.strerror}"
             ) from error
+        return done
 
     def _keep_picture(self, key: str) -> None:
         """Keep the small picture; of what can no longer be drawn there is none."""
-        path = self._archive.path(key)
-        if self._pictures.read(key) is not None or not path.exists():
+        if self._pictures.read(key) is not None or self._archive.size(key) is None:
             return
         try:
+            path = self._archive.path(key)
             draw = partial(draw_file, path, SIZE, self._max_frame_mb)
             tile = self._confined.call(draw)
         except RejectError as error:
@@ -95,8 +105,9 @@ class Retention:
 
     def _remove_files(self, keys: Sequence[str]) -> None:
         """Remove files, but note nothing as removed where the archive is elsewhere."""
-        if not self._archive.root.is_dir():
-            raise ArchiveUnavailable(f"there is no archive at {self._archive.root}")
+        for key in keys:
+            # Raises where its folder is not there, as on an empty mount point.
+            self._archive.size(key)
         self._archive.remove(keys)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from veritag.errors import UnusableInstance
 from veritag.part10 import read_file_meta
 from veritag.records import Records
 from veritag.records.commitments import archived
-from veritag.spool import Spool
+from veritag.spool import Spool, sync_folder
 
 # PS3.3 section C.14.1.1, Failure Reason (0008,1197).
 NO_SUCH_INSTANCE = 0x0112
@@ -46,6 +46,9 @@ class SpoolContents:
     def references(self) -> set[Reference]:
         """Return the instances that are acknowledged and not yet indexed."""
         names = self._spool.names()
+        if names:
+            # The newest are seen a moment before they survive a power cut.
+            sync_folder(self._spool.ready)
         self._seen = {
             name: self._seen[name] if name in self._seen else self._look(name)
             for name in names
@@ -72,7 +75,7 @@ class Witness:
 
         Raises
         ------
-        RecordsUnavailable
+        RecordsUnavailable, ArchiveUnavailable, OSError
             Nothing can be told at present.
         """
         spooled = self._spool.references()
@@ -98,8 +101,8 @@ class Witness:
 
     def _holds(self, key: str) -> bool:
         try:
-            return self._archive.path(key).stat().st_size > 0
-        except (OSError, ValueError):
+            return bool(self._archive.size(key))
+        except ValueError:
             return False
 
 

@@ -13,7 +13,7 @@ from services.delivery.answers import Answer, Witness
 from services.delivery.backoff import delay_after
 from services.delivery.reporting import ReportNotTaken, report
 from veritag.commitment import CommitmentFolder, DamagedRequest
-from veritag.errors import RecordsUnavailable
+from veritag.errors import ArchiveUnavailable, RecordsUnavailable
 from veritag.logs import get_logger
 from veritag.metrics import COMMITMENT_REPORTS, count_from_zero
 from veritag.records import Records
@@ -60,6 +60,7 @@ class Commitments:
         self._folder, self._records, self._witness = folder, records, witness
         self._receivers = receivers
         self._give_up = timedelta(hours=give_up_hours)
+        self._unread: set[str] = set()
         self._log = get_logger()
         count_from_zero(COMMITMENT_REPORTS, [REPORTED, FAILED])
 
@@ -83,12 +84,21 @@ class Commitments:
     def take_in(self) -> None:
         """Record the requests that lie in the spool; done twice it does no harm."""
         for name, request in self._folder.requests():
+            if isinstance(request, OSError):
+                self._tell_unread(name, request)
+                continue
             if isinstance(request, DamagedRequest):
                 self._log.error("commitment_damaged", request=name)
                 self._folder.set_aside(name)
                 continue
             add_commitment(self._records, name, request)
             self._folder.remove(name)
+
+    def _tell_unread(self, name: str, error: OSError) -> None:
+        """Say once that a request cannot be read; it is tried again."""
+        if name not in self._unread:
+            self._unread.add(name)
+            self._log.error("commitment_unread", request=name, reason=error.strerror)
 
     def report_due(self, pool: ThreadPoolExecutor) -> int:
         """Report what is due, a few at a time; return how many were tried."""
@@ -101,7 +111,13 @@ class Commitments:
         now = datetime.now(UTC)
         if not claim_commitment(self._records, commitment, now + _IN_HAND):
             return
-        answer = self._witness.answer(commitment.references)
+        try:
+            answer = self._witness.answer(commitment.references)
+        except (ArchiveUnavailable, OSError) as error:
+            # It is in hand still, and due again when that ends.
+            id_ = commitment.commitment_id
+            self._log.warning("commitment_waits", commitment_id=id_, reason=str(error))
+            return
         try:
             report(self._receiver(commitment), commitment.transaction_uid, answer)
         except ReportNotTaken as error:

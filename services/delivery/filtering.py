@@ -1,6 +1,7 @@
 """Which instances a destination gets."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from veritag.archive import Archive
 from veritag.elements import read_uids
@@ -13,27 +14,45 @@ from veritag.records.forwarding import Forward, senders_of
 _MODALITY = 0x00080060
 
 
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """What a filter says of instances.
+
+    Attributes
+    ----------
+    unread
+        Of these it cannot tell: the archive does not give them at present, or no more.
+    """
+
+    wanted: list[Forward] = field(default_factory=list)
+    skipped: list[Forward] = field(default_factory=list)
+    unread: list[Forward] = field(default_factory=list)
+
+
 class Filter:
     """The filter of one peer, over archive and records."""
 
     def __init__(self, peer: Peer, records: Records, archive: Archive) -> None:
         self._peer, self._records, self._archive = peer, records, archive
 
-    def part(self, due: Sequence[Forward]) -> tuple[list[Forward], list[Forward]]:
-        """Return what it lets through, and what not."""
+    def part(self, due: Sequence[Forward]) -> Parted:
+        """Tell what it lets through, and what not."""
         if not (self._peer.modalities or self._peer.calling_ae_titles):
-            return list(due), []
+            return Parted(list(due))
         senders = senders_of(self._records, [forward.instance_id for forward in due])
-        wanted: list[Forward] = []
-        skipped: list[Forward] = []
+        parted = Parted()
         for forward in due:
             titles = senders.get(forward.instance_id, set())
-            is_wanted = self._peer.wants(self._modality(forward), titles)
-            (wanted if is_wanted else skipped).append(forward)
-        return wanted, skipped
+            try:
+                is_wanted = self._peer.wants(self._modality(forward), titles)
+            except OSError:
+                parted.unread.append(forward)
+            else:
+                (parted.wanted if is_wanted else parted.skipped).append(forward)
+        return parted
 
     def _modality(self, forward: Forward) -> str | None:
-        """Return the Modality as received, None where it cannot be read."""
+        """Return the Modality as received, None where the Data Set tells none."""
         if not self._peer.modalities:
             return None
         path = self._archive.path(forward.archive_key)
@@ -42,6 +61,6 @@ class Filter:
             with path.open("rb") as file:
                 file.seek(meta.dataset_offset)
                 found = read_uids(file, meta.transfer_syntax_uid, (_MODALITY,))
-        except (UnusableInstance, OSError):
+        except UnusableInstance:
             return None
         return found.get(_MODALITY)

@@ -14,7 +14,7 @@ from pathlib import Path
 from services.delivery.backoff import Backoff, delay_after
 from services.delivery.filtering import Filter
 from veritag.archive import Archive
-from veritag.errors import RetryableError
+from veritag.errors import ArchiveUnavailable, RetryableError
 from veritag.logs import get_logger
 from veritag.metrics import FORWARD_FAILURES, FORWARDED, count_from_zero
 from veritag.records import Records
@@ -36,6 +36,7 @@ _STORE_AT_ONCE = 32
 _FIRST_REFUSAL, _REFUSAL_FACTOR, _LONGEST_REFUSAL = 60.0, 4.0, 3600.0
 # PS3.4 table B.2-1: out of resources is a state of the receiver, not of the instance.
 _OUT_OF_RESOURCES = range(0xA700, 0xA800)
+_AFTER_OTHERS = timedelta(minutes=1)
 
 
 class _Interrupted(Exception):
@@ -95,6 +96,8 @@ class Forwarder:
             What was not sent stays queued.
         RecordsUnavailable
             Likewise; what was sent may be sent again.
+        ArchiveUnavailable
+            Likewise; nothing was sent.
         """
         due = due_forwards(self._records, self._id, BATCH)
         if due:
@@ -102,22 +105,31 @@ class Forwarder:
         return len(due)
 
     def _send(self, due: Sequence[Forward], stop: threading.Event) -> None:
-        wanted, skipped = self._filter.part(due)
+        parted = self._filter.part(due)
         settle_forwards(
             self._records,
             self._id,
-            [ForwardOutcome(forward.forward_id, SKIPPED) for forward in skipped],
+            [ForwardOutcome(forward.forward_id, SKIPPED) for forward in parted.skipped],
         )
-        files = {self._archive.path(forward.archive_key): forward for forward in wanted}
-        batch = _Batch(self, files, stop)
+        batch = _Batch(self, self._files([*parted.wanted, *parted.unread]), stop)
         present = batch.park_missing()
+        unread = self._files(parted.unread).keys()
+        batch.put_off([path for path in present if path in unread])
+        readable = [path for path in present if path not in unread]
         try:
-            if present:
-                send(self._receiver, present, batch.tell)
+            if readable:
+                send(self._receiver, readable, batch.tell)
         except _Interrupted:
             return
         finally:
             batch.store()
+
+    def _files(self, forwards: Sequence[Forward]) -> dict[Path, Forward]:
+        return {self._archive.path(one.archive_key): one for one in forwards}
+
+    def holds(self, forward: Forward) -> bool:
+        """Tell whether the archive has its file; raises ArchiveUnavailable."""
+        return self._archive.size(forward.archive_key) is not None
 
     def outcome_of(self, forward: Forward, sent: SendOutcome) -> ForwardOutcome:
         """Return what follows from one file's sending."""
@@ -143,6 +155,7 @@ class Forwarder:
         settle_forwards(self._records, self._id, outcomes)
         sent = sum(outcome.state == SENT for outcome in outcomes)
         if sent:
+            self._backoff.reset()
             FORWARDED.labels(self._name).inc(sent)
             self._log.info("instances_forwarded", instances=sent)
 
@@ -158,8 +171,15 @@ class Forwarder:
 
     def _wait(self, error: RetryableError, stop: threading.Event) -> None:
         delay = min(10.0, self._backoff.next())
-        self._log.warning("records_unavailable", reason=str(error), wait=delay)
+        is_archive = isinstance(error, ArchiveUnavailable)
+        what = "archive_unavailable" if is_archive else "records_unavailable"
+        self._log.warning(what, reason=str(error), wait=delay)
         stop.wait(delay)
+
+
+def _after_others(forward: Forward, sent: SendOutcome) -> ForwardOutcome:
+    due = datetime.now(UTC) + _AFTER_OTHERS
+    return ForwardOutcome(forward.forward_id, WAITING, sent.reason, due, counted=False)
 
 
 class _Batch:
@@ -174,23 +194,29 @@ class _Batch:
 
     def park_missing(self) -> list[Path]:
         """Park what the archive no longer holds; return the files that are there."""
-        present = []
-        for path, forward in self._files.items():
-            if path.is_file():
-                present.append(path)
-            else:
-                reason = "the archive no longer holds it"
-                lost = SendOutcome(path, reason, lasting=True)
-                self._outcomes.append(self._forwarder.outcome_of(forward, lost))
-        return present
+        holds = {path: self._forwarder.holds(one) for path, one in self._files.items()}
+        for path in (path for path, is_held in holds.items() if not is_held):
+            reason = "the archive no longer holds it"
+            self._take(SendOutcome(path, reason, lasting=True))
+        return [path for path, is_held in holds.items() if is_held]
+
+    def put_off(self, unread: Sequence[Path]) -> None:
+        """Try later what the archive holds but does not give."""
+        for path in unread:
+            self._take(SendOutcome(path, "the archive does not give it"))
+
+    def _take(self, sent: SendOutcome) -> None:
+        forward = self._files[sent.path]
+        self._outcomes.append(self._forwarder.outcome_of(forward, sent))
 
     def tell(self, sent: SendOutcome) -> None:
         """Take the outcome of one file."""
         if sent.status in _OUT_OF_RESOURCES:
-            # The instance is not to blame, and the next one would fare no better.
+            # The next one would fare no better, unless it is this one that is too much:
+            # the next round begins with another.
+            self._outcomes.append(_after_others(self._files[sent.path], sent))
             raise ReceiverUnavailable(str(sent.reason))
-        forward = self._files[sent.path]
-        self._outcomes.append(self._forwarder.outcome_of(forward, sent))
+        self._take(sent)
         late = time.monotonic() - self._stored_at > _STORE_SECONDS
         if late or len(self._outcomes) >= _STORE_AT_ONCE:
             self.store()

@@ -10,7 +10,7 @@ from pynetdicom.association import Association
 from services.delivery.answers import Answer
 from veritag.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Reference
 from veritag.errors import RetryableError
-from veritag.sender import Receiver, keep_answers, tls_args
+from veritag.sender import Receiver, keep_answers, not_found, tls_args
 
 _ALL_SAFE, _FAILURES_EXIST = 1, 2
 _CONNECT_SECONDS = 10.0
@@ -75,14 +75,18 @@ def _associate(receiver: Receiver) -> Association:
     ae.add_requested_context(PUSH_MODEL)
     ae.connection_timeout = _CONNECT_SECONDS
     ae.dimse_timeout = _ANSWER_SECONDS
-    association = ae.associate(
-        receiver.host,
-        receiver.port,
-        ae_title=receiver.called_ae_title,
-        # Who opens an association is SCU unless both say otherwise (PS3.7 D.3.3.4).
-        ext_neg=[build_role(PUSH_MODEL, scp_role=True)],
-        tls_args=tls_args(receiver),
-    )
+    secured = tls_args(receiver)
+    try:
+        association = ae.associate(
+            receiver.host,
+            receiver.port,
+            ae_title=receiver.called_ae_title,
+            # Who opens an association is SCU unless both say otherwise (PS3.7 D.3.3.4).
+            ext_neg=[build_role(PUSH_MODEL, scp_role=True)],
+            tls_args=secured,
+        )
+    except (OSError, UnicodeError) as error:
+        raise ReportNotTaken(f"{_where(receiver)}: {not_found(error)}") from error
     keep_answers(association)
     if association.is_rejected:
         raise ReportNotTaken(f"{_where(receiver)} rejects the association")

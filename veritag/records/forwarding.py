@@ -45,12 +45,15 @@ class ForwardOutcome:
     ----------
     state
         `sent`, `skipped`, `parked`, or `waiting` until `due_at`.
+    counted
+        Whether it is one of the attempts after which an instance is parked.
     """
 
     forward_id: int
     state: str
     reason: str | None = None
     due_at: datetime | None = None
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,32 +79,30 @@ def queue_new(
 
 
 def due_forwards(records: Records, destination_id: int, limit: int) -> list[Forward]:
-    """Return what may be sent now, oldest first."""
+    """Return what may be sent now, oldest first; what was refused once comes last."""
     now = datetime.now(UTC)
-    is_due = or_(
-        forwards.c.due_at.is_(None),
-        forwards.c.due_at <= now,
-        forwards.c.due_at > now + _CLOCK_JUMPED,
-    )
+    is_due = or_(forwards.c.due_at <= now, forwards.c.due_at > now + _CLOCK_JUMPED)
     with records.read() as connection:
-        rows = connection.execute(
-            select(
-                forwards.c.id,
-                instances.c.id,
-                instances.c.archive_key,
-                instances.c.transfer_syntax_uid,
-                forwards.c.attempts,
-            )
-            .join(instances, forwards.c.instance_id == instances.c.id)
-            .where(
-                forwards.c.destination_id == destination_id,
-                forwards.c.state == WAITING,
-                is_due,
-            )
-            .order_by(forwards.c.id)
-            .limit(limit)
+        first = _waiting(destination_id, forwards.c.due_at.is_(None))
+        found = connection.execute(first.order_by(forwards.c.id).limit(limit)).all()
+        if len(found) < limit:
+            again = _waiting(destination_id, is_due).limit(limit - len(found))
+            by_age = again.order_by(forwards.c.due_at, forwards.c.id)
+            found = [*found, *connection.execute(by_age)]
+    return [Forward(*row) for row in found]
+
+
+def _waiting(destination_id: int, condition: Any) -> Any:
+    columns = instances.c.id, instances.c.archive_key, instances.c.transfer_syntax_uid
+    return (
+        select(forwards.c.id, *columns, forwards.c.attempts)
+        .join(instances, forwards.c.instance_id == instances.c.id)
+        .where(
+            forwards.c.destination_id == destination_id,
+            forwards.c.state == WAITING,
+            condition,
         )
-        return [Forward(*row) for row in rows]
+    )
 
 
 def senders_of(records: Records, instance_ids: Sequence[int]) -> dict[int, set[str]]:
@@ -147,7 +148,7 @@ def _changes(outcome: ForwardOutcome, now: datetime) -> dict[str, Any]:
         "reason": clean_text(outcome.reason),
         "due_at": outcome.due_at,
         "ended_at": None if outcome.state == WAITING else now,
-        "tries": 0 if outcome.state == SKIPPED else 1,
+        "tries": int(outcome.counted and outcome.state != SKIPPED),
     }
 
 

@@ -18,6 +18,7 @@ from pynetdicom import AE, evt
 from services.delivery import commitments as commitments_module
 from services.delivery.answers import CLASS_CONFLICT, NO_SUCH_INSTANCE, Witness
 from services.delivery.commitments import Commitments
+from services.delivery.reporting import ReportNotTaken, report
 from services.listener.acceptor import Acceptor
 from tests.acceptance.orthanc import orthanc
 from tests.integration.delivery.conftest import Site, thread_of, wait_for
@@ -34,6 +35,7 @@ from veritag.ports import free_port
 from veritag.records.commitments import (
     CommitmentRow,
     commitment_counts,
+    postpone_commitment,
     recent_commitments,
 )
 from veritag.sender import Receiver
@@ -162,6 +164,48 @@ def test_what_is_not_safe_is_told_with_the_reason(site: Site) -> None:
         (MR, "1.2.3.3", CLASS_CONFLICT),
         (CT_IMAGE_STORAGE, "1.2.3.4", NO_SUCH_INSTANCE),
     ]
+
+
+def test_nothing_is_told_while_the_archive_is_away(site: Site) -> None:
+    """A failure is final to a scanner; the request waits instead."""
+    requestor = Requestor()
+    site.index(site.receive("1.2.3.1"))
+    root = site.settings.archive_dir
+    elsewhere = root.rename(site.data_dir / "elsewhere")
+    root.mkdir()
+    ask(site, Reference(CT_IMAGE_STORAGE, "1.2.3.1"))
+    work = commitments(site, requestor)
+    work.take_in()
+    with requestor.listening(), ThreadPoolExecutor(1) as pool:
+        assert work.report_due(pool) == 1
+        assert (requestor.reports, newest(site).state) == ([], "waiting")
+        elsewhere.rename(root)
+        (request,) = recent_commitments(site.records)
+        now = datetime.now(UTC)
+        postpone_commitment(site.records, request.commitment_id, now, "")
+        assert work.report_due(pool) == 1
+    assert requestor.reports[0][0] == 1
+
+
+def test_a_request_that_cannot_be_read_holds_up_no_other(site: Site) -> None:
+    """It stays where it is, and the others are reported."""
+    requestor = Requestor()
+    unread = CommitmentFolder(site.settings.spool_dir).root / "0.json"
+    unread.mkdir(parents=True)
+    ask(site, Reference(CT_IMAGE_STORAGE, "1.2.3.1"))
+    with requestor.listening(), thread_of(commitments(site, requestor).run):
+        wait_for(lambda: commitment_counts(site.records).reported)
+    assert unread.exists()
+
+
+def test_a_requestor_without_an_address_is_told_of(site: Site) -> None:
+    """A name that is not found is a reason like any other, not the end of the work."""
+    requestor = Receiver("::1%nowhere", 104, "SCANNER1")
+    answer = Witness(
+        site.spool, Archive(site.settings.archive_dir), site.records
+    ).answer(())
+    with pytest.raises(ReportNotTaken, match="address is not found"):
+        report(requestor, "1.2.3.99", answer)
 
 
 def test_a_requestor_that_is_away_is_tried_again(

@@ -1,11 +1,12 @@
 """Forwarding to real destinations: DCMTK's storescp, away, back, and choosy."""
 
 import signal
+import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.integration.delivery.conftest import (
     wait_for,
 )
 from veritag.archive import Archive
+from veritag.errors import ArchiveUnavailable
 from veritag.peers import Peer, read_peers
 from veritag.ports import free_port
 from veritag.records.audit import audit_trail
@@ -193,8 +195,11 @@ def test_a_warning_is_a_success_and_a_refusal_is_tried_again_until_it_is_parked(
     assert "0xC000" in str(parked.reason)
 
 
-def test_a_full_destination_is_waited_for_and_nothing_is_parked(site: Site) -> None:
+def test_a_full_destination_is_waited_for_and_nothing_is_parked(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """0xA700 tells of the destination, not of the instance; room ends the wait."""
+    monkeypatch.setattr(forwarding, "_AFTER_OTHERS", timedelta(seconds=0.05))
     statuses = {"1.2.3.1": 0xA700}
     with answering(statuses) as (to, seen):
         add(site, to)
@@ -207,7 +212,53 @@ def test_a_full_destination_is_waited_for_and_nothing_is_parked(site: Site) -> N
             statuses.clear()
             wait_for(lambda: state_of(site).sent == 2)
     assert state_of(site).parked == 0
-    assert seen[-1] == "1.2.3.2"
+    assert seen[-1] == "1.2.3.1"
+
+
+def test_an_instance_that_is_too_much_for_a_destination_holds_up_no_other(
+    site: Site,
+) -> None:
+    """Answered 0xA700 always, it waits its minute while the others go."""
+    with answering({"1.2.3.1": 0xA700}) as (to, _seen):
+        add(site, to)
+        site.index(*(site.receive(f"1.2.3.{n}") for n in (1, 2, 3)))
+        with thread_of(forwarder(site, to, attempts=1).run):
+            wait_for(lambda: state_of(site).sent == 2)
+    assert (state_of(site).waiting, state_of(site).parked) == (1, 0)
+
+
+@pytest.mark.parametrize("more", ["", ";modality=CT"], ids=["all", "filtered"])
+def test_an_archive_that_is_away_is_waited_for(site: Site, *, more: str) -> None:
+    """An empty mount point is no reason to skip or to park anything."""
+    root = site.settings.archive_dir
+    with answering({}) as (found, seen):
+        to = peer(found.port, more)
+        add(site, to)
+        site.index(site.receive("1.2.3.1"))
+        work = forwarder(site, to)
+        elsewhere = root.rename(site.data_dir / "elsewhere")
+        root.mkdir()
+        with pytest.raises(ArchiveUnavailable):
+            work.round(threading.Event())
+        elsewhere.rename(root)
+        assert work.round(threading.Event()) == 1
+    assert seen == ["1.2.3.1"]
+    assert state_of(site).sent == 1
+
+
+def test_what_a_filter_cannot_read_is_neither_sent_nor_skipped(site: Site) -> None:
+    """Nobody knows yet whether it is wanted: it is tried again, and the others go."""
+    with answering({}) as (found, seen):
+        to = peer(found.port, ";modality=CT")
+        add(site, to)
+        odd, _ = site.index(site.receive("1.2.3.1"), site.receive("1.2.3.2"))
+        path = Archive(site.settings.archive_dir).path(odd.archive_key)
+        path.unlink()
+        path.mkdir()
+        forwarder(site, to).round(threading.Event())
+    assert seen == ["1.2.3.2"]
+    state = state_of(site)
+    assert (state.sent, state.waiting, state.skipped, state.parked) == (1, 1, 0, 0)
 
 
 def test_a_destination_by_tls_gets_our_certificate(

@@ -14,6 +14,7 @@ from veritag.archive import Archive
 from veritag.findings import SeriesJudgement, Verdict, VerdictStatus
 from veritag.kept_pictures import KeptPictures
 from veritag.records.inspection import pending, store_verdicts
+from veritag.records.retention import mark
 from veritag.records.settling import settle
 from veritag.records.snapshot import series_snapshot
 from veritag.testing.phantom import phantom_series
@@ -122,8 +123,38 @@ def test_nothing_is_noted_as_removed_where_the_archive_is_not(
 ) -> None:
     """A scheduler that cannot see the archive waits, and says nothing of the records."""
     files = inspected(site)
-    elsewhere = site.settings.archive_dir.rename(site.data_dir / "elsewhere")
+    root = site.settings.archive_dir
+    elsewhere = root.rename(site.data_dir / "elsewhere")
     assert parts.round() == 0
-    elsewhere.rename(site.settings.archive_dir)
+    # An empty mount point.
+    root.mkdir()
+    assert parts.round() == 0
+    elsewhere.rename(root)
     assert parts.round() == 3
     assert not any(path.exists() for path in files)
+    pictures = KeptPictures(site.settings.pictures_dir)
+    assert all(pictures.read(f"{path.parent.name}/{path.name}") for path in files)
+
+
+def test_a_mark_is_no_reason_to_note_as_removed_what_is_elsewhere(
+    site: Site, parts: Retention
+) -> None:
+    """What a crash left marked waits until the archive is there again."""
+    files = inspected(site)
+    mark(site.records, [1, 2, 3], A_MOMENT)
+    root = site.settings.archive_dir
+    elsewhere = root.rename(site.data_dir / "elsewhere")
+    root.mkdir()
+    assert parts.round() == 0
+    elsewhere.rename(root)
+    assert parts.round() == 3
+    assert not any(path.exists() for path in files)
+
+
+def test_it_draws_for_a_while_only(
+    site: Site, parts: Retention, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scheduler has other work; the rest goes in the next rounds."""
+    monkeypatch.setattr(retention, "DRAWING_SECONDS", 0)
+    inspected(site)
+    assert [parts.round() for _ in range(4)] == [1, 1, 1, 0]

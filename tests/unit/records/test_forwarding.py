@@ -74,6 +74,20 @@ def test_outcomes_move_instances_and_are_counted(
     assert state.oldest_seconds > 0
 
 
+def test_what_was_refused_comes_after_the_others(
+    records: Records, reception: Reception
+) -> None:
+    """So nothing holds up what was not tried yet; not every try counts."""
+    ids = sync_destinations(records, {"one": None})
+    register(records, [reception() for _ in range(3)])
+    first, second, third = due_forwards(records, ids["one"], 10)
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    refused = ForwardOutcome(first.forward_id, WAITING, "full", before, counted=False)
+    settle_forwards(records, ids["one"], [refused])
+    assert due_forwards(records, ids["one"], 10) == [second, third, first]
+    assert due_forwards(records, ids["one"], 2) == [second, third]
+
+
 def test_parked_instances_are_tried_again_by_a_person(
     records: Records, reception: Reception
 ) -> None:

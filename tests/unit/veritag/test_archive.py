@@ -34,6 +34,17 @@ def test_what_is_put_is_there(archive: Archive, source: Path) -> None:
     assert archive.path(key).read_bytes() == b"content"
 
 
+def test_gone_is_not_the_same_as_away(archive: Archive, source: Path) -> None:
+    """A file may be gone; without its folder the archive is, and nothing is told."""
+    key = archive.put(source, DIGEST)
+    assert archive.size(key) == len(b"content")
+    archive.remove([key])
+    assert archive.size(key) is None
+    archive.path(key).parent.rmdir()
+    with pytest.raises(ArchiveUnavailable, match="not there"):
+        archive.size(key)
+
+
 def test_putting_costs_no_copy(archive: Archive, source: Path) -> None:
     """On one file system the archive holds a hard link, not a second copy."""
     assert archive.path(archive.put(source, DIGEST)).samefile(source)

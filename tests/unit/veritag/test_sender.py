@@ -287,3 +287,29 @@ def test_no_answer_is_lost_to_the_thread_beside(
     outcomes = send(storescp.receiver, phantom_files * 4)
     assert all(outcome.stored for outcome in outcomes)
     assert len(associations) == 1
+
+
+def test_a_fault_of_the_disk_is_not_one_of_the_file(tmp_path: Path) -> None:
+    """What is no DICOM object stays so; what cannot be opened may be again."""
+    damaged, gone = tmp_path / "damaged.dcm", tmp_path / "gone.dcm"
+    damaged.write_bytes(b"damaged")
+    outcomes = send(Receiver("127.0.0.1", 1), [damaged, gone])
+    assert [outcome.lasting for outcome in outcomes] == [True, False]
+
+
+def test_a_file_that_vanishes_on_the_way_holds_up_no_other(
+    storescp: StoreScp, phantom_files: list[Path]
+) -> None:
+    """It is told of, with a reason that need not last."""
+    first, second, *_ = phantom_files
+    found = send(storescp.receiver, phantom_files, lambda _: second.unlink(True))
+    by_path = {outcome.path: outcome for outcome in found}
+    assert by_path[first].stored
+    assert (by_path[second].stored, by_path[second].lasting) == (False, False)
+    assert len(storescp.received()) == len(phantom_files) - 1
+
+
+def test_a_host_that_is_not_found_is_unavailable(phantom_files: list[Path]) -> None:
+    """The name is asked for again at the next try."""
+    with pytest.raises(ReceiverUnavailable, match="address is not found"):
+        send(Receiver("::1%nowhere", 104), phantom_files)

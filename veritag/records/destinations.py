@@ -101,6 +101,8 @@ def _queue_since(records: Records, destination_id: int, since: datetime) -> None
                 instances.c.id > start,
                 instances.c.id <= start + _CHUNK,
                 instances.c.received_at >= since,
+                # Of what the archive lets go there is nothing to send.
+                instances.c.removing_at.is_(None),
             )
     with records.begin() as connection:
         connection.execute(

@@ -104,6 +104,15 @@ class Records:
             return postgresql.insert(table)
         return sqlite_dialect.insert(table)
 
+    def go_alone(self, connection: Connection, lock: int) -> None:
+        """Wait for whoever took the same lock; hold it until the transaction ends.
+
+        In SQLite there is no more than one writer anyway.
+        """
+        if self.engine.dialect.name == "postgresql":
+            query = text("SELECT pg_advisory_xact_lock(:key)")
+            connection.execute(query, {"key": lock})
+
     def migrate(self) -> None:
         """Bring the schema to this version; processes that start together queue up."""
         from alembic import command
@@ -114,9 +123,7 @@ class Records:
             "script_location", str(files("veritag.records") / "migrations")
         )
         with self.begin() as connection:
-            if self.engine.dialect.name == "postgresql":
-                lock = text("SELECT pg_advisory_xact_lock(:key)")
-                connection.execute(lock, {"key": _MIGRATION_LOCK})
+            self.go_alone(connection, _MIGRATION_LOCK)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, select, tuple_, update
@@ -20,6 +21,9 @@ from veritag.records.retention import keep_again
 from veritag.records.schema import dead_letters, instances, receptions
 
 NEW, IDENTICAL, CONFLICT = "new", "identical", "conflict"
+
+# Any other number than that of the migrations.
+_REGISTER_LOCK = 0x56455250
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ def register(records: Records, received: Sequence[StoredInstance]) -> Registered
         Nothing was recorded; the caller keeps the spool files and tries again.
     """
     with records.begin() as connection:
+        # Two indexers that meet one SOP Instance UID must see each other's bytes.
+        records.go_alone(connection, _REGISTER_LOCK)
         fresh = _unrecorded(connection, received)
         if not fresh:
             return Registered()
@@ -68,7 +74,11 @@ def register(records: Records, received: Sequence[StoredInstance]) -> Registered
         ids = _instance_ids(connection, fresh)
         connection.execute(
             records.insert(receptions),
-            [_reception(i, kinds[i.spool_name], ids[_key(i)]) for i in fresh],
+            sorted(
+                (_reception(i, kinds[i.spool_name], ids[_key(i)]) for i in fresh),
+                # Each locks its instance: in the order in which retention does.
+                key=itemgetter("instance_id"),
+            ),
         )
         again = {id_: key[1] for key, id_ in ids.items() if key not in new}
         restored = keep_again(connection, sorted(again))

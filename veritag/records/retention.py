@@ -95,6 +95,13 @@ def _may_go(days: float) -> Any:
 def mark(records: Records, instance_ids: Sequence[int], days: float) -> None:
     """Mark instances as about to be removed, those that may go still."""
     with records.begin() as connection:
+        # Waits for receptions that are not committed yet; the next statement sees them.
+        connection.execute(
+            select(instances.c.id)
+            .where(instances.c.id.in_(instance_ids))
+            .order_by(instances.c.id)
+            .with_for_update()
+        ).all()
         connection.execute(
             update(instances)
             .where(instances.c.id.in_(instance_ids), _may_go(days))

@@ -1,5 +1,6 @@
 """Recording receptions."""
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -7,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
+from tests.unit.records.committing import about_to_commit
 from veritag.instance import StoredInstance
 from veritag.records import Records
 from veritag.records.dispatching import mark_dispatched, stale, undispatched
@@ -58,6 +60,24 @@ def test_altered_bytes_under_one_uid_are_kept_side_by_side(
     assert register(records, [one, two]).conflicts == 1
     assert register(records, [three]).conflicts == 1
     assert counts(records).indexed == 3
+
+
+def test_two_indexers_at_one_moment_see_each_others_bytes(
+    records: Records, records_url: str, reception: Make
+) -> None:
+    """Whoever comes second finds the conflict, also before the first has committed."""
+    register(records, [reception()])
+    one = reception()
+    two = reception(sop_instance_uid=one.sop_instance_uid)
+    conflicts: list[int] = []
+    second = threading.Thread(
+        target=lambda: conflicts.append(register(records, [two]).conflicts)
+    )
+    with about_to_commit(records_url, lambda other: register(other, [one])):
+        second.start()
+        second.join(0.5)
+    second.join(20)
+    assert conflicts == [1]
 
 
 def test_an_unparsable_instance_is_a_dead_letter_with_its_reason(

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
+from tests.unit.records.committing import about_to_commit
 from veritag.findings import (
     Finding,
     FindingCode,
@@ -18,6 +19,8 @@ from veritag.findings import (
 from veritag.instance import StoredInstance
 from veritag.records import Records
 from veritag.records.decisions import decide
+from veritag.records.destinations import sync_destinations
+from veritag.records.forwarding import due_forwards
 from veritag.records.ingest import register
 from veritag.records.inspection import dead_letter, pending, store_verdicts
 from veritag.records.retention import mark, removable, remove_marked
@@ -226,6 +229,39 @@ def test_what_is_received_while_it_is_removed_is_put_back(
         thread.join(20)
     assert result == [{digest}]
     others.close()
+
+
+def test_what_is_received_while_it_is_marked_stays(
+    records: Records,
+    records_url: str,
+    done: int,
+    old: StoredInstance,
+    reception: Make,
+) -> None:
+    """A reception that is not committed yet is waited for, and not missed."""
+    uid, digest = old.sop_instance_uid, old.digest
+    again = [reception(sop_instance_uid=uid, digest=digest)]
+    marking = threading.Thread(target=mark, args=(records, [done], 30))
+    with about_to_commit(records_url, lambda other: register(other, again)):
+        marking.start()
+        # It waits for the other, or has ended without having seen it.
+        marking.join(0.5)
+    marking.join(20)
+    assert remove_marked(records, Archive().remove, 10) == []
+
+
+def test_what_goes_is_not_queued_for_a_new_destination(
+    records: Records, done: int
+) -> None:
+    """`since` asks for what the archive holds, not for what it lets go."""
+    since = datetime.now(UTC) - timedelta(days=50)
+    one = sync_destinations(records, {"one": since})
+    assert len(due_forwards(records, one["one"], 10)) == 1
+    with records.begin() as connection:
+        connection.execute(delete(forwards))
+    mark(records, [done], 30)
+    two = sync_destinations(records, {"two": since})
+    assert due_forwards(records, two["two"], 10) == []
 
 
 def test_findings_of_what_is_gone_are_not_withdrawn(

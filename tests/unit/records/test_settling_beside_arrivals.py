@@ -1,13 +1,13 @@
 """What arrives, or is inspected, in the very moment in which its series settles."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 
+from tests.unit.records.committing import about_to_commit
 from veritag.findings import SeriesJudgement, Verdict
 from veritag.instance import StoredInstance
 from veritag.records import Records
@@ -19,27 +19,6 @@ from veritag.records.snapshot import series_snapshot
 
 Make = Callable[..., StoredInstance]
 Judge = Callable[..., Verdict]
-
-
-@contextmanager
-def about_to_commit(url: str, act: Callable[[Records], object]) -> Iterator[None]:
-    """Hold what another process does just before its commit, until the end."""
-    others = Records.open(url)
-    reached, go_on = threading.Event(), threading.Event()
-
-    def hold(_connection: Any) -> None:
-        reached.set()
-        assert go_on.wait(20)
-
-    event.listen(others.engine, "commit", hold)
-    thread = threading.Thread(target=act, args=(others,))
-    thread.start()
-    assert reached.wait(20)
-    yield
-    go_on.set()
-    thread.join(20)
-    assert not thread.is_alive()
-    others.close()
 
 
 def settle_meanwhile(records: Records, url: str, act: Callable[[Records], Any]) -> bool:

@@ -1,0 +1,31 @@
+"""Another process that is just about to commit."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event
+
+from veritag.records import Records
+
+
+@contextmanager
+def about_to_commit(url: str, act: Callable[[Records], object]) -> Iterator[None]:
+    """Hold what another process does just before its commit, until the end."""
+    others = Records.open(url)
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hold(_connection: Any) -> None:
+        reached.set()
+        assert go_on.wait(20)
+
+    event.listen(others.engine, "commit", hold)
+    thread = threading.Thread(target=act, args=(others,))
+    thread.start()
+    assert reached.wait(20)
+    yield
+    go_on.set()
+    thread.join(20)
+    assert not thread.is_alive()
+    others.close()

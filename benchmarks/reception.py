@@ -2,13 +2,14 @@
 
 Every server runs; they are asked in turns, in an order that changes. TCP_NODELAY is on
 at all ends: without it DCMTK and Orthanc wait for delayed acknowledgements. Ours fsyncs
-each file and its folder before it answers, the others are as shipped. What a server has
-stored is removed after each turn but for Orthanc's; every instance has a new UID.
+each file and its folder before it answers, the others are as shipped. Before each turn
+all is written that others have left in memory. What a server has stored is removed after each turn but for Orthanc's; every instance has a new UID.
 
 python -m benchmarks.reception [--rounds 5] [--kinds ct,mr,dx] [--associations 1,4,8]
     [--clients storescu,dcmsend,lean,each] [--servers veritag,storescp,...] [--json]
 """
 
+import os
 import random
 import shutil
 import statistics
@@ -78,6 +79,8 @@ class Figures:
 def take_turn(server: Server, case: Case, folder: Path, figures: Figures) -> None:
     """Send one turn's instances to a server."""
     kind = KINDS[case.kind]
+    # An fsync also waits for what others have left to be written.
+    os.sync()
     before = cpu_seconds(server.process)
     if case.client in ("lean", "each"):
         took, latencies = send_lean(

@@ -221,7 +221,7 @@ def honest_store(port: int, number: int) -> tuple[str, float]:
     Violation
         If it is not answered 0x0000.
     """
-    uid = f"2.25.77.{number}".encode()
+    uid = f"1.3.6.1.{number}".encode()  # under no seed's root
     data = encode(identity(uid), IMPLICIT)
     started = time.monotonic()
     connection = Connection(port)

@@ -66,9 +66,9 @@ def test_two_indexers_at_one_moment_see_each_others_bytes(
     records: Records, records_url: str, reception: Make
 ) -> None:
     """Whoever comes second finds the conflict, also before the first has committed."""
-    register(records, [reception()])
     one = reception()
-    two = reception(sop_instance_uid=one.sop_instance_uid)
+    # Of another study: for one that both record the database itself makes them wait.
+    two = reception(sop_instance_uid=one.sop_instance_uid, study_instance_uid="1.2.9")
     conflicts: list[int] = []
     second = threading.Thread(
         target=lambda: conflicts.append(register(records, [two]).conflicts)

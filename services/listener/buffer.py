@@ -21,9 +21,6 @@ from veritag.spool import Spool, SpoolFull
 MEMORY_LIMIT = 4 << 20
 # File Meta Information that is written last, before what is there already.
 HEADER_SPACE = 2048
-# Asynchronous operations are not negotiated (PS3.7 section D.3.3.3): a peer may have one
-# request without an answer. So many more are borne with, but not without end.
-MOST_WAITING = 4
 
 EncodeHeader = Callable[[int | None], bytes]
 
@@ -149,15 +146,10 @@ class BufferingDIMSE(DIMSEServiceProvider):
             self.message = IncomingMessage(self.spool)
         try:
             super().receive_primitive(primitive)
-            self._require_patience()
         except Exception:  # noqa: BLE001 - pydicom and pynetdicom raise anything
             # Invalid PDU (PS3.8 section 9.2.2): the state machine sends an A-ABORT.
             get_logger().warning("message_not_understood")
             self.dul.event_queue.put("Evt19")
-
-    def _require_patience(self) -> None:
-        if self.msg_queue.qsize() > MOST_WAITING:
-            raise ValueError("requests come without waiting for their answers")
 
     def forget(self) -> None:
         """Let go of a message that will never be complete."""

@@ -25,7 +25,8 @@ from veritag.logs import get_logger
 # An A-ASSOCIATE-RQ with 128 contexts and all transfer syntaxes has about 400 kB.
 ASSOCIATE_LIMIT = 1 << 20
 _STOP_LOOK = 0.001
-_AWAITING_CLOSE = "Sta13"  # PS3.8 table 9-5
+_ESTABLISHED, _AWAITING_CLOSE = "Sta6", "Sta13"  # PS3.8 table 9-5
+_MOST_WAITING = 4
 
 
 class PduTooLong(OSError):
@@ -105,13 +106,27 @@ class PromptDUL(DULServiceProvider):
         """Seconds that the reactor sleeps between two looks; our wait is before it."""
         if threading.current_thread() is not self:
             return _STOP_LOOK
-        if not (isinstance(self.socket, BoundedSocket) and self.socket.unread):
+        if self._has_enough():
+            self._bell.wait(None)  # until an answer is on its way out
+        elif not (isinstance(self.socket, BoundedSocket) and self.socket.unread):
             self._bell.wait(self.socket.socket if self.socket else None)
         return 0.0
 
     @_run_loop_delay.setter
     def _run_loop_delay(self, _seconds: float) -> None:
         pass
+
+    def _has_enough(self) -> bool:
+        """Whether more requests wait than are read without having been answered.
+
+        Asynchronous operations are not negotiated (PS3.7 section D.3.3.3); who does not
+        wait for answers could fill the memory.
+        """
+        established = self.state_machine.current_state == _ESTABLISHED
+        return established and self.assoc.dimse.msg_queue.qsize() >= _MOST_WAITING
+
+    def _is_transport_event(self) -> bool:
+        return not self._has_enough() and super()._is_transport_event()
 
     @property
     def _kill_thread(self) -> bool:

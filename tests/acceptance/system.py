@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.parts import outside
 from tests.ports import free_port
+from veritag.ports import HTTP_ROLES
 from veritag.records import Records
 from veritag.records.status import Counts, counts
 from veritag.rundir import SYSTEM, RunDirectory
@@ -33,9 +34,9 @@ class System:
     """A running system in a temporary directory, on ports of its own."""
 
     def __init__(self, data_dir: Path, environment: Mapping[str, str]) -> None:
-        ports = {
-            f"VERITAG_{name}_PORT": str(free_port()) for name in ("DICOM", "REVIEW")
-        }
+        # Those of metrics too: two systems that start at once would find the same free.
+        names = ["DICOM", "REVIEW", *(f"{role.upper()}_HTTP" for role in HTTP_ROLES)]
+        ports = {f"VERITAG_{name}_PORT": str(free_port()) for name in names}
         self.data_dir = data_dir
         self.environment = {**outside(), **_SETTINGS, **ports, **environment}
         self.environment["VERITAG_DATA_DIR"] = str(data_dir)

@@ -145,7 +145,7 @@ def test_status_and_dead_letters_agree(client: httpx.Client) -> None:
 def test_the_schema_describes_every_route(client: httpx.Client) -> None:
     """Programs find all routes in the OpenAPI document, and no page."""
     paths = client.get("/api/v1/openapi.json").json()["paths"]
-    assert len(paths) == 11
+    assert len(paths) == 14
     assert all(path.startswith("/api/v1/") for path in paths)
 
 

@@ -191,14 +191,14 @@ class Site:
         """Return the counts of the records."""
         return counts(self.records)
 
-    def until(self, true: Callable[[], bool], seconds: float = 30.0) -> None:
+    def until(self, true: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait until something holds; fail after so many seconds."""
         deadline = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < deadline, "it did not happen in time"
             time.sleep(0.05)
 
-    def until_inspected(self, count: int, seconds: float = 30.0) -> None:
+    def until_inspected(self, count: int, seconds: float = 60.0) -> None:
         """Wait until so many instances have a verdict."""
         self.until(lambda: self.counts().inspected >= count, seconds)
 

@@ -212,7 +212,8 @@ def test_the_worker_resumes_when_the_broker_comes_back(
         time.sleep(0.5)
     else:
         # Its message can then not be acknowledged.
-        site.until(lambda: pending(site.records, [1])[0].attempts > 0)
+        # On a busy machine it may be done before anybody looks.
+        site.until(lambda: all(i.attempts for i in pending(site.records, [1])))
     site.broker_process.kill()
     site.broker_process.wait()
     lost = phantom_series("CT-HEAD", patient=2, instances=2, seed=1)

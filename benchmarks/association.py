@@ -8,7 +8,6 @@ python -m benchmarks.association [--rounds 10] [--each 10] [--contexts 1] [--jso
 """
 
 import os
-import shutil
 import socket
 import statistics
 import subprocess
@@ -32,6 +31,7 @@ from pynetdicom.presentation import AllStoragePresentationContexts, build_contex
 
 from benchmarks.running import parser, quantile, show, veritag
 from veritag.ports import free_port
+from veritag.testing.programs import find_program
 
 _ACCEPTED = 0x02  # PS3.8 Table 9-17: PDU type of an A-ASSOCIATE-AC
 _RELEASED = 0x06  # PS3.8 Table 9-25: PDU type of an A-RELEASE-RP
@@ -179,7 +179,7 @@ def servers(folder: Path) -> Iterator[list[Server]]:
         found = [run(running_server("veritag", listen, port, told))]
         script = [sys.executable, "-c", _STOCK, str(stock)]
         found.append(run(running_server("pynetdicom as it comes", script, stock, {})))
-        storescp = shutil.which("storescp")
+        storescp = find_program("storescp")
         if storescp:
             other = free_port("127.0.0.1")
             command = [storescp, "--fork", "-od", str(folder), str(other)]

@@ -14,12 +14,13 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from benchmarks.association import RELEASE, read_pdu, request
 from benchmarks.reception_data import Instance, Kind, files, instances
+from veritag.testing.programs import find_program
 
 _LONGEST_PDU = 131_072
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
-_COMMANDS = {
-    "storescu": ["storescu", "-R", "+sd", "-aec", "SCP"],
-    "dcmsend": ["dcmsend", "+sd", "-aec", "SCP"],
+_OPTIONS = {
+    "storescu": ["-R", "+sd", "-aec", "SCP"],
+    "dcmsend": ["+sd", "-aec", "SCP"],
 }
 
 
@@ -33,7 +34,13 @@ def send_by_dcmtk(
     began = time.perf_counter()
     running = [
         subprocess.Popen(
-            [*_COMMANDS[client], "127.0.0.1", str(port), str(part)],
+            [
+                str(find_program(client)),
+                *_OPTIONS[client],
+                "127.0.0.1",
+                str(port),
+                str(part),
+            ],
             env=ENVIRONMENT,
             stdout=subprocess.DEVNULL,
         )

@@ -1,7 +1,6 @@
 """The Storage SCPs that are compared; each as it is shipped, ours with every fsync."""
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from benchmarks.association import Server, running_server
 from benchmarks.running import veritag
 from veritag.ports import free_port
+from veritag.testing.programs import find_program
 
 OURS, REFERENCE = "veritag", "storescp"
 
@@ -40,7 +40,8 @@ def _veritag(*arguments: str, **settings: str) -> Callable[[int, Path], Start]:
 
 
 def _storescp(port: int, folder: Path) -> Start:
-    return Start(["storescp", "--fork", "-od", str(folder), str(port)], {})
+    program = find_program("storescp") or "storescp"
+    return Start([program, "--fork", "-od", str(folder), str(port)], {})
 
 
 def _pynetdicom(port: int, folder: Path) -> Start:
@@ -59,11 +60,7 @@ def _orthanc(port: int, folder: Path) -> Start:
     }
     file = folder / "orthanc.json"
     file.write_text(json.dumps(settings))
-    return Start([_program("Orthanc") or "Orthanc", str(file)], {})
-
-
-def _program(name: str) -> str | None:
-    return shutil.which(name) or shutil.which(name, path="/usr/sbin")
+    return Start([find_program("Orthanc") or "Orthanc", str(file)], {})
 
 
 SERVERS: Mapping[str, Callable[[int, Path], Start]] = {
@@ -84,7 +81,7 @@ def running_servers(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Se
         found = {}
         for name in names:
             program = {REFERENCE: "storescp", "Orthanc": "Orthanc"}.get(name)
-            if program and not _program(program):
+            if program and not find_program(program):
                 continue
             port, place = free_port("127.0.0.1"), folder / name.replace(" ", "-")
             place.mkdir()

@@ -1,9 +1,10 @@
 """Real parts that tests need: skipped on a laptop with the reason, failing in CI."""
 
 import os
-import shutil
 
 import pytest
+
+from veritag.testing.programs import find_program
 
 CI = os.environ.get("CI") == "true"
 
@@ -32,6 +33,6 @@ def require(present: object, reason: str) -> None:
 
 def program(name: str) -> str:
     """Return the path of a program, or skip (in CI: fail)."""
-    path = shutil.which(name)
+    path = find_program(name)
     require(path, f"{name} is not on the PATH")
     return str(path)

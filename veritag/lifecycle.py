@@ -2,17 +2,25 @@
 
 import signal
 import threading
+import time
+import warnings
 from collections.abc import Callable
 from types import FrameType
+from typing import IO
 
-from veritag.errors import RetryableError
+from pydicom import config
+
+from veritag.errors import ConfigurationError, RetryableError
 from veritag.health import Check
 from veritag.logs import get_logger
+from veritag.spool import Spool, SpoolInUse
 
 log = get_logger()
 
 _RETRY_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 30.0
+# How long a predecessor on the same spool is given to end.
+LOCK_SECONDS = 5.0
 
 
 def stop_signals(stopping: threading.Event) -> None:
@@ -23,6 +31,40 @@ def stop_signals(stopping: threading.Event) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+
+
+def take_uids_as_they_are() -> None:
+    """Keep pydicom from warning, in plain text, of what we accept or refuse."""
+    config.settings.reading_validation_mode = config.IGNORE
+    config.settings.writing_validation_mode = config.IGNORE
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\b")
+
+
+def claim(spool: Spool, work: str, stopping: threading.Event) -> IO[bytes]:
+    """Prepare the spool and claim the work; give a predecessor time to end.
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder cannot be used or another process goes on using it.
+    """
+    deadline = time.monotonic() + LOCK_SECONDS
+    try:
+        spool.prepare()
+        while True:
+            try:
+                return spool.lock(work)
+            except SpoolInUse:
+                if time.monotonic() > deadline or stopping.wait(0.1):
+                    raise
+    except SpoolInUse as error:
+        raise ConfigurationError(
+            f"{error}; give each its own VERITAG_DATA_DIR"
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"the spool {spool.root} cannot be used: {error.strerror}"
+        ) from error
 
 
 def until_available(act: Callable[[], None], stopping: threading.Event) -> bool:

@@ -4,9 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import IO
-
-from pydicom import config
 
 from services.delivery.answers import Witness
 from services.delivery.commitments import Commitments
@@ -16,18 +13,23 @@ from services.delivery.gauges import tell_commitments, tell_destinations
 from services.delivery.receivers import receiver_of
 from veritag.archive import Archive
 from veritag.commitment import CommitmentFolder
-from veritag.errors import ConfigurationError, RetryableError
+from veritag.errors import RetryableError
 from veritag.health import HealthServer
-from veritag.lifecycle import answers, stop_signals, until_available
+from veritag.lifecycle import (
+    answers,
+    claim,
+    stop_signals,
+    take_uids_as_they_are,
+    until_available,
+)
 from veritag.logs import configure_logging, get_logger
 from veritag.peers import Peer
 from veritag.records import Records
 from veritag.records.destinations import sync_destinations
 from veritag.settings import Settings
-from veritag.spool import Spool, SpoolInUse
+from veritag.spool import Spool
 from veritag.tls import client_context
 
-_LOCK_SECONDS = 5.0
 _GAUGE_SECONDS = 5.0
 
 Work = Callable[[threading.Event], None]
@@ -57,12 +59,12 @@ def run_delivery(settings: Settings, *, forwarding: bool) -> None:
         If a port is taken, or the spool, the database or TLS files are named wrongly.
     """
     configure_logging(settings, "delivery")
-    _take_uids_as_they_are()
+    take_uids_as_they_are()
     _require_tls_files(settings)
     stop = threading.Event()
     stop_signals(stop)
     spool = Spool(settings.spool_dir)
-    with _claim(spool, stop):
+    with claim(spool, "delivery", stop):
         records = Records.open(settings.records_url)
         checks = {"records": answers(records.ping)}
         health = HealthServer(settings.http_host, settings.delivery_http_port, checks)
@@ -141,41 +143,8 @@ def _join(threads: Iterable[threading.Thread], grace_seconds: float) -> None:
         thread.join(max(0.1, deadline - time.monotonic()))
 
 
-def _take_uids_as_they_are() -> None:
-    """Send what was received, also where pydicom finds a UID or a value odd."""
-    config.settings.reading_validation_mode = config.IGNORE
-    config.settings.writing_validation_mode = config.IGNORE
-
-
 def _require_tls_files(settings: Settings) -> None:
     for peer in settings.peers:
         receiver = receiver_of(peer, settings)
         if receiver.tls is not None:
             client_context(receiver.tls)
-
-
-def _claim(spool: Spool, stop: threading.Event) -> IO[bytes]:
-    """Claim the work on this spool; give a predecessor time to end.
-
-    Raises
-    ------
-    ConfigurationError
-        If the folder cannot be used or another process goes on using it.
-    """
-    try:
-        spool.prepare()
-        deadline = time.monotonic() + _LOCK_SECONDS
-        while True:
-            try:
-                return spool.lock("delivery")
-            except SpoolInUse:
-                if time.monotonic() > deadline or stop.wait(0.1):
-                    raise
-    except SpoolInUse as error:
-        raise ConfigurationError(
-            f"{error}; give each its own VERITAG_DATA_DIR"
-        ) from error
-    except OSError as error:
-        raise ConfigurationError(
-            f"the spool {spool.root} cannot be used: {error.strerror}"
-        ) from error

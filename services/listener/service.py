@@ -2,25 +2,19 @@
 
 import gc
 import os
-import signal
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable
-from typing import IO
-
-from pydicom import config
 
 from services.listener.acceptor import Acceptor
 from services.listener.child import Child
-from veritag.errors import ConfigurationError
 from veritag.health import HealthServer
+from veritag.lifecycle import claim, stop_signals, take_uids_as_they_are
 from veritag.logs import configure_logging, get_logger
 from veritag.metrics import SPOOL_FREE_BYTES, SPOOL_READY
 from veritag.settings import Settings
-from veritag.spool import Spool, SpoolInUse, make_folder
+from veritag.spool import Spool, make_folder
 
-_LOCK_SECONDS = 5.0
 _PARENT_SECONDS = 1.0
 
 
@@ -43,7 +37,8 @@ def run_listener(
     """
     configure_logging(settings, "listener")
     take_uids_as_they_are()
-    stop = stop_on_signals()
+    stop = threading.Event()
+    stop_signals(stop)
     spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
     if parent is not None:
         _watch_parent(parent, stop)
@@ -137,7 +132,8 @@ def run_indexer(settings: Settings, parent: int | None = None) -> None:
     from veritag.records import Records
 
     configure_logging(settings, "indexer")
-    stop = stop_on_signals()
+    stop = threading.Event()
+    stop_signals(stop)
     spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
     with claim(spool, "indexer", stop):
         make_folder(settings.archive_dir)
@@ -165,47 +161,6 @@ def run_indexer(settings: Settings, parent: int | None = None) -> None:
         indexer.run(stop)
         dispatcher.close()
         records.close()
-
-
-def take_uids_as_they_are() -> None:
-    """Keep pydicom from warning, in plain text, of what we accept or refuse."""
-    config.settings.reading_validation_mode = config.IGNORE
-    config.settings.writing_validation_mode = config.IGNORE
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\b")
-
-
-def stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
-
-
-def claim(spool: Spool, work: str, stop: threading.Event) -> IO[bytes]:
-    """Prepare the spool and claim the work; give a predecessor time to end.
-
-    Raises
-    ------
-    ConfigurationError
-        If the folder cannot be used or another process goes on using it.
-    """
-    try:
-        spool.prepare()
-        for _ in range(int(_LOCK_SECONDS * 10)):
-            try:
-                return spool.lock(work)
-            except SpoolInUse:
-                stop.wait(0.1)
-        return spool.lock(work)
-    except SpoolInUse as error:
-        raise ConfigurationError(
-            f"{error}; give each its own VERITAG_DATA_DIR"
-        ) from error
-    except OSError as error:
-        raise ConfigurationError(
-            f"the spool {spool.root} cannot be used: {error.strerror}"
-        ) from error
 
 
 def _watch_parent(parent: int, stop: threading.Event) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 
-from tests.integration.listener.conftest import Service, wait_for
+from tests.integration.listener.conftest import Service
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set
+from tests.waiting import wait_for
 from veritag.records import Records, dispatching
 from veritag.records.status import counts
 
@@ -148,9 +149,9 @@ def test_an_orphaned_indexer_ends(service: Service) -> None:
 
 # The command as it is, but it does not give a predecessor seconds to end.
 _IMPATIENT = """
-from services.listener import service
+from veritag import lifecycle
 from veritag.cli import main
-service._LOCK_SECONDS = 0.2
+lifecycle.LOCK_SECONDS = 0.2
 main()
 """
 

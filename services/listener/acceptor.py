@@ -12,7 +12,7 @@ from services.listener.association import StorageAssociation
 from services.listener.contexts import VERIFICATION
 from services.listener.handlers import Reception
 from services.listener.in_place import InPlaceDUL
-from services.listener.library import unexpected
+from services.listener.internals import unexpected
 from services.listener.remembered import remember_negotiations
 from services.listener.server import StorageRequestHandler, StorageServer
 from services.listener.tls import TlsContexts, tls_of

@@ -114,7 +114,7 @@ class Arrival:
         """Tell of it, after the sender has its answer."""
         if self._refusal is not None:
             self._reception.refused(self._assoc, self._refusal)
-        else:
+        elif self.is_stored:
             study = ""
             if self._beginning:
                 beginning = Beginning(self._beginning)
@@ -130,7 +130,7 @@ class Arrival:
         if not self._is_compared:
             with refusing_disk_failures():
                 elements = incoming.read_from(self._header_length)
-            compare(elements, self.request, self._context)
+                compare(elements, self.request, self._context)
         self._incoming = None  # from here on the spool removes it if need be
         with refusing_disk_failures():
             return self._spare.spool.commit(incoming)

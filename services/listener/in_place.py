@@ -6,7 +6,7 @@ from one reusable buffer to the spool file, and the answer is sent at once. All 
 pynetdicom's: negotiation, release, abort, every other message, and whatever is odd about
 a C-STORE.
 
-This rests on internals of pynetdicom 3.0; `library` tells whether they are there.
+This rests on internals of pynetdicom 3.0; `internals` tells whether they are there.
 """
 
 import socket

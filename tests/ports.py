@@ -8,6 +8,7 @@ each is locked until the process that asked for it ends.
 import fcntl
 import os
 import secrets
+import socket
 import tempfile
 from pathlib import Path
 from typing import IO
@@ -27,6 +28,15 @@ def free_port() -> int:
         if _claim(port) and not is_taken("127.0.0.1", port):
             return port
     raise OSError("no port is free")
+
+
+def is_open(port: int) -> bool:
+    """Tell whether somebody accepts connections on a port of 127.0.0.1."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _claim(port: int) -> bool:

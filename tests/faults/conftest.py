@@ -1,4 +1,4 @@
-"""The library that writes steps down, compiled once."""
+"""The shim that writes steps down, compiled once."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ from tests.faults.steps import Recorder, compile_recorder
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compiled library."""
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiled shim."""
     return compile_recorder(tmp_path_factory.mktemp("steps"))
 
 
 @pytest.fixture
-def recorder(library: Path, tmp_path: Path) -> Recorder:
+def recorder(shim: Path, tmp_path: Path) -> Recorder:
     """A recorder that looks at a data directory of its own."""
     under = tmp_path / "data"
     under.mkdir()
-    return Recorder(library, tmp_path / "steps.log", under)
+    return Recorder(shim, tmp_path / "steps.log", under)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import redis
 
+from tests.faults.places import Postgres
 from tests.faults.site import RESERVE_MB, UP, Site
 
 _RECOVERY_SECONDS = 150.0
@@ -66,6 +67,7 @@ def _kill(role: str) -> Callable[[Site], int | None]:
 
 
 def _kill_database(site: Site) -> int:
+    assert isinstance(site.database, Postgres)
     site.database.kill()
     return 1
 
@@ -135,7 +137,7 @@ FAULTS = (
         2,
         _kill_database,
         kills=True,
-        possible=lambda site: site.database.can_be_killed,
+        possible=lambda site: isinstance(site.database, Postgres),
     ),
     Fault("broker flushed", 2, _flush),
     Fault(

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from tests.ports import free_port
+from veritag.testing.programs import find_program
 
 MEGABYTE = 1 << 20
 CLOCK = "VERITAG_TEST_CLOCK"
@@ -121,7 +122,7 @@ class Destination:
 
     def make(self) -> None:
         """Start it; without DCMTK nothing is forwarded."""
-        storescp = shutil.which("storescp")
+        storescp = find_program("storescp")
         if storescp is None:
             return
         self.folder.mkdir()
@@ -162,7 +163,6 @@ class Database(ABC):
     """A real database that can be stopped for a while, and perhaps killed."""
 
     url: str | None = None
-    can_be_killed = False
 
     def make(self) -> None:  # noqa: B027 - not every database needs it
         """Start what must run before the system does."""
@@ -174,10 +174,6 @@ class Database(ABC):
     @abstractmethod
     def go_on(self) -> None:
         """Let it answer again."""
-
-    def kill(self) -> None:
-        """Kill it with SIGKILL and start it again."""
-        raise NotImplementedError
 
     def remove(self) -> None:  # noqa: B027 - likewise
         """Stop it for good."""
@@ -209,7 +205,6 @@ class Sqlite(Database):
 class Postgres(Database):
     """A PostgreSQL server with its data in a folder of its own."""
 
-    can_be_killed = True
     folder: Path = Path()
     _server: Any = None
     _stopped: list[psutil.Process] = field(default_factory=list)

@@ -38,7 +38,7 @@ class Step(NamedTuple):
 
 @dataclass
 class Recorder:
-    """Starts processes with the library that writes their steps down.
+    """Starts processes with the shim that writes their steps down.
 
     Parameters
     ----------
@@ -46,14 +46,14 @@ class Recorder:
         The folder that is looked at.
     """
 
-    library: Path
+    shim: Path
     log: Path
     under: Path
 
     def environment(self, kill_at: int = 0) -> dict[str, str]:
         """Return the variables that a process needs; 0 does not kill it."""
         return {
-            "LD_PRELOAD": str(self.library),
+            "LD_PRELOAD": str(self.shim),
             "VERITAG_TEST_STEPS": str(self.log),
             "VERITAG_TEST_UNDER": str(self.under),
             "VERITAG_TEST_KILL_AT": str(kill_at),
@@ -87,13 +87,13 @@ class Recorder:
 
 
 def compile_recorder(folder: Path) -> Path:
-    """Compile the library, or skip (in CI: fail) where there is no C compiler."""
+    """Compile the shim, or skip (in CI: fail) where there is no C compiler."""
     compiler = shutil.which("cc")
     require(compiler and sys.platform == "linux", "no C compiler cc on Linux")
-    library = folder / "steps.so"
-    flags = ["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", str(library)]
+    shim = folder / "steps.so"
+    flags = ["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", str(shim)]
     subprocess.run([str(compiler), *flags, str(_SOURCE), "-ldl"], check=True)
-    return library
+    return shim
 
 
 @dataclass

@@ -132,7 +132,7 @@ def test_an_indexer_killed_before_any_step(recorder: Recorder) -> None:
     for kill_at in range(1, _MOST_STEPS):
         data_dir = recorder.under / str(kill_at)
         data_dir.mkdir()
-        site = Indexing(Recorder(recorder.library, recorder.log, data_dir))
+        site = Indexing(Recorder(recorder.shim, recorder.log, data_dir))
         if not site.index(kill_at):
             break
         killed += 1

@@ -43,11 +43,11 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 @pytest.fixture
-def small(disk: Disk, library: Path, tmp_path: Path) -> Recorder:
+def small(disk: Disk, shim: Path, tmp_path: Path) -> Recorder:
     """A recorder of what happens on the small disk."""
     under = disk.path / "data"
     under.mkdir()
-    return Recorder(library, tmp_path / "steps.log", under)
+    return Recorder(shim, tmp_path / "steps.log", under)
 
 
 def until(condition: Callable[[], object]) -> None:

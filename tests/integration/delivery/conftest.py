@@ -3,16 +3,13 @@
 import gc
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +20,18 @@ from pynetdicom.dsutils import split_dataset
 from services.listener.indexer import describe
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, data_set, element
 from tests.parts import program
+from tests.ports import free_port, is_open
+from tests.waiting import wait_for
 from veritag.archive import Archive
 from veritag.instance import Provenance, StoredInstance
 from veritag.part10 import encode_file_meta
-from veritag.ports import free_port, is_taken
+from veritag.ports import is_taken
 from veritag.records import Records
 from veritag.records.ingest import register
 from veritag.settings import Settings
 from veritag.spool import Spool
 
 IMPLICIT = "1.2.840.10008.1.2"
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait until something is so, or fail."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
-        time.sleep(0.02)
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +118,7 @@ class Destination:
 
     folder: Path
     arguments: tuple[str, ...] = ()
-    port: int = field(default_factory=partial(free_port, "127.0.0.1"))
+    port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -197,7 +188,7 @@ class Delivery:
     data_dir: Path
     peers: str
     changes: dict[str, str] = field(default_factory=dict)
-    http_port: int = field(default_factory=partial(free_port, "127.0.0.1"))
+    http_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -217,11 +208,7 @@ class Delivery:
     def _answers(self) -> bool:
         assert self.process
         assert self.process.poll() is None, self.log
-        try:
-            socket.create_connection(("127.0.0.1", self.http_port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return is_open(self.http_port)
 
     @property
     def log(self) -> str:

@@ -21,8 +21,9 @@ from services.delivery.commitments import Commitments
 from services.delivery.reporting import ReportNotTaken, report
 from services.listener.acceptor import Acceptor
 from tests.acceptance.orthanc import orthanc
-from tests.integration.delivery.conftest import Site, thread_of, wait_for
+from tests.integration.delivery.conftest import Site, thread_of
 from tests.integration.listener.wire import CT_IMAGE_STORAGE
+from tests.waiting import wait_for
 from veritag.archive import Archive
 from veritag.commitment import (
     PUSH_MODEL,

@@ -18,13 +18,8 @@ from services.delivery.filtering import Filter
 from services.delivery.forwarding import Forwarder
 from services.delivery.receivers import receiver_of
 from tests.certificates import Authority
-from tests.integration.delivery.conftest import (
-    Delivery,
-    Destination,
-    Site,
-    thread_of,
-    wait_for,
-)
+from tests.integration.delivery.conftest import Delivery, Destination, Site, thread_of
+from tests.waiting import wait_for
 from veritag.archive import Archive
 from veritag.errors import ArchiveUnavailable
 from veritag.peers import Peer, read_peers

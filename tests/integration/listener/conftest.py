@@ -3,10 +3,8 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +17,8 @@ from pydicom import config
 from services.listener import acceptor as acceptor_module
 from services.listener.acceptor import Acceptor
 from tests.parts import require
-from tests.ports import free_port
+from tests.ports import free_port, is_open
+from tests.waiting import wait_for
 from veritag.settings import Settings
 from veritag.spool import Spool
 
@@ -84,14 +83,6 @@ def listening(listen: Callable[..., Listening]) -> Listening:
     return listen()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 45.0) -> None:
-    """Wait until something is so, or fail."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
-        time.sleep(0.02)
-
-
 @dataclass
 class Broker:
     """A Redis that can be stopped, frozen and started again on the same port."""
@@ -115,11 +106,7 @@ class Broker:
         wait_for(self._answers)
 
     def _answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return is_open(self.port)
 
     def freeze(self) -> None:
         """Let it accept and never answer."""
@@ -188,11 +175,7 @@ class Service:
     def _is_up(self) -> bool:
         assert self.process
         assert self.process.poll() is None, self.log
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return is_open(self.port)
 
     @property
     def log(self) -> str:

@@ -18,7 +18,7 @@ from services.listener import acceptor as acceptor_module
 from services.listener import lobby as lobby_module
 from services.listener.admission import REASONS, Refusals, plain_address, printable
 from services.listener.server import StorageServer
-from tests.integration.listener.conftest import Listening, wait_for
+from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import (
     CT_IMAGE_STORAGE,
     IMPLICIT,
@@ -27,6 +27,7 @@ from tests.integration.listener.wire import (
     associate_request,
     data_set,
 )
+from tests.waiting import wait_for
 
 REQUEST = associate_request("PEER", "VERITAG", (CT_IMAGE_STORAGE, [IMPLICIT]))
 

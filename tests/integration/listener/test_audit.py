@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from tests.certificates import Authority
-from tests.integration.listener.conftest import Listening, wait_for
+from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import (
     CT_IMAGE_STORAGE,
     Peer,
@@ -23,6 +23,7 @@ from tests.integration.listener.wire import (
     data_set,
     element,
 )
+from tests.waiting import wait_for
 from veritag import audit_trail as audit_trail_module
 from veritag.audit import APPLICATION_ACTIVITY, Event, Origin, this_process
 from veritag.audit_trail import AuditTrail, Courier

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.integration.listener.conftest import Listening, wait_for
+from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import (
     ABORT,
     CT_IMAGE_STORAGE,
@@ -25,6 +25,7 @@ from tests.integration.listener.wire import (
     pdv,
     store_command,
 )
+from tests.waiting import wait_for
 from veritag.part10 import read_file_meta
 
 # Message control header: bit 0 command, bit 1 last (PS3.8 section E.2).

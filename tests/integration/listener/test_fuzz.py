@@ -74,11 +74,12 @@ def attack(request: pytest.FixtureRequest) -> Iterator[Attack]:
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 @settings(max_examples=15, deadline=None, suppress_health_check=_HEALTHY)
-@given(rng=st.randoms(use_true_random=False))
-def test_no_bytes_harm_the_listener(attack: Attack, kind: str, rng: Random) -> None:
+@given(seed=st.integers(0, 2**64))
+def test_no_bytes_harm_the_listener(attack: Attack, kind: str, seed: int) -> None:
     """Every answer is a right PDU with a status of ours, and none is owed for long."""
+    # Numbers go on from case to case, and so what is drawn depends on more than a seed.
     number = next(attack.numbers)
-    attack.send(KINDS[kind](rng, number, uid_of(SEED, number)))
+    attack.send(KINDS[kind](Random(seed), number, uid_of(SEED, number)))
 
 
 NAMES = st.one_of(

@@ -9,8 +9,9 @@ import pytest
 from tests.fuzz.association import ECHO_CONTEXT, Item, pdu, plain_items, request
 from tests.fuzz.connection import Connection
 from tests.fuzz.messages import COMMAND_LAST, Pdv, command, store_elements
-from tests.integration.listener.conftest import Listening, wait_for
+from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set
+from tests.waiting import wait_for
 
 ABORT = 7
 

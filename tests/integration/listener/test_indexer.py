@@ -13,8 +13,9 @@ from sqlalchemy import func, select
 
 from services.listener.indexer import Indexer
 from services.listener.publisher import Publisher
-from tests.integration.listener.conftest import Broker, wait_for
+from tests.integration.listener.conftest import Broker
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, IMPLICIT, data_set
+from tests.waiting import wait_for
 from veritag.archive import Archive
 from veritag.dispatch import Dispatcher
 from veritag.errors import RecordsUnavailable

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from prometheus_client import REGISTRY
 
-from tests.integration.listener.conftest import Listening, wait_for
+from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import (
     CT_IMAGE_STORAGE,
     EXPLICIT,
@@ -20,6 +20,7 @@ from tests.integration.listener.wire import (
     Rejected,
     data_set,
 )
+from tests.waiting import wait_for
 
 PRIVATE_SOP_CLASS = "1.3.12.2.1107.5.9.1"
 RETIRED_ULTRASOUND = "1.2.840.10008.5.1.4.1.1.6"
@@ -62,7 +63,7 @@ def test_associations_are_limited(listen: Callable[..., Listening]) -> None:
         wait_for(lambda: len(listening.acceptor.associations) == 1)
         with Peer(listening.port).associate() as other:
             other.release()
-    assert REGISTRY.get_sample_value(name, labels) == before + 1
+    wait_for(lambda: REGISTRY.get_sample_value(name, labels) == before + 1)
 
 
 def test_other_protocols_are_turned_away(listening: Listening) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from tests.integration.listener.conftest import Listening, wait_for
+from tests.integration.listener.conftest import Listening
 from tests.integration.listener.probes import PROBES
+from tests.waiting import wait_for
 
 ROUND = 60
 

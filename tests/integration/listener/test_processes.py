@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 
-from tests.integration.listener.conftest import Listening, Service, wait_for
+from tests.integration.listener.conftest import Listening, Service
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set
+from tests.waiting import wait_for
 from veritag.ports import free_port
 
 

@@ -29,9 +29,11 @@ ENCODINGS = {
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_each_encoding_is_stored_as_received(listening: Listening, name: str) -> None:
+def test_each_encoding_is_stored_as_received(
+    listening: Listening, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The Data Set is stored byte for byte in the transfer syntax it was sent in."""
-    _config.STORE_SEND_CHUNKED_DATASET = True
+    monkeypatch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)
     path = FOLDER / name
     meta = pydicom.filereader.read_file_meta_info(path)
     ae = AE(ae_title="CT1")
@@ -41,7 +43,6 @@ def test_each_encoding_is_stored_as_received(listening: Listening, name: str) ->
         assert assoc.send_c_store(path).Status == 0x0000
     finally:
         assoc.release()
-        _config.STORE_SEND_CHUNKED_DATASET = False
     (stored,) = listening.received()
     ours = read_file_meta(stored)
     assert ours.transfer_syntax_uid == ENCODINGS[name]
@@ -108,14 +109,13 @@ def test_a_series_arrives_over_one_association(listening: Listening) -> None:
     assert len(listening.received()) == 40
 
 
-def test_malformed_files_are_answered(listening: Listening, corpus: Path) -> None:
+def test_malformed_files_are_answered(
+    listening: Listening, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each malformed file that can be offered at all gets a status, and no harm comes."""
-    _config.STORE_SEND_CHUNKED_DATASET = True
+    monkeypatch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)
     files = sorted((corpus / "malformed").iterdir())
-    try:
-        answers = [_offer(listening.port, path) for path in files]
-    finally:
-        _config.STORE_SEND_CHUNKED_DATASET = False
+    answers = [_offer(listening.port, path) for path in files]
     assert set(answers) <= {0x0000, 0xA900, 0xC000, None}
     assert answers.count(0x0000) == len(listening.received())
     assert dcmtk("echoscu", "127.0.0.1", listening.port).returncode == 0

@@ -18,6 +18,7 @@ from tests.integration.listener.wire import (
     data_set,
     element,
 )
+from tests.waiting import wait_for
 
 MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 FIND = "1.2.840.10008.5.1.4.1.2.1.1"
@@ -241,4 +242,4 @@ def test_refusals_are_counted_by_reason(listening: Listening) -> None:
     before = REGISTRY.get_sample_value(name, labels) or 0
     with Peer(listening.port).associate() as peer:
         peer.store(data_set(CT_IMAGE_STORAGE, "1.2"), CT_IMAGE_STORAGE, "1.2.3")
-    assert REGISTRY.get_sample_value(name, labels) == before + 1
+    wait_for(lambda: REGISTRY.get_sample_value(name, labels) == before + 1)

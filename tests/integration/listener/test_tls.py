@@ -20,7 +20,7 @@ from prometheus_client import REGISTRY
 from services.listener import acceptor as acceptor_module
 from services.listener import tls as tls_module
 from tests.certificates import Authority
-from tests.integration.listener.conftest import Listening, wait_for
+from tests.integration.listener.conftest import Listening
 from tests.integration.listener.scu import dcmtk
 from tests.integration.listener.wire import (
     CT_IMAGE_STORAGE,
@@ -29,6 +29,7 @@ from tests.integration.listener.wire import (
     element,
 )
 from tests.parts import program
+from tests.waiting import wait_for
 from veritag.errors import ConfigurationError
 from veritag.sender import Receiver, ReceiverUnavailable, send
 from veritag.tls import (

@@ -151,14 +151,20 @@ class Peer:
     def associate(self, *offers: Offer) -> Self:
         """Request an association; context ids are 1, 3, 5 and so on."""
         offers = offers or ((CT_IMAGE_STORAGE, [IMPLICIT]),)
+        try:
+            self._request(*offers)
+        except BaseException:
+            self.socket.close()
+            raise
+        return self
+
+    def _request(self, *offers: Offer) -> None:
         self.socket.sendall(associate_request(self.calling, self.called, *offers))
         kind, answer = self.read()
         if kind == 3:
-            self.socket.close()
             raise Rejected(*answer[1:4])
         assert kind == 2, f"PDU type {kind} answers the request"
         self._note(answer[68:])
-        return self
 
     def _note(self, items: bytes) -> None:
         while items:

@@ -64,7 +64,7 @@ inspection.make_tile = crash
 # Stands for a decoder that never ends and holds the interpreter's lock meanwhile.
 HANG = """
 from worker import attempts, inspection
-attempts.INSTANCE_SECONDS = 1.0
+attempts.INSTANCE_SECONDS = 4.0
 make_tile = inspection.make_tile
 def hang(ds, *args, **kwargs):
     if str(ds.PatientName) == "HANG":

@@ -151,13 +151,12 @@ def test_an_instance_that_ends_the_worker_is_isolated(
     site.send(sent)
     worker = site.start(WORK, poison)
     restarts = 0
-    while site.counts().dead_letters == 0:
+    while (site.counts().dead_letters, site.counts().inspected) != (1, 5):
         assert restarts < 6
         if worker.poll() is not None:
             restarts += 1
             worker = site.start(WORK, poison)
         time.sleep(0.05)
-    site.until_inspected(5)
     letters = dead_letters(site.records, 10, 0)
     assert [letter.sop_instance_uid for letter in letters] == [sent[2].SOPInstanceUID]
     assert letters[0].reason == ("the worker process ended 2 times while inspecting it")

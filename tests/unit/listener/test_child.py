@@ -2,8 +2,6 @@
 
 import errno
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,14 +9,7 @@ import structlog
 
 from services.listener import child as child_module
 from services.listener.child import Child
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    """Wait until something is so, or fail."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+from tests.waiting import wait_for
 
 
 def test_a_child_that_cannot_be_started_is_tried_again(

@@ -150,8 +150,8 @@ def run_trainer(settings: Settings) -> int:
         "data": lambda: _unwritable(settings),
     }
     health = HealthServer(settings.http_host, settings.trainer_http_port, checks)
-    log.info("trainer_started", http_port=health.start())
     stop_signals(stopping)
+    log.info("trainer_started", http_port=health.start())
     try:
         if not until_available(records.migrate, stopping):
             return 0

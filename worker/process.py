@@ -81,8 +81,8 @@ def run_worker(settings: Settings) -> int:
     health = HealthServer(
         settings.http_host, settings.worker_http_port, checks(context, dispatcher)
     )
-    log.info("worker_started", http_port=health.start(), worker=context.name)
     stop_signals(context.stopping)
+    log.info("worker_started", http_port=health.start(), worker=context.name)
     _count_from_zero()
     try:
         if _make_ready(context):

@@ -186,8 +186,8 @@ def run_scheduler(settings: Settings) -> int:
     health = HealthServer(
         settings.http_host, settings.scheduler_http_port, dependencies
     )
-    log.info("scheduler_started", http_port=health.start())
     stop_signals(stopping)
+    log.info("scheduler_started", http_port=health.start())
     scheduler = Scheduler(settings, records, dispatcher)
     try:
         if until_available(records.migrate, stopping):

@@ -1,20 +1,34 @@
 """Real parts for every test: databases in temporary folders, files where they lie."""
 
 import os
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.parts import KEPT_SETTINGS, require
+from tests.waiting import wait_for
 from veritag.records import Records
 
 CORPUS = Path(
     os.environ.get("VERITAG_TEST_CORPUS")
     or Path(__file__).resolve().parents[2] / "shared" / "corpus"
 )
+
+
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile(
+    "patient",
+    hypothesis.settings(),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)
@@ -58,11 +72,21 @@ def postgres_url() -> Iterator[str]:
     # Not in pytest's folder: started by root, the server runs as another user, whom each
     # start of another pytest shuts out from there.
     with tempfile.TemporaryDirectory(prefix="veritag-postgresql-") as folder:
-        server = pgserver.get_server(Path(folder) / "data")
+        server = pgserver.get_server(Path(folder) / "data", start=False)
+        wait_for(lambda: _started(server), 120)
         url = str(server.get_uri())
         _forget_durability(url)
         yield url
         server.cleanup()
+
+
+def _started(server: Any) -> bool:
+    """Start it, or go on waiting: its package has given up after ten seconds."""
+    try:
+        server.start()
+    except (subprocess.TimeoutExpired, AssertionError):
+        return False
+    return True
 
 
 def _forget_durability(url: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 
 from services.review.app import create_app
+from tests.integration.review import asking
 from tests.integration.review.ward import Ward, fill
 from veritag.records import Records
 from veritag.settings import Settings
@@ -87,12 +88,12 @@ def _serving(settings: Settings) -> Iterator[str]:
     port = server.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
-    thread.join(timeout=20)
+    thread.join(timeout=60)
 
 
 @pytest.fixture
 def client(day: Ward, serve: Serve) -> Iterator[httpx.Client]:
     """A client of the served day."""
     assert day.studies
-    with httpx.Client(base_url=serve()) as http:
+    with asking.client(base_url=serve()) as http:
         yield http

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.common import StaleElementReferenceException
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.chrome.webdriver import WebDriver
@@ -47,14 +48,18 @@ def press(browser: WebDriver, *keys: str) -> None:
     ActionChains(browser).send_keys(*keys).perform()
 
 
-def wait_for(browser: WebDriver, css: str) -> str:
-    """Return the text of an element once it is shown."""
+def wait_for(browser: WebDriver, css: str, text: str = "") -> None:
+    """Wait until such an element is shown, with this text in it.
 
-    def shown(driver: WebDriver) -> str:
+    Until the next page is there, what is found is the last one's, or gone already.
+    """
+
+    def shown(driver: WebDriver) -> bool:
         found = driver.find_elements(By.CSS_SELECTOR, css)
-        return next((e.text for e in found if e.is_displayed()), "")
+        return any(text in e.text for e in found if e.is_displayed())
 
-    return WebDriverWait(browser, 20).until(shown)
+    gone = [StaleElementReferenceException]
+    WebDriverWait(browser, 60, ignored_exceptions=gone).until(shown, css)
 
 
 def decisions(day: Ward, kind: str) -> list[ReviewDecision]:
@@ -71,17 +76,17 @@ def test_a_study_is_reviewed_by_keyboard_alone(
     """From the worklist through both findings to the next study without a mouse."""
     browser.get(serve())
     press(browser, "j", "k", Keys.ENTER)
-    assert "contradicts the image" in wait_for(browser, ".finding.chosen h3")
+    wait_for(browser, ".finding.chosen h3", "contradicts the image")
     # The first decision asks for the reviewer's name; nothing is stored before.
     press(browser, "c")
     assert browser.switch_to.active_element.get_attribute("name") == "reviewer"
     press(browser, "Ada", Keys.ESCAPE, "x", "THORAX", Keys.ENTER)
-    assert "CORRECTED to THORAX" in wait_for(browser, ".notice")
-    assert "is missing" in wait_for(browser, ".finding.chosen h3")
+    wait_for(browser, ".notice", "CORRECTED to THORAX")
+    wait_for(browser, ".finding.chosen h3", "is missing")
     press(browser, "d")
-    assert "Next study" in wait_for(browser, "#onward:focus")
+    wait_for(browser, "#onward:focus", "Next study")
     press(browser, Keys.ENTER)
-    assert "unknown" in wait_for(browser, ".finding.chosen h3")
+    wait_for(browser, ".finding.chosen h3", "unknown")
     made = decisions(day, "CR-CHEST")
     assert [(d.decision, d.corrected_value, d.reviewer) for d in made] == [
         ("CORRECTED", "THORAX", "Ada"),
@@ -96,12 +101,13 @@ def test_a_habit_is_opened_by_keyboard(
     for _ in range(5):
         ward.add("CR-CHEST", WRONG_BODY_PART, instances=1, station_name="DR1")
     browser.get(serve())
-    assert wait_for(browser, "tr.chosen a.open") == "DR1"
+    wait_for(browser, "tr.chosen a.open", "DR1")
     press(browser, Keys.ENTER)
-    assert "where the images show CHEST" in wait_for(browser, "h1")
+    wait_for(browser, "h1", "where the images show CHEST")
+    wait_for(browser, "tr.chosen")
     press(browser, "j", Keys.ENTER)
-    assert "contradicts the image" in wait_for(browser, ".finding.chosen h3")
-    assert "5 of 5" in wait_for(browser, ".finding.chosen .notice")
+    wait_for(browser, ".finding.chosen h3", "contradicts the image")
+    wait_for(browser, ".finding.chosen .notice", "5 of 5")
 
 
 def test_keys_do_nothing_while_typing(
@@ -112,7 +118,7 @@ def test_keys_do_nothing_while_typing(
     press(browser, "n", "cd?jx", Keys.ENTER)
     assert browser.switch_to.active_element.get_attribute("value") == "cd?jx"
     press(browser, Keys.ESCAPE, "?")
-    assert "confirm" in wait_for(browser, "dialog[open]")
+    wait_for(browser, "dialog[open]", "confirm")
     assert decisions(day, "CR-CHEST") == []
 
 
@@ -125,10 +131,10 @@ def test_what_is_decided_takes_a_second_press(
     wait_for(browser, "#done")
     browser.get(browser.current_url.split("?")[0])
     press(browser, "j", "d")
-    assert wait_for(browser, "details[open] .buttons")
+    wait_for(browser, "details[open] .buttons")
     assert len(decisions(day, "MR-KNEE")) == 1
     press(browser, "d")
-    assert "DISMISSED" in wait_for(browser, ".notice")
+    wait_for(browser, ".notice", "DISMISSED")
     assert [d.decision for d in decisions(day, "MR-KNEE")] == ["CONFIRMED", "DISMISSED"]
 
 
@@ -145,7 +151,7 @@ def test_the_browser_has_nothing_to_complain_of(
         "/detectability",
     ):
         browser.get(address + path)
-        WebDriverWait(browser, 20).until(
+        WebDriverWait(browser, 60).until(
             lambda b: b.execute_script(
                 "return [...document.images].every(i => i.complete && i.naturalWidth)"
             )

@@ -7,8 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.integration.review import asking
 from tests.integration.review.conftest import Serve
 from tests.integration.review.ward import Ward
+from tests.waiting import wait_for
 from veritag.logs import configure_logging
 from veritag.settings import Settings
 
@@ -89,9 +91,9 @@ def test_only_known_host_names_are_answered(serve: Serve) -> None:
         ("192.0.2.7:8080", 200),
         ("[::1]:8080", 200),
     ):
-        answer = httpx.get(address, headers={"Host": host})
+        answer = asking.get(address, headers={"Host": host})
         assert answer.status_code == status, host
-    assert httpx.get(f"{address}/live", headers={"Host": "any"}).status_code == 200
+    assert asking.get(f"{address}/live", headers={"Host": "any"}).status_code == 200
 
 
 def test_a_body_has_a_limit(client: httpx.Client) -> None:
@@ -107,16 +109,18 @@ def test_the_proxy_names_the_reviewer(day: Ward, serve: Serve) -> None:
     address = serve(review_user_header="X-Remote-User")
     study = f"{address}/studies/{day.studies['CR-CHEST']}"
     headers = {"X-Remote-User": "ada"}
-    page = httpx.get(study, headers=headers)
+    page = asking.get(study, headers=headers)
     assert 'name="reviewer"' not in page.text
     assert "as ada" in page.text
-    answer = httpx.post(f"{study}/findings/1/decisions", data=DECISION, headers=headers)
+    answer = asking.post(
+        f"{study}/findings/1/decisions", data=DECISION, headers=headers
+    )
     assert answer.status_code == 303
     assert "set-cookie" not in answer.headers
-    httpx.post(
+    asking.post(
         f"{address}/api/v1/findings/2/decisions", json=DECISION, headers=headers
     ).raise_for_status()
-    stored = httpx.get(f"{address}/api/v1/decisions", headers=headers).json()
+    stored = asking.get(f"{address}/api/v1/decisions", headers=headers).json()
     assert [d["reviewer"] for d in stored] == ["ada", "ada"]
 
 
@@ -139,10 +143,10 @@ def test_nobody_comes_around_the_proxy(day: Ward, serve: Serve) -> None:
         "/api/v1/worklist",
         f"/api/v1/studies/{study}",
     ):
-        assert httpx.get(address + path).status_code == 401, path
-    answer = httpx.post(f"{address}/api/v1/findings/1/decisions", json=DECISION)
+        assert asking.get(address + path).status_code == 401, path
+    answer = asking.post(f"{address}/api/v1/findings/1/decisions", json=DECISION)
     assert answer.status_code == 401
-    assert httpx.get(f"{address}/ready").status_code == 200
+    assert asking.get(f"{address}/ready").status_code == 200
 
 
 def test_health_names_each_dependency(client: httpx.Client) -> None:
@@ -161,14 +165,14 @@ def test_health_names_each_dependency(client: httpx.Client) -> None:
 def test_without_database_the_pages_say_so(serve: Serve) -> None:
     """Pages answer 503 in words, readiness names the records, the process lives."""
     address = serve(database_url="postgresql://veritag@127.0.0.1:9/veritag")
-    assert httpx.get(f"{address}/live").status_code == 200
-    ready = httpx.get(f"{address}/ready")
+    assert asking.get(f"{address}/live").status_code == 200
+    ready = asking.get(f"{address}/ready")
     assert ready.status_code == 503
     assert ready.json()["dependencies"]["records"] == "the database does not answer"
-    page = httpx.get(address)
+    page = asking.get(address)
     assert page.status_code == 503
     assert "Try again soon" in page.text
-    assert httpx.get(f"{address}/api/v1/status").json()["detail"]
+    assert asking.get(f"{address}/api/v1/status").json()["detail"]
 
 
 def test_a_crash_tells_nothing(day: Ward, serve: Serve) -> None:
@@ -176,7 +180,7 @@ def test_a_crash_tells_nothing(day: Ward, serve: Serve) -> None:
     address = serve()
     with day.records.begin() as connection:
         connection.exec_driver_sql("UPDATE findings SET code = 'SECRET-VALUE'")
-    answer = httpx.get(address)
+    answer = asking.get(address)
     assert answer.status_code == 500
     assert answer.text == "Something went wrong here.\n"
 
@@ -188,8 +192,15 @@ def test_the_log_names_no_study(
     study = day.studies["CR-CHEST"]
     handlers = logging.getLogger().handlers[:]
     configure_logging(Settings(data_dir=data_dir), "review")
-    httpx.get(f"{serve()}/studies/{study}")
+    lines: list[str] = []
+
+    def logged() -> bool:
+        said = capfd.readouterr().err.splitlines()
+        lines.extend(line for line in said if "request" in line)
+        return bool(lines)
+
+    asking.get(f"{serve()}/studies/{study}")
+    wait_for(logged)
     logging.getLogger().handlers[:] = handlers
-    lines = [line for line in capfd.readouterr().err.splitlines() if "request" in line]
     assert json.loads(lines[-1])["route"] == "/studies/{study_instance_uid}"
     assert not any(study in line for line in lines)

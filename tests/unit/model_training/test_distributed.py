@@ -111,7 +111,7 @@ def test_torchrun_leaves_one_bundle(phantom_folder: Path, tmp_path: Path) -> Non
             "--epochs", "1", "--cluster-epochs", "1", "--clusters", "4", "--views", "0",
         ],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"},
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=150,
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=500,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(out)
@@ -129,7 +129,7 @@ def test_an_error_of_the_first_process_ends_all(tmp_path: Path) -> None:
             str(tmp_path / "empty"), "--out", str(tmp_path / "b"), "--device", "cpu",
         ],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"},
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=150,
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=500,
     )  # fmt: skip
     assert done.returncode != 0
     assert done.stderr.count("no image to learn from") == 1

@@ -18,14 +18,16 @@ def about_to_commit(url: str, act: Callable[[Records], object]) -> Iterator[None
 
     def hold(_connection: Any) -> None:
         reached.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
 
     event.listen(others.engine, "commit", hold)
     thread = threading.Thread(target=act, args=(others,))
     thread.start()
-    assert reached.wait(20)
-    yield
-    go_on.set()
-    thread.join(20)
+    try:
+        assert reached.wait(60)
+        yield
+    finally:
+        go_on.set()
+        thread.join(60)
+        others.close()
     assert not thread.is_alive()
-    others.close()

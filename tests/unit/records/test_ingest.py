@@ -76,7 +76,7 @@ def test_two_indexers_at_one_moment_see_each_others_bytes(
     with about_to_commit(records_url, lambda other: register(other, [one])):
         second.start()
         second.join(0.5)
-    second.join(20)
+    second.join(60)
     assert conflicts == [1]
 
 

@@ -211,11 +211,11 @@ def test_what_is_received_while_it_is_removed_is_put_back(
 
     def remove(_keys: Sequence[str]) -> None:
         removing.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
 
     remover = threading.Thread(target=remove_marked, args=(others, remove, 10))
     remover.start()
-    assert removing.wait(20)
+    assert removing.wait(60)
     uid, digest = old.sop_instance_uid, old.digest
     again = reception(sop_instance_uid=uid, digest=digest)
     indexer = threading.Thread(
@@ -226,7 +226,7 @@ def test_what_is_received_while_it_is_removed_is_put_back(
     assert result == []
     go_on.set()
     for thread in (remover, indexer):
-        thread.join(20)
+        thread.join(60)
     assert result == [{digest}]
     others.close()
 
@@ -246,7 +246,7 @@ def test_what_is_received_while_it_is_marked_stays(
         marking.start()
         # It waits for the other, or has ended without having seen it.
         marking.join(0.5)
-    marking.join(20)
+    marking.join(60)
     assert remove_marked(records, Archive().remove, 10) == []
 
 

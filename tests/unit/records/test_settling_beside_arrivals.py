@@ -32,7 +32,7 @@ def settle_meanwhile(records: Records, url: str, act: Callable[[Records], Any]) 
         settling.start()
         # It waits for the other, or has ended without having seen it.
         settling.join(0.5)
-    settling.join(20)
+    settling.join(60)
     with records.read() as connection:
         query = select(series.c.settled_at).where(series.c.id == snapshot.series_id)
         return connection.scalar(query) is None

@@ -12,7 +12,7 @@ from services.review.templating import ago, dicom_date, moment, render
     ("seconds", "text"),
     [
         (-5, "just now"),
-        (59, "just now"),
+        (55, "just now"),
         (61, "1 minute ago"),
         (7200, "2 hours ago"),
         (200_000, "2 days ago"),

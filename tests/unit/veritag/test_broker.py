@@ -4,7 +4,6 @@ import os
 import stat
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import redis
 
 from tests.parts import require
 from tests.ports import free_port
+from tests.waiting import wait_for
 from veritag.broker import PrivateBroker, find_server, prepare_broker
 from veritag.errors import MissingPart
 
@@ -25,17 +25,14 @@ def client_of(broker: PrivateBroker) -> "redis.Redis":
 @contextmanager
 def running(broker: PrivateBroker) -> Iterator["redis.Redis"]:
     process = subprocess.Popen(broker.argv, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
-    while not broker.answers():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
     try:
+        wait_for(lambda: broker.answers() or process.poll() is not None)
+        assert process.poll() is None
         with client_of(broker) as client:
             yield client
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def server_or_skip() -> None:

@@ -31,7 +31,7 @@ def address() -> Iterator[str]:
 def get(url: str) -> tuple[int, str]:
     """Return status and body."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - loopback
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

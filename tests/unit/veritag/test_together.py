@@ -17,18 +17,18 @@ def test_who_comes_while_it_runs_shares_the_next_turn() -> None:
     def work(items: Sequence[int]) -> None:
         turns.append(sorted(items))
         started.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     together = Together(work)
     with ThreadPoolExecutor(9) as pool:
         first = pool.submit(together.do, 0)
-        assert started.wait(10)
+        assert started.wait(60)
         others = [pool.submit(together.do, number) for number in range(1, 9)]
         while len(together._waiting) < 8:
             threading.Event().wait(0.001)
         go_on.set()
         for done in (first, *others):
-            done.result(10)
+            done.result(60)
     assert turns == [[0], list(range(1, 9))]
 
 

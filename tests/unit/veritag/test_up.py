@@ -36,7 +36,8 @@ def check_of(reason: str | None) -> str | None:
     server = HealthServer("127.0.0.1", 0, {"records": lambda: reason})
     port = server.start()
     try:
-        return http_check("127.0.0.1", port)()
+        check = http_check("127.0.0.1", port)
+        return next(told for told in iter(check, object()) if told != "starting")
     finally:
         server.stop()
 

@@ -36,7 +36,7 @@ def model(bundle: ModelBundle) -> Model:
 @pytest.fixture(scope="module")
 def pipeline() -> Iterator[Pipeline]:
     """A pipeline that grants little."""
-    with closing(Pipeline(1, 64, Limits(10.0, 256))) as made:
+    with closing(Pipeline(1, 64, Limits(60.0, 256))) as made:
         yield made
 
 
@@ -140,7 +140,7 @@ def test_a_decoder_that_crashes(
     ds = bombs.image(RLELossless, rows=64, columns=128)
     bomb = bombs.compressed(tmp_path / "x", ds, bombs.run_length(64, 128))
     with (
-        closing(Pipeline(1, 64, Limits(10.0, 256))) as fresh,
+        closing(Pipeline(1, 64, Limits(60.0, 256))) as fresh,
         monkeypatch.context() as m,
     ):
         m.setattr(pipeline_module, "prepare", crashing.prepare)

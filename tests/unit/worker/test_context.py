@@ -52,7 +52,7 @@ def test_a_stopping_process_does_not_wait(context: Context) -> None:
     started = time.monotonic()
     with pytest.raises(RecordsUnavailable):
         context.patiently(act)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_foreign_errors_are_told_without_their_text() -> None:

@@ -159,7 +159,7 @@ def test_a_reader_that_goes_away_gets_no_traceback(
     process.stdout.close()
     errors = process.stderr.read().decode()
     process.stderr.close()
-    process.wait(60)
+    process.wait(120)
     assert "Traceback" not in errors
 
 

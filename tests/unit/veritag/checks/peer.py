@@ -78,7 +78,7 @@ class Report:
 def ask(dciodvfy: str, path: Path) -> Report:
     """Run `dciodvfy` on a file."""
     run = subprocess.run(
-        [dciodvfy, "-new", str(path)], capture_output=True, check=False, timeout=60
+        [dciodvfy, "-new", str(path)], capture_output=True, check=False, timeout=300
     )
     said = run.stderr.decode("latin-1")
     faults = {}

@@ -4,7 +4,6 @@ import hashlib
 import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -61,10 +60,11 @@ def crash(ds, *args, **kwargs):
 inspection.make_tile = crash
 """
 
-# Stands for a decoder that never ends and holds the interpreter's lock meanwhile.
+# Stands for a decoder that never ends and holds the interpreter's lock meanwhile. The
+# others wait for the start of the decoding processes, which takes its time.
 HANG = """
 from worker import attempts, inspection
-attempts.INSTANCE_SECONDS = 4.0
+attempts.INSTANCE_SECONDS = 12.0
 make_tile = inspection.make_tile
 def hang(ds, *args, **kwargs):
     if str(ds.PatientName) == "HANG":
@@ -80,7 +80,7 @@ import time
 from worker import inspection
 make_tile = inspection.make_tile
 def slow(ds, *args, **kwargs):
-    time.sleep(0.15)
+    time.sleep(0.5)
     return make_tile(ds, *args, **kwargs)
 inspection.make_tile = slow
 """
@@ -151,7 +151,9 @@ class Site:
 
     def log(self, run: str) -> list[dict[str, Any]]:
         """Return the log lines of a worker or scheduler."""
-        lines = (self.data_dir / f"{run}.log").read_text().splitlines()
+        written = (self.data_dir / f"{run}.log").read_text()
+        # The last line may still be on its way.
+        lines = written.rpartition("\n")[0].splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def receive(self, datasets: Sequence[Dataset]) -> list[int]:
@@ -191,23 +193,23 @@ class Site:
         """Return the counts of the records."""
         return counts(self.records)
 
-    def until(self, true: Callable[[], bool], seconds: float = 60.0) -> None:
+    def until(self, true: Callable[[], bool], seconds: float = 120.0) -> None:
         """Wait until something holds; fail after so many seconds."""
         deadline = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < deadline, "it did not happen in time"
             time.sleep(0.05)
 
-    def until_inspected(self, count: int, seconds: float = 60.0) -> None:
+    def until_inspected(self, count: int) -> None:
         """Wait until so many instances have a verdict."""
-        self.until(lambda: self.counts().inspected >= count, seconds)
+        self.until(lambda: self.counts().inspected >= count)
 
     def http(self, run: str, path: str) -> tuple[int, str]:
         """Return status and body of a process's HTTP port."""
         started = [line for line in self.log(run) if "http_port" in line]
         url = f"http://127.0.0.1:{started[-1]['http_port']}{path}"
         try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            with urllib.request.urlopen(url, timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -216,9 +218,9 @@ class Site:
     def close(self) -> None:
         """End every process of the site."""
         for process in self.processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-            process.wait(10)
+            process.kill()
+        for process in self.processes:
+            process.wait(60)
         self.dispatcher.close()
         self.records.close()
 

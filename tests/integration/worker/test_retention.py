@@ -46,8 +46,10 @@ def inspected(site: Site, instances: int = 3) -> list[Path]:
 
 
 @pytest.fixture
-def site(make_site: MakeSite) -> Site:
+def site(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site where nothing is kept for long, and nothing is removed by itself."""
+    # The first picture waits for the start of the process that draws.
+    monkeypatch.setattr(retention, "DRAWING_SECONDS", 300)
     return make_site(retain_days=A_MOMENT)
 
 

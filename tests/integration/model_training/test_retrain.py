@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,7 @@ from veritag.records.training_runs import (
 from veritag.registry import entries
 from veritag.settings import Settings
 
-pytestmark = [
-    pytest.mark.timeout(170),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 CONFIG = TrainingConfig(
     size=32, clusters=6, epochs=2, cluster_epochs=1, constraints=60, views=0
@@ -235,23 +233,28 @@ class Running:
 
     def until_it_says(self, text: str) -> None:
         """Wait until the training's output holds a text."""
-        deadline = time.monotonic() + 90
-        while not (self.log.is_file() and text in self.log.read_text()):
+        deadline = time.monotonic() + 240
+        while text not in (said := self._said()):
             assert time.monotonic() < deadline, "it did not come so far"
-            assert self.thread.is_alive(), self.log.read_text()
+            assert self.thread.is_alive(), said
             time.sleep(0.05)
+
+    def _said(self) -> str:
+        return self.log.read_text() if self.log.is_file() else ""
 
     def kill(self) -> None:
         """Kill the training as the kernel does when memory is out."""
         own = str(os.getpid())
         for stat in Path("/proc").glob("[0-9]*/stat"):
-            fields = stat.read_text().rpartition(")")[2].split()
-            if fields[1] == own and fields[2] == stat.parent.name:
-                os.kill(int(stat.parent.name), signal.SIGKILL)
+            # Processes of others end while we look.
+            with suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if fields[1] == own and fields[2] == stat.parent.name:
+                    os.kill(int(stat.parent.name), signal.SIGKILL)
 
     def end(self) -> TrainingRun:
         """Return what the records say once the run has ended."""
-        self.thread.join(120)
+        self.thread.join(240)
         assert not self.thread.is_alive()
         found = run_of(self.records, self.run_id)
         self.records.close()

@@ -62,8 +62,9 @@ SPARE_ASSOCIATIONS = 32
 class Served(Protocol):
     """An association, as far as it matters here."""
 
-    is_released: bool
-    is_aborted: bool
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be served over it."""
 
     def is_alive(self) -> bool:
         """Whether its thread still runs."""
@@ -96,7 +97,7 @@ class Admission:
         """Start an association if there is room for it, else return why not."""
         with self._lock:
             self._inside = [(h, a) for h, a in self._inside if a.is_alive()]
-            hosts = [h for h, a in self._inside if not (a.is_released or a.is_aborted)]
+            hosts = [h for h, a in self._inside if not a.is_over]
             most = self._most + SPARE_ASSOCIATIONS
             if len(hosts) >= self._most or len(self._inside) >= most:
                 return Refusal(TOO_MANY_ASSOCIATIONS, LIMIT_EXCEEDED)

@@ -52,6 +52,12 @@ class StorageAssociation(Association):
         return not (self.dimse.msg_queue.empty() and self.dul.to_user_queue.empty())
 
     @property
+    def is_over(self) -> bool:
+        """Tell whether it has ended, before the peer can know and ask for another."""
+        is_ending = self._sent_release or self._sent_abort
+        return is_ending or self.is_released or self.is_aborted
+
+    @property
     def is_receiving(self) -> bool:
         """Tell whether a message is on its way in, or its answer on its way out."""
         return self._upper_layer.is_receiving or self.is_busy

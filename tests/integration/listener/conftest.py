@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ import structlog
 from pydicom import config
 
 from services.listener import acceptor as acceptor_module
+from services.listener import lobby as lobby_module
 from services.listener.acceptor import Acceptor
 from tests.parts import require
 from tests.ports import free_port, is_open
@@ -81,6 +83,25 @@ def listen(
 def listening(listen: Callable[..., Listening]) -> Listening:
     """A Storage SCP with default limits."""
     return listen()
+
+
+@dataclass
+class Clock:
+    """A monotonic clock that can be made to go ahead."""
+
+    ahead: float = 0.0
+
+    def monotonic(self) -> float:
+        """Return the time of this clock, in seconds."""
+        return time.monotonic() + self.ahead
+
+
+@pytest.fixture
+def lobby_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock by which connections wait: they are late when a test says so."""
+    clock = Clock()
+    monkeypatch.setattr(lobby_module, "time", clock)
+    return clock
 
 
 @dataclass
@@ -187,7 +208,7 @@ class Service:
         assert self.process
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = 30) -> int:
+    def wait(self, seconds: float = 60) -> int:
         """Wait for its end; return the exit status."""
         assert self.process
         return self.process.wait(seconds)
@@ -202,4 +223,4 @@ def service(tmp_path: Path, broker: Broker) -> Iterator[Service]:
     yield service
     if service.process is not None and service.process.poll() is None:
         service.process.terminate()
-        service.process.wait(30)
+        service.process.wait(60)

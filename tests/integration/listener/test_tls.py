@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ import pydicom
 import pytest
 from prometheus_client import REGISTRY
 
-from services.listener import acceptor as acceptor_module
 from services.listener import tls as tls_module
+from services.listener.acceptor import ACSE_SECONDS
 from tests.certificates import Authority
-from tests.integration.listener.conftest import Listening
+from tests.integration.listener.conftest import Clock, Listening
 from tests.integration.listener.scu import dcmtk
 from tests.integration.listener.wire import (
     CT_IMAGE_STORAGE,
@@ -30,6 +31,7 @@ from tests.integration.listener.wire import (
 )
 from tests.parts import program
 from tests.waiting import wait_for
+from veritag import sender as sender_module
 from veritag.errors import ConfigurationError
 from veritag.sender import Receiver, ReceiverUnavailable, send
 from veritag.tls import (
@@ -127,7 +129,7 @@ def is_stored(listening: Listening, tls: PeerTls, uid: str = "1.2.3") -> bool:
             answer = peer.store(data, CT_IMAGE_STORAGE, uid)
             peer.release()
             return answer.status == 0
-    except OSError:
+    except (AssertionError, OSError):  # an alert, or no more than the end
         return False
 
 
@@ -168,7 +170,7 @@ def test_old_versions_are_refused(
         capture_output=True,
         check=False,
         stdin=subprocess.DEVNULL,
-        timeout=30,
+        timeout=120,
     )
     assert done.returncode != 0
     assert b"alert protocol version" in done.stderr
@@ -201,7 +203,7 @@ def test_new_versions_are_taken(
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
-        timeout=30,
+        timeout=120,
     )
     assert f"Protocol version: {version}" in done.stderr
     assert "GCM" in done.stderr or "CHACHA20" in done.stderr
@@ -218,7 +220,7 @@ def test_weak_suites_are_refused(
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         context.set_ciphers(suite)
         with (
-            socket.create_connection(("127.0.0.1", listening.port), timeout=5) as peer,
+            socket.create_connection(("127.0.0.1", listening.port), timeout=60) as peer,
             pytest.raises(ssl.SSLError),
         ):
             context.wrap_socket(peer)
@@ -307,7 +309,7 @@ def test_tls_is_no_way_into_the_plain_port(listening: Listening) -> None:
     """A ClientHello is no A-ASSOCIATE-RQ."""
     before = rejected("protocol")
     with (
-        socket.create_connection(("127.0.0.1", listening.port), timeout=5) as peer,
+        socket.create_connection(("127.0.0.1", listening.port), timeout=60) as peer,
         pytest.raises((ssl.SSLError, ConnectionError)),
     ):
         ssl.create_default_context().wrap_socket(peer, server_hostname="127.0.0.1")
@@ -335,21 +337,20 @@ def test_a_silent_client_holds_up_nobody(
     listen_tls: Callable[..., Listening],
     ours: Authority,
     modality: Identity,
-    monkeypatch: pytest.MonkeyPatch,
+    lobby_clock: Clock,
 ) -> None:
     """Who never begins the handshake, or stops in it, is let go; others come first."""
-    monkeypatch.setattr(acceptor_module, "ACSE_SECONDS", 1.0)
     listening, before = listen_tls(), rejected("tls_timeout")
-    silent = [Peer(listening.port) for _ in range(20)]
-    for peer in silent[::2]:
-        peer.socket.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
-    start = time.monotonic()
-    assert is_stored(listening, peer_tls(ours, modality))
-    assert time.monotonic() - start < 0.9
-    wait_for(lambda: rejected("tls_timeout") == before + 20)
-    for peer in silent:
-        assert peer.read()[0] == 0
-        peer.socket.close()
+    with ExitStack() as stack:
+        silent = [stack.enter_context(Peer(listening.port)) for _ in range(20)]
+        for peer in silent[::2]:
+            peer.socket.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
+        assert is_stored(listening, peer_tls(ours, modality))
+        assert rejected("tls_timeout") == before
+        lobby_clock.ahead = ACSE_SECONDS
+        wait_for(lambda: rejected("tls_timeout") == before + 20)
+        for peer in silent:
+            assert peer.read()[0] == 0
 
 
 def _serial_in_use(listening: Listening, tls: PeerTls) -> str:
@@ -479,7 +480,7 @@ def test_the_command_sends_by_tls(
             [*command, *tls, *map(str, files), *where],
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
         assert done.returncode == status, done.stderr
     assert len(listening.received()) == 1
@@ -510,8 +511,10 @@ def test_sending_by_tls_says_what_is_wrong(
     theirs: Authority,
     modality: Identity,
     kind: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A wrong host name or authority of the receiver, or our own lack, is told."""
+    monkeypatch.setattr(sender_module, "_TLS_SECONDS", 45.0)
     elsewhere = ours.issue("elsewhere", host="192.0.2.1")
     changes, tls, told = {
         "host name": (

@@ -20,6 +20,7 @@ from tests.parts import program
 from veritag.elements import DEFLATED, EXPLICIT_BIG
 from veritag.instance import Provenance
 from veritag.part10 import encode_file_meta, read_file_meta
+from veritag.sender import keep_answers
 
 # As many as an A-ASSOCIATE-RQ can number (PS3.8 section 9.3.2.2).
 MOST_CONTEXTS = 128
@@ -113,6 +114,7 @@ def _send_group(
     )
     if not assoc.is_established:  # not one context was accepted
         return dict.fromkeys(files)
+    keep_answers(assoc)
     with _as_they_are():
         try:
             return {path: _status(assoc.send_c_store, path) for path in files}

@@ -72,14 +72,14 @@ def at_once(site: Site, sent: list[bytes]) -> list[int]:
     barrier, said = threading.Barrier(len(sent)), []
 
     def send(data: bytes) -> None:
-        barrier.wait(10)
+        barrier.wait(60)
         said.append(site.store(data))
 
     threads = [threading.Thread(target=send, args=(data,)) for data in sent]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     return said
 
 
@@ -123,7 +123,7 @@ def test_dcmtk_senders_of_one_series_at_once(site: Site, tmp_path: Path) -> None
         )
         for _ in range(3)
     ]
-    said = [sender.communicate(timeout=60)[0] for sender in senders]
+    said = [sender.communicate(timeout=120)[0] for sender in senders]
     assert all("with status SUCCESS  : 4" in text for text in said), said[0]
     site.index()
     assert len(site.files()) == 4
@@ -200,7 +200,7 @@ def test_indexers_of_two_hosts_with_one_archive(
     thread = threading.Thread(target=other.round)
     thread.start()
     site.index()
-    thread.join(30)
+    thread.join(60)
     for spool in (site.listening.spool, other_spool):
         assert spool.names() == []
     assert len(site.files()) == 20

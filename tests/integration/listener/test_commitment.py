@@ -21,6 +21,7 @@ from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set, el
 from veritag.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, CommitmentFolder
 from veritag.elements import EXPLICIT_BIG, IMPLICIT_LITTLE
 from veritag.references import NotUnderstood, TooMany, read_references
+from veritag.sender import keep_answers
 from veritag.spool import sync_folder
 
 PEERS = ("SCANNER1@127.0.0.1:104",)
@@ -43,8 +44,11 @@ def scanner(
     ae.add_requested_context(PUSH_MODEL, negotiation.pop("syntaxes", None))
     assoc = ae.associate("127.0.0.1", listening.port, **negotiation)
     assert assoc.is_established
-    yield assoc
-    assoc.release()
+    keep_answers(assoc)
+    try:
+        yield assoc
+    finally:
+        assoc.release()
 
 
 def asking(*uids: str, transaction: str = "1.2.3.99") -> Dataset:

@@ -32,7 +32,7 @@ def _send(port: int, sender: int) -> list[str]:
 
 
 def _probe(port: int) -> None:
-    socket.create_connection(("127.0.0.1", port), timeout=20).close()
+    socket.create_connection(("127.0.0.1", port), timeout=60).close()
 
 
 def test_what_was_acknowledged_is_what_is_there(listening: Listening) -> None:
@@ -40,12 +40,12 @@ def test_what_was_acknowledged_is_what_is_there(listening: Listening) -> None:
     with ThreadPoolExecutor(SENDERS + 4) as pool:
         senders = [pool.submit(_send, listening.port, n) for n in range(SENDERS)]
         probes = [pool.submit(_probe, listening.port) for _ in range(20)]
-        acknowledged = {uid for sender in senders for uid in sender.result(60)}
+        acknowledged = {uid for sender in senders for uid in sender.result(120)}
         for probe in probes:
-            probe.result(60)
+            probe.result(120)
     wait_for(lambda: not listening.acceptor.associations)
     stored = [read_file_meta(path) for path in listening.received()]
     assert len(stored) == SENDERS * EACH
     assert {meta.sop_instance_uid for meta in stored} == acknowledged
     assert len({meta.provenance.association_id for meta in stored}) == SENDERS
-    assert list(listening.spool.incoming.iterdir()) == []
+    wait_for(lambda: list(listening.spool.incoming.iterdir()) == [])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.fuzz.association import CONTEXTS, plain_items, request
 from tests.fuzz.cases import KINDS, Case, uid_of
 from tests.fuzz.client import Client, Outcome, honest_store
-from tests.fuzz.connection import A_ASSOCIATE_AC, Connection
+from tests.fuzz.connection import A_ASSOCIATE_AC, HANG_SECONDS, Connection
 from tests.fuzz.data_sets import encode, identity
 from tests.fuzz.listener import Target
 from tests.fuzz.messages import (
@@ -96,11 +96,12 @@ def test_no_ae_title_harms_the_listener(
 ) -> None:
     """Whatever somebody is called by, the association is accepted, rejected or aborted."""
     connection = Connection(attack.target.port)
-    connection.send(request(plain_items(), called[:16], calling[:16]))
-    found = connection.read(10)
-    assert found is not None
-    assert found[0] in (A_ASSOCIATE_AC, 3, 7)
-    connection.drain()
+    with connection.socket:
+        connection.send(request(plain_items(), called[:16], calling[:16]))
+        found = connection.read(HANG_SECONDS)
+        assert found is not None
+        assert found[0] in (A_ASSOCIATE_AC, 3, 7)
+        connection.drain()
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=_HEALTHY)
@@ -120,7 +121,8 @@ def test_the_names_are_data_in_what_is_kept(attack: Attack) -> None:
     """A hostile name that may be a UID is kept as a value and nowhere as a file name."""
     uid = b"A" * 64
     data = encode(identity(uid), CONTEXTS[3])
-    outcome = attack.send(Case(1, "data set", store(uid, data, 3, 1).encode()))
+    attack.client.close()  # its association may have been idle for long
+    outcome = attack.send(Case(1, "right", store(uid, data, 3, 1).encode()))
     assert outcome.statuses == [0]
     assert not [p for p in attack.target.root.rglob("*") if "AAAA" in p.name]
 
@@ -140,4 +142,5 @@ def test_one_byte_at_a_time(attack: Attack) -> None:
     message.pdvs += fragments(encode(identity(uid), CONTEXTS[3]), 3, 16000)
     stream = message.encode()
     case = Case(1, "right", stream, cuts=tuple(range(1, len(stream))))
+    attack.client.close()
     assert attack.send(case).statuses == [0]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.fuzz.association import ECHO_CONTEXT, Item, pdu, plain_items, request
-from tests.fuzz.connection import Connection
+from tests.fuzz.connection import HANG_SECONDS, Connection
 from tests.fuzz.messages import COMMAND_LAST, Pdv, command, store_elements
 from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set
@@ -41,7 +41,7 @@ def _end_of(connection: Connection) -> list[int]:
     kinds: list[int] = []
     with connection.socket:
         while ABORT not in kinds:
-            found = connection.read(10)
+            found = connection.read(HANG_SECONDS)
             assert found is not None, "the connection stays open"
             if not found[0]:
                 break
@@ -75,7 +75,7 @@ def test_an_abort_of_no_known_source_ends_the_association(attacked: Listening) -
     """An A-ABORT whose values are undefined is an A-ABORT all the same."""
     connection = Connection(attacked.port)
     connection.send(request(plain_items()))
-    assert connection.read(10)
+    assert connection.read(HANG_SECONDS)
     connection.send(pdu(ABORT, bytes([0, 0, 193, 7])))
     _end_of(connection)
     assert _is_well(attacked)
@@ -104,7 +104,7 @@ def test_another_command_than_c_store_is_no_c_store(
     elements[4] = 0x00000800, struct.pack("<H", 0x0101)
     connection = Connection(attacked.port)
     connection.send(request(plain_items()))
-    assert connection.read(10)
+    assert connection.read(HANG_SECONDS)
     connection.send(pdu(4, Pdv(context, COMMAND_LAST, command(elements)).encode()))
     assert _end_of(connection) == [ABORT]
     assert _is_well(attacked)

@@ -39,7 +39,7 @@ def test_names_stay_what_they_are(service: Service, reception: str) -> None:
     assert len(stored) == answers.count(0x0000)
     assert {path.relative_to(folder).parts[0] for path in folder.rglob("*")} == before
     url = f"http://127.0.0.1:{service.http_port}/metrics"
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=45) as answer:
         metrics = answer.read().decode()
     assert all(re.match(r"(# |[a-z_]+(\{[ -~]*\})? )", m) for m in metrics.splitlines())
     assert FORGED not in metrics

@@ -9,8 +9,8 @@ import psutil
 
 from tests.integration.listener.conftest import Listening, Service
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set
+from tests.ports import free_port
 from tests.waiting import wait_for
-from veritag.ports import free_port
 
 
 def _send(port: int, uid: str) -> int:
@@ -41,7 +41,7 @@ def _received(http_port: int) -> int:
 
 def test_two_processes_share_a_port_and_a_spool(service: Service) -> None:
     """Connections are spread over both, each counts its own, nothing is lost."""
-    second = free_port("127.0.0.1")
+    second = free_port()
     service.start(
         "--no-indexer",
         VERITAG_LISTENER_PROCESSES="2",
@@ -63,7 +63,7 @@ def test_a_helper_that_dies_is_started_again_and_ends_with_its_listener(
     service: Service,
 ) -> None:
     """SIGKILL of the second process costs no more than its associations."""
-    second = free_port("127.0.0.1")
+    second = free_port()
     service.start(
         "--no-indexer",
         VERITAG_LISTENER_PROCESSES="2",
@@ -73,11 +73,12 @@ def test_a_helper_that_dies_is_started_again_and_ends_with_its_listener(
     assert service.process
     (helper,) = psutil.Process(service.process.pid).children()
     helper.kill()
-    wait_for(lambda: _received(second) == -1)
+    wait_for(lambda: not helper.is_running())
     # A connection that the kernel had given to the dead one is gone with it.
     wait_for(lambda: _is_taken(service.port, "1.2.0"))
     assert {_send(service.port, f"1.2.{n}") for n in range(1, 8)} == {0x0000}
-    wait_for(lambda: _received(second) == 0)
+    # The next one may have taken some of these already.
+    wait_for(lambda: _received(second) >= 0)
     (helper,) = psutil.Process(service.process.pid).children()
     service.signal(signal.SIGKILL)
     service.wait()

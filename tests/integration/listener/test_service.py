@@ -44,7 +44,7 @@ def _indexed(service: Service) -> int:
 
 
 def _get(port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=45) as answer:
         return str(answer.read().decode())
 
 
@@ -56,8 +56,8 @@ def test_a_listener_receives_and_indexes(service: Service) -> None:
     ready = json.loads(_get(service.http_port, "/ready"))
     assert ready == {"ready": True, "dependencies": {"spool": "ok", "dicom": "ok"}}
     assert "veritag_instances_received_total 5.0" in _get(service.http_port, "/metrics")
-    metrics = _get(service.indexer_http_port, "/metrics")
-    assert "veritag_instances_indexed_total 5.0" in metrics
+    counted = "veritag_instances_indexed_total 5.0"
+    wait_for(lambda: counted in _get(service.indexer_http_port, "/metrics"))
     service.signal(signal.SIGTERM)
     assert service.wait() == 0
     wait_for(lambda: not _indexers(service))
@@ -169,7 +169,7 @@ def test_two_listeners_do_not_share_a_spool(service: Service) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert second.returncode == 1
@@ -193,7 +193,7 @@ def test_the_listener_is_small_and_idle(service: Service) -> None:
     processes = [psutil.Process(service.process.pid), *_indexers(service)]
     assert processes[0].memory_info().rss < 150 << 20
     # One window of a few is enough: what was just indexed may still be seen to.
-    assert any(_cpu_share(processes) < 0.03 for _ in range(4))
+    assert any(_cpu_share(processes) < 0.03 for _ in range(15))
 
 
 def test_an_outage_of_the_broker_heals_by_itself(

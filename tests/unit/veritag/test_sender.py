@@ -1,5 +1,6 @@
 """`veritag send` against DCMTK's storescp, a receiver that is not ours."""
 
+import gc
 import subprocess
 import threading
 import time
@@ -243,6 +244,7 @@ def test_nobody_there_is_an_error(phantom_files: list[Path]) -> None:
     receiver = Receiver("127.0.0.1", free_port(), "NOBODY")
     with pytest.raises(ReceiverUnavailable, match="NOBODY at 127"):
         send(receiver, phantom_files)
+    gc.collect()  # here, where it is expected, and not in another test
 
 
 def test_progress_ends_with_a_summary(

@@ -219,7 +219,7 @@ class Delivery:
         """Send a signal and wait for its end; return the exit status."""
         assert self.process
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
 
 @pytest.fixture
@@ -246,7 +246,9 @@ def thread_of(work: Callable[[Any], None]) -> Iterator[None]:
     stop = threading.Event()
     thread = threading.Thread(target=work, args=(stop,))
     thread.start()
-    yield
-    stop.set()
-    thread.join(20)
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(45)
     assert not thread.is_alive()

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from services.listener.acceptor import Acceptor
 from tests.acceptance.orthanc import orthanc
 from tests.integration.delivery.conftest import Site, thread_of
 from tests.integration.listener.wire import CT_IMAGE_STORAGE
+from tests.ports import free_port
 from tests.waiting import wait_for
 from veritag.archive import Archive
 from veritag.commitment import (
@@ -32,14 +32,13 @@ from veritag.commitment import (
     CommitmentRequest,
     Reference,
 )
-from veritag.ports import free_port
 from veritag.records.commitments import (
     CommitmentRow,
     commitment_counts,
     postpone_commitment,
     recent_commitments,
 )
-from veritag.sender import Receiver
+from veritag.sender import Receiver, keep_answers
 from veritag.settings import Settings
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
@@ -54,7 +53,7 @@ MR = "1.2.840.10008.5.1.4.1.1.4"
 class Requestor:
     """The side of a modality that takes reports, which can be away."""
 
-    port: int = field(default_factory=partial(free_port, "127.0.0.1"))
+    port: int = field(default_factory=free_port)
     status: int = 0x0000
     reports: list[tuple[int, Dataset]] = field(default_factory=list)
     roles: list[Any] = field(default_factory=list)
@@ -72,8 +71,10 @@ class Requestor:
         address = "127.0.0.1", self.port
         server = ae.start_server(address, block=False, evt_handlers=handlers)
         assert server is not None
-        yield
-        server.shutdown()
+        try:
+            yield
+        finally:
+            server.shutdown()
 
     def _note(self, event: Any) -> None:
         self.callers.append(event.assoc.requestor.primitive.calling_ae_title)
@@ -326,10 +327,13 @@ def test_a_modality_that_waits_on_its_own_association_is_answered(
     information.ReferencedSOPSequence = [item]
     with requestor.listening(), thread_of(commitments(site, requestor).run):
         association = ae.associate("127.0.0.1", scp.port)
-        status, _ = association.send_n_action(
-            information, 1, PUSH_MODEL, PUSH_MODEL_INSTANCE
-        )
-        assert status.Status == 0x0000
-        wait_for(lambda: requestor.reports)
-        association.release()
+        keep_answers(association)
+        try:
+            status, _ = association.send_n_action(
+                information, 1, PUSH_MODEL, PUSH_MODEL_INSTANCE
+            )
+            assert status.Status == 0x0000
+            wait_for(lambda: requestor.reports)
+        finally:
+            association.release()
     assert requestor.reports[0][0] == 1

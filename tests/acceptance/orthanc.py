@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from typing import Any
 
 from tests.parts import program, require
 from tests.ports import free_port
+
+_START_SECONDS = 60.0
 
 
 class Orthanc:
@@ -72,13 +73,14 @@ def orthanc(
         yield running
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def _answers(running: Orthanc) -> bool:
-    for _ in range(200):
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
         try:
             return bool(running.ask("system"))
-        except urllib.error.URLError:
+        except OSError:
             time.sleep(0.1)
     return False

@@ -27,7 +27,7 @@ _SETTINGS = {
     "VERITAG_REPUBLISH_SECONDS": "4",
     "VERITAG_VISIBILITY_TIMEOUT_SECONDS": "30",
 }
-_START_SECONDS = 90.0
+_START_SECONDS = 120.0
 
 
 class System:
@@ -98,7 +98,7 @@ class System:
         """Return the counts from the records."""
         return counts(self.records)
 
-    def wait_for(self, true: Callable[[Counts], bool], seconds: float = 60) -> Counts:
+    def wait_for(self, true: Callable[[Counts], bool], seconds: float = 120) -> Counts:
         """Wait until the counts are as wanted; return them."""
         deadline = time.monotonic() + seconds
         while not true(now := self.counts()):
@@ -109,7 +109,7 @@ class System:
     def get(self, path: str) -> Any:
         """Return the answer of the JSON API."""
         url = self.where["review_url"] + "api/v1/" + path
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - ours
+        with urllib.request.urlopen(url, timeout=45) as answer:  # noqa: S310 - ours
             return json.load(answer)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
@@ -119,7 +119,7 @@ class System:
             json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - ours
+        with urllib.request.urlopen(request, timeout=45) as answer:  # noqa: S310 - ours
             return json.load(answer)
 
     def metric(self, role: str, name: str) -> float:
@@ -134,7 +134,7 @@ class System:
     def scrape(self, role: str) -> str:
         """Return the metrics of a process as text."""
         url = self.where["metrics"][role]
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - ours
+        with urllib.request.urlopen(url, timeout=45) as answer:  # noqa: S310 - ours
             return str(answer.read().decode())
 
     def command(self, *argv: str) -> "subprocess.CompletedProcess[str]":

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.acceptance.senders import dcmsend, dcmsend_counts, storescu, write_phantoms
 from tests.acceptance.system import System
+from tests.waiting import wait_for
 from veritag.demo_studies import real_files
 from veritag.testing.phantom import plant_wrong_tag
 
@@ -116,19 +118,34 @@ def test_a_planted_error_is_found_decided_and_counted(
     decided = system.get(f"findings/{finding['finding_id']}")
     assert [d["reviewer"] for d in decided["decisions"]] == ["radiographer"]
     assert not is_listed(None)
-    assert system.metric("indexer", "veritag_instances_indexed_total") >= 6
+    indexed = "veritag_instances_indexed_total"
+    wait_for(lambda: system.metric("indexer", indexed) >= 6)
+
+
+def at_rest(system: System, role: str, name: str) -> float:
+    """Return a metric when it counts no more: it follows the records."""
+    now, before = system.metric(role, name), -1.0
+    while now != before:
+        time.sleep(0.5)
+        before, now = now, system.metric(role, name)
+    return now
 
 
 def test_metrics_status_and_records_agree(system: System, outgoing: Path) -> None:
     """The same numbers stand in the records, in the metrics and in `veritag status`."""
     write_phantoms(outgoing, "MR-KNEE", 5)
-    received = system.metric("listener", "veritag_instances_received_total")
-    inspected = system.metric("worker", "veritag_instances_inspected_total")
+    received = at_rest(system, "listener", "veritag_instances_received_total")
+    inspected = at_rest(system, "worker", "veritag_instances_inspected_total")
     before = system.counts()
     assert dcmsend(system, outgoing) == 5
     after = everything_answered(system, before, 5)
-    assert system.metric("listener", "veritag_instances_received_total") == received + 5
-    assert system.metric("worker", "veritag_instances_inspected_total") == inspected + 5
+    metric = system.metric
+    wait_for(
+        lambda: metric("listener", "veritag_instances_received_total") == received + 5
+    )
+    wait_for(
+        lambda: metric("worker", "veritag_instances_inspected_total") == inspected + 5
+    )
     told = json.loads(system.command("status", "--json").stdout)
     assert told["bundle_id"].startswith("vb-")
     assert (told["received"], told["indexed"], told["inspected"]) == (

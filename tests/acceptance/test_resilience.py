@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from tests.acceptance.senders import dcmsend, write_phantoms
 from tests.acceptance.system import System
+from tests.waiting import wait_for
 from veritag.records.status import Counts
 from veritag.rundir import birth
 
@@ -40,7 +41,6 @@ def assert_nothing_lost_or_doubled(system: System, before: Counts, sent: int) ->
     """Wait for the rest, then compare: each instance has one verdict, none a letter."""
     after = system.wait_for(
         lambda now: now.received >= before.received + sent and now.backlog == 0,
-        seconds=90,
     )
     assert after.received == before.received + sent
     assert after.inspected == before.inspected + sent
@@ -103,7 +103,7 @@ def test_up_killed_and_started_again(system: System, outgoing: Path) -> None:
     ]
     system.kill()
     system.start()
-    assert all(birth(child["pid"]) != child["born"] for child in children)
+    wait_for(lambda: all(birth(c["pid"]) != c["born"] for c in children))
     assert sent == 40
     assert_nothing_lost_or_doubled(system, before, sent)
 

@@ -16,7 +16,7 @@ from veritag.part10 import read_file_meta
 OFFER = (CT_IMAGE_STORAGE, [IMPLICIT])
 # (7FE0,0010) as OW of 5 MB: it goes to disk while it comes in.
 LARGE = b"\xe0\x7f\x10\x00" + (5 << 20).to_bytes(4, "little") + bytes(5 << 20)
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0
 
 
 def settings(recorder: Recorder, reception: str = "fast") -> dict[str, str]:
@@ -81,7 +81,8 @@ def files_by_uid(folder: Path) -> dict[str, list[Path]]:
     """Return SOP Instance UID to the files of ours in a folder that hold it."""
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*.dcm")):
-        found.setdefault(read_file_meta(path).sop_instance_uid, []).append(path)
+        with contextlib.suppress(FileNotFoundError):  # indexed meanwhile
+            found.setdefault(read_file_meta(path).sop_instance_uid, []).append(path)
     return found
 
 

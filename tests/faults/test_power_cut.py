@@ -114,7 +114,7 @@ def test_what_several_are_answered_survives_a_power_cut(
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(120)
     ended = [step for step in recorder.steps() if step.name == END]
     assert len(ended) == 32
     assert _unsafe(recorder, at=END) == []

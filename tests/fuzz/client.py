@@ -184,7 +184,9 @@ class Client:
 
     def _listen(self, connection: Connection, outcome: Outcome) -> bool:
         """Read until the case is answered; return whether the association is clean."""
-        while (found := connection.read(QUIET_SECONDS)) is not None:
+        # What is right is answered, however long it takes.
+        patience = HANG_SECONDS if outcome.case.kind == "right" else QUIET_SECONDS
+        while (found := connection.read(patience)) is not None:
             kind, body = found
             if kind != P_DATA:
                 outcome.end = {0: "reset" if body else "closed", 6: "released",

@@ -30,6 +30,7 @@ class Connection:
 
     def send(self, data: bytes) -> bool:
         """Send; return whether the peer still takes it."""
+        self.socket.settimeout(HANG_SECONDS)
         try:
             self.socket.sendall(data)
         except (ConnectionError, TimeoutError):

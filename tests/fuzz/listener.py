@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+
+from tests.ports import free_port, is_open
 
 # So deep that a few steps up still lie in the watched root.
 _DEPTH = ("a", "b", "c", "d", "data")
@@ -36,13 +37,6 @@ EVENTS = {
     "pdu_not_understood",
     "reception_stopped",
 }
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -98,18 +92,11 @@ class Target:
             self.process = psutil.Popen(
                 command, env=environment, cwd=self.cwd, stderr=log, stdout=log
             )
-        deadline = time.monotonic() + 30
-        while not self._answers():
+        deadline = time.monotonic() + 90
+        while not is_open(self.port):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"it does not start: {self._log.read_text()}")
             time.sleep(0.05)
-
-    def _answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
 
     def stop(self) -> None:
         """Stop as an operator does; whatever else comes out is a problem."""
@@ -195,5 +182,5 @@ class Target:
     def metrics(self) -> str:
         """Return the metrics page."""
         url = f"http://127.0.0.1:{self.http_port}/metrics"
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return str(answer.read().decode())

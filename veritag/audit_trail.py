@@ -1,6 +1,5 @@
 """Takes audit events from whoever has them, and never holds up anybody."""
 
-import contextlib
 import queue
 import socket
 import threading
@@ -37,7 +36,7 @@ class Courier:
         self._name = name
         self._channel = channel
         self._origin = origin
-        self._waiting: queue.Queue[Event | None] = queue.Queue(_MOST_WAITING)
+        self._waiting: queue.Queue[Event | None] = queue.Queue()
         self._stopping = threading.Event()
         self._is_failing = False
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
@@ -48,16 +47,15 @@ class Courier:
 
     def tell(self, event: Event) -> None:
         """Hand over an event; returns at once."""
-        try:
-            self._waiting.put_nowait(event)
-        except queue.Full:
+        if self._waiting.qsize() < _MOST_WAITING:
+            self._waiting.put(event)
+        else:
             AUDIT_DROPPED.inc()
 
     def stop(self) -> None:
         """Deliver what waits, as far as a few seconds reach."""
         self._stopping.set()
-        with contextlib.suppress(queue.Full):  # then it has enough to wake up for
-            self._waiting.put_nowait(None)
+        self._waiting.put(None)
         self._thread.join(_FAREWELL_SECONDS)
 
     def _run(self) -> None:

@@ -289,10 +289,11 @@ def test_reception_goes_on_without_the_repository(
 def test_what_is_too_much_is_dropped_and_counted(
     monkeypatch: pytest.MonkeyPatch, repository: Repository
 ) -> None:
-    """A full queue takes nothing more and never waits."""
+    """A full queue takes nothing more, never waits, and ends when told to."""
     monkeypatch.setattr(audit_trail_module, "_MOST_WAITING", 10)
     repository.close()
     channel = StreamChannel("127.0.0.1", repository.port)
+    threads = threading.active_count()
     courier = Courier("syslog", channel, Origin("x"))
     trail = AuditTrail([courier])
     before = REGISTRY.get_sample_value("veritag_audit_dropped_total") or 0
@@ -302,6 +303,7 @@ def test_what_is_too_much_is_dropped_and_counted(
     assert 39 <= dropped <= 40
     assert 10 <= (REGISTRY.get_sample_value("veritag_audit_waiting") or 0) <= 11
     trail.stop()
+    wait_for(lambda: threading.active_count() <= threads)
 
 
 def test_a_rotated_file_is_begun_anew(

@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.running import stop_what_was_started
 from tests.fuzz.client import Client, Ledger, honest_store
 from tests.fuzz.connection import Violation
 from tests.fuzz.listener import Figures, Target
@@ -126,12 +127,16 @@ def one_batch(
     for sender in senders:
         sender.start()
     prober.start()
-    for _ in senders:
-        batch.add(out.get())
-    for sender in senders:
-        sender.join()
-    done.set()
-    prober.join()
+    try:
+        for _ in senders:
+            batch.add(out.get())
+        for sender in senders:
+            sender.join()
+    finally:  # also when the run is broken off
+        for sender in senders:
+            sender.terminate()
+        done.set()
+        prober.join()
     run.cases += len(numbers)
     _check(target, run, batch, honest, pid)
 
@@ -226,6 +231,7 @@ def _say(run: Run) -> None:
 
 def main() -> None:
     """Fuzz, print what was found, and fail if anything was."""
+    stop_what_was_started()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=50_000)
     parser.add_argument("--minutes", type=float, default=120.0)

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.running import RunningSystem, parser, running_system, show
+from benchmarks.running import (
+    RunningSystem,
+    parser,
+    running_system,
+    show,
+    stop_what_was_started,
+)
 
 MEGABYTE = 1e6
 
@@ -61,6 +67,7 @@ def measure(system: RunningSystem, seconds: float) -> dict[str, object]:
 
 def main() -> None:
     """Run the benchmark."""
+    stop_what_was_started()
     arguments = parser(__doc__)
     arguments.add_argument("--seconds", type=float, default=60)
     arguments.add_argument("--settle", type=float, default=30)

@@ -14,7 +14,14 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from benchmarks.running import RunningSystem, parser, quantile, running_system, show
+from benchmarks.running import (
+    RunningSystem,
+    parser,
+    quantile,
+    running_system,
+    show,
+    stop_what_was_started,
+)
 from veritag.records import Records
 from veritag.records.schema import instances
 from veritag.records.status import counts
@@ -65,6 +72,7 @@ def latencies(records: Records) -> list[float]:
 
 def main() -> None:
     """Run the benchmark."""
+    stop_what_was_started()
     arguments = parser(__doc__)
     arguments.add_argument("--instances", type=int, default=120)
     arguments.add_argument("--per-second", type=float, default=2)

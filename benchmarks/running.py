@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -71,6 +72,11 @@ def quantile(values: Sequence[float], share: float) -> float:
     """Return the value below or at which that share of the values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def stop_what_was_started() -> None:
+    """End at SIGTERM as at Ctrl-C: by an exception, so that servers end too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

@@ -54,8 +54,8 @@ class StorageAssociation(Association):
     @property
     def is_over(self) -> bool:
         """Tell whether it has ended, before the peer can know and ask for another."""
-        is_ending = self._sent_release or self._sent_abort
-        return is_ending or self.is_released or self.is_aborted
+        names = ("_sent_release", "_sent_abort", "is_released", "is_aborted")
+        return any(getattr(self, name, False) for name in names)
 
     @property
     def is_receiving(self) -> bool:

@@ -31,7 +31,7 @@ from benchmarks.running import stop_what_was_started
 from tests.fuzz.client import Client, Ledger, honest_store
 from tests.fuzz.connection import Violation
 from tests.fuzz.listener import Figures, Target
-from tests.fuzz.oracle import check_metrics, check_spool
+from tests.fuzz.oracle import check_files, check_metrics
 
 BATCH = 10_000
 # Cases that a client takes at a time, and sends without waiting where it can.
@@ -166,11 +166,12 @@ def _check(target: Target, run: Run, batch: Ledger, honest: set[str], pid: int) 
     assert target.process.pid == pid
     run.problems += batch.violations
     run.figures.append(target.settled(run.figures[0]))
-    if not run.indexer:
-        files = target.ready()
-        run.problems += check_spool(run.seed, files, batch.acknowledged, honest)
-        for path in files:
-            path.unlink()
+    files = target.kept()
+    run.problems += check_files(
+        run.seed, files, batch.acknowledged, honest, once=run.indexer
+    )
+    for path in files:
+        path.unlink()
     target.look_for_strays()
     target.read_log()
     run.problems += check_metrics(target.metrics())
@@ -191,7 +192,7 @@ def fuzz(wanted: argparse.Namespace, reception: str, cases: int) -> Run:
     try:
         honest_store(target.port, 0)  # everything is loaded now
         time.sleep(1.0)
-        for path in target.ready():
+        for path in target.kept():
             path.unlink(missing_ok=True)
         run.figures.append(target.figures())
         for numbers in _batches(wanted, cases):

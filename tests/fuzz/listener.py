@@ -27,13 +27,13 @@ EVENTS = {
     "association_failed",
     "association_rejected",
     "association_released",
+    "dispatch_failed",  # there is no broker
     "indexing",
     "instance_refused",
     "instance_stored",
     "instances_indexed",
     "listening",
     "message_not_understood",
-    "not_published",
     "pdu_not_understood",
     "reception_stopped",
 }
@@ -133,6 +133,18 @@ class Target:
     def ready(self) -> list[Path]:
         """Return what the spool holds as acknowledged."""
         return sorted((self.data_dir / "spool" / "ready").iterdir())
+
+    def kept(self, seconds: float = 120.0) -> list[Path]:
+        """Return what is kept: by the archive, once an indexer has emptied the spool."""
+        if not self.indexer:
+            return self.ready()
+        deadline = time.monotonic() + seconds
+        while left := self.ready():
+            if time.monotonic() > deadline:
+                self.problems.append(f"{len(left)} files are not indexed")
+                break
+            time.sleep(0.1)
+        return sorted((self.data_dir / "archive").rglob("*.dcm"))
 
     def look_for_strays(self) -> None:
         """Note every file that does not belong where it lies."""

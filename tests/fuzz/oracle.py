@@ -22,13 +22,20 @@ LABELS = {
 _OF_PYTHON = {"generation", "implementation", "major", "minor", "patchlevel", "version"}
 
 
-def check_spool(
-    seed: int, files: Iterable[Path], acknowledged: Acknowledged, honest: set[str]
+def check_files(
+    seed: int,
+    files: Iterable[Path],
+    acknowledged: Acknowledged,
+    honest: set[str],
+    *,
+    once: bool,
 ) -> list[str]:
-    """Return where the spool and the answers differ.
+    """Return where the files of a spool or an archive and the answers differ.
 
     Parameters
     ----------
+    once
+        Whether what was stored several times is there once, as in the archive.
     honest
         Digests of right instances that were sent in between, each once.
     """
@@ -47,16 +54,17 @@ def check_spool(
         del left[one]
     for number, stored, sure, candidates in acknowledged:
         found = sum(left.pop(candidate, 0) for candidate in set(candidates))
-        if found < stored or (sure and found > stored):
+        least = min(stored, 1) if once else stored
+        if found < least or (sure and found > stored):
             problems.append(
-                f"case {seed}/{number}: {stored} answered 0x0000, {found} in the spool"
+                f"case {seed}/{number}: {stored} answered 0x0000, {found} are there"
             )
     # Of an unanswered case that lies about lengths nobody can say what it holds.
     unanswered = {
         uid_of(seed, n).decode() for n, _, sure, _ in acknowledged if not sure
     }
     strange = [names[one] for one in left if names[one] not in unanswered]
-    problems += [f"in the spool and never acknowledged: {name}" for name in strange]
+    problems += [f"there and never acknowledged: {name}" for name in strange]
     return problems
 
 

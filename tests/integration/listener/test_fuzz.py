@@ -26,7 +26,7 @@ from tests.fuzz.messages import (
     store_elements,
 )
 from tests.fuzz.mutate import HOSTILE_NAMES
-from tests.fuzz.oracle import check_metrics, check_spool
+from tests.fuzz.oracle import check_files, check_metrics
 
 SEED = 0
 _HEALTHY = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -55,7 +55,8 @@ class Attack:
         self.client.close()
         self.honest.add(honest_store(self.target.port, 2)[0])
         files = [p for p in self.target.ready() if p.name not in self.first]
-        found = check_spool(SEED, files, self.client.ledger.acknowledged, self.honest)
+        acknowledged = self.client.ledger.acknowledged
+        found = check_files(SEED, files, acknowledged, self.honest, once=False)
         self.target.look_for_strays()
         self.target.read_log()
         found += check_metrics(self.target.metrics())

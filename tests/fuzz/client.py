@@ -19,7 +19,7 @@ from tests.fuzz.connection import (
     responses,
 )
 from tests.fuzz.data_sets import encode, identity
-from tests.fuzz.messages import FENCE, echo, store
+from tests.fuzz.messages import FENCE, echo, message_id, store
 
 # Nothing came for so long: the case is over, or the listener waits for more of it.
 QUIET_SECONDS = 2.0
@@ -194,9 +194,8 @@ class Client:
                 return False
             for field_, number, status in responses(body):
                 if field_ == C_STORE_RSP:
-                    if (
-                        not outcome.case.fenced
-                        and number != outcome.case.number % 65536
+                    if not outcome.case.fenced and number != message_id(
+                        outcome.case.number
                     ):
                         raise Violation(f"an answer to message {number}")
                     outcome.statuses.append(status)

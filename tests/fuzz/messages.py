@@ -46,12 +46,17 @@ def element(tag: int, value: bytes, length: int | None = None) -> bytes:
     return struct.pack("<HHL", tag >> 16, tag & 0xFFFF, length) + value
 
 
+def message_id(number: int) -> int:
+    """Return the Message ID of a case, never that of the fence."""
+    return number % FENCE
+
+
 def store_elements(sop_class: bytes, sop_instance: bytes, number: int) -> list[Element]:
     """Return the elements of a C-STORE-RQ without the group length."""
     return [
         (0x00000002, even(sop_class)),
         (0x00000100, struct.pack("<H", C_STORE_RQ)),
-        (0x00000110, struct.pack("<H", number & 0xFFFF)),
+        (0x00000110, struct.pack("<H", message_id(number))),
         (0x00000700, b"\0\0"),
         (0x00000800, b"\0\0"),
         (0x00001000, even(sop_instance)),

@@ -64,7 +64,7 @@ inspection.make_tile = crash
 # others wait for the start of the decoding processes, which takes its time.
 HANG = """
 from worker import attempts, inspection
-attempts.INSTANCE_SECONDS = 12.0
+attempts.INSTANCE_SECONDS = 8.0
 make_tile = inspection.make_tile
 def hang(ds, *args, **kwargs):
     if str(ds.PatientName) == "HANG":

@@ -146,4 +146,6 @@ def _linux_birth(pid: int) -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
-    return "" if fields[0] == "Z" else f"{boot}:{fields[19]}"
+    # Of a process that ends, the first thread may be gone before others let go of ports.
+    has_ended = fields[0] == "Z" and int(fields[17]) <= 1
+    return "" if has_ended else f"{boot}:{fields[19]}"

@@ -21,6 +21,13 @@ STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
     "print('up', flush=True); time.sleep(600)"
 )
+# Its first thread ends, another one goes on.
+HALF_ENDED = (
+    "import ctypes, platform, threading, time\n"
+    "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+    "exit = {'x86_64': 60, 'aarch64': 93}[platform.machine()]\n"
+    "ctypes.CDLL(None).syscall(exit, 0)\n"
+)
 # Writes down when it was told to stop.
 WITNESS = (
     "import pathlib, signal, sys, time\n"
@@ -193,6 +200,22 @@ def test_an_orphan_is_found_and_stopped(tmp_path: Path) -> None:
     assert run.stop_orphans(60) == ["worker"]
     assert process.wait(60) == -signal.SIGTERM
     assert not list(run.path.glob("*.json"))
+    run.release()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of the threads of Linux")
+def test_an_orphan_that_ends_is_waited_for_to_its_last_thread(tmp_path: Path) -> None:
+    """What holds ports and files counts as alive though its first thread is gone."""
+    run = RunDirectory(tmp_path)
+    run.acquire()
+    process = subprocess.Popen([sys.executable, "-c", HALF_ENDED])
+    born = birth(process.pid)
+    state = Path(f"/proc/{process.pid}/stat")
+    wait_for(lambda: state.read_text().rpartition(")")[2].split()[0] == "Z")
+    run.write_child(RunningChild("worker", process.pid, born))
+    assert run.stop_orphans(60) == ["worker"]
+    assert birth(process.pid) == ""
+    process.wait()
     run.release()
 
 

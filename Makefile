@@ -11,8 +11,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
 TORCH := torch==2.13.0
 
-# Tests of a file stay together; much of the time is waiting, so that two cores take three processes.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+# Tests of a file stay together; two processes keep two cores busy, with a thread each.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 # Both are named by what they were made from, and made again when that changes.
 SETUP_DONE := $(VENV)/.setup-done

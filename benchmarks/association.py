@@ -29,7 +29,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import AllStoragePresentationContexts, build_context
 
-from benchmarks.running import parser, quantile, show, stop_what_was_started, veritag
+from benchmarks.running import exit_on_sigterm, parser, quantile, show, veritag
 from veritag.ports import free_port
 from veritag.testing.programs import find_program
 
@@ -225,7 +225,7 @@ def summary(found: Sequence[Server]) -> dict[str, object]:
 
 def main() -> None:
     """Run the benchmark."""
-    stop_what_was_started()
+    exit_on_sigterm()
     arguments = parser(__doc__)
     arguments.add_argument("--rounds", type=int, default=10)
     arguments.add_argument("--each", type=int, default=10)

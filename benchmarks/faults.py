@@ -28,7 +28,7 @@ from rich.progress import (  # noqa: E402
     TimeElapsedColumn,
 )
 
-from benchmarks.running import stop_what_was_started  # noqa: E402
+from benchmarks.running import exit_on_sigterm  # noqa: E402
 from tests.faults.injecting import Incident  # noqa: E402
 from tests.faults.ledger import Ledger  # noqa: E402
 from tests.faults.reporting import markdown, write  # noqa: E402
@@ -41,7 +41,7 @@ _INSTANCES_PER_SECOND = 7.5
 
 def main() -> int:
     """Run as asked; 1 if anything was lost, doubled or left undone."""
-    stop_what_was_started()
+    exit_on_sigterm()
     given = _arguments()
     seconds = given.minutes * 60
     plan = Plan(

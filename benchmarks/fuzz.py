@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.running import stop_what_was_started
+from benchmarks.running import exit_on_sigterm
 from tests.fuzz.client import Client, Ledger, honest_store
 from tests.fuzz.connection import Violation
 from tests.fuzz.listener import Figures, Target
@@ -232,7 +232,7 @@ def _say(run: Run) -> None:
 
 def main() -> None:
     """Fuzz, print what was found, and fail if anything was."""
-    stop_what_was_started()
+    exit_on_sigterm()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=50_000)
     parser.add_argument("--minutes", type=float, default=120.0)

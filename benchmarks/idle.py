@@ -12,10 +12,10 @@ import psutil
 
 from benchmarks.running import (
     RunningSystem,
+    exit_on_sigterm,
     parser,
     running_system,
     show,
-    stop_what_was_started,
 )
 
 MEGABYTE = 1e6
@@ -67,7 +67,7 @@ def measure(system: RunningSystem, seconds: float) -> dict[str, object]:
 
 def main() -> None:
     """Run the benchmark."""
-    stop_what_was_started()
+    exit_on_sigterm()
     arguments = parser(__doc__)
     arguments.add_argument("--seconds", type=float, default=60)
     arguments.add_argument("--settle", type=float, default=30)

@@ -16,11 +16,11 @@ from sqlalchemy import select
 
 from benchmarks.running import (
     RunningSystem,
+    exit_on_sigterm,
     parser,
     quantile,
     running_system,
     show,
-    stop_what_was_started,
 )
 from veritag.records import Records
 from veritag.records.schema import instances
@@ -72,7 +72,7 @@ def latencies(records: Records) -> list[float]:
 
 def main() -> None:
     """Run the benchmark."""
-    stop_what_was_started()
+    exit_on_sigterm()
     arguments = parser(__doc__)
     arguments.add_argument("--instances", type=int, default=120)
     arguments.add_argument("--per-second", type=float, default=2)

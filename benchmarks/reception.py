@@ -27,7 +27,7 @@ from benchmarks.association import Server, cpu_seconds
 from benchmarks.reception_clients import send_by_dcmtk, send_lean
 from benchmarks.reception_data import KINDS
 from benchmarks.reception_servers import REFERENCE, SERVERS, running_servers
-from benchmarks.running import parser, quantile, show, stop_what_was_started
+from benchmarks.running import exit_on_sigterm, parser, quantile, show
 
 # So many instances in one turn, whatever the number of associations.
 _COUNTS = {"ct": 120, "mr": 240, "dx": 16}
@@ -137,7 +137,7 @@ def table(found: Mapping[str, Figures]) -> dict[str, object]:
 
 def main() -> None:
     """Run the benchmark."""
-    stop_what_was_started()
+    exit_on_sigterm()
     arguments = parser(__doc__)
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--kinds", default="ct,mr,dx")

@@ -28,19 +28,16 @@ def send_by_dcmtk(
     client: str, port: int, kind: Kind, count: int, associations: int, folder: Path
 ) -> float:
     """Send files over so many associations at a time; return the seconds it took."""
+    program = find_program(client)
+    if program is None:
+        raise SystemExit(f"{client} of DCMTK is not installed")
     folders = [folder / str(number) for number in range(associations)]
     for part in folders:
         files(kind, count // associations, part)
     began = time.perf_counter()
     running = [
         subprocess.Popen(
-            [
-                str(find_program(client)),
-                *_OPTIONS[client],
-                "127.0.0.1",
-                str(port),
-                str(part),
-            ],
+            [program, *_OPTIONS[client], "127.0.0.1", str(port), str(part)],
             env=ENVIRONMENT,
             stdout=subprocess.DEVNULL,
         )

@@ -74,7 +74,7 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def stop_what_was_started() -> None:
+def exit_on_sigterm() -> None:
     """End at SIGTERM as at Ctrl-C: by an exception, so that servers end too."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 

@@ -24,7 +24,7 @@ from benchmarks.association import running_server
 from benchmarks.reception_clients import send_lean
 from benchmarks.reception_data import KINDS
 from benchmarks.reception_servers import OURS, SERVERS
-from benchmarks.running import parser, show, stop_what_was_started
+from benchmarks.running import exit_on_sigterm, parser, show
 from tests.integration.listener.probes import PROBES
 from veritag.ports import free_port
 
@@ -111,7 +111,7 @@ def _empty(ready: Path) -> int:
 
 def main() -> None:
     """Run the benchmark."""
-    stop_what_was_started()
+    exit_on_sigterm()
     arguments = parser(__doc__)
     arguments.add_argument("--instances", type=int, default=50_000)
     arguments.add_argument("--probes", type=int, default=20_000)

@@ -128,7 +128,7 @@ def _signal(child: RunningChild, number: signal.Signals) -> None:
 
 
 def birth(pid: int) -> str:
-    """Return when a process started, empty if it does not run (or is a zombie)."""
+    """Return when a process started, empty if nothing of it runs (a zombie is none)."""
     if sys.platform == "linux":
         return _linux_birth(pid)
     answer = subprocess.run(

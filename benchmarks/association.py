@@ -30,8 +30,8 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import AllStoragePresentationContexts, build_context
 
 from benchmarks.running import exit_on_sigterm, parser, quantile, show, veritag
-from veritag.ports import free_port
-from veritag.testing.programs import find_program
+from services.system.ports import free_port
+from veritag.phantoms.programs import find_program
 
 _ACCEPTED = 0x02  # PS3.8 Table 9-17: PDU type of an A-ASSOCIATE-AC
 _RELEASED = 0x06  # PS3.8 Table 9-25: PDU type of an A-RELEASE-RP

@@ -45,7 +45,7 @@ _MEMORY = next((p for p in [Path("/dev/shm")] if p.is_dir()), None)  # noqa: S10
 
 
 @dataclass
-class Run:
+class FuzzRun:
     """One run against one listener."""
 
     reception: str
@@ -107,7 +107,7 @@ def work(port: int, seed: int, numbers: range, threads: int, out: Any) -> None:
 
 
 def one_batch(
-    target: Target, run: Run, numbers: range, processes: int, threads: int
+    target: Target, run: FuzzRun, numbers: range, processes: int, threads: int
 ) -> None:
     """Send a batch from several processes, honest instances meanwhile, and check."""
     context = multiprocessing.get_context("forkserver")
@@ -142,7 +142,7 @@ def one_batch(
 
 
 def _probe(
-    port: int, first: int, run: Run, honest: set[str], done: threading.Event
+    port: int, first: int, run: FuzzRun, honest: set[str], done: threading.Event
 ) -> None:
     """Store an honest instance every second, and once at the end."""
     number = first
@@ -160,7 +160,9 @@ def _probe(
         number += 1
 
 
-def _check(target: Target, run: Run, batch: Ledger, honest: set[str], pid: int) -> None:
+def _check(
+    target: Target, run: FuzzRun, batch: Ledger, honest: set[str], pid: int
+) -> None:
     if not target.process.is_running() or target.process.poll() is not None:
         raise SystemExit(f"the listener is dead:\n{target.root / 'log'}")
     assert target.process.pid == pid
@@ -183,9 +185,9 @@ def _check(target: Target, run: Run, batch: Ledger, honest: set[str], pid: int) 
     run.events = dict(target.events)
 
 
-def fuzz(wanted: argparse.Namespace, reception: str, cases: int) -> Run:
-    """Run so many cases against one listener."""
-    run = Run(reception, wanted.indexer, wanted.seed)
+def fuzz(wanted: argparse.Namespace, reception: str, cases: int) -> FuzzRun:
+    """FuzzRun so many cases against one listener."""
+    run = FuzzRun(reception, wanted.indexer, wanted.seed)
     root = Path(tempfile.mkdtemp(prefix="veritag-fuzz-", dir=_MEMORY))
     target = Target(root, reception, wanted.indexer)
     target.start()
@@ -218,7 +220,7 @@ def _batches(wanted: argparse.Namespace, cases: int) -> Iterator[range]:
         yield range(start, min(cases, start + BATCH))
 
 
-def _say(run: Run) -> None:
+def _say(run: FuzzRun) -> None:
     now = run.figures[-1]
     print(
         f"{run.reception}: {run.cases} cases, {run.cases / run.seconds:.0f}/s, "

@@ -21,16 +21,16 @@ from typing import Any
 import numpy as np
 
 from benchmarks.running import parser, show
-from model_training.constraints import (
+from model_training.constraints.gower import gower_distance
+from model_training.constraints.sample_constraints import (
     PAPER_CONSTRAINTS,
     ConstraintConfig,
     Constraints,
     purity,
     sample_constraints,
 )
-from model_training.gower import gower_distance
-from model_training.samples import Sample
-from model_training.tag_encoding import fit_tags
+from model_training.constraints.tag_encoding import fit_tags
+from model_training.snapshots.samples import Sample
 
 KINDS = {
     # Share of images, from the radiology of a general hospital.

@@ -47,20 +47,20 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from veritag.archive import Archive
-from veritag.bundle import (
+from veritag.bundles.bundle import (
     ModelBundle,
     load_bundle,
     seal_bundle,
     starter_bundle_path,
 )
-from veritag.confined import Limits
-from veritag.instance import Provenance, StoredInstance
-from veritag.judge import judge_series
-from veritag.messages import MAX_INSTANCES, InspectInstances
-from veritag.records.ingest import register
+from veritag.judging.judge import judge_series
+from veritag.messaging.messages import MAX_INSTANCES, InspectInstances
+from veritag.pixels.decoding_process import DecodingLimits
+from veritag.pixels.tile import make_tile
+from veritag.records.reception.ingest import register
 from veritag.settings import Settings
-from veritag.tile import make_tile
+from veritag.storage.archive import Archive
+from veritag.storage.stored_instance import Provenance, StoredInstance
 from worker.inference import Model
 from worker.pipeline import Pipeline
 from worker.process import open_context
@@ -129,7 +129,7 @@ def bare_loop_one_thread(
 
 def warm(threads: int) -> Pipeline:
     """Return a pipeline whose processes have started."""
-    pipeline = Pipeline(threads, 1024, Limits(60, 4096))
+    pipeline = Pipeline(threads, 1024, DecodingLimits(60, 4096))
     wait(pipeline.warm())
     return pipeline
 
@@ -190,8 +190,8 @@ def _stored(path: Path, home: Path) -> StoredInstance:
 def untrained(size: int, folder: Path) -> Path:
     """Make a bundle with the paper's encoder and K = 25, untrained."""
     from benchmarks.untrained import untrained_graph
-    from model_training.encoder import EMBEDDING, Encoder
-    from model_training.export import export_onnx
+    from model_training.bundles.export import export_onnx
+    from model_training.network.encoder import EMBEDDING, Encoder
 
     centers = np.random.default_rng(1).normal(size=(25, EMBEDDING))
     starter = load_bundle(starter_bundle_path()).manifest

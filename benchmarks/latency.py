@@ -22,11 +22,11 @@ from benchmarks.running import (
     running_system,
     show,
 )
+from veritag.peers.storage_scu import Receiver, send
+from veritag.phantoms.phantom import KINDS, phantom_series
 from veritag.records import Records
 from veritag.records.schema import instances
 from veritag.records.status import counts
-from veritag.sender import Receiver, send
-from veritag.testing.phantom import KINDS, phantom_series
 
 _SEED = 7
 _WARM_UP = 10

@@ -21,18 +21,18 @@ from typing import Any
 import numpy as np
 
 from benchmarks.running import parser, show
-from model_training.archive_plan import plan_snapshot
-from model_training.samples import Sample, Shared
-from model_training.sampling import SamplingConfig
-from model_training.snapshot_files import load_snapshot, writing
-from model_training.split import split_samples
-from model_training.storage import publish
-from model_training.taking import sample_of
-from model_training.tile_store import TileStore
-from veritag.preprocessing import Preprocessing
+from model_training.process.publish_folder import publish
+from model_training.snapshots.archive.archive_snapshot import sample_of
+from model_training.snapshots.archive.plan import plan_snapshot
+from model_training.snapshots.samples import Sample, Shared
+from model_training.snapshots.sampling import SamplingConfig
+from model_training.snapshots.snapshot_files import load_snapshot, writing
+from model_training.snapshots.split import split_samples
+from model_training.snapshots.tile_store import TileStore
+from veritag.pixels.preprocessing import Preprocessing
 from veritag.records import Records
-from veritag.records.learning import LearnableInstance, learnable_instances
 from veritag.records.schema import instances, series, studies, verdicts
+from veritag.records.training.learning import LearnableInstance, learnable_instances
 
 KINDS = (
     # Modality, region, share of the images in per cent, images of a series.

@@ -21,12 +21,12 @@ import numpy as np
 import psutil
 
 from benchmarks.association import running_server
-from benchmarks.reception_clients import send_lean
-from benchmarks.reception_data import KINDS
-from benchmarks.reception_servers import OURS, SERVERS
+from benchmarks.reception.clients import send_lean
+from benchmarks.reception.data import KINDS
+from benchmarks.reception.servers import OURS, SERVERS
 from benchmarks.running import exit_on_sigterm, parser, show
+from services.system.ports import free_port
 from tests.integration.listener.probes import PROBES
-from veritag.ports import free_port
 
 _EACH = 1000
 # What is loaded and allocated once is there after some rounds.
@@ -35,7 +35,7 @@ _MEGABYTE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Sample:
+class ResourceSample:
     """What the listener's processes hold together after so many instances."""
 
     instances: int
@@ -44,10 +44,10 @@ class Sample:
     descriptors: int
 
 
-def take_sample(process: psutil.Process, instances: int) -> Sample:
+def take_sample(process: psutil.Process, instances: int) -> ResourceSample:
     """Look at a process and its children."""
     family = [process, *process.children(recursive=True)]
-    return Sample(
+    return ResourceSample(
         instances,
         sum(p.memory_info().rss for p in family),
         sum(p.num_threads() for p in family),
@@ -55,7 +55,7 @@ def take_sample(process: psutil.Process, instances: int) -> Sample:
     )
 
 
-def summary(samples: Sequence[Sample]) -> dict[str, object]:
+def summary(samples: Sequence[ResourceSample]) -> dict[str, object]:
     """Return how memory, threads and descriptors went, warm-up left out."""
     warm = samples[min(_WARM_ROUNDS, len(samples) - 1) :]
     rss = [sample.rss / _MEGABYTE for sample in warm]

@@ -30,11 +30,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.running import parser, show
-from model_training.recipes import chosen_recipe
-from model_training.runtime import ALLOCATOR
-from model_training.stepping import stepper
-from model_training.training_data import TrainingSet
-from model_training.training_run import Run, begin_run
+from model_training.process.torch_runtime import ALLOCATOR
+from model_training.runs.recipes import chosen_recipe
+from model_training.training.loop_state import LoopState, begin_run
+from model_training.training.stepping import stepper
+from model_training.training.training_data import TrainingSet
 
 BATCH = 50
 FULL = {"tiles": 30_000, "size": 256, "epochs": 100}
@@ -163,7 +163,7 @@ def measure(
     return {"seconds": seconds[-args.steps :], "losses": losses, "alone": alone}
 
 
-def our_steps(run: Run) -> Callable[[], float]:
+def our_steps(run: LoopState) -> Callable[[], float]:
     """Return one step of our loop, which tells its loss."""
     network = run.trained.network.train()
     stepping = stepper(network, 1e-3, 10**9, run.ranks)
@@ -193,7 +193,7 @@ class Tiles(Dataset[Tensor]):
         return torch.from_numpy(self.tiles[row]).float().unsqueeze(0) / 255
 
 
-def plain_steps(run: Run) -> Callable[[], float]:
+def plain_steps(run: LoopState) -> Callable[[], float]:
     """Return one step as one would write it, from the same weights."""
     size, device = run.config.size, run.device
     network = plain_network(size)
@@ -245,7 +245,7 @@ def plain_network(size: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def convolutions_alone(run: Run, clock: Callable[[], float]) -> float:
+def convolutions_alone(run: LoopState, clock: Callable[[], float]) -> float:
     """Return seconds of a step's convolutions forth and back, without anything else."""
     device, dtype = run.device, torch.float32
     if run.config.precision == "bf16":

@@ -2,11 +2,16 @@
 
 import numpy as np
 
-from model_training.encoder import Encoder
-from model_training.export import InspectionModel
-from model_training.familiarity import COMPONENTS, Familiarity, NoveltyScore, Space
-from model_training.mixture import PictureReader, References, TagSources
-from veritag.profiles import Floats
+from model_training.bundles.export import InspectionModel
+from model_training.calibration.novelty import (
+    COMPONENTS,
+    Familiarity,
+    NoveltyScore,
+    Space,
+)
+from model_training.calibration.tag_pool import PictureReader, References, TagSources
+from model_training.network.encoder import Encoder
+from veritag.judging.tag_probabilities import Floats
 
 CONCEPTS = {"Modality": ("CT", "MR", "US"), "BodyPartExamined": ("CHEST", "HEAD")}
 

@@ -15,14 +15,23 @@ from pynetdicom import AE, sop_class
 from pynetdicom._globals import DEFAULT_TRANSFER_SYNTAXES
 from pynetdicom.presentation import build_context
 
-from services.delivery import answers, commitments, forwarding, reporting
-from services.listener import acceptor, commitment, contexts, handlers, lobby, request
-from services.listener import status as statuses
-from services.listener.admission import REASONS
-from services.listener.status import Status
-from veritag import __version__, part10, sender, tls
-from veritag.commitment import PUSH_MODEL
+from services.delivery import (
+    commitment_check,
+    commitment_reports,
+    event_report,
+    forwarder,
+)
+from services.listener import acceptor, handlers, presentation_contexts
+from services.listener import store_status as statuses
+from services.listener.commitment import requests
+from services.listener.connections import associate_request, pending_connections
+from services.listener.connections.admission import REASONS
+from services.listener.store_status import Status
+from veritag import __version__
+from veritag.dicom import part10
+from veritag.peers import storage_scu, tls
 from veritag.settings import Settings
+from veritag.storage.commitment_folder import PUSH_MODEL
 
 PAGE = Path(__file__).with_name("conformance.md")
 TEMPLATE = Path(__file__).with_name("conformance.template")
@@ -175,7 +184,7 @@ def _codes(module: object, texts: dict[str, str]) -> str:
 
 
 def _limit_exceeded() -> tuple[int, int, int]:
-    result, source, reason = struct.unpack(">7xBBB", request.LIMIT_EXCEEDED)
+    result, source, reason = struct.unpack(">7xBBB", associate_request.LIMIT_EXCEEDED)
     return result, source, reason
 
 
@@ -239,9 +248,9 @@ def _values() -> dict[str, object]:
         **_delivery(),
         "success": f"0x{statuses.SUCCESS.code:04X}",
         "storage_statuses": _storage_statuses(),
-        "action_statuses": _codes(commitment, _ACTION),
-        "failure_reasons": _codes(answers, _FAILURES),
-        "most_references": commitment.MOST_REFERENCES,
+        "action_statuses": _codes(requests, _ACTION),
+        "failure_reasons": _codes(commitment_check, _FAILURES),
+        "most_references": requests.MOST_REFERENCES,
         "parameters": _parameters(),
         "cipher_suites": f"`{tls._CIPHERS}` in OpenSSL's words",  # noqa: SLF001
         "client_certificates": _default("dicom_tls_client_certificates"),
@@ -258,7 +267,7 @@ def _identity() -> dict[str, object]:
         "private_creator": part10.PRIVATE_INFORMATION_CREATOR_UID,
         "library_class_uid": library.implementation_class_uid,
         "library_version_name": library.implementation_version_name,
-        "sender_ae_title": sender.Receiver("", 0).calling_ae_title,
+        "sender_ae_title": storage_scu.Receiver("", 0).calling_ae_title,
         "pydicom": pydicom.__version__,
     }
 
@@ -266,11 +275,11 @@ def _identity() -> dict[str, object]:
 def _associations() -> dict[str, object]:
     return {
         "max_pdu_range": _range("max_pdu_bytes"),
-        "longest_request": request.LONGEST,
-        "most_contexts": request.MOST_CONTEXTS,
-        "most_sub_items": request._MOST_SUB_ITEMS,  # noqa: SLF001
-        "most_user_items": request._MOST_USER_ITEMS,  # noqa: SLF001
-        "most_guests": lobby.MOST_GUESTS,
+        "longest_request": associate_request.LONGEST,
+        "most_contexts": associate_request.MOST_CONTEXTS,
+        "most_sub_items": associate_request._MOST_SUB_ITEMS,  # noqa: SLF001
+        "most_user_items": associate_request._MOST_USER_ITEMS,  # noqa: SLF001
+        "most_guests": pending_connections.MOST_GUESTS,
         "artim_seconds": f"{acceptor.ACSE_SECONDS:g}",
         "rejections": _rejections(),
         "refusal_reasons": _refusal_reasons(),
@@ -278,33 +287,33 @@ def _associations() -> dict[str, object]:
 
 
 def _uid_tables() -> dict[str, object]:
-    verification = build_context(contexts.VERIFICATION)
-    push_model = contexts._commitment()  # noqa: SLF001
+    verification = build_context(presentation_contexts.VERIFICATION)
+    push_model = presentation_contexts._commitment()  # noqa: SLF001
     return {
-        "verification": contexts.VERIFICATION,
+        "verification": presentation_contexts.VERIFICATION,
         "push_model": PUSH_MODEL,
         "verification_syntaxes": _names(verification.transfer_syntax),
         "commitment_syntaxes": _names(push_model.transfer_syntax),
         "proposed_syntaxes": _names(DEFAULT_TRANSFER_SYNTAXES),
-        "storage_count": len(contexts.STORAGE_SOP_CLASSES),
-        "storage_classes": _uids(contexts.STORAGE_SOP_CLASSES),
-        "syntax_count": len(contexts.TRANSFER_SYNTAXES),
-        "transfer_syntaxes": _uids(contexts.TRANSFER_SYNTAXES),
+        "storage_count": len(presentation_contexts.STORAGE_SOP_CLASSES),
+        "storage_classes": _uids(presentation_contexts.STORAGE_SOP_CLASSES),
+        "syntax_count": len(presentation_contexts.TRANSFER_SYNTAXES),
+        "transfer_syntaxes": _uids(presentation_contexts.TRANSFER_SYNTAXES),
     }
 
 
 def _delivery() -> dict[str, object]:
     return {
         "report_pdu": AE().maximum_pdu_size,
-        "send_pdu": sender.MAX_PDU,
-        "reports_at_once": commitments._AT_ONCE,  # noqa: SLF001
-        "all_safe": reporting._ALL_SAFE,  # noqa: SLF001
-        "failures_exist": reporting._FAILURES_EXIST,  # noqa: SLF001
-        "first_report_delay": f"{commitments._FIRST_DELAY:g}",  # noqa: SLF001
-        "longest_report_delay": f"{commitments._LONGEST_DELAY:g}",  # noqa: SLF001
-        "forward_batch": forwarding.BATCH,
-        "connect_seconds": f"{sender._CONNECT_SECONDS:g}",  # noqa: SLF001
-        "answer_seconds": f"{sender._ANSWER_SECONDS:g}",  # noqa: SLF001
+        "send_pdu": storage_scu.MAX_PDU,
+        "reports_at_once": commitment_reports._AT_ONCE,  # noqa: SLF001
+        "all_safe": event_report._ALL_SAFE,  # noqa: SLF001
+        "failures_exist": event_report._FAILURES_EXIST,  # noqa: SLF001
+        "first_report_delay": f"{commitment_reports._FIRST_DELAY:g}",  # noqa: SLF001
+        "longest_report_delay": f"{commitment_reports._LONGEST_DELAY:g}",  # noqa: SLF001
+        "forward_batch": forwarder.BATCH,
+        "connect_seconds": f"{storage_scu._CONNECT_SECONDS:g}",  # noqa: SLF001
+        "answer_seconds": f"{storage_scu._ANSWER_SECONDS:g}",  # noqa: SLF001
     }
 
 

@@ -12,18 +12,18 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from veritag.bundle import (
+from veritag.bundles.bundle import (
     BundleManifest,
     ClusterProfile,
     ModelBundle,
     TagCalibration,
     seal_bundle,
 )
-from veritag.concepts import normalize
-from veritag.preprocessing import Preprocessing
-from veritag.tags import read_tags
-from veritag.testing.phantom import phantom_series
-from veritag.tile import make_tile
+from veritag.dicom.tags import read_tags
+from veritag.phantoms.phantom import phantom_series
+from veritag.pixels.preprocessing import Preprocessing
+from veritag.pixels.tile import make_tile
+from veritag.terms.concepts import normalize
 
 KINDS = ("CT-CHEST", "CT-HEAD", "MR-KNEE", "CR-HAND")
 SIZE = 64

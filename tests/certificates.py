@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from veritag.tls import Identity
+from veritag.peers.tls import TlsIdentity
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _DAY = timedelta(days=1)
@@ -76,7 +76,7 @@ class Authority:
         host: str = "127.0.0.1",
         password: str | None = None,
         rsa_bits: int = 0,
-    ) -> Identity:
+    ) -> TlsIdentity:
         """Sign a certificate for a host; negative `days` have passed since it expired."""
         key: Key = (
             rsa.generate_private_key(65537, rsa_bits)
@@ -91,16 +91,16 @@ class Authority:
             .add_extension(constraints, critical=True)
             .sign(self.key, hashes.SHA256())
         )
-        identity = Identity(self.folder / f"{name}.pem", self.folder / f"{name}.key")
+        identity = TlsIdentity(self.folder / f"{name}.pem", self.folder / f"{name}.key")
         identity.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))
         self._write_key(identity, key, password)
         if password is None:
             return identity
         file = self.folder / f"{name}.password"
         file.write_text(password + "\n")
-        return Identity(identity.certificate, identity.key, file)
+        return TlsIdentity(identity.certificate, identity.key, file)
 
-    def _write_key(self, identity: Identity, key: Key, password: str | None) -> None:
+    def _write_key(self, identity: TlsIdentity, key: Key, password: str | None) -> None:
         assert identity.key
         encryption = (
             BestAvailableEncryption(password.encode()) if password else NoEncryption()

@@ -11,7 +11,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.parts import KEPT_SETTINGS, require
+from tests.real_parts import KEPT_SETTINGS, require
 from tests.waiting import wait_for
 from veritag.records import Records
 

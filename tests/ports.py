@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-from veritag.ports import is_taken
+from services.system.ports import is_taken
 
 _PORTS = tuple(range(20_000, 30_000))
 _FOLDER = Path(tempfile.gettempdir()) / f"veritag-test-ports-{os.getuid()}"

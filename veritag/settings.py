@@ -19,10 +19,10 @@ from pydantic_settings import (
 )
 
 from veritag.errors import ConfigurationError
-from veritag.lexicon import use
-from veritag.peers import Peer, read_peers
-from veritag.site_spellings import read_site_spellings
-from veritag.tls import ClientCertificates
+from veritag.peers.peer import Peer, read_peers
+from veritag.peers.tls import ClientCertificates
+from veritag.terms.lexicon import use
+from veritag.terms.site_spellings import read_site_spellings
 
 DEFAULT_DATA_DIR = Path("veritag-data")
 

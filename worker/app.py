@@ -6,11 +6,11 @@ from typing import Any
 import structlog
 from celery import Celery, Task
 
-from veritag.consumer import StrictRequest
 from veritag.errors import RejectError, RetryableError, in_words
-from veritag.logs import get_logger
-from veritag.messages import TASK_INSPECT, TASK_SETTLE
-from veritag.queue import celery_app
+from veritag.messaging.celery_config import celery_app
+from veritag.messaging.consumer import StrictRequest
+from veritag.messaging.messages import TASK_INSPECT, TASK_SETTLE
+from veritag.process.logs import get_logger
 from veritag.settings import Settings
 from worker import tasks
 from worker.context import Context

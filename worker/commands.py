@@ -1,4 +1,4 @@
-"""Commands of the worker: `work`, `schedule` and `inspect`."""
+"""Commands of the worker: `veritag work` and `veritag inspect`."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -19,30 +19,18 @@ class OutputFormat(StrEnum):
 def register(app: typer.Typer) -> None:
     """Add the worker's commands."""
     app.command("work")(work)
-    app.command("schedule")(schedule)
     app.command("inspect")(inspect)
 
 
 def work() -> None:
     """Inspect instances and settle series, as messages ask for it."""
-    from veritag.logs import configure_logging
+    from veritag.process.logs import configure_logging
     from veritag.settings import load_settings
     from worker.process import run_worker
 
     settings = load_settings()
     configure_logging(settings, "worker")
     raise typer.Exit(run_worker(settings))
-
-
-def schedule() -> None:
-    """Ask for settling, publish again what was lost, keep the counts."""
-    from veritag.logs import configure_logging
-    from veritag.settings import load_settings
-    from worker.scheduler import run_scheduler
-
-    settings = load_settings()
-    configure_logging(settings, "scheduler")
-    raise typer.Exit(run_scheduler(settings))
 
 
 def inspect(

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from veritag.archive import Archive
 from veritag.errors import RecordsUnavailable
-from veritag.logs import get_logger
+from veritag.process.logs import get_logger
 from veritag.records import Records
 from veritag.settings import Settings
-from worker.bundles import BundleInUse
+from veritag.storage.archive import Archive
+from worker.bundle_in_use import BundleInUse
 from worker.pipeline import Pipeline
 
 log = get_logger()

@@ -13,9 +13,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from veritag.bundle import ModelBundle
+from veritag.bundles.bundle import ModelBundle
 from veritag.errors import BundleRejected
-from veritag.logs import get_logger
+from veritag.process.logs import get_logger
 
 log = get_logger()
 

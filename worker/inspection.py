@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from veritag.bundle import ModelBundle
-from veritag.checks import check_instance, series_facts
+from veritag.bundles.bundle import ModelBundle
+from veritag.dicom.identity import Identity
+from veritag.dicom.read_instance import open_instance
+from veritag.dicom.tags import read_hints, read_identity, read_tags, read_uid
 from veritag.errors import ArchiveUnavailable, NoPixels, UnusableInstance
 from veritag.findings import Defect, TagValue, Verdict, VerdictStatus
-from veritag.preprocessing import Preprocessing
-from veritag.profiles import sharpened
-from veritag.read import open_instance
-from veritag.records.inspection import Identity
-from veritag.tags import read_hints, read_identity, read_tags, read_uid
-from veritag.tile import Tile, make_tile
+from veritag.judging.checks import check_instance, series_facts
+from veritag.judging.tag_probabilities import sharpened
+from veritag.pixels.preprocessing import Preprocessing
+from veritag.pixels.tile import Tile, make_tile
 
 if TYPE_CHECKING:
     # The processes that decode have no use for ONNX Runtime.

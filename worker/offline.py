@@ -19,17 +19,17 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from veritag.bundle import BundleManifest, load_bundle, resolve_bundle_path
-from veritag.confined import Limits
+from veritag.bundles.bundle import BundleManifest, load_bundle, resolve_bundle_path
 from veritag.errors import in_words
 from veritag.findings import SeriesJudgement, TagValue, Verdict, VerdictStatus
-from veritag.judge import judge_series
-from veritag.observed import observe
+from veritag.judging.judge import judge_series
+from veritag.judging.observed_tags import observe
+from veritag.pixels.decoding_process import DecodingLimits
 from veritag.settings import Settings
 from worker.inference import Model
+from worker.inspect_report import print_report
 from worker.inspection import Prepared
 from worker.pipeline import Inspected, Pipeline
-from worker.report import print_report
 
 
 @dataclass
@@ -106,7 +106,7 @@ def _inspect(
 ) -> Iterator[OfflineInstance]:
     named = ((path, path) for path in files)
     threads, limit = settings.decode_threads, settings.max_frame_mb
-    with closing(Pipeline(threads, limit, Limits.of(settings))) as pipeline:
+    with closing(Pipeline(threads, limit, DecodingLimits.of(settings))) as pipeline:
         for outcome in pipeline.run(model, named, identify=lambda _: False):
             verdict = outcome.verdict or _failed(model, outcome)
             yield OfflineInstance(outcome.key, verdict, outcome.prepared)

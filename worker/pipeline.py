@@ -12,11 +12,11 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from veritag.confined import Confined, Limits
+from veritag.dicom.inexpensive_files import is_plain
 from veritag.findings import Verdict
-from veritag.metrics import STAGE_SECONDS
-from veritag.plain import is_plain
-from veritag.preprocessing import Preprocessing
+from veritag.pixels.decoding_process import DecodingLimits, DecodingProcess
+from veritag.pixels.preprocessing import Preprocessing
+from veritag.process.metrics import STAGE_SECONDS
 from worker.inference import Model
 from worker.inspection import Prepared, plain_verdict, prepare, verdicts
 
@@ -50,10 +50,10 @@ class Pipeline:
         Of the processes in which all is read that is large or compressed.
     """
 
-    def __init__(self, threads: int, max_frame_mb: int, limits: Limits) -> None:
+    def __init__(self, threads: int, max_frame_mb: int, limits: DecodingLimits) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._threads, self._ahead = threads, _AHEAD * threads
-        self._confined = Confined(limits, prepare.__module__)
+        self._confined = DecodingProcess(limits, prepare.__module__)
         self._max_frame_mb = max_frame_mb
 
     def warm(self) -> list[Future[None]]:

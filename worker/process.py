@@ -3,16 +3,15 @@
 import os
 import socket
 
-from veritag.archive import Archive
-from veritag.confined import Limits
-from veritag.consumer import consume
-from veritag.dispatch import Dispatcher
 from veritag.findings import FindingCode, VerdictStatus
-from veritag.health import Check, HealthServer
-from veritag.lifecycle import answers, stop_signals, until_available
-from veritag.logs import get_logger
-from veritag.messages import QUEUE_INSPECTION, QUEUE_SETTLING
-from veritag.metrics import (
+from veritag.messaging.consumer import consume
+from veritag.messaging.dispatcher import Dispatcher
+from veritag.messaging.messages import QUEUE_INSPECTION, QUEUE_SETTLING
+from veritag.pixels.decoding_process import DecodingLimits
+from veritag.process.health import Check, HealthServer
+from veritag.process.lifecycle import answers, stop_signals, until_available
+from veritag.process.logs import get_logger
+from veritag.process.metrics import (
     FINDINGS,
     INSPECTED,
     MODALITIES,
@@ -20,10 +19,11 @@ from veritag.metrics import (
     count_from_zero,
 )
 from veritag.records import Records
-from veritag.records.settling import CAP, IDLE
+from veritag.records.inspection.settling import CAP, IDLE
 from veritag.settings import Settings
+from veritag.storage.archive import Archive
 from worker.app import build_app
-from worker.bundles import BundleInUse
+from worker.bundle_in_use import BundleInUse
 from worker.context import Context
 from worker.inference import CUDA
 from worker.pipeline import Pipeline
@@ -40,7 +40,7 @@ def open_context(settings: Settings) -> Context:
         archive=Archive(settings.archive_dir),
         bundle=BundleInUse(settings.bundles_dir, records),
         pipeline=Pipeline(
-            settings.decode_threads, settings.max_frame_mb, Limits.of(settings)
+            settings.decode_threads, settings.max_frame_mb, DecodingLimits.of(settings)
         ),
         name=f"{socket.gethostname()}:{os.getpid()}",
     )

@@ -2,15 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
-from veritag.judge import judge_series
-from veritag.logs import get_logger
-from veritag.metrics import FINDINGS, SERIES_SETTLED, modality_label
-from veritag.records.inspection import pending
-from veritag.records.settling import CAP, IDLE, settle
-from veritag.records.snapshot import SeriesSnapshot, series_snapshot
-from worker.attempts import inspect_again
+from veritag.judging.judge import judge_series
+from veritag.process.logs import get_logger
+from veritag.process.metrics import FINDINGS, SERIES_SETTLED, modality_label
+from veritag.records.inspection.series_snapshot import SeriesSnapshot, series_snapshot
+from veritag.records.inspection.settling import CAP, IDLE, settle
+from veritag.records.inspection.verdicts import pending
 from worker.context import Context
 from worker.inference import Model
+from worker.inspect_batch import inspect_again
 
 log = get_logger()
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from veritag.messages import InspectInstances, SettleSeries
-from veritag.records.inspection import pending
-from worker.attempts import inspect_pending
+from veritag.messaging.messages import InspectInstances, SettleSeries
+from veritag.records.inspection.verdicts import pending
 from worker.context import Context
+from worker.inspect_batch import inspect_pending
 from worker.settling import settle_one
 
 

@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.compare.cells import Cell
-from model_training.compare.features import FITS
-from model_training.compare.labelled import LabelledSet, draw
-from model_training.compare.parts import Parts
-from model_training.compare.poison import with_wrong_tags
-from model_training.config import TrainingConfig
-from model_training.constraints import (
+from model_training.compare.images.label_noise import with_wrong_tags
+from model_training.compare.images.labelled import LabelledSet, draw
+from model_training.compare.images.parts import Parts
+from model_training.compare.methods.features import FITS
+from model_training.constraints.sample_constraints import (
     PAPER_CONSTRAINTS,
     ConstraintConfig,
     Constraints,
     sample_constraints,
 )
-from model_training.samples import Sample
-from model_training.train import Trained, train
-from model_training.training_data import HEAD_TAGS, TrainingSet
+from model_training.network.training_config import TrainingConfig
+from model_training.snapshots.samples import Sample
+from model_training.training.loop import Trained, train
+from model_training.training.training_data import HEAD_TAGS, TrainingSet
 
 Floats = NDArray[np.float64]
 SECOND_PART = {

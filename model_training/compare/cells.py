@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 
-from model_training.compare import peers
-from model_training.config import TrainingConfig
-from model_training.recipes import RECIPES, VARIATIONS
+from model_training.compare.methods import peers
+from model_training.network.training_config import TrainingConfig
+from model_training.runs.recipes import RECIPES, VARIATIONS
 
 TABLE, K, GAMMA, CONSTRAINTS, TSNE, POISON, TRIED = (
     "table3", "k", "gamma", "constraints", "tsne", "poison", "variations",
@@ -32,7 +32,7 @@ WRONG = (0.0, 0.05, 0.1, 0.2, 0.3)
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class CellBudget:
     """How much a comparison may take.
 
     Attributes
@@ -61,7 +61,7 @@ class Budget:
     constraints: int = 2_000
 
 
-QUICK = Budget(
+QUICK = CellBudget(
     size=32,
     limit=15,
     sweep_limit=15,
@@ -123,7 +123,7 @@ class Cell:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def plan(budget: Budget, only: Sequence[str] = SWEEPS) -> list[Cell]:
+def plan(budget: CellBudget, only: Sequence[str] = SWEEPS) -> list[Cell]:
     """Return the cells of the chosen sweeps, first seeds first within each."""
     cells: list[Cell] = []
     for sweep in SWEEPS:
@@ -135,7 +135,7 @@ def plan(budget: Budget, only: Sequence[str] = SWEEPS) -> list[Cell]:
     return cells
 
 
-def fitted(name: str, budget: Budget, seed: int, *, sweep: bool) -> TrainingConfig:
+def fitted(name: str, budget: CellBudget, seed: int, *, sweep: bool) -> TrainingConfig:
     """Return a recipe by name, cut to the budget."""
     config = _recipe(name)
     return replace(
@@ -149,7 +149,7 @@ def fitted(name: str, budget: Budget, seed: int, *, sweep: bool) -> TrainingConf
     )
 
 
-def _table(budget: Budget, seed: int) -> Iterator[Cell]:
+def _table(budget: CellBudget, seed: int) -> Iterator[Cell]:
     base = Cell(
         TABLE, "", seed, clusters=budget.clusters, constraints=budget.constraints
     )
@@ -172,7 +172,7 @@ def _table(budget: Budget, seed: int) -> Iterator[Cell]:
             yield replace(base, row=name, features="peer", algorithm=name)
 
 
-def _swept(sweep: str, budget: Budget, seed: int, name: str, row: str = "") -> Cell:
+def _swept(sweep: str, budget: CellBudget, seed: int, name: str, row: str = "") -> Cell:
     config = fitted(name, budget, seed, sweep=True)
     return Cell(
         sweep,
@@ -195,7 +195,7 @@ def _on_cae(cell: Cell, algorithm: str, config: TrainingConfig) -> Cell:
     )
 
 
-def _k(budget: Budget, seed: int) -> Iterator[Cell]:
+def _k(budget: CellBudget, seed: int) -> Iterator[Cell]:
     cae = fitted("cae", budget, seed, sweep=True)
     for name, k in product(("paper", "veritag"), K_VALUES):
         cell = _swept(K, budget, seed, name)
@@ -206,13 +206,13 @@ def _k(budget: Budget, seed: int) -> Iterator[Cell]:
             yield _on_cae(cell, "k-means", cae)
 
 
-def _gamma(budget: Budget, seed: int) -> Iterator[Cell]:
+def _gamma(budget: CellBudget, seed: int) -> Iterator[Cell]:
     for name, gamma in product(("paper", "constrained"), GAMMAS):
         cell = _swept(GAMMA, budget, seed, name)
         yield replace(cell, x=gamma, config=replace(_config(cell), gamma=gamma))
 
 
-def _constraints(budget: Budget, seed: int) -> Iterator[Cell]:
+def _constraints(budget: CellBudget, seed: int) -> Iterator[Cell]:
     cae = fitted("cae", budget, seed, sweep=True)
     for share, count in product(LABELLED, COUNTS):
         if share < 1 and count not in COARSE_COUNTS:
@@ -226,7 +226,7 @@ def _constraints(budget: Budget, seed: int) -> Iterator[Cell]:
         yield _on_cae(cell, "PC k-means", cae)
 
 
-def _poison(budget: Budget, seed: int) -> Iterator[Cell]:
+def _poison(budget: CellBudget, seed: int) -> Iterator[Cell]:
     cae = fitted("cae", budget, seed, sweep=True)
     for wrong in WRONG:
         for name in ("veritag", "constrained"):
@@ -235,7 +235,7 @@ def _poison(budget: Budget, seed: int) -> Iterator[Cell]:
         yield _on_cae(cell, "PC k-means", cae)
 
 
-def _tried(budget: Budget, seed: int) -> Iterator[Cell]:
+def _tried(budget: CellBudget, seed: int) -> Iterator[Cell]:
     for name in ("veritag", *VARIATIONS):
         cell, wanted = _swept(TRIED, budget, seed, name), _recipe(name)
         # Pairs are among what is tried, so each has those that it asks for.
@@ -254,7 +254,7 @@ def _config(cell: Cell) -> TrainingConfig:
     return cell.config
 
 
-_PLANS: Mapping[str, Callable[[Budget, int], Iterator[Cell]]] = {
+_PLANS: Mapping[str, Callable[[CellBudget, int], Iterator[Cell]]] = {
     TABLE: _table,
     TRIED: _tried,
     K: _k,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from model_training.commands import Device
+from model_training.runs.commands import Device
 
 REQUIRES = ("torch", "sklearn", "skimage", "matplotlib", "cv2")
 
@@ -115,16 +115,16 @@ def compare(
     ] = None,
 ) -> None:
     """Compare clusterings on unseen patients: the paper's Table 3 and its sweeps."""
-    from model_training.runtime import keep_memory
+    from model_training.process.torch_runtime import keep_memory
 
     keep_memory()
     import torch
     from rich.console import Console
 
-    from model_training.compare.cells import QUICK, SWEEPS, Budget
+    from model_training.compare.cells import QUICK, SWEEPS, CellBudget
     from model_training.compare.run import (
         REPORT,
-        Request,
+        ComparisonRequest,
         result_table,
         run_comparison,
     )
@@ -144,10 +144,10 @@ def compare(
         "constraints": constraints,
     }
     budget = replace(
-        QUICK if quick else Budget(),
+        QUICK if quick else CellBudget(),
         **{name: value for name, value in given.items() if value is not None},
     )
-    request = Request(
+    request = ComparisonRequest(
         images=(*images, *(more_images or ())),
         labels=labels,
         out=out,

@@ -14,8 +14,8 @@ from sklearn.metrics import (
 )
 from sklearn.metrics.cluster import contingency_matrix
 
-from model_training.compare.labelled import LabelledSet
-from model_training.measures import contingency, homogeneity, nmi
+from model_training.compare.images.labelled import LabelledSet
+from model_training.evaluation.measures import contingency, homogeneity, nmi
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]

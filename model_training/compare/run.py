@@ -16,27 +16,27 @@ from model_training.compare.cells import (
     SWEEPS,
     TABLE,
     TSNE,
-    Budget,
     Cell,
+    CellBudget,
     plan,
 )
-from model_training.compare.labelled import (
+from model_training.compare.images.labelled import (
     Labelled,
     LabelledSet,
     list_labelled,
     read_labelled,
 )
-from model_training.compare.methods import run_cell
-from model_training.compare.page import report_page
-from model_training.compare.parts import Parts, split
-from model_training.compare.store import Store
-from model_training.compare.summary import COLUMNS, best, label, rows_of
-from model_training.config import TrainingConfig
-from model_training.encoder import inner_side
-from model_training.progress import progress_bars
-from model_training.runtime import choose_device
+from model_training.compare.images.parts import Parts, split
+from model_training.compare.methods.run_cell import run_cell
+from model_training.compare.report.page import report_page
+from model_training.compare.report.summary import COLUMNS, best, label, rows_of
+from model_training.compare.store import ComparisonStore
+from model_training.network.encoder import inner_side
+from model_training.network.training_config import TrainingConfig
+from model_training.process.progress import progress_bars
+from model_training.process.torch_runtime import choose_device
 from veritag.errors import ConfigurationError
-from veritag.preprocessing import Preprocessing
+from veritag.pixels.preprocessing import Preprocessing
 
 REPORT = "report.html"
 SHOWN = (
@@ -46,7 +46,7 @@ SHOWN = (
 
 
 @dataclass(frozen=True)
-class Request:
+class ComparisonRequest:
     """What is asked of a comparison; see `veritag compare --help`."""
 
     images: tuple[Path, ...]
@@ -54,12 +54,12 @@ class Request:
     out: Path = Path("out/compare")
     only: Sequence[str] = SWEEPS
     methods: Sequence[str] = ()
-    budget: Budget = field(default_factory=Budget)
+    budget: CellBudget = field(default_factory=CellBudget)
     device: str = "auto"
     minutes: float | None = None
 
 
-def run_comparison(request: Request) -> Store:
+def run_comparison(request: ComparisonRequest) -> ComparisonStore:
     """Run what is not yet among the results, and write the report.
 
     Raises
@@ -74,14 +74,14 @@ def run_comparison(request: Request) -> Store:
     with progress_bars() as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of every oddity of every file
         benches = _benches(request, device, progress)
-        store = Store(request.out, _setup(request, benches))
+        store = ComparisonStore(request.out, _setup(request, benches))
         _run(request, benches, store, progress)
         page = report_page(store, benches["full"].parts, with_tsne=TSNE in request.only)
         (request.out / REPORT).write_text(page, encoding="utf-8")
     return store
 
 
-def result_table(store: Store) -> Table:
+def result_table(store: ComparisonStore) -> Table:
     """Return the paper's Table 3 for a terminal; * marks the highest of a column."""
     rows = rows_of(store.of(TABLE))
     highest = best(rows)
@@ -102,7 +102,7 @@ def result_table(store: Store) -> Table:
     return table
 
 
-def _require_sense(request: Request) -> None:
+def _require_sense(request: ComparisonRequest) -> None:
     rows = {cell.row for cell in plan(request.budget)}
     unknown = set(request.methods) - rows
     if unknown:
@@ -125,7 +125,9 @@ def _require_sense(request: Request) -> None:
         raise ConfigurationError("--labels goes with one folder of --images")
 
 
-def _benches(request: Request, device: str, progress: Progress) -> dict[str, Bench]:
+def _benches(
+    request: ComparisonRequest, device: str, progress: Progress
+) -> dict[str, Bench]:
     items = [
         item
         for folder in request.images
@@ -158,7 +160,7 @@ def _read(items: Sequence[Labelled], size: int, progress: Progress) -> LabelledS
     return data
 
 
-def _setup(request: Request, benches: dict[str, Bench]) -> dict[str, Any]:
+def _setup(request: ComparisonRequest, benches: dict[str, Bench]) -> dict[str, Any]:
     full = benches["full"].parts
     return {
         "images": [_digest(bench.parts) for bench in benches.values()],
@@ -178,7 +180,10 @@ def _digest(parts: Parts) -> str:
 
 
 def _run(
-    request: Request, benches: dict[str, Bench], store: Store, progress: Progress
+    request: ComparisonRequest,
+    benches: dict[str, Bench],
+    store: ComparisonStore,
+    progress: Progress,
 ) -> None:
     cells = [
         cell
@@ -204,7 +209,9 @@ def _run(
     store.write()
 
 
-def _run_one(cell: Cell, bench: Bench, store: Store, progress: Progress) -> None:
+def _run_one(
+    cell: Cell, bench: Bench, store: ComparisonStore, progress: Progress
+) -> None:
     result, outcome = run_cell(cell, bench)
     store.add(cell, result)
     pictured = (cell.sweep, cell.seed) == (TABLE, 1) and cell.row in PICTURED
@@ -229,7 +236,7 @@ def _teller(progress: Progress, bar: Any, key: str) -> Callable[[str], None]:
     return tell
 
 
-def _in_time(request: Request, begun: float) -> bool:
+def _in_time(request: ComparisonRequest, begun: float) -> bool:
     if request.minutes is None:
         return True
     return time.monotonic() - begun < request.minutes * 60

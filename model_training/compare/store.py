@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.compare.cells import Cell
-from model_training.compare.methods import Outcome
+from model_training.compare.methods.run_cell import CellOutcome
 from veritag.errors import ConfigurationError
 
 Points = tuple[NDArray[np.intp], NDArray[np.float64]]
@@ -20,7 +20,7 @@ EMBEDDINGS = "embeddings"
 FORMAT = 1
 
 
-class Store:
+class ComparisonStore:
     """Results by cell in `compare.json` of a folder, and some embeddings beside it.
 
     Raises
@@ -68,7 +68,7 @@ class Store:
             if "failed" in cell and sweep in (None, cell["sweep"]):
                 yield cell, str(cell["failed"])
 
-    def keep_embedding(self, row: str, outcome: Outcome) -> None:
+    def keep_embedding(self, row: str, outcome: CellOutcome) -> None:
         """Keep what a method made of the unseen images, for pictures."""
         path = self._embedding(row)
         path.parent.mkdir(exist_ok=True)
@@ -98,14 +98,14 @@ class Store:
         np.savez_compressed(path, rows=rows, points=points)
         return rows, points
 
-    def embedding(self, row: str) -> Outcome | None:
+    def embedding(self, row: str) -> CellOutcome | None:
         """Return what was kept, None where there is nothing."""
         path = self._embedding(row)
         if not path.is_file():
             return None
         with np.load(path, allow_pickle=False) as kept:
             centers: NDArray[np.float64] = kept["centers"]
-            return Outcome(
+            return CellOutcome(
                 kept["embedding"].astype(np.float64), kept["labels"], centers
             )
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import UTC, datetime
 
-from veritag.metrics import (
+from veritag.process.metrics import (
     COMMITMENTS_OLDEST,
     COMMITMENTS_WAITING,
     FORWARDS_OLDEST,
@@ -11,8 +11,8 @@ from veritag.metrics import (
     FORWARDS_WAITING,
 )
 from veritag.records import Records
-from veritag.records.commitments import commitment_counts
-from veritag.records.destinations import destination_states
+from veritag.records.delivery.commitments import commitment_counts
+from veritag.records.delivery.destinations import destination_states
 
 
 def tell_destinations(records: Records, names: Collection[str]) -> None:

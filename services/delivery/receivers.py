@@ -1,9 +1,9 @@
 """How a peer of the settings is reached."""
 
-from veritag.peers import Peer
-from veritag.sender import Receiver
+from veritag.peers.peer import Peer
+from veritag.peers.storage_scu import Receiver
+from veritag.peers.tls import PeerTls, TlsIdentity
 from veritag.settings import Settings
-from veritag.tls import Identity, PeerTls
 
 
 def receiver_of(peer: Peer, settings: Settings, calling_ae_title: str = "") -> Receiver:
@@ -22,5 +22,5 @@ def _tls(settings: Settings) -> PeerTls:
     identity = None
     if certificate is not None:
         password = settings.dicom_tls_key_password_file
-        identity = Identity(certificate, settings.dicom_tls_key, password)
+        identity = TlsIdentity(certificate, settings.dicom_tls_key, password)
     return PeerTls(settings.dicom_tls_ca, identity)

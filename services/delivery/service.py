@@ -5,30 +5,30 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from services.delivery.answers import Witness
-from services.delivery.commitments import Commitments
-from services.delivery.filtering import Filter
-from services.delivery.forwarding import Forwarder
+from services.delivery.commitment_check import CommitmentCheck
+from services.delivery.commitment_reports import Commitments
+from services.delivery.destination_filter import Filter
+from services.delivery.forwarder import Forwarder
 from services.delivery.gauges import tell_commitments, tell_destinations
 from services.delivery.receivers import receiver_of
-from veritag.archive import Archive
-from veritag.commitment import CommitmentFolder
 from veritag.errors import RetryableError
-from veritag.health import HealthServer
-from veritag.lifecycle import (
+from veritag.peers.peer import Peer
+from veritag.peers.tls import client_context
+from veritag.process.health import HealthServer
+from veritag.process.lifecycle import (
     answers,
     claim,
     stop_signals,
     take_uids_as_they_are,
     until_available,
 )
-from veritag.logs import configure_logging, get_logger
-from veritag.peers import Peer
+from veritag.process.logs import configure_logging, get_logger
 from veritag.records import Records
-from veritag.records.destinations import sync_destinations
+from veritag.records.delivery.destinations import sync_destinations
 from veritag.settings import Settings
-from veritag.spool import Spool
-from veritag.tls import client_context
+from veritag.storage.archive import Archive
+from veritag.storage.commitment_folder import CommitmentFolder
+from veritag.storage.spool import Spool
 
 _GAUGE_SECONDS = 5.0
 
@@ -102,7 +102,7 @@ def _commitments(parts: _Parts) -> Commitments:
     receivers = {
         peer.ae_title: receiver_of(peer, settings) for peer in settings.peers[::-1]
     }
-    witness = Witness(parts.spool, parts.archive, parts.records)
+    witness = CommitmentCheck(parts.spool, parts.archive, parts.records)
     return Commitments(
         folder, parts.records, witness, receivers, settings.commitment_hours
     )

@@ -1,1 +1,1 @@
-"""The Storage SCP and, beside it, the indexer."""
+"""The Storage SCP."""

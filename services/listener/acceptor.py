@@ -7,20 +7,20 @@ from typing import Any, cast
 
 from pynetdicom import AE, _config
 
-from services.listener.admission import SPARE_ASSOCIATIONS, Admission
-from services.listener.association import StorageAssociation
-from services.listener.contexts import VERIFICATION
+from services.listener.connections.admission import SPARE_ASSOCIATIONS, Admission
+from services.listener.connections.server import StorageRequestHandler, StorageServer
+from services.listener.connections.storage_association import StorageAssociation
+from services.listener.connections.tls_contexts import TlsContexts, tls_of
+from services.listener.fast.in_place import InPlaceDUL
+from services.listener.fast.negotiation_cache import remember_negotiations
+from services.listener.fast.pynetdicom_check import unexpected
 from services.listener.handlers import Reception
-from services.listener.in_place import InPlaceDUL
-from services.listener.internals import unexpected
-from services.listener.remembered import remember_negotiations
-from services.listener.server import StorageRequestHandler, StorageServer
-from services.listener.tls import TlsContexts, tls_of
+from services.listener.presentation_contexts import VERIFICATION
+from veritag.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from veritag.errors import ConfigurationError
-from veritag.logs import get_logger
-from veritag.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from veritag.process.logs import get_logger
 from veritag.settings import Settings
-from veritag.spool import Spool
+from veritag.storage.spool import Spool
 
 # A requestor that has connected must ask for an association within so many seconds
 # (ARTIM, PS3.8 section 9.1.5).

@@ -1,4 +1,4 @@
-"""Child processes of the listener, started again whenever they end."""
+"""HelperProcess processes of the listener, started again whenever they end."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 
-from veritag.logs import get_logger
+from veritag.process.logs import get_logger
 
 _FIRST_DELAY = 0.5
 _LAST_DELAY = 30.0
@@ -15,24 +15,28 @@ _LAST_DELAY = 30.0
 _WELL_SECONDS = 10.0
 
 
-class Child:
+class HelperProcess:
     """Keeps one process running.
 
     Parameters
     ----------
     name
         For the log.
-    arguments
-        Of `python -m services.listener`.
+    module, arguments
+        Of `python -m`.
     environment
         Variables beside our own.
     """
 
     def __init__(
-        self, name: str, *arguments: str, environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        module: str,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._name = name
-        self._arguments = arguments
+        self._arguments = (module, *arguments)
         self._environment = {**os.environ, **(environment or {})}
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,7 +74,7 @@ class Child:
 
     def _run_once(self) -> tuple[str, dict[str, int | None]]:
         """Return, for the log, what happened and why."""
-        command = [sys.executable, "-m", "services.listener", *self._arguments]
+        command = [sys.executable, "-m", *self._arguments]
         try:
             self._process = subprocess.Popen(
                 [*command, "--parent", str(os.getpid())], env=self._environment

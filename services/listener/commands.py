@@ -1,4 +1,4 @@
-"""The commands of reception: `veritag listen` and `veritag index`."""
+"""The command of the listener: `veritag listen`."""
 
 from typing import Annotated
 
@@ -8,9 +8,8 @@ REQUIRES = ("pynetdicom",)
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command("listen")(listen)
-    app.command("index")(index)
 
 
 def listen(
@@ -27,18 +26,3 @@ def listen(
     from veritag.settings import load_settings
 
     run_listener(load_settings(), with_indexer=indexer, parent=parent)
-
-
-def index(
-    parent: Annotated[
-        int | None,
-        typer.Option(
-            hidden=True, help="End when this process is no longer the parent."
-        ),
-    ] = None,
-) -> None:
-    """Move received instances into archive and records, and dispatch them."""
-    from services.listener.service import run_indexer
-    from veritag.settings import load_settings
-
-    run_indexer(load_settings(), parent)

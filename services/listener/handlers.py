@@ -10,24 +10,18 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pynetdicom import evt
 
-from services.listener.admission import (
+from services.listener.audit.reception import ReceptionAudit, study_of
+from services.listener.audit.trail import AuditTrail
+from services.listener.commitment.requests import CommitmentRequests
+from services.listener.connections.admission import (
     CALLED_AE_TITLE,
     CALLING_AE_TITLE,
     TOO_MANY_ASSOCIATIONS,
     Refusals,
 )
-from services.listener.audit import ReceptionAudit, study_of
-from services.listener.buffer import DataSetBuffer
-from services.listener.commitment import CommitmentRequests
-from services.listener.contexts import contexts_for
-from services.listener.status import (
-    NOT_AUTHORIZED,
-    NOT_UNDERSTOOD,
-    REASONS,
-    SUCCESS,
-    Refused,
-)
-from services.listener.storing import (
+from services.listener.message_buffer import DataSetBuffer
+from services.listener.presentation_contexts import contexts_for
+from services.listener.store_rules import (
     Negotiated,
     StoreRequest,
     compare,
@@ -35,9 +29,15 @@ from services.listener.storing import (
     refusing_disk_failures,
     require_storable,
 )
-from veritag.audit_trail import AuditTrail
-from veritag.logs import get_logger
-from veritag.metrics import (
+from services.listener.store_status import (
+    NOT_AUTHORIZED,
+    NOT_UNDERSTOOD,
+    REASONS,
+    SUCCESS,
+    StoreRefused,
+)
+from veritag.process.logs import get_logger
+from veritag.process.metrics import (
     INSTANCES_RECEIVED,
     INSTANCES_REFUSED,
     RECEPTION_SECONDS,
@@ -134,7 +134,7 @@ class Reception:
         try:
             with RECEPTION_SECONDS.time():
                 name, study = self._store(event, request, context)
-        except Refused as refused:
+        except StoreRefused as refused:
             self.refused(event.assoc, refused)
             return _answer(refused)
         self.stored(event.assoc, request, name, study)
@@ -146,7 +146,7 @@ class Reception:
         """Return the spool name and, where an audit wants it, the study."""
         buffer = event.request.DataSet
         if not isinstance(buffer, DataSetBuffer):
-            raise Refused(NOT_UNDERSTOOD, "The message has no Data Set")
+            raise StoreRefused(NOT_UNDERSTOOD, "The message has no Data Set")
         with buffer:
             self.require_authorized(event.assoc)
             require_storable(request, context)
@@ -164,11 +164,11 @@ class Reception:
 
         Raises
         ------
-        Refused
+        StoreRefused
         """
         allowed = self._settings.calling_ae_titles
         if allowed and assoc.requestor.ae_title.strip() not in allowed:
-            raise Refused(NOT_AUTHORIZED, "Calling AE title is not authorized")
+            raise StoreRefused(NOT_AUTHORIZED, "Calling AE title is not authorized")
 
     def stored(
         self,
@@ -184,7 +184,7 @@ class Reception:
             "instance_stored", association_id=assoc.association_id, spool_name=name
         )
 
-    def refused(self, assoc: Any, refused: Refused) -> None:
+    def refused(self, assoc: Any, refused: StoreRefused) -> None:
         """Account for an instance that was refused."""
         status = refused.status
         INSTANCES_REFUSED.labels(reason=status.reason).inc()
@@ -197,7 +197,7 @@ class Reception:
         )
 
 
-def _answer(refused: Refused) -> Dataset:
+def _answer(refused: StoreRefused) -> Dataset:
     answer = Dataset()
     answer.Status = refused.status.code
     answer.ErrorComment = refused.comment

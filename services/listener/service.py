@@ -1,21 +1,23 @@
-"""The two processes of reception: the listener and, beside it, the indexer."""
+"""The process of the listener, with its helpers and the indexer as children."""
 
 import gc
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable
 
 from services.listener.acceptor import Acceptor
-from services.listener.child import Child
-from veritag.health import HealthServer
-from veritag.lifecycle import claim, stop_signals, take_uids_as_they_are
-from veritag.logs import configure_logging, get_logger
-from veritag.metrics import SPOOL_FREE_BYTES, SPOOL_READY
+from services.listener.child import HelperProcess
+from veritag.process.health import HealthServer
+from veritag.process.lifecycle import (
+    claim,
+    end_with_parent,
+    stop_signals,
+    take_uids_as_they_are,
+)
+from veritag.process.logs import configure_logging, get_logger
+from veritag.process.metrics import SPOOL_FREE_BYTES
 from veritag.settings import Settings
-from veritag.spool import Spool, make_folder
-
-_PARENT_SECONDS = 1.0
+from veritag.storage.spool import Spool
 
 
 def run_listener(
@@ -41,14 +43,18 @@ def run_listener(
     stop_signals(stop)
     spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
     if parent is not None:
-        _watch_parent(parent, stop)
+        end_with_parent(parent, stop)
         _receive(settings, spool, stop, lambda _: ())
         return
     with claim(spool, "listener", stop):
         leftovers = spool.sweep()
         if leftovers:
             get_logger().info("leftovers_removed", count=leftovers)
-        indexer = [Child("indexer", "index")] if with_indexer else []
+        indexer = (
+            [HelperProcess("indexer", "services.indexer", "index")]
+            if with_indexer
+            else []
+        )
         _receive(
             settings, spool, stop, lambda port: [*indexer, *_helpers(settings, port)]
         )
@@ -58,7 +64,7 @@ def _receive(
     settings: Settings,
     spool: Spool,
     stop: threading.Event,
-    beside: Callable[[Acceptor], Iterable[Child]],
+    beside: Callable[[Acceptor], Iterable[HelperProcess]],
 ) -> None:
     """Receive, with children beside, until told to stop."""
     acceptor = Acceptor(settings, spool)
@@ -90,15 +96,16 @@ def _receive(
         child.wait(max(1.0, settings.stop_grace_seconds - spent))
 
 
-def _helpers(settings: Settings, acceptor: Acceptor) -> list[Child]:
+def _helpers(settings: Settings, acceptor: Acceptor) -> list[HelperProcess]:
     """Return the other listeners on our ports (SO_REUSEPORT)."""
     ports = {"VERITAG_DICOM_PORT": str(acceptor.port)}
     if acceptor.tls_port is not None:
         ports["VERITAG_DICOM_TLS_PORT"] = str(acceptor.tls_port)
     first = settings.helper_http_port
     return [
-        Child(
+        HelperProcess(
             f"listener {number + 2}",
+            "services.listener",
             "listen",
             "--no-indexer",
             environment={
@@ -108,65 +115,3 @@ def _helpers(settings: Settings, acceptor: Acceptor) -> list[Child]:
         )
         for number in range(settings.listener_processes - 1)
     ]
-
-
-def run_indexer(settings: Settings, parent: int | None = None) -> None:
-    """Index until SIGTERM or SIGINT.
-
-    Parameters
-    ----------
-    parent
-        End also when this process is no longer our parent: a listener that was
-        killed starts again with an indexer of its own.
-
-    Raises
-    ------
-    ConfigurationError
-        If a port is taken, or the spool, database or broker are named wrongly.
-    """
-    # The listener must not load what these load.
-    from services.listener.indexer import Indexer
-    from services.listener.publisher import Publisher
-    from veritag.archive import Archive
-    from veritag.dispatch import Dispatcher
-    from veritag.records import Records
-
-    configure_logging(settings, "indexer")
-    stop = threading.Event()
-    stop_signals(stop)
-    spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
-    with claim(spool, "indexer", stop):
-        make_folder(settings.archive_dir)
-        records = Records.open(settings.records_url)
-        dispatcher = Dispatcher.open(settings)
-        publisher = Publisher(records, dispatcher, settings.linger_seconds)
-        indexer = Indexer(
-            spool,
-            Archive(settings.archive_dir),
-            records,
-            publisher,
-            settings.index_poll_seconds,
-        )
-        checks = {
-            "records": records.ping,
-            "broker": dispatcher.ping,
-            "spool": indexer.problem,
-        }
-        health = HealthServer(settings.http_host, settings.indexer_http_port, checks)
-        SPOOL_READY.set_function(lambda: len(spool.names()))
-        http_port = health.start()
-        if parent is not None:
-            _watch_parent(parent, stop)
-        get_logger().info("indexing", http_port=http_port)
-        indexer.run(stop)
-        dispatcher.close()
-        records.close()
-
-
-def _watch_parent(parent: int, stop: threading.Event) -> None:
-    def watch() -> None:
-        while os.getppid() == parent and not stop.wait(_PARENT_SECONDS):
-            pass
-        stop.set()
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, HTTPException, Query
 from pydantic import AwareDatetime
 
-from services.review.deciding import DecisionRequest, store_decision
+from services.review.decision_form import DecisionRequest, store_decision
 from services.review.dependencies import (
     Id,
     ProxyReviewer,
@@ -16,14 +16,14 @@ from services.review.dependencies import (
     proxy_reviewer,
 )
 from services.review.views import FindingView, finding_view, series_views
+from veritag.decisions import ReviewDecision
 from veritag.findings import FindingCode, Severity
 from veritag.records import Records
-from veritag.records.dead_letters import DeadLetterRow, dead_letters
-from veritag.records.decisions import decisions_since
-from veritag.records.status import Counts, counts
-from veritag.records.study import FindingRow, finding_row, study_detail
-from veritag.records.worklist import WorklistPage, worklist
-from veritag.review import ReviewDecision
+from veritag.records.inspection.dead_letters import DeadLetterRow, dead_letters
+from veritag.records.review.decisions import decisions_since
+from veritag.records.review.study import FindingRow, finding_row, study_detail
+from veritag.records.review.worklist import WorklistPage, worklist
+from veritag.records.status import SystemCounts, counts
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -160,6 +160,6 @@ def get_dead_letters(
 
 
 @router.get("/status")
-def get_status(records: RecordsDep) -> Counts:
+def get_status(records: RecordsDep) -> SystemCounts:
     """Return how much has come how far."""
     return counts(records)

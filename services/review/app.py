@@ -7,30 +7,29 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from services.review import (
-    api,
-    destinations_page,
-    detectability_page,
-    exemplars,
-    models_page,
-    pages,
-    stations_page,
-    study_page,
-    thumbnails,
-)
-from services.review.failures import add_failure_pages
-from services.review.guard import Guard
+from services.review import api
+from services.review.error_pages import add_failure_pages
+from services.review.middleware import RequestGuard
+from services.review.migrated_records import MigratedRecords
 from services.review.monitoring import archive_check, monitoring_router, records_check
-from services.review.store import MigratedRecords
-from services.review.thumbnails import Pictures
+from services.review.pages import (
+    destinations,
+    detectability,
+    lists,
+    models,
+    stations,
+    study,
+)
+from services.review.pictures import exemplars, thumbnails
+from services.review.pictures.thumbnails import Pictures
 from veritag import __version__
-from veritag.archive import Archive
-from veritag.confined import Limits
-from veritag.kept_pictures import KeptPictures
-from veritag.metrics import DECISIONS, count_from_zero
+from veritag.decisions import Decision
+from veritag.pixels.decoding_process import DecodingLimits
+from veritag.pixels.kept_pictures import KeptPictures
+from veritag.process.metrics import DECISIONS, count_from_zero
 from veritag.records import Records
-from veritag.review import Decision
 from veritag.settings import Settings
+from veritag.storage.archive import Archive
 
 STATIC = Path(__file__).parent / "static"
 
@@ -55,7 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
         KeptPictures(settings.pictures_dir),
         threads=settings.decode_threads,
         max_frame_mb=settings.max_frame_mb,
-        limits=Limits.of(settings),
+        limits=DecodingLimits.of(settings),
     )
     count_from_zero(DECISIONS, Decision)
     checks = {
@@ -65,19 +64,19 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(monitoring_router(checks))
     app.include_router(api.router)
     for router in (
-        models_page.api,
-        detectability_page.api,
-        stations_page.api,
-        destinations_page.api,
+        models.api,
+        detectability.api,
+        stations.api,
+        destinations.api,
     ):
         app.include_router(router)
     for router in (
-        pages.router,
-        models_page.pages,
-        destinations_page.pages,
-        detectability_page.pages,
-        stations_page.pages,
-        study_page.router,
+        lists.router,
+        models.pages,
+        destinations.pages,
+        detectability.pages,
+        stations.pages,
+        study.router,
         exemplars.router,
         thumbnails.router,
     ):
@@ -85,7 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     add_failure_pages(app)
     app.add_middleware(
-        Guard, host_names=(settings.review_host, *settings.review_host_names)
+        RequestGuard, host_names=(settings.review_host, *settings.review_host_names)
     )
     return app
 

@@ -20,7 +20,7 @@ def review() -> None:
     import uvicorn
 
     from services.review.app import create_app
-    from veritag.logs import configure_logging, get_logger
+    from veritag.process.logs import configure_logging, get_logger
     from veritag.settings import load_settings
 
     settings = load_settings()

@@ -10,7 +10,7 @@ from veritag.records import Records
 from veritag.settings import Settings
 
 if TYPE_CHECKING:
-    from services.review.thumbnails import Pictures
+    from services.review.pictures.thumbnails import Pictures
 
 REVIEWER_COOKIE = "veritag_reviewer"
 MAX_NAME = 128

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from veritag.errors import RecordsUnavailable
-from veritag.health import Check, readiness
+from veritag.process.health import Check, readiness
 from veritag.records import Records
 
 

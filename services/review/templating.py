@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydicom.uid import UID
 
-from services.review import words
+from services.review import explanations
 from veritag import __version__
 
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
@@ -32,9 +32,9 @@ def _environment() -> Environment:
         ago=ago,
         moment=moment,
         dicom_date=dicom_date,
-        label=words.label,
-        habit=words.habit,
-        station=words.station,
+        label=explanations.label,
+        habit=explanations.habit,
+        station=explanations.station,
         sop_class=lambda uid: UID(uid).name,
     )
     environment.globals["version"] = __version__

@@ -7,10 +7,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from services.review import words
+from services.review import explanations
+from veritag.decisions import ReviewDecision
 from veritag.findings import ExpectedValue, FindingCode, Severity
-from veritag.records.study import FindingRow, SeriesDetail, StudyDetail
-from veritag.review import ReviewDecision
+from veritag.records.review.study import FindingRow, SeriesDetail, StudyDetail
 
 
 class FindingState(StrEnum):
@@ -131,9 +131,9 @@ def finding_view(row: FindingRow) -> FindingView:
         expected=finding.expected,
         score=finding.score,
         evidence=finding.evidence,
-        title=words.title(finding),
-        explanation=words.explain(finding),
-        correctable=words.correctable(finding),
+        title=explanations.title(finding),
+        explanation=explanations.explain(finding),
+        correctable=explanations.correctable(finding),
         state=state_of(row),
         version=version_of(row),
         created_at=row.created_at,

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tests.parts import program, require
 from tests.ports import free_port
+from tests.real_parts import program, require
 
 _START_SECONDS = 60.0
 

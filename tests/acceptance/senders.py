@@ -8,8 +8,8 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from tests.acceptance.system import System
-from tests.parts import program
-from veritag.testing.phantom import phantom_series
+from tests.real_parts import program
+from veritag.phantoms.phantom import phantom_series
 
 _SEEDS = iter(range(40_000, 50_000))
 

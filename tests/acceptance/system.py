@@ -13,12 +13,12 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.parts import outside
+from services.system.ports import HTTP_ROLES
 from tests.ports import free_port
-from veritag.ports import HTTP_ROLES
+from tests.real_parts import outside
+from veritag.process.run_directory import SYSTEM, RunDirectory
 from veritag.records import Records
-from veritag.records.status import Counts, counts
-from veritag.rundir import SYSTEM, RunDirectory
+from veritag.records.status import SystemCounts, counts
 from veritag.settings import Settings
 
 _SETTINGS = {
@@ -94,11 +94,13 @@ class System:
         os.kill(child["pid"], number)
         return int(child["pid"])
 
-    def counts(self) -> Counts:
+    def counts(self) -> SystemCounts:
         """Return the counts from the records."""
         return counts(self.records)
 
-    def wait_for(self, true: Callable[[Counts], bool], seconds: float = 120) -> Counts:
+    def wait_for(
+        self, true: Callable[[SystemCounts], bool], seconds: float = 120
+    ) -> SystemCounts:
         """Wait until the counts are as wanted; return them."""
         deadline = time.monotonic() + seconds
         while not true(now := self.counts()):

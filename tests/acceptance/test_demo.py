@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from veritag.bundle import MANIFEST, starter_bundle_path
+from veritag.bundles.bundle import MANIFEST, starter_bundle_path
 
 pytestmark = pytest.mark.acceptance
 

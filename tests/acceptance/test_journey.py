@@ -11,11 +11,11 @@ from typing import Any
 import pydicom
 import pytest
 
+from services.system.demo_studies import real_files
 from tests.acceptance.senders import dcmsend, dcmsend_counts, storescu, write_phantoms
 from tests.acceptance.system import System
 from tests.waiting import wait_for
-from veritag.demo_studies import real_files
-from veritag.testing.phantom import plant_wrong_tag
+from veritag.phantoms.phantom import plant_wrong_tag
 
 pytestmark = pytest.mark.acceptance
 

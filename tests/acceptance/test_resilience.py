@@ -13,8 +13,8 @@ from sqlalchemy import text
 from tests.acceptance.senders import dcmsend, write_phantoms
 from tests.acceptance.system import System
 from tests.waiting import wait_for
-from veritag.records.status import Counts
-from veritag.rundir import birth
+from veritag.process.run_directory import birth
+from veritag.records.status import SystemCounts
 
 pytestmark = pytest.mark.acceptance
 
@@ -37,7 +37,9 @@ def sending(system: System, folder: Path) -> Iterator[Callable[[], int]]:
     thread.join(120)
 
 
-def assert_nothing_lost_or_doubled(system: System, before: Counts, sent: int) -> None:
+def assert_nothing_lost_or_doubled(
+    system: System, before: SystemCounts, sent: int
+) -> None:
     """Wait for the rest, then compare: each instance has one verdict, none a letter."""
     after = system.wait_for(
         lambda now: now.received >= before.received + sent and now.backlog == 0,

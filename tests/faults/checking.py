@@ -10,9 +10,9 @@ from sqlalchemy import Connection, func, select
 from tests.faults.ledger import MISMATCH, OUT_OF_RESOURCES, SUCCESS, Fate, Ledger
 from tests.faults.load import Load, Task, Way
 from tests.faults.site import Site
+from veritag.dicom.part10 import read_file_meta
 from veritag.findings import FindingCode
-from veritag.part10 import read_file_meta
-from veritag.records.ingest import CONFLICT, IDENTICAL, NEW
+from veritag.records.reception.ingest import CONFLICT, IDENTICAL, NEW
 from veritag.records.schema import (
     dead_letters,
     findings,

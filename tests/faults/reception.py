@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.faults.steps import Recorder
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, IMPLICIT, Peer, data_set
 from tests.ports import free_port
-from veritag.part10 import read_file_meta
+from veritag.dicom.part10 import read_file_meta
 
 OFFER = (CT_IMAGE_STORAGE, [IMPLICIT])
 # (7FE0,0010) as OW of 5 MB: it goes to disk while it comes in.

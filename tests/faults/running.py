@@ -23,7 +23,7 @@ from tests.faults.places import (
 from tests.faults.senders import Meeting, Pace, Sender
 from tests.faults.site import Site
 from veritag.errors import RecordsUnavailable
-from veritag.records.status import Counts, counts
+from veritag.records.status import SystemCounts, counts
 
 _LOOK_SECONDS = 0.25
 
@@ -64,7 +64,7 @@ class Result:
     ledger: Ledger
     incidents: list[Incident]
     claims: list[Claim]
-    counts: Counts | None
+    counts: SystemCounts | None
     starts: int
     notes: list[str]
 
@@ -220,7 +220,7 @@ def _all_done(site: Site) -> bool:
     """Tell whether every series has settled and everything was forwarded."""
     from sqlalchemy import exists, or_, select
 
-    from veritag.records.destinations import WAITING
+    from veritag.records.delivery.destinations import WAITING
     from veritag.records.schema import forwards, series
 
     open_series = exists().where(series.c.settled_at.is_(None))
@@ -229,7 +229,7 @@ def _all_done(site: Site) -> bool:
         return not connection.scalar(select(or_(open_series, unsent)))
 
 
-def _counts(site: Site) -> Counts | None:
+def _counts(site: Site) -> SystemCounts | None:
     try:
         return counts(site.records)
     except RecordsUnavailable:

@@ -16,12 +16,12 @@ from pathlib import Path
 import psutil
 import redis
 
+from services.system.ports import HTTP_ROLES
 from tests.faults.places import Clock, Database, Destination, Disk
-from tests.parts import outside
 from tests.ports import free_port
-from veritag.ports import HTTP_ROLES
+from tests.real_parts import outside
+from veritag.process.run_directory import SYSTEM, RunDirectory
 from veritag.records import Records
-from veritag.rundir import SYSTEM, RunDirectory
 from veritag.settings import Settings
 
 RESERVE_MB = 64

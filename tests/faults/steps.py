@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.parts import outside, require
+from tests.real_parts import outside, require
 
 _SOURCE = Path(__file__).with_name("steps.c")
 KILLED = -9

@@ -8,23 +8,23 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import delete, insert, select, update
 
-from services.listener.indexer import describe
+from services.indexer.indexer import describe
 from tests.faults.checking import check
 from tests.faults.ledger import Ledger
 from tests.faults.load import Load
 from tests.faults.places import Destination
 from tests.faults.site import Site
-from veritag.archive import Archive
+from veritag.dicom.part10 import encode_file_meta
 from veritag.findings import SeriesJudgement, Verdict, VerdictStatus
-from veritag.instance import Provenance
-from veritag.part10 import encode_file_meta
 from veritag.records import Records
-from veritag.records.ingest import register
-from veritag.records.inspection import store_verdicts
+from veritag.records.inspection.series_snapshot import series_snapshot
+from veritag.records.inspection.settling import settle
+from veritag.records.inspection.verdicts import store_verdicts
+from veritag.records.reception.ingest import register
 from veritag.records.schema import instances, receptions, series, verdicts
-from veritag.records.settling import settle
-from veritag.records.snapshot import series_snapshot
-from veritag.spool import Spool
+from veritag.storage.archive import Archive
+from veritag.storage.spool import Spool
+from veritag.storage.stored_instance import Provenance
 
 
 @dataclass

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import func, select
 
-from services.listener.indexer import Indexer
-from services.listener.publisher import Publisher
+from services.indexer.indexer import Indexer
+from services.indexer.publisher import Publisher
 from tests.faults.reception import (
     data_of,
     files_by_uid,
@@ -19,14 +19,14 @@ from tests.faults.reception import (
 from tests.faults.steps import KILLED, PageCache, Recorder, Step
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, IMPLICIT
 from tests.waiting import wait_for
-from veritag.archive import Archive
-from veritag.dispatch import Dispatcher
-from veritag.instance import Provenance
-from veritag.part10 import encode_file_meta
+from veritag.dicom.part10 import encode_file_meta
+from veritag.messaging.dispatcher import Dispatcher
 from veritag.records import Records
 from veritag.records.schema import instances, receptions
 from veritag.settings import Settings
-from veritag.spool import Spool
+from veritag.storage.archive import Archive
+from veritag.storage.spool import Spool
+from veritag.storage.stored_instance import Provenance
 
 _BROKER = "VERITAG_BROKER_URL"
 # More steps than any process takes here: the loops end long before.
@@ -87,7 +87,7 @@ class Indexing:
 
     def index(self, kill_at: int = 0) -> bool:
         """Let an indexer work until the spool is empty; tell if it was killed before."""
-        command = ("services.listener", "index")
+        command = ("services.indexer", "index")
         process = self.recorder.start(*command, settings=self.told, kill_at=kill_at)
         try:
             wait_for(lambda: not self.spool.names() or process.poll() is not None, 90)

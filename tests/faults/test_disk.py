@@ -21,12 +21,12 @@ from tests.faults.reception import (
 )
 from tests.faults.steps import Recorder
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer
-from tests.parts import program
+from tests.real_parts import program
 from tests.waiting import wait_for
+from veritag.phantoms.phantom import phantom_series
 from veritag.records import Records
 from veritag.records.schema import receptions
 from veritag.settings import Settings
-from veritag.testing.phantom import phantom_series
 
 _RESERVE_MB = 12
 
@@ -143,7 +143,7 @@ def test_dcmtk_is_told_and_sends_again(
 @contextmanager
 def indexing(recorder: Recorder, told: dict[str, str]) -> Iterator[None]:
     """Run an indexer."""
-    process = recorder.start("services.listener", "index", settings=told)
+    process = recorder.start("services.indexer", "index", settings=told)
     try:
         yield
         assert process.poll() is None

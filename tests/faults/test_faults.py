@@ -11,7 +11,7 @@ from tests.faults.injecting import FAULTS, schedule
 from tests.faults.load import Load, Way
 from tests.faults.reporting import markdown, summary
 from tests.faults.running import Plan, Result, run
-from tests.parts import require
+from tests.real_parts import require
 
 pytestmark = pytest.mark.acceptance
 

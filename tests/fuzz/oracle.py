@@ -6,15 +6,16 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.listener import admission, status
+from services.listener import store_status
+from services.listener.connections import admission
 from tests.fuzz.cases import digest, uid_of
-from veritag.part10 import read_file_meta
+from veritag.dicom.part10 import read_file_meta
 
 Acknowledged = Sequence[tuple[int, int, bool, list[str]]]
 
 # Every value that a listener or an indexer may give a label.
 LABELS = {
-    "reason": {*status.REASONS, *admission.REASONS},
+    "reason": {*store_status.REASONS, *admission.REASONS},
     "answer": {"accepted", "refused"},
     "kind": {"identical", "conflict"},
 }

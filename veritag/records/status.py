@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import func, select
 
-from veritag.records.dispatching import waiting
 from veritag.records.engine import Records
+from veritag.records.reception.dispatching import waiting
 from veritag.records.schema import (
     dead_letters,
     findings,
@@ -17,7 +17,7 @@ from veritag.records.schema import (
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class SystemCounts:
     """The state of the records in numbers.
 
     Attributes
@@ -44,7 +44,7 @@ class Counts:
     findings_open: int
 
 
-def counts(records: Records) -> Counts:
+def counts(records: Records) -> SystemCounts:
     """Count everything in one reading transaction."""
     with records.read() as connection:
 
@@ -58,7 +58,7 @@ def counts(records: Records) -> Counts:
             .order_by(instances.c.received_at)
             .limit(1)
         )
-        return Counts(
+        return SystemCounts(
             received=count(receptions),
             indexed=count(instances),
             inspected=count(instances, instances.c.inspected_at.is_not(None)),

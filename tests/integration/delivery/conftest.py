@@ -17,19 +17,19 @@ import pytest
 from pydicom import dcmread
 from pynetdicom.dsutils import split_dataset
 
-from services.listener.indexer import describe
+from services.indexer.indexer import describe
+from services.system.ports import is_taken
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, data_set, element
-from tests.parts import program
 from tests.ports import free_port, is_open
+from tests.real_parts import program
 from tests.waiting import wait_for
-from veritag.archive import Archive
-from veritag.instance import Provenance, StoredInstance
-from veritag.part10 import encode_file_meta
-from veritag.ports import is_taken
+from veritag.dicom.part10 import encode_file_meta
 from veritag.records import Records
-from veritag.records.ingest import register
+from veritag.records.reception.ingest import register
 from veritag.settings import Settings
-from veritag.spool import Spool
+from veritag.storage.archive import Archive
+from veritag.storage.spool import Spool
+from veritag.storage.stored_instance import Provenance, StoredInstance
 
 IMPLICIT = "1.2.840.10008.1.2"
 

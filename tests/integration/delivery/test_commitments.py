@@ -14,32 +14,36 @@ import pytest
 from pydicom import Dataset
 from pynetdicom import AE, evt
 
-from services.delivery import commitments as commitments_module
-from services.delivery.answers import CLASS_CONFLICT, NO_SUCH_INSTANCE, Witness
-from services.delivery.commitments import Commitments
-from services.delivery.reporting import ReportNotTaken, report
+from services.delivery import commitment_reports as commitments_module
+from services.delivery.commitment_check import (
+    CLASS_CONFLICT,
+    NO_SUCH_INSTANCE,
+    CommitmentCheck,
+)
+from services.delivery.commitment_reports import Commitments
+from services.delivery.event_report import ReportNotTaken, report
 from services.listener.acceptor import Acceptor
 from tests.acceptance.orthanc import orthanc
 from tests.integration.delivery.conftest import Site, thread_of
 from tests.integration.listener.wire import CT_IMAGE_STORAGE
 from tests.ports import free_port
 from tests.waiting import wait_for
-from veritag.archive import Archive
-from veritag.commitment import (
-    PUSH_MODEL,
-    PUSH_MODEL_INSTANCE,
-    CommitmentFolder,
-    CommitmentRequest,
-    Reference,
-)
-from veritag.records.commitments import (
+from veritag.peers.storage_scu import Receiver, keep_answers
+from veritag.records.delivery.commitments import (
     CommitmentRow,
     commitment_counts,
     postpone_commitment,
     recent_commitments,
 )
-from veritag.sender import Receiver, keep_answers
 from veritag.settings import Settings
+from veritag.storage.archive import Archive
+from veritag.storage.commitment_folder import (
+    PUSH_MODEL,
+    PUSH_MODEL_INSTANCE,
+    CommitmentFolder,
+    CommitmentRequest,
+    ReferencedInstance,
+)
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
@@ -85,7 +89,7 @@ class Requestor:
         return self.status, None
 
 
-def ask(site: Site, *references: Reference, age_hours: float = 0) -> None:
+def ask(site: Site, *references: ReferencedInstance, age_hours: float = 0) -> None:
     """Leave a request where the listener leaves it."""
     folder = CommitmentFolder(site.settings.spool_dir)
     folder.prepare()
@@ -103,7 +107,7 @@ def commitments(site: Site, requestor: Requestor) -> Commitments:
     return Commitments(
         CommitmentFolder(site.settings.spool_dir),
         site.records,
-        Witness(site.spool, archive, site.records),
+        CommitmentCheck(site.spool, archive, site.records),
         {"SCANNER1": Receiver("127.0.0.1", requestor.port, "SCANNER1", "VERITAG")},
         give_up_hours=1.0,
     )
@@ -119,7 +123,7 @@ def test_what_is_in_spool_or_archive_is_committed(site: Site) -> None:
     requestor = Requestor()
     site.index(site.receive("1.2.3.1"))
     site.receive("1.2.3.2")
-    ask(site, *(Reference(CT_IMAGE_STORAGE, f"1.2.3.{n}") for n in (1, 2)))
+    ask(site, *(ReferencedInstance(CT_IMAGE_STORAGE, f"1.2.3.{n}") for n in (1, 2)))
     with requestor.listening(), thread_of(commitments(site, requestor).run):
         wait_for(lambda: commitment_counts(site.records).reported)
     ((event_type, told),) = requestor.reports
@@ -145,11 +149,11 @@ def test_what_is_not_safe_is_told_with_the_reason(site: Site) -> None:
     Archive(site.settings.archive_dir).path(gone.archive_key).unlink()
     ask(
         site,
-        Reference(CT_IMAGE_STORAGE, "1.2.3.1"),
-        Reference(MR, "1.2.3.1"),
-        Reference(CT_IMAGE_STORAGE, "1.2.3.2"),
-        Reference(MR, "1.2.3.3"),
-        Reference(CT_IMAGE_STORAGE, "1.2.3.4"),
+        ReferencedInstance(CT_IMAGE_STORAGE, "1.2.3.1"),
+        ReferencedInstance(MR, "1.2.3.1"),
+        ReferencedInstance(CT_IMAGE_STORAGE, "1.2.3.2"),
+        ReferencedInstance(MR, "1.2.3.3"),
+        ReferencedInstance(CT_IMAGE_STORAGE, "1.2.3.4"),
     )
     with requestor.listening(), thread_of(commitments(site, requestor).run):
         wait_for(lambda: requestor.reports)
@@ -175,7 +179,7 @@ def test_nothing_is_told_while_the_archive_is_away(site: Site) -> None:
     root = site.settings.archive_dir
     elsewhere = root.rename(site.data_dir / "elsewhere")
     root.mkdir()
-    ask(site, Reference(CT_IMAGE_STORAGE, "1.2.3.1"))
+    ask(site, ReferencedInstance(CT_IMAGE_STORAGE, "1.2.3.1"))
     work = commitments(site, requestor)
     work.take_in()
     with requestor.listening(), ThreadPoolExecutor(1) as pool:
@@ -194,7 +198,7 @@ def test_a_request_that_cannot_be_read_holds_up_no_other(site: Site) -> None:
     requestor = Requestor()
     unread = CommitmentFolder(site.settings.spool_dir).root / "0.json"
     unread.mkdir(parents=True)
-    ask(site, Reference(CT_IMAGE_STORAGE, "1.2.3.1"))
+    ask(site, ReferencedInstance(CT_IMAGE_STORAGE, "1.2.3.1"))
     with requestor.listening(), thread_of(commitments(site, requestor).run):
         wait_for(lambda: commitment_counts(site.records).reported)
     assert unread.exists()
@@ -203,7 +207,7 @@ def test_a_request_that_cannot_be_read_holds_up_no_other(site: Site) -> None:
 def test_a_requestor_without_an_address_is_told_of(site: Site) -> None:
     """A name that is not found is a reason like any other, not the end of the work."""
     requestor = Receiver("::1%nowhere", 104, "SCANNER1")
-    answer = Witness(
+    answer = CommitmentCheck(
         site.spool, Archive(site.settings.archive_dir), site.records
     ).answer(())
     with pytest.raises(ReportNotTaken, match="address is not found"):
@@ -216,7 +220,7 @@ def test_a_requestor_that_is_away_is_tried_again(
     """The request outlives a restart, and the report tells of the moment it is made."""
     monkeypatch.setattr(commitments_module, "_FIRST_DELAY", 0.2)
     requestor = Requestor()
-    ask(site, Reference(CT_IMAGE_STORAGE, "1.2.3.1"))
+    ask(site, ReferencedInstance(CT_IMAGE_STORAGE, "1.2.3.1"))
     with thread_of(commitments(site, requestor).run):
         wait_for(
             lambda: commitment_counts(site.records).waiting and newest(site).reason
@@ -232,7 +236,7 @@ def test_a_requestor_that_is_away_is_tried_again(
 def test_a_report_that_nobody_takes_is_given_up(site: Site) -> None:
     """After the hours of the setting it is failed, with the reason."""
     requestor = Requestor()
-    ask(site, Reference(CT_IMAGE_STORAGE, "1.2.3.1"), age_hours=2)
+    ask(site, ReferencedInstance(CT_IMAGE_STORAGE, "1.2.3.1"), age_hours=2)
     with thread_of(commitments(site, requestor).run):
         wait_for(lambda: commitment_counts(site.records).failed)
     assert "does not answer" in str(newest(site).reason)
@@ -241,7 +245,7 @@ def test_a_report_that_nobody_takes_is_given_up(site: Site) -> None:
 def test_a_report_that_is_refused_is_not_taken(site: Site) -> None:
     """A failure status of the requestor counts as not reported."""
     requestor = Requestor(status=0x0110)
-    ask(site, Reference(CT_IMAGE_STORAGE, "1.2.3.1"))
+    ask(site, ReferencedInstance(CT_IMAGE_STORAGE, "1.2.3.1"))
     with requestor.listening(), thread_of(commitments(site, requestor).run):
         wait_for(
             lambda: commitment_counts(site.records).waiting and newest(site).reason
@@ -252,7 +256,7 @@ def test_a_report_that_is_refused_is_not_taken(site: Site) -> None:
 def test_a_request_is_reported_once_by_two_processes(site: Site) -> None:
     """Of two that see it due, one takes it in hand."""
     requestor = Requestor()
-    ask(site, Reference(CT_IMAGE_STORAGE, "1.2.3.1"))
+    ask(site, ReferencedInstance(CT_IMAGE_STORAGE, "1.2.3.1"))
     works = [commitments(site, requestor) for _ in range(2)]
     works[0].take_in()
     with requestor.listening(), ThreadPoolExecutor(4) as pool:

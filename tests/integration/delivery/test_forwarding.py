@@ -13,25 +13,29 @@ from typing import Any
 import pytest
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
-from services.delivery import forwarding
-from services.delivery.filtering import Filter
-from services.delivery.forwarding import Forwarder
+from services.delivery import forwarder
+from services.delivery.destination_filter import Filter
+from services.delivery.forwarder import Forwarder
 from services.delivery.receivers import receiver_of
 from tests.certificates import Authority
 from tests.integration.delivery.conftest import Delivery, Destination, Site, thread_of
 from tests.ports import free_port
 from tests.waiting import wait_for
-from veritag.archive import Archive
 from veritag.errors import ArchiveUnavailable
-from veritag.peers import Peer, read_peers
+from veritag.peers.peer import Peer, read_peers
 from veritag.records.audit import audit_trail
-from veritag.records.destinations import (
+from veritag.records.delivery.destinations import (
     DestinationState,
     destination_states,
     sync_destinations,
 )
-from veritag.records.forwarding import NothingParked, parked_forwards, retry_parked
+from veritag.records.delivery.forwarding import (
+    NothingParked,
+    parked_forwards,
+    retry_parked,
+)
 from veritag.settings import Settings
+from veritag.storage.archive import Archive
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
@@ -52,7 +56,7 @@ def add(site: Site, *peers: Peer) -> None:
     sync_destinations(site.records, {p.name: p.since for p in peers})
 
 
-def forwarder(
+def forwarder_of(
     site: Site, to: Peer, attempts: int = 5, settings: Settings | None = None
 ) -> Forwarder:
     """Return the forwarder of one destination."""
@@ -84,7 +88,7 @@ def test_every_instance_arrives_as_it_was_received(
     names = [site.receive(f"1.2.3.{n}", filler=2 * n) for n in range(5)]
     site.index(*names, site.receive("1.2.3.4", filler=8))
     site.index(site.receive("1.2.3.4", filler=10))
-    with thread_of(forwarder(site, to).run):
+    with thread_of(forwarder_of(site, to).run):
         wait_for(lambda: state_of(site).sent == 6)
     assert pacs.count() == 6
     received = pacs.received()
@@ -104,7 +108,7 @@ def test_a_destination_that_is_away_is_waited_for(
     peers = peer(away.port, name="away"), peer(there.port, name="there")
     add(site, *peers)
     site.index(site.receive("1.2.3.1"), site.receive("1.2.3.2"))
-    works = [forwarder(site, to) for to in peers]
+    works = [forwarder_of(site, to) for to in peers]
     with thread_of(works[0].run), thread_of(works[1].run):
         wait_for(lambda: state_of(site, "there").sent == 2)
         wait_for(lambda: state_of(site, "away").last_failure)
@@ -124,7 +128,7 @@ def test_what_a_destination_never_takes_is_parked_and_tried_again_on_demand(
     to = peer(choosy.port)
     add(site, to)
     site.index(site.receive("1.2.3.1"), site.receive("1.2.3.2", sop_class=MR))
-    with thread_of(forwarder(site, to).run):
+    with thread_of(forwarder_of(site, to).run):
         wait_for(lambda: state_of(site).parked and state_of(site).sent)
         state = state_of(site)
         (parked,) = parked_forwards(site.records, state.destination_id)
@@ -179,11 +183,11 @@ def test_a_warning_is_a_success_and_a_refusal_is_tried_again_until_it_is_parked(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """0xB000 counts as sent; 0xC000 is tried as often as is set, and others go on."""
-    monkeypatch.setattr(forwarding, "_FIRST_REFUSAL", 0.05)
+    monkeypatch.setattr(forwarder, "_FIRST_REFUSAL", 0.05)
     with answering({"1.2.3.1": 0xC000, "1.2.3.2": 0xB000}) as (to, seen):
         add(site, to)
         site.index(*(site.receive(f"1.2.3.{n}") for n in (1, 2, 3)))
-        with thread_of(forwarder(site, to, attempts=3).run):
+        with thread_of(forwarder_of(site, to, attempts=3).run):
             wait_for(lambda: state_of(site).parked)
     assert state_of(site).sent == 2
     assert Counter(seen) == {"1.2.3.1": 3, "1.2.3.2": 1, "1.2.3.3": 1}
@@ -196,12 +200,12 @@ def test_a_full_destination_is_waited_for_and_nothing_is_parked(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """0xA700 tells of the destination, not of the instance; room ends the wait."""
-    monkeypatch.setattr(forwarding, "_AFTER_OTHERS", timedelta(seconds=0.05))
+    monkeypatch.setattr(forwarder, "_AFTER_OTHERS", timedelta(seconds=0.05))
     statuses = {"1.2.3.1": 0xA700, "1.2.3.2": 0xA700}
     with answering(statuses) as (to, seen):
         add(site, to)
         site.index(*(site.receive(f"1.2.3.{n}") for n in (1, 2)))
-        with thread_of(forwarder(site, to, attempts=1).run):
+        with thread_of(forwarder_of(site, to, attempts=1).run):
             wait_for(lambda: state_of(site).last_failure)
             waiting = state_of(site)
             assert (waiting.waiting, waiting.parked) == (2, 0)
@@ -219,7 +223,7 @@ def test_an_instance_that_is_too_much_for_a_destination_holds_up_no_other(
     with answering({"1.2.3.1": 0xA700}) as (to, _seen):
         add(site, to)
         site.index(*(site.receive(f"1.2.3.{n}") for n in (1, 2, 3)))
-        with thread_of(forwarder(site, to, attempts=1).run):
+        with thread_of(forwarder_of(site, to, attempts=1).run):
             wait_for(lambda: state_of(site).sent == 2)
     assert (state_of(site).waiting, state_of(site).parked) == (1, 0)
 
@@ -232,7 +236,7 @@ def test_an_archive_that_is_away_is_waited_for(site: Site, *, more: str) -> None
         to = peer(found.port, more)
         add(site, to)
         site.index(site.receive("1.2.3.1"))
-        work = forwarder(site, to)
+        work = forwarder_of(site, to)
         elsewhere = root.rename(site.data_dir / "elsewhere")
         root.mkdir()
         with pytest.raises(ArchiveUnavailable):
@@ -252,7 +256,7 @@ def test_what_a_filter_cannot_read_is_neither_sent_nor_skipped(site: Site) -> No
         path = Archive(site.settings.archive_dir).path(odd.archive_key)
         path.unlink()
         path.mkdir()
-        forwarder(site, to).round(threading.Event())
+        forwarder_of(site, to).round(threading.Event())
     assert seen == ["1.2.3.2"]
     state = state_of(site)
     assert (state.sent, state.waiting, state.skipped, state.parked) == (1, 1, 0, 0)
@@ -279,9 +283,9 @@ def test_a_destination_by_tls_gets_our_certificate(
             "dicom_tls_ca": authority.file,
         }
     )
-    with thread_of(forwarder(site, secured, settings=settings).run):
+    with thread_of(forwarder_of(site, secured, settings=settings).run):
         wait_for(lambda: state_of(site).sent)
-    with thread_of(forwarder(site, plain).run):
+    with thread_of(forwarder_of(site, plain).run):
         wait_for(lambda: state_of(site, "plain").last_failure)
     assert pacs.received() == site.sent
 
@@ -295,7 +299,7 @@ def test_what_the_archive_no_longer_holds_is_parked(
     add(site, to)
     first, _ = site.index(site.receive("1.2.3.1"), site.receive("1.2.3.2"))
     Archive(site.settings.archive_dir).path(first.archive_key).unlink()
-    with thread_of(forwarder(site, to).run):
+    with thread_of(forwarder_of(site, to).run):
         wait_for(lambda: state_of(site).parked and state_of(site).sent)
     assert list(pacs.received()) == ["1.2.3.2"]
     assert "no longer holds" in str(state_of(site).last_failure)
@@ -314,7 +318,7 @@ def test_a_filter_leaves_out_what_is_not_wanted(
         site.receive("1.2.3.3", calling="SCANNER2"),
         site.receive("1.2.3.4", modality="MR"),
     )
-    with thread_of(forwarder(site, to).run):
+    with thread_of(forwarder_of(site, to).run):
         wait_for(lambda: not state_of(site).waiting)
     assert sorted(pacs.received()) == ["1.2.3.1", "1.2.3.4"]
     assert (state_of(site).sent, state_of(site).skipped) == (2, 2)

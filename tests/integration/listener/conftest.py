@@ -16,13 +16,13 @@ import structlog
 from pydicom import config
 
 from services.listener import acceptor as acceptor_module
-from services.listener import lobby as lobby_module
 from services.listener.acceptor import Acceptor
-from tests.parts import require
+from services.listener.connections import pending_connections as lobby_module
 from tests.ports import free_port, is_open
+from tests.real_parts import require
 from tests.waiting import wait_for
 from veritag.settings import Settings
-from veritag.spool import Spool
+from veritag.storage.spool import Spool
 
 
 @dataclass

@@ -16,11 +16,11 @@ from pynetdicom.dsutils import split_dataset
 from pynetdicom.presentation import build_context
 
 from tests.integration.listener.wire import CT_IMAGE_STORAGE
-from tests.parts import program
-from veritag.elements import DEFLATED, EXPLICIT_BIG
-from veritag.instance import Provenance
-from veritag.part10 import encode_file_meta, read_file_meta
-from veritag.sender import keep_answers
+from tests.real_parts import program
+from veritag.dicom.elements import DEFLATED, EXPLICIT_BIG
+from veritag.dicom.part10 import encode_file_meta, read_file_meta
+from veritag.peers.storage_scu import keep_answers
+from veritag.storage.stored_instance import Provenance
 
 # As many as an A-ASSOCIATE-RQ can number (PS3.8 section 9.3.2.2).
 MOST_CONTEXTS = 128

@@ -17,9 +17,14 @@ from pynetdicom.acse import ACSE
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 
 from services.listener import acceptor as acceptor_module
-from services.listener import lobby as lobby_module
-from services.listener.admission import REASONS, Refusals, plain_address, printable
-from services.listener.server import StorageServer
+from services.listener.connections import pending_connections as lobby_module
+from services.listener.connections.admission import (
+    REASONS,
+    Refusals,
+    plain_address,
+    printable,
+)
+from services.listener.connections.server import StorageServer
 from tests.integration.listener.conftest import Clock, Listening
 from tests.integration.listener.wire import (
     CT_IMAGE_STORAGE,

@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from services.listener.indexer import Indexer
-from services.listener.publisher import Publisher
+from services.indexer.indexer import Indexer
+from services.indexer.publisher import Publisher
 from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, IMPLICIT, Peer, data_set
-from tests.parts import program
-from veritag.archive import Archive
-from veritag.dispatch import Dispatcher
+from tests.real_parts import program
+from veritag.messaging.dispatcher import Dispatcher
+from veritag.phantoms.phantom import phantom_series
 from veritag.records import Records
-from veritag.records.ingest import CONFLICT, IDENTICAL, NEW
-from veritag.records.retention import remove_marked
+from veritag.records.reception.ingest import CONFLICT, IDENTICAL, NEW
+from veritag.records.reception.retention import remove_marked
 from veritag.records.schema import instances, receptions
 from veritag.settings import Settings
-from veritag.spool import Spool, SpoolInUse
-from veritag.testing.phantom import phantom_series
+from veritag.storage.archive import Archive
+from veritag.storage.spool import Spool, SpoolInUse
 
 SENDERS = 6
 OFFER = (CT_IMAGE_STORAGE, [IMPLICIT])

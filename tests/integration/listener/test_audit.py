@@ -14,6 +14,15 @@ from xml.etree import ElementTree as ET
 import pytest
 from prometheus_client import REGISTRY
 
+from services.listener.audit import trail as audit_trail_module
+from services.listener.audit.messages import (
+    APPLICATION_ACTIVITY,
+    Event,
+    Origin,
+    this_process,
+)
+from services.listener.audit.syslog import StreamChannel
+from services.listener.audit.trail import AuditTrail, Courier
 from tests.certificates import Authority
 from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import (
@@ -25,11 +34,7 @@ from tests.integration.listener.wire import (
 )
 from tests.ports import free_port
 from tests.waiting import wait_for
-from veritag import audit_trail as audit_trail_module
-from veritag.audit import APPLICATION_ACTIVITY, Event, Origin, this_process
-from veritag.audit_trail import AuditTrail, Courier
-from veritag.syslog import StreamChannel
-from veritag.tls import ServerTls, server_context
+from veritag.peers.tls import ServerTls, server_context
 
 MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 EVENT = Event(APPLICATION_ACTIVITY, "E", (this_process("VERITAG"),))

@@ -26,7 +26,7 @@ from tests.integration.listener.wire import (
     store_command,
 )
 from tests.waiting import wait_for
-from veritag.part10 import read_file_meta
+from veritag.dicom.part10 import read_file_meta
 
 # Message control header: bit 0 command, bit 1 last (PS3.8 section E.2).
 DATA, COMMAND, LAST_DATA, LAST_COMMAND = range(4)

@@ -15,14 +15,22 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 from pynetdicom import AE, build_role
 from pynetdicom.association import Association
 
-from services.listener import commitment
+from services.listener.commitment import requests
+from services.listener.commitment.references import (
+    NotUnderstood,
+    TooMany,
+    read_references,
+)
 from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set, element
-from veritag.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, CommitmentFolder
-from veritag.elements import EXPLICIT_BIG, IMPLICIT_LITTLE
-from veritag.references import NotUnderstood, TooMany, read_references
-from veritag.sender import keep_answers
-from veritag.spool import sync_folder
+from veritag.dicom.elements import EXPLICIT_BIG, IMPLICIT_LITTLE
+from veritag.peers.storage_scu import keep_answers
+from veritag.storage.commitment_folder import (
+    PUSH_MODEL,
+    PUSH_MODEL_INSTANCE,
+    CommitmentFolder,
+)
+from veritag.storage.spool import sync_folder
 
 PEERS = ("SCANNER1@127.0.0.1:104",)
 
@@ -149,7 +157,7 @@ def test_a_request_that_is_too_large_is_refused(
     hospital: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More instances than are taken at once, or more bytes than memory is for them."""
-    monkeypatch.setattr(commitment, "MOST_REFERENCES", 50)
+    monkeypatch.setattr(requests, "MOST_REFERENCES", 50)
     information = asking(*(f"1.2.3.{n}" for n in range(51)))
     huge = asking("1.2.3.1")
     huge.add_new(0x0009FFFF, "OB", bytes(6 << 20))
@@ -280,7 +288,7 @@ def test_a_request_and_its_folder_are_durable_before_the_answer(
         sync_folder(folder)
 
     monkeypatch.setattr(os, "fsync", note_file)
-    monkeypatch.setattr("veritag.commitment.sync_folder", note_folder)
+    monkeypatch.setattr("veritag.storage.commitment_folder.sync_folder", note_folder)
     with scanner(hospital) as assoc:
         assert ask(assoc, asking("1.2.3.1")).Status == 0x0000
         told = [name for name in synced if name]

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set
 from tests.waiting import wait_for
-from veritag.part10 import read_file_meta
+from veritag.dicom.part10 import read_file_meta
 
 SENDERS, EACH = 16, 12
 

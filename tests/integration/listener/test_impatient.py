@@ -8,7 +8,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from services.listener.contexts import VERIFICATION
+from services.listener.presentation_contexts import VERIFICATION
 from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import (
     CT_IMAGE_STORAGE,

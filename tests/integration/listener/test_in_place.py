@@ -7,7 +7,7 @@ import pynetdicom
 import pytest
 
 from services.listener.acceptor import FAST, STOCK
-from services.listener.internals import unexpected
+from services.listener.fast.pynetdicom_check import unexpected
 from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set
 from tests.waiting import wait_for
@@ -40,7 +40,7 @@ def test_a_renamed_internal_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What we rest on and is not there is named."""
     monkeypatch.delattr(pynetdicom.dul.DULServiceProvider, "_is_transport_event")
     monkeypatch.setattr(
-        "services.listener.internals.inspect.getsource",
+        "services.listener.fast.pynetdicom_check.inspect.getsource",
         lambda _: "nothing of that name",
     )
     assert unexpected() is not None

@@ -11,21 +11,22 @@ import pytest
 import redis
 from sqlalchemy import func, select
 
-from services.listener.indexer import Indexer
-from services.listener.publisher import Publisher
+from services.indexer.indexer import Indexer
+from services.indexer.publisher import Publisher
 from tests.integration.listener.conftest import Broker
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, IMPLICIT, data_set
 from tests.waiting import wait_for
-from veritag.archive import Archive
-from veritag.dispatch import Dispatcher
+from veritag.dicom.part10 import encode_file_meta
 from veritag.errors import RecordsUnavailable
-from veritag.instance import Provenance
-from veritag.messages import QUEUE_INSPECTION
-from veritag.part10 import encode_file_meta
-from veritag.records import Records, dispatching, ingest
+from veritag.messaging.dispatcher import Dispatcher
+from veritag.messaging.messages import QUEUE_INSPECTION
+from veritag.records import Records
+from veritag.records.reception import dispatching, ingest
 from veritag.records.schema import dead_letters, instances, receptions
 from veritag.settings import Settings
-from veritag.spool import Spool
+from veritag.storage.archive import Archive
+from veritag.storage.spool import Spool
+from veritag.storage.stored_instance import Provenance
 
 
 class Struck(BaseException):

@@ -6,11 +6,11 @@ import os
 import psutil
 import pydicom
 
-from services.listener.buffer import MEMORY_LIMIT
+from services.listener.message_buffer import MEMORY_LIMIT
 from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set, element
 from tests.waiting import wait_for
-from veritag.part10 import read_file_meta
+from veritag.dicom.part10 import read_file_meta
 
 LARGE = 4 * MEMORY_LIMIT
 

@@ -10,8 +10,8 @@ from pynetdicom import AE, _config
 from tests.integration.listener.conftest import Listening
 from tests.integration.listener.scu import dcmtk, encoded, write_file
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, EXPLICIT
-from veritag.part10 import read_file_meta
-from veritag.sender import keep_answers
+from veritag.dicom.part10 import read_file_meta
+from veritag.peers.storage_scu import keep_answers
 
 FOLDER = Path(pydicom.__file__).parent / "data" / "test_files"
 # One file for each way of encoding that ships with pydicom.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from services.listener.buffer import MEMORY_LIMIT
+from services.listener.message_buffer import MEMORY_LIMIT
 from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import (
     CT_IMAGE_STORAGE,

@@ -14,7 +14,8 @@ import psutil
 from tests.integration.listener.conftest import Service
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set
 from tests.waiting import wait_for
-from veritag.records import Records, dispatching
+from veritag.records import Records
+from veritag.records.reception import dispatching
 from veritag.records.status import counts
 
 

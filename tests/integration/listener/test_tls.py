@@ -18,8 +18,8 @@ import pydicom
 import pytest
 from prometheus_client import REGISTRY
 
-from services.listener import tls as tls_module
 from services.listener.acceptor import ACSE_SECONDS
+from services.listener.connections import tls_contexts as tls_module
 from tests.certificates import Authority
 from tests.integration.listener.conftest import Clock, Listening
 from tests.integration.listener.scu import dcmtk
@@ -29,15 +29,15 @@ from tests.integration.listener.wire import (
     data_set,
     element,
 )
-from tests.parts import program
+from tests.real_parts import program
 from tests.waiting import wait_for
-from veritag import sender as sender_module
 from veritag.errors import ConfigurationError
-from veritag.sender import Receiver, ReceiverUnavailable, send
-from veritag.tls import (
-    Identity,
+from veritag.peers import storage_scu as sender_module
+from veritag.peers.storage_scu import Receiver, ReceiverUnavailable, send
+from veritag.peers.tls import (
     PeerTls,
     ServerTls,
+    TlsIdentity,
     client_context,
     server_context,
 )
@@ -71,7 +71,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="module")
-def modality(ours: Authority) -> Identity:
+def modality(ours: Authority) -> TlsIdentity:
     """The certificate of a modality."""
     return ours.issue("modality")
 
@@ -107,13 +107,13 @@ def rejected(reason: str) -> float:
     return REGISTRY.get_sample_value(name, {"reason": reason}) or 0
 
 
-def peer_tls(authority: Authority, identity: Identity | None = None) -> PeerTls:
+def peer_tls(authority: Authority, identity: TlsIdentity | None = None) -> PeerTls:
     """Trust an authority and show a certificate."""
     return PeerTls(authority.file, identity, check_host_name=False)
 
 
 def storescu(
-    port: int, authority: Authority, identity: Identity, *options: str
+    port: int, authority: Authority, identity: TlsIdentity, *options: str
 ) -> subprocess.CompletedProcess[str]:
     """Send a file with DCMTK's storescu over TLS."""
     files = identity.key, identity.certificate, "+cf", authority.file
@@ -184,7 +184,7 @@ def test_old_versions_are_refused(
 def test_new_versions_are_taken(
     listen_tls: Callable[..., Listening],
     ours: Authority,
-    modality: Identity,
+    modality: TlsIdentity,
     version: str,
     options: list[str],
 ) -> None:
@@ -211,7 +211,7 @@ def test_new_versions_are_taken(
 
 
 def test_weak_suites_are_refused(
-    listen_tls: Callable[..., Listening], ours: Authority, modality: Identity
+    listen_tls: Callable[..., Listening], ours: Authority, modality: TlsIdentity
 ) -> None:
     """A client that offers only suites without forward secrecy or AEAD is refused."""
     listening, before = listen_tls(), rejected("tls_protocol")
@@ -259,7 +259,7 @@ def test_an_optional_certificate_must_still_be_valid(
     listen_tls: Callable[..., Listening],
     ours: Authority,
     theirs: Authority,
-    modality: Identity,
+    modality: TlsIdentity,
 ) -> None:
     """Where certificates are optional none and a valid one do, a wrong one does not."""
     listening = listen_tls(dicom_tls_client_certificates="optional")
@@ -278,7 +278,7 @@ def test_clients_need_no_certificate_where_none_is_wanted(
 
 
 def test_a_plain_port_may_stand_beside(
-    listen_tls: Callable[..., Listening], ours: Authority, modality: Identity
+    listen_tls: Callable[..., Listening], ours: Authority, modality: TlsIdentity
 ) -> None:
     """With both ports open each speaks its own; they share spool and limits."""
     listening = listen_tls(dicom_plain=True, max_associations=1)
@@ -317,7 +317,7 @@ def test_tls_is_no_way_into_the_plain_port(listening: Listening) -> None:
 
 
 def test_a_large_instance_comes_through_unchanged(
-    listen_tls: Callable[..., Listening], ours: Authority, modality: Identity
+    listen_tls: Callable[..., Listening], ours: Authority, modality: TlsIdentity
 ) -> None:
     """Megabytes in many TLS records arrive byte for byte."""
     listening = listen_tls()
@@ -336,7 +336,7 @@ def test_a_large_instance_comes_through_unchanged(
 def test_a_silent_client_holds_up_nobody(
     listen_tls: Callable[..., Listening],
     ours: Authority,
-    modality: Identity,
+    modality: TlsIdentity,
     lobby_clock: Clock,
 ) -> None:
     """Who never begins the handshake, or stops in it, is let go; others come first."""
@@ -360,7 +360,7 @@ def _serial_in_use(listening: Listening, tls: PeerTls) -> str:
         return str(certificate["serialNumber"])
 
 
-def _put(listening: Listening, identity: Identity) -> None:
+def _put(listening: Listening, identity: TlsIdentity) -> None:
     """Replace certificate and key as a renewal does."""
     settings = listening.settings
     assert identity.key
@@ -377,7 +377,7 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_look_often")
 def test_a_new_certificate_is_used_without_a_restart(
-    listen_tls: Callable[..., Listening], ours: Authority, modality: Identity
+    listen_tls: Callable[..., Listening], ours: Authority, modality: TlsIdentity
 ) -> None:
     """Replaced files serve the next connection; an association under way goes on."""
     listening, tls = listen_tls(), peer_tls(ours, modality)
@@ -397,7 +397,7 @@ def test_a_new_certificate_is_used_without_a_restart(
 def test_a_broken_renewal_is_refused(
     listen_tls: Callable[..., Listening],
     ours: Authority,
-    modality: Identity,
+    modality: TlsIdentity,
     kind: str,
 ) -> None:
     """New files that cannot be used leave the old certificate in use, until mended."""
@@ -424,7 +424,7 @@ def test_a_broken_renewal_is_refused(
 
 
 def test_a_key_may_be_encrypted(
-    listen_tls: Callable[..., Listening], ours: Authority, modality: Identity
+    listen_tls: Callable[..., Listening], ours: Authority, modality: TlsIdentity
 ) -> None:
     """The first line of the password file decrypts the key."""
     locked = ours.issue("locked", password=":".join("abc"))
@@ -456,7 +456,7 @@ def test_wrong_settings_stop_the_start(
 
 
 def test_veritag_sends_by_tls(
-    listen_tls: Callable[..., Listening], ours: Authority, modality: Identity
+    listen_tls: Callable[..., Listening], ours: Authority, modality: TlsIdentity
 ) -> None:
     """`veritag send --tls` with a CA and a client certificate stores, host name checked."""
     listening = listen_tls()
@@ -467,7 +467,7 @@ def test_veritag_sends_by_tls(
 
 
 def test_the_command_sends_by_tls(
-    listen_tls: Callable[..., Listening], ours: Authority, modality: Identity
+    listen_tls: Callable[..., Listening], ours: Authority, modality: TlsIdentity
 ) -> None:
     """`veritag send --tls` with its options; TLS files without it are a mistake."""
     listening = listen_tls()
@@ -487,7 +487,7 @@ def test_the_command_sends_by_tls(
 
 
 def test_a_reader_gets_no_ciphertext_when_it_is_hung_up_on(
-    ours: Authority, modality: Identity
+    ours: Authority, modality: TlsIdentity
 ) -> None:
     """What has come before a shutdown is decrypted or lost, never taken as it is."""
     end, other_end = socket.socketpair()
@@ -509,7 +509,7 @@ def test_sending_by_tls_says_what_is_wrong(
     listen_tls: Callable[..., Listening],
     ours: Authority,
     theirs: Authority,
-    modality: Identity,
+    modality: TlsIdentity,
     kind: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -11,9 +11,12 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from services.listener.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
-from services.listener.indexer import Indexer
-from services.listener.publisher import Publisher
+from services.indexer.indexer import Indexer
+from services.indexer.publisher import Publisher
+from services.listener.presentation_contexts import (
+    STORAGE_SOP_CLASSES,
+    TRANSFER_SYNTAXES,
+)
 from tests.integration.listener.conftest import Listening
 from tests.integration.listener.scu import (
     dcmtk,
@@ -31,14 +34,14 @@ from tests.integration.listener.wire import (
     data_set,
     element,
 )
-from veritag.archive import Archive
-from veritag.dispatch import Dispatcher
-from veritag.elements import EXPLICIT_BIG
-from veritag.outgoing import look_at
-from veritag.part10 import read_file_meta
+from veritag.dicom.elements import EXPLICIT_BIG
+from veritag.dicom.part10 import read_file_meta
+from veritag.messaging.dispatcher import Dispatcher
+from veritag.peers.outgoing_files import look_at
+from veritag.peers.storage_scu import Receiver, send
 from veritag.records import Records
-from veritag.sender import Receiver, send
 from veritag.settings import Settings
+from veritag.storage.archive import Archive
 
 PRIVATE_SOP_CLASS = "1.3.12.2.1107.5.9.1"
 _PIXELS = ["SOPInstanceUID", "PixelData"]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.bundles import make_bundle
-from tests.integration.worker.site import Site
-from tests.parts import require
+from tests.integration.worker.testbed import Site
+from tests.real_parts import require
 
 
 @pytest.fixture(scope="session", autouse=True)

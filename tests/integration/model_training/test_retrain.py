@@ -14,19 +14,20 @@ from typing import Any
 
 import pytest
 
-from model_training.config import TrainingConfig
-from model_training.reference import frozen_patients
-from model_training.retrain import default_config, run_scheduled
-from model_training.trainer import Trainer
+from model_training.network.training_config import TrainingConfig
+from model_training.promotion.retrain import default_config, run_scheduled
+from model_training.promotion.trainer import Trainer
+from model_training.snapshots.reference_set import frozen_patients
 from tests.bundles import make_bundle
-from tests.parts import require
-from tests.unit.model_training.archive_site import ArchiveSite
-from veritag.bundle import load_bundle, resolve_bundle_path, starter_bundle_path
+from tests.real_parts import require
+from tests.unit.model_training.snapshots.archive_site import ArchiveSite
+from veritag.bundles.bundle import load_bundle, resolve_bundle_path, starter_bundle_path
+from veritag.bundles.registry import entries
 from veritag.errors import BundleRejected, ConfigurationError, StopError
-from veritag.messages import TrainBundle
+from veritag.messaging.messages import TrainBundle
 from veritag.records import Records
 from veritag.records.audit import audit_trail
-from veritag.records.training_runs import (
+from veritag.records.training.runs import (
     BY_TIME,
     TrainingRun,
     begin_run,
@@ -34,7 +35,6 @@ from veritag.records.training_runs import (
     run_of,
     training_run_history,
 )
-from veritag.registry import entries
 from veritag.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -98,7 +98,7 @@ def records(settings: Settings) -> Iterator[Records]:
 
 def poor_champion(settings: Settings) -> str:
     """Put a bundle to use that knows nothing and flags nothing; return its id."""
-    from tests.unit.model_training.gating import changed
+    from tests.unit.model_training.promotion.gating import changed
 
     folder = settings.bundles_dir
     made = make_bundle(folder / "scratch", ["CT-HEAD", "MR-KNEE"])

@@ -6,16 +6,11 @@ import signal
 import time
 from collections.abc import Callable
 
-from tests.integration.worker.site import SCHEDULE, TRAIN, Site
-from veritag.messages import QUEUE_TRAINING, TASK_TRAIN
-from veritag.queue import celery_app
-from veritag.records.training_runs import (
-    BY_NEED,
-    TrainingRun,
-    request_run,
-    run_of,
-)
-from veritag.testing.phantom import phantom_series
+from tests.integration.worker.testbed import SCHEDULE, TRAIN, Site
+from veritag.messaging.celery_config import celery_app
+from veritag.messaging.messages import QUEUE_TRAINING, TASK_TRAIN
+from veritag.phantoms.phantom import phantom_series
+from veritag.records.training.runs import BY_NEED, TrainingRun, request_run, run_of
 
 MakeSite = Callable[..., Site]
 
@@ -161,9 +156,9 @@ def test_the_scheduler_asks_once_and_again_when_the_message_is_lost(
     site = make_site(
         train_schedule="never", train_least_instances=1, train_new_instances=2
     )
-    from tests.integration.worker.test_scheduler import inspected_series, queued
-    from worker import training
-    from worker.training import TrainingSchedule
+    from services.scheduler import training_schedule
+    from services.scheduler.training_schedule import TrainingSchedule
+    from tests.integration.scheduler.test_scheduler import inspected_series, queued
 
     schedule = TrainingSchedule(site.settings, site.records, site.dispatcher)
     schedule.round()
@@ -176,12 +171,15 @@ def test_the_scheduler_asks_once_and_again_when_the_message_is_lost(
         connection.default_channel.client.delete(QUEUE_TRAINING)
     schedule.round()
     assert queued(site, QUEUE_TRAINING) == 0
-    pause, training.ASK_AGAIN = training.ASK_AGAIN, training.ASK_AGAIN * 0
+    pause, training_schedule.ASK_AGAIN = (
+        training_schedule.ASK_AGAIN,
+        training_schedule.ASK_AGAIN * 0,
+    )
     try:
         schedule.round()
         schedule.round()
     finally:
-        training.ASK_AGAIN = pause
+        training_schedule.ASK_AGAIN = pause
     assert queued(site, QUEUE_TRAINING) == 1
 
 
@@ -201,7 +199,7 @@ def test_the_trainer_waits_without_torch(make_site: MakeSite) -> None:
 
 def test_what_was_received_is_counted_as_new(make_site: MakeSite) -> None:
     """Only inspected instances are learnt from."""
-    from veritag.records.training_needs import training_needs
+    from veritag.records.training.needs import training_needs
 
     site = make_site()
     site.receive(phantom_series("CT-HEAD", patient=1, instances=2, seed=1))

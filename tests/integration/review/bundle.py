@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.unit.veritag.seeing import detected, manifest
-from veritag.bundle import ClusterProfile, seal_bundle
+from tests.unit.veritag.judging.seeing import detected, manifest
+from veritag.bundles.bundle import ClusterProfile, seal_bundle
 
 
 def install_bundle(data_dir: Path) -> str:

@@ -13,8 +13,8 @@ import pytest
 import uvicorn
 
 from services.review.app import create_app
-from tests.integration.review import asking
-from tests.integration.review.ward import Ward, fill
+from tests.integration.review import http
+from tests.integration.review.testbed import Ward, fill
 from veritag.records import Records
 from veritag.settings import Settings
 
@@ -95,5 +95,5 @@ def _serving(settings: Settings) -> Iterator[str]:
 def client(day: Ward, serve: Serve) -> Iterator[httpx.Client]:
     """A client of the served day."""
     assert day.studies
-    with asking.client(base_url=serve()) as http:
-        yield http
+    with http.client(base_url=serve()) as client:
+        yield client

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from tests.integration.review.ward import PATIENT_NAME, Ward
+from tests.integration.review.testbed import PATIENT_NAME, Ward
 
 
 def first_finding(client: httpx.Client, day: Ward) -> dict[str, object]:

@@ -13,10 +13,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.integration.review.conftest import Serve
-from tests.integration.review.ward import WRONG_BODY_PART, Ward
-from tests.parts import program
-from veritag.records.study import study_detail
-from veritag.review import ReviewDecision
+from tests.integration.review.testbed import WRONG_BODY_PART, Ward
+from tests.real_parts import program
+from veritag.decisions import ReviewDecision
+from veritag.records.review.study import study_detail
 
 FLAGS = (
     "--headless=new",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.integration.review import asking
+from tests.integration.review import http
 from tests.ports import free_port
 
 
@@ -45,7 +45,7 @@ def wait_until_ready(process: "subprocess.Popen[str]", address: str) -> object:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            return asking.get(address).raise_for_status().json()
+            return http.get(address).raise_for_status().json()
         except httpx.HTTPError:
             time.sleep(0.1)
     raise AssertionError("the process never became ready")

@@ -4,14 +4,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.integration.review import asking
+from tests.integration.review import http
 from tests.integration.review.conftest import Serve
-from tests.integration.review.ward import Ward
-from veritag.commitment import CommitmentRequest, Reference
+from tests.integration.review.testbed import Ward
 from veritag.records.audit import audit_trail
-from veritag.records.commitments import FAILED, add_commitment, end_commitment
-from veritag.records.destinations import PARKED, SENT, sync_destinations
-from veritag.records.forwarding import ForwardOutcome, due_forwards, settle_forwards
+from veritag.records.delivery.commitments import FAILED, add_commitment, end_commitment
+from veritag.records.delivery.destinations import PARKED, SENT, sync_destinations
+from veritag.records.delivery.forwarding import (
+    ForwardOutcome,
+    due_forwards,
+    settle_forwards,
+)
+from veritag.storage.commitment_folder import CommitmentRequest, ReferencedInstance
 
 PEERS = ("pacs=PACS@pacs.example:104;forward",)
 
@@ -29,7 +33,7 @@ def sending(ward: Ward) -> Ward:
     sync_destinations(ward.records, {"pacs": None})
     request = CommitmentRequest(
         "1.2.3",
-        (Reference("1.2", "1.2.3.4"),),
+        (ReferencedInstance("1.2", "1.2.3.4"),),
         "SCANNER1",
         "VERITAG",
         "association-1",
@@ -43,7 +47,7 @@ def sending(ward: Ward) -> Ward:
 @pytest.mark.usefixtures("sending")
 def test_the_page_shows_what_is_where(serve: Serve) -> None:
     """Counts, addresses, reasons, and the requests of storage commitment; escaped."""
-    page = asking.get(serve(peers=PEERS) + "/destinations")
+    page = http.get(serve(peers=PEERS) + "/destinations")
     assert page.status_code == 200
     assert "PACS at pacs.example:104" in page.text
     assert "does not accept &lt;CR&gt; Image Storage" in page.text
@@ -56,13 +60,13 @@ def test_the_page_shows_what_is_where(serve: Serve) -> None:
 @pytest.mark.usefixtures("ward")
 def test_the_page_says_when_there_is_nothing(serve: Serve) -> None:
     """Without destinations it says how to make one."""
-    page = asking.get(serve() + "/destinations")
+    page = http.get(serve() + "/destinations")
     assert "VERITAG_PEERS" in page.text
 
 
 def test_a_person_has_parked_instances_tried_again(sending: Ward, serve: Serve) -> None:
     """The button queues them, with the name in the audit trail; twice is a conflict."""
-    with asking.client(base_url=serve(peers=PEERS)) as client:
+    with http.client(base_url=serve(peers=PEERS)) as client:
         (state,) = [
             d["state"]
             for d in client.get("/api/v1/destinations").json()
@@ -84,7 +88,7 @@ def test_a_person_has_parked_instances_tried_again(sending: Ward, serve: Serve) 
 @pytest.mark.usefixtures("sending")
 def test_programs_see_and_do_the_same(serve: Serve) -> None:
     """The JSON API names what is parked, tries it again, and lists commitments."""
-    with asking.client(base_url=serve(peers=PEERS) + "/api/v1") as client:
+    with http.client(base_url=serve(peers=PEERS) + "/api/v1") as client:
         pacs, old = client.get("/destinations").json()
         assert not old["state"]["active"]
         assert pacs["parked"][0]["reason"].startswith("the receiver does not accept")
@@ -102,11 +106,11 @@ def test_programs_see_and_do_the_same(serve: Serve) -> None:
 def test_behind_a_proxy_its_name_counts(sending: Ward, serve: Serve) -> None:
     """Who comes around the proxy sees nothing; who comes through is named by it."""
     url = serve(peers=PEERS, review_user_header="X-Remote-User")
-    assert asking.get(url + "/destinations").status_code == 401
+    assert http.get(url + "/destinations").status_code == 401
     proxied = {"X-Remote-User": "Grace"}
-    assert "as Grace" in asking.get(url + "/destinations", headers=proxied).text
-    state = asking.get(url + "/api/v1/destinations", headers=proxied).json()[0]["state"]
+    assert "as Grace" in http.get(url + "/destinations", headers=proxied).text
+    state = http.get(url + "/api/v1/destinations", headers=proxied).json()[0]["state"]
     where = f"{url}/destinations/{state['destination_id']}/retry"
-    answer = asking.post(where, data={"reviewer": "Eve"}, headers=proxied)
+    answer = http.post(where, data={"reviewer": "Eve"}, headers=proxied)
     assert answer.status_code == 303
     assert audit_trail(sending.records)[0].actor == "Grace"

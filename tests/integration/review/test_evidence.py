@@ -6,11 +6,11 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from tests.integration.review import asking
+from tests.integration.review import http
 from tests.integration.review.bundle import install_bundle
 from tests.integration.review.conftest import Serve
-from tests.integration.review.ward import MISSING_POSITION, WRONG_BODY_PART, Ward
-from veritag.bundle import load_bundle, starter_bundle_path
+from tests.integration.review.testbed import MISSING_POSITION, WRONG_BODY_PART, Ward
+from veritag.bundles.bundle import load_bundle, starter_bundle_path
 from veritag.findings import Finding, FindingCode, Severity
 
 
@@ -20,8 +20,8 @@ def habit(ward: Ward, serve: Serve) -> Iterator[httpx.Client]:
     for _ in range(5):
         ward.add("CR-CHEST", WRONG_BODY_PART, instances=1, station_name="DR1")
     ward.add("CR-CHEST", WRONG_BODY_PART, instances=1, station_name="DR2")
-    with asking.client(base_url=serve()) as http:
-        yield http
+    with http.client(base_url=serve()) as client:
+        yield client
 
 
 def test_the_worklist_tells_a_habit_once(habit: httpx.Client) -> None:
@@ -71,8 +71,8 @@ def test_the_page_tells_what_the_bundle_can_judge(ward: Ward, serve: Serve) -> N
     """Values that are judged and those that are not, with their cases, in words."""
     bundle_id = install_bundle(ward.data_dir)
     address = serve()
-    assert 'href="/detectability"' in asking.get(f"{address}/models").text
-    page = asking.get(f"{address}/detectability").text
+    assert 'href="/detectability"' in http.get(f"{address}/models").text
+    page = http.get(f"{address}/detectability").text
     assert bundle_id in page
     assert "1 of 3 shown, 1 judged as the tag as a whole, from 307 cases" in page
     shown, never_right, silent = (
@@ -87,7 +87,7 @@ def test_the_page_tells_what_the_bundle_can_judge(ward: Ward, serve: Serve) -> N
     not_judged = page.index("Not judged", whole)
     assert page.index("CHEST") < whole < page.index("KNEE") < not_judged
     assert not_judged < page.index("HAND")
-    told = asking.get(f"{address}/api/v1/detectability").json()
+    told = http.get(f"{address}/api/v1/detectability").json()
     assert [t["keyword"] for t in told["tags"]][:2] == ["Modality", "BodyPartExamined"]
     assert told["tags"][0]["rows"][0]["precision"] is None
 
@@ -95,7 +95,7 @@ def test_the_page_tells_what_the_bundle_can_judge(ward: Ward, serve: Serve) -> N
 def test_a_tag_without_rows_is_judged_as_a_whole(ward: Ward, serve: Serve) -> None:
     """What has a threshold and no table is judged by it, as the model judges."""
     install_bundle(ward.data_dir)
-    page = asking.get(f"{serve()}/detectability").text
+    page = http.get(f"{serve()}/detectability").text
     section = page[page.index('id="tag-ImageOrientationPatient"') :]
     assert "judged from a score of 0.80" in section[: section.index("</section>")]
     assert "no value was tried" not in page
@@ -103,7 +103,7 @@ def test_a_tag_without_rows_is_judged_as_a_whole(ward: Ward, serve: Serve) -> No
 
 def test_a_bundle_without_table_is_told_by_its_thresholds(serve: Serve) -> None:
     """Models that tell clusters only are judged tag by tag."""
-    page = asking.get(f"{serve()}/detectability").text
+    page = http.get(f"{serve()}/detectability").text
     by_value = bool(load_bundle(starter_bundle_path()).manifest.detectability)
     assert ("This bundle has no table by value" in page) is not by_value
 
@@ -114,8 +114,8 @@ def test_a_bundle_that_cannot_be_read_is_told(serve: Serve, ward: Ward) -> None:
     bundles.mkdir(parents=True)
     (bundles / "active").write_text("gone")
     address = serve()
-    assert "cannot be told" in asking.get(f"{address}/detectability").text
-    assert asking.get(f"{address}/api/v1/detectability").status_code == 503
+    assert "cannot be told" in http.get(f"{address}/detectability").text
+    assert http.get(f"{address}/api/v1/detectability").status_code == 503
 
 
 def test_pictures_of_the_cluster_stand_beside_the_finding(
@@ -125,16 +125,16 @@ def test_pictures_of_the_cluster_stand_beside_the_finding(
     ward.bundle_id = install_bundle(ward.data_dir)
     study = ward.add("CR-CHEST", WRONG_BODY_PART, MISSING_POSITION, instances=1)
     address = serve()
-    page = asking.get(f"{address}/studies/{study}").text
+    page = http.get(f"{address}/studies/{study}").text
     link = f"/exemplars/{ward.bundle_id}/7.png"
     assert page.count(link) == 1
-    picture = asking.get(address + link)
+    picture = http.get(address + link)
     assert picture.headers["content-type"] == "image/png"
     assert picture.content.startswith(b"\x89PNG")
     for other in ("2.png", "-1.png", "..%2Fmodel.onnx"):
-        answer = asking.get(f"{address}/exemplars/{ward.bundle_id}/{other}")
+        answer = http.get(f"{address}/exemplars/{ward.bundle_id}/{other}")
         assert answer.status_code in {404, 422}
-    assert asking.get(f"{address}/exemplars/vb-0/7.png").status_code == 422
+    assert http.get(f"{address}/exemplars/vb-0/7.png").status_code == 422
 
 
 def test_other_sources_are_told_and_rank_equals(ward: Ward, serve: Serve) -> None:
@@ -148,7 +148,7 @@ def test_other_sources_are_told_and_rank_equals(ward: Ward, serve: Serve) -> Non
     supported = replace(WRONG_BODY_PART, evidence=evidence)
     other = replace(WRONG_BODY_PART, tag="Modality", observed="CT", evidence={})
     study = ward.add("CR-CHEST", other, supported, instances=1)
-    page = asking.get(f"{serve()}/studies/{study}").text
+    page = http.get(f"{serve()}/studies/{study}").text
     assert "Other elements say Protocol Name: CHEST." in page
     assert "Other series of the study: CHEST (2)." in page
     assert "Similar images: CHEST (9)." in page
@@ -168,7 +168,7 @@ def test_a_series_mixed_by_its_pictures_is_told(ward: Ward, serve: Serve) -> Non
         evidence={"kinds": kinds, "instances": 12, "known": 12, "set_apart": 1},
     )
     study = ward.add("CR-CHEST", mixed, instances=1)
-    page = asking.get(f"{serve()}/studies/{study}").text
+    page = http.get(f"{serve()}/studies/{study}").text
     assert "Series is mixed" in page
     assert "Kinds of pictures: CT (8), MR (4)." in page
     assert "1 unlike the rest were set apart." in page

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.integration.review import asking
+from tests.integration.review import http
 from tests.integration.review.conftest import Serve
-from tests.integration.review.ward import WRONG_BODY_PART, Ward
+from tests.integration.review.testbed import WRONG_BODY_PART, Ward
 from veritag.findings import FindingCode
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}"
@@ -21,7 +21,7 @@ def pages(day: Ward, serve: Serve) -> list[str]:
         "MG-BREAST", wrong, other, description=HOSTILE, station_name=HOSTILE
     )
     day.add_dead_letter(HOSTILE, calling=HOSTILE)
-    with asking.client(base_url=serve()) as client:
+    with http.client(base_url=serve()) as client:
         paths = ("/", f"/studies/{study}", "/dead-letters", "/models", "/detectability")
         answers = [client.get(path) for path in paths]
     assert [answer.status_code for answer in answers] == [200] * len(paths)

@@ -6,17 +6,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.review import asking
+from tests.integration.review import http
 from tests.integration.review.conftest import Serve
-from tests.integration.review.ward import MISSING_POSITION, WRONG_BODY_PART, Ward
-from veritag.bundle import load_bundle, starter_bundle_path
-from veritag.records.study import study_detail
-from veritag.records.training_runs import (
-    begin_run,
-    fail_run,
-    finish_run,
-    store_gate,
-)
+from tests.integration.review.testbed import MISSING_POSITION, WRONG_BODY_PART, Ward
+from veritag.bundles.bundle import load_bundle, starter_bundle_path
+from veritag.records.review.study import study_detail
+from veritag.records.training.runs import begin_run, fail_run, finish_run, store_gate
 
 
 def finding_ids(page: str) -> list[int]:
@@ -33,14 +28,14 @@ def decide(
 
 def test_an_empty_worklist_says_how_to_send(serve: Serve) -> None:
     """The first page of a new installation names AE title, port and a command."""
-    page = asking.get(serve(ae_title="QCHECK", dicom_port=10104)).text
+    page = http.get(serve(ae_title="QCHECK", dicom_port=10104)).text
     assert "No image has arrived yet" in page
     assert "storescu -v -aec &#34;QCHECK&#34; +sd +r HOST 10104" in page
 
 
 def test_an_empty_worklist_says_how_to_send_by_tls(serve: Serve) -> None:
     """Where the plain port is closed the command is that for DICOM TLS."""
-    page = asking.get(serve(dicom_plain=False, dicom_tls_port=2762)).text
+    page = http.get(serve(dicom_plain=False, dicom_tls_port=2762)).text
     assert "storescu -v +tls KEY CERTIFICATE +cf CA" in page
     assert "HOST 2762" in page
 
@@ -248,7 +243,7 @@ def test_the_models_page_tells_what_was_trained_and_why_it_is_not_used(
     store_gate(ward.records, run_id, "kept", "vb-champion", told)
     fail_run(ward.records, begin_run(ward.records, {}), "the disk is full <b>")
     address = serve()
-    page = asking.get(f"{address}/models").text
+    page = http.get(f"{address}/models").text
     starter = load_bundle(starter_bundle_path()).bundle_id
     for text in (
         starter,
@@ -259,7 +254,7 @@ def test_the_models_page_tells_what_was_trained_and_why_it_is_not_used(
         "the disk is full &lt;b&gt;",
     ):
         assert text in page
-    runs = asking.get(f"{address}/api/v1/training-runs").json()
+    runs = http.get(f"{address}/api/v1/training-runs").json()
     assert [run["status"] for run in runs] == ["failed", "finished"]
     assert runs[1]["gate"] == told
 
@@ -271,7 +266,7 @@ def test_a_damaged_bundle_in_use_is_said(
     (data_dir / "bundles").mkdir(parents=True)
     (data_dir / "bundles/active").write_text("gone\n")
     assert ward.records is not None
-    page = asking.get(f"{serve()}/models").text
+    page = http.get(f"{serve()}/models").text
     assert "which is not in" in page
 
 
@@ -281,7 +276,7 @@ def test_markup_in_received_values_is_text(ward: Ward, serve: Serve) -> None:
     study = ward.add("CR-CHEST", WRONG_BODY_PART, description=attack)
     address = serve()
     for path in ("/", f"/studies/{study}"):
-        page = asking.get(address + path).text
+        page = http.get(address + path).text
         assert attack not in page
         assert "&lt;script&gt;" in page
 

@@ -5,10 +5,10 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.integration.review.ward import Ward
-from veritag.archive import Archive
-from veritag.kept_pictures import KeptPictures
-from veritag.records.study import instance_location
+from tests.integration.review.testbed import Ward
+from veritag.pixels.kept_pictures import KeptPictures
+from veritag.records.review.study import instance_location
+from veritag.storage.archive import Archive
 
 
 def test_a_picture_is_a_png_of_the_size_asked_for(client: httpx.Client) -> None:

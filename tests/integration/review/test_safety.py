@@ -7,11 +7,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.review import asking
+from tests.integration.review import http
 from tests.integration.review.conftest import Serve
-from tests.integration.review.ward import Ward
+from tests.integration.review.testbed import Ward
 from tests.waiting import wait_for
-from veritag.logs import configure_logging
+from veritag.process.logs import configure_logging
 from veritag.settings import Settings
 
 DECISION = {"decision": "CONFIRMED", "reviewer": "Mallory"}
@@ -91,9 +91,9 @@ def test_only_known_host_names_are_answered(serve: Serve) -> None:
         ("192.0.2.7:8080", 200),
         ("[::1]:8080", 200),
     ):
-        answer = asking.get(address, headers={"Host": host})
+        answer = http.get(address, headers={"Host": host})
         assert answer.status_code == status, host
-    assert asking.get(f"{address}/live", headers={"Host": "any"}).status_code == 200
+    assert http.get(f"{address}/live", headers={"Host": "any"}).status_code == 200
 
 
 def test_a_body_has_a_limit(client: httpx.Client) -> None:
@@ -109,18 +109,16 @@ def test_the_proxy_names_the_reviewer(day: Ward, serve: Serve) -> None:
     address = serve(review_user_header="X-Remote-User")
     study = f"{address}/studies/{day.studies['CR-CHEST']}"
     headers = {"X-Remote-User": "ada"}
-    page = asking.get(study, headers=headers)
+    page = http.get(study, headers=headers)
     assert 'name="reviewer"' not in page.text
     assert "as ada" in page.text
-    answer = asking.post(
-        f"{study}/findings/1/decisions", data=DECISION, headers=headers
-    )
+    answer = http.post(f"{study}/findings/1/decisions", data=DECISION, headers=headers)
     assert answer.status_code == 303
     assert "set-cookie" not in answer.headers
-    asking.post(
+    http.post(
         f"{address}/api/v1/findings/2/decisions", json=DECISION, headers=headers
     ).raise_for_status()
-    stored = asking.get(f"{address}/api/v1/decisions", headers=headers).json()
+    stored = http.get(f"{address}/api/v1/decisions", headers=headers).json()
     assert [d["reviewer"] for d in stored] == ["ada", "ada"]
 
 
@@ -143,10 +141,10 @@ def test_nobody_comes_around_the_proxy(day: Ward, serve: Serve) -> None:
         "/api/v1/worklist",
         f"/api/v1/studies/{study}",
     ):
-        assert asking.get(address + path).status_code == 401, path
-    answer = asking.post(f"{address}/api/v1/findings/1/decisions", json=DECISION)
+        assert http.get(address + path).status_code == 401, path
+    answer = http.post(f"{address}/api/v1/findings/1/decisions", json=DECISION)
     assert answer.status_code == 401
-    assert asking.get(f"{address}/ready").status_code == 200
+    assert http.get(f"{address}/ready").status_code == 200
 
 
 def test_health_names_each_dependency(client: httpx.Client) -> None:
@@ -165,14 +163,14 @@ def test_health_names_each_dependency(client: httpx.Client) -> None:
 def test_without_database_the_pages_say_so(serve: Serve) -> None:
     """Pages answer 503 in words, readiness names the records, the process lives."""
     address = serve(database_url="postgresql://veritag@127.0.0.1:9/veritag")
-    assert asking.get(f"{address}/live").status_code == 200
-    ready = asking.get(f"{address}/ready")
+    assert http.get(f"{address}/live").status_code == 200
+    ready = http.get(f"{address}/ready")
     assert ready.status_code == 503
     assert ready.json()["dependencies"]["records"] == "the database does not answer"
-    page = asking.get(address)
+    page = http.get(address)
     assert page.status_code == 503
     assert "Try again soon" in page.text
-    assert asking.get(f"{address}/api/v1/status").json()["detail"]
+    assert http.get(f"{address}/api/v1/status").json()["detail"]
 
 
 def test_a_crash_tells_nothing(day: Ward, serve: Serve) -> None:
@@ -180,7 +178,7 @@ def test_a_crash_tells_nothing(day: Ward, serve: Serve) -> None:
     address = serve()
     with day.records.begin() as connection:
         connection.exec_driver_sql("UPDATE findings SET code = 'SECRET-VALUE'")
-    answer = asking.get(address)
+    answer = http.get(address)
     assert answer.status_code == 500
     assert answer.text == "Something went wrong here.\n"
 
@@ -199,7 +197,7 @@ def test_the_log_names_no_study(
         lines.extend(line for line in said if "request" in line)
         return bool(lines)
 
-    asking.get(f"{serve()}/studies/{study}")
+    http.get(f"{serve()}/studies/{study}")
     wait_for(logged)
     logging.getLogger().handlers[:] = handlers
     assert json.loads(lines[-1])["route"] == "/studies/{study_instance_uid}"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.bundles import make_bundle
-from tests.integration.worker.site import Site
+from tests.integration.worker.testbed import Site
 
 
 @pytest.fixture(scope="session")

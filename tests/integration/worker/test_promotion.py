@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import select
 
 from tests.bundles import make_bundle
-from tests.integration.worker.site import SCHEDULE, WORK, Site
+from tests.integration.worker.testbed import SCHEDULE, WORK, Site
+from veritag.bundles.registry import promote, rollback
+from veritag.phantoms.phantom import phantom_series, plant_wrong_tag
+from veritag.records.review.study import study_detail
 from veritag.records.schema import verdicts
-from veritag.records.study import study_detail
-from veritag.registry import promote, rollback
-from veritag.testing.phantom import phantom_series, plant_wrong_tag
 
 MakeSite = Callable[..., Site]
 

@@ -5,7 +5,7 @@ from pynetdicom.pdu import A_ASSOCIATE_RQ
 
 from benchmarks.association import RELEASE, request
 from benchmarks.running import quantile
-from benchmarks.soak import Sample, summary
+from benchmarks.soak import ResourceSample, summary
 
 
 @pytest.mark.parametrize(
@@ -29,9 +29,9 @@ def test_the_lean_client_speaks_dicom(contexts: int) -> None:
 
 def test_a_leak_shows_as_a_slope() -> None:
     """Memory that grows by 1 MB with each 1,000 instances is told as 10 per 10,000."""
-    samples = [Sample(n * 1000, (100 + n) << 20, 4, 7) for n in range(1, 21)]
+    samples = [ResourceSample(n * 1000, (100 + n) << 20, 4, 7) for n in range(1, 21)]
     told = summary(samples)
     assert told["rss MB per 10,000 instances"] == pytest.approx(10)
     assert told["threads"] == {"first": 4, "last": 4, "most": 4}
-    flat = summary([Sample(s.instances, 1 << 20, 4, 7) for s in samples])
+    flat = summary([ResourceSample(s.instances, 1 << 20, 4, 7) for s in samples])
     assert flat["rss MB per 10,000 instances"] == pytest.approx(0)

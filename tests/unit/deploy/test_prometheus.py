@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.parts import program
+from tests.real_parts import program
 
 
 @pytest.fixture

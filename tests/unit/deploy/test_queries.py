@@ -8,12 +8,13 @@ import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
-from services.listener import admission, status
+from services.listener import store_status
+from services.listener.connections import admission
 from tests.unit.deploy.promql import read_query
-from veritag import metrics
 from veritag.findings import FindingCode, VerdictStatus
-from veritag.records.commitments import FAILED, REPORTED
-from veritag.records.training_runs import OUTCOMES, STATUSES
+from veritag.process import metrics
+from veritag.records.delivery.commitments import FAILED, REPORTED
+from veritag.records.training.runs import OUTCOMES, STATUSES
 
 SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "counter": ("_total",),
@@ -50,8 +51,8 @@ VALUES: Mapping[str, set[str]] = {
     "outcome": {*OUTCOMES, REPORTED, FAILED},
     "reason": {
         found.reason
-        for found in vars(status).values()
-        if isinstance(found, status.Status)
+        for found in vars(store_status).values()
+        if isinstance(found, store_status.Status)
     }
     | admission.REASONS,
 }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.parts import require
+from tests.real_parts import require
 
 KINDS = ("CT-HEAD", "CR-CHEST", "MG-BREAST", "US-ABDOMEN")
 PATIENTS = 12
@@ -22,7 +22,7 @@ def _training_packages() -> None:
 @pytest.fixture(scope="session")
 def phantom_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of phantom files of four kinds."""
-    from veritag.testing.phantom import phantom_series
+    from veritag.phantoms.phantom import phantom_series
 
     folder = tmp_path_factory.mktemp("phantoms")
     for kind in KINDS:

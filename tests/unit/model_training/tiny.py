@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from model_training.config import TrainingConfig
-from model_training.constraints import Constraints
-from model_training.recipes import RECIPES, chosen_recipe
-from model_training.training_data import TrainingSet
-from veritag.preprocessing import Preprocessing
-from veritag.testing.phantom import phantom_series
-from veritag.tile import make_tile
+from model_training.constraints.sample_constraints import Constraints
+from model_training.network.training_config import TrainingConfig
+from model_training.runs.recipes import RECIPES, chosen_recipe
+from model_training.training.training_data import TrainingSet
+from veritag.phantoms.phantom import phantom_series
+from veritag.pixels.preprocessing import Preprocessing
+from veritag.pixels.tile import make_tile
 
 KINDS = {
     "CT-HEAD": ("CT", "HEAD"),

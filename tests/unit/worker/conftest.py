@@ -1,7 +1,7 @@
 import pytest
 
 from tests.bundles import make_bundle
-from veritag.bundle import ModelBundle
+from veritag.bundles.bundle import ModelBundle
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,11 @@ from pydicom.uid import (
 )
 
 from tests import bombs
-from veritag.bundle import ModelBundle
-from veritag.confined import Limits
+from veritag.bundles.bundle import ModelBundle
 from veritag.errors import DecodingEnded
 from veritag.findings import VerdictStatus
-from veritag.testing.phantom import phantom_series
+from veritag.phantoms.phantom import phantom_series
+from veritag.pixels.decoding_process import DecodingLimits
 from worker import pipeline as pipeline_module
 from worker.inference import Model
 from worker.pipeline import Inspected, Pipeline
@@ -36,7 +36,7 @@ def model(bundle: ModelBundle) -> Model:
 @pytest.fixture(scope="module")
 def pipeline() -> Iterator[Pipeline]:
     """A pipeline that grants little."""
-    with closing(Pipeline(1, 64, Limits(60.0, 256))) as made:
+    with closing(Pipeline(1, 64, DecodingLimits(60.0, 256))) as made:
         yield made
 
 
@@ -118,7 +118,7 @@ def test_elements_without_end_cost_their_time_alone(
 ) -> None:
     """Millions of empty elements are given up after the time that is set."""
     bomb = bombs.many_elements(tmp_path / "x", 16)
-    with closing(Pipeline(1, 64, Limits(2.0, 2048))) as pipeline:
+    with closing(Pipeline(1, 64, DecodingLimits(2.0, 2048))) as pipeline:
         outcome = _of(model, pipeline, bomb, tmp_path)
     assert isinstance(outcome.error, DecodingEnded)
     assert outcome.error.limit == "time"
@@ -140,7 +140,7 @@ def test_a_decoder_that_crashes(
     ds = bombs.image(RLELossless, rows=64, columns=128)
     bomb = bombs.compressed(tmp_path / "x", ds, bombs.run_length(64, 128))
     with (
-        closing(Pipeline(1, 64, Limits(60.0, 256))) as fresh,
+        closing(Pipeline(1, 64, DecodingLimits(60.0, 256))) as fresh,
         monkeypatch.context() as m,
     ):
         m.setattr(pipeline_module, "prepare", crashing.prepare)

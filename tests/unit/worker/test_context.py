@@ -4,11 +4,11 @@ from typing import cast
 
 import pytest
 
-from veritag.archive import Archive
 from veritag.errors import RecordsUnavailable, in_words
 from veritag.records import Records
 from veritag.settings import Settings
-from worker.bundles import BundleInUse
+from veritag.storage.archive import Archive
+from worker.bundle_in_use import BundleInUse
 from worker.context import Context
 from worker.pipeline import Pipeline
 

@@ -7,8 +7,8 @@ import onnxruntime as ort
 import pytest
 
 from tests.bundles import make_bundle
-from tests.parts import require
-from veritag.bundle import ModelBundle, load_bundle, seal_bundle
+from tests.real_parts import require
+from veritag.bundles.bundle import ModelBundle, load_bundle, seal_bundle
 from veritag.errors import BundleRejected
 from worker import inference
 from worker.inference import CPU, CUDA, Model

@@ -8,8 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from veritag.bundle import ModelBundle
-from veritag.testing.phantom import phantom_series, plant_wrong_tag
+from veritag.bundles.bundle import ModelBundle
+from veritag.phantoms.phantom import phantom_series, plant_wrong_tag
 from worker.commands import register
 
 INSTANCE_KEYS = {

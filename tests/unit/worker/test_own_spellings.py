@@ -9,9 +9,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from veritag.bundle import ModelBundle
-from veritag.lexicon import BUILT_IN, use
-from veritag.testing.phantom import phantom_series, plant_wrong_tag
+from veritag.bundles.bundle import ModelBundle
+from veritag.phantoms.phantom import phantom_series, plant_wrong_tag
+from veritag.terms.lexicon import BUILT_IN, use
 from worker.commands import register
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
-from veritag.bundle import ModelBundle
-from veritag.confined import Limits
+from veritag.bundles.bundle import ModelBundle
 from veritag.errors import ArchiveUnavailable
 from veritag.findings import VerdictStatus
-from veritag.testing.phantom import phantom_series
+from veritag.phantoms.phantom import phantom_series
+from veritag.pixels.decoding_process import DecodingLimits
 from worker.inference import Model
 from worker.inspection import prepare_dataset
 from worker.pipeline import Pipeline
@@ -25,7 +25,7 @@ def model(bundle: ModelBundle) -> Model:
 @pytest.fixture
 def pipeline() -> Iterator[Pipeline]:
     """A pipeline with two decoding threads."""
-    with closing(Pipeline(2, 1024, Limits(60, 2048))) as made:
+    with closing(Pipeline(2, 1024, DecodingLimits(60, 2048))) as made:
         yield made
 
 

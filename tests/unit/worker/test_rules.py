@@ -10,10 +10,10 @@ import typer
 from pydicom import Dataset
 from typer.testing import CliRunner
 
-from veritag.bundle import ModelBundle
-from veritag.confined import Limits
+from veritag.bundles.bundle import ModelBundle
 from veritag.findings import FindingCode
-from veritag.testing.phantom import phantom_series
+from veritag.phantoms.phantom import phantom_series
+from veritag.pixels.decoding_process import DecodingLimits
 from worker.commands import register
 from worker.inference import Model
 from worker.pipeline import Pipeline
@@ -83,7 +83,7 @@ def test_the_clock_is_compared_with_the_arrival(
     model = Model(bundle)
 
     def codes(arrival: datetime) -> set[FindingCode]:
-        with closing(Pipeline(1, 1024, Limits(60, 2048))) as pipeline:
+        with closing(Pipeline(1, 1024, DecodingLimits(60, 2048))) as pipeline:
             [outcome] = pipeline.run(model, [(1, path)], received=lambda _: arrival)
         assert outcome.verdict is not None
         return {defect.code for defect in outcome.verdict.defects}

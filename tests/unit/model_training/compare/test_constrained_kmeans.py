@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model_training.compare.constrained_kmeans import (
+from model_training.compare.methods.constrained_kmeans import (
     closure,
     cop_kmeans,
     pc_kmeans,

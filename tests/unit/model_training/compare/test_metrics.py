@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import normalized_mutual_info_score
 
-from model_training.compare import peers
-from model_training.compare.features import fit_pca, hog_features, lbp_features
-from model_training.compare.labelled import LabelledSet, list_labelled, read_labelled
+from model_training.compare.images.labelled import (
+    LabelledSet,
+    list_labelled,
+    read_labelled,
+)
+from model_training.compare.methods import peers
+from model_training.compare.methods.features import fit_pca, hog_features, lbp_features
 from model_training.compare.metrics import (
     agreement,
     clustering_accuracy,
@@ -17,7 +21,7 @@ from model_training.compare.metrics import (
     mix,
     silhouette,
 )
-from veritag.preprocessing import Preprocessing
+from veritag.pixels.preprocessing import Preprocessing
 
 TRUTH = np.array(["a", "a", "b", "b"])
 

@@ -17,22 +17,26 @@ from model_training.compare.cells import (
     QUICK,
     SWEEPS,
     TABLE,
-    Budget,
     Cell,
+    CellBudget,
     K,
     plan,
 )
-from model_training.compare.labelled import LabelledSet, list_labelled, read_labelled
-from model_training.compare.methods import run_cell
-from model_training.compare.parts import split
-from model_training.compare.poison import with_wrong_tags
-from model_training.compare.run import Request, result_table, run_comparison
-from model_training.compare.store import Store
-from model_training.compare.summary import figure_of, rows_of, series_of
+from model_training.compare.images.label_noise import with_wrong_tags
+from model_training.compare.images.labelled import (
+    LabelledSet,
+    list_labelled,
+    read_labelled,
+)
+from model_training.compare.images.parts import split
+from model_training.compare.methods.run_cell import run_cell
+from model_training.compare.report.summary import figure_of, rows_of, series_of
+from model_training.compare.run import ComparisonRequest, result_table, run_comparison
+from model_training.compare.store import ComparisonStore
 from veritag.cli import build_app
-from veritag.concepts import compatible
 from veritag.errors import ConfigurationError
-from veritag.preprocessing import Preprocessing
+from veritag.pixels.preprocessing import Preprocessing
+from veritag.terms.concepts import compatible
 
 TINY = replace(QUICK, limit=0, sweep_limit=0, clusters=4, constraints=60)
 
@@ -48,7 +52,7 @@ def compared(labelled_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """Return the folder of a whole comparison of drawn pictures, with one sweep."""
     out = tmp_path_factory.mktemp("compared") / "out"
     budget = replace(TINY, epochs=2, cluster_epochs=1)
-    request = Request(
+    request = ComparisonRequest(
         (labelled_folder,), out=out, only=("table3", "tsne"), budget=budget
     )
     run_comparison(request)
@@ -57,14 +61,14 @@ def compared(labelled_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_the_table_holds_every_method_of_the_paper() -> None:
     """Four features by three algorithms, and the models that learn their features."""
-    rows = {cell.row for cell in plan(Budget(), (TABLE,))}
+    rows = {cell.row for cell in plan(CellBudget(), (TABLE,))}
     assert {f"{f}, {a}" for f in FEATURES for a in ALGORITHMS} <= rows
     assert {"dec", "idec", "paper", "veritag"} <= rows
 
 
 def test_every_seed_has_its_own_cell() -> None:
     """Three seeds of the table, one of the sweeps; no two cells share a name."""
-    cells = plan(Budget())
+    cells = plan(CellBudget())
     keys = [cell.key for cell in cells]
     assert len(keys) == len(set(keys))
     assert {c.seed for c in cells if c.sweep == TABLE} == {1, 2, 3}
@@ -75,14 +79,14 @@ def test_the_sweeps_take_the_papers_values() -> None:
     """K from 5 to 35 by 5; gamma 0, 0.1, 1, 10 and 100."""
     assert K_VALUES == (5, 10, 15, 20, 25, 30, 35)
     assert GAMMAS == (0.0, 0.1, 1.0, 10.0, 100.0)
-    swept = [c.config.clusters for c in plan(Budget(), (K,)) if c.config]
+    swept = [c.config.clusters for c in plan(CellBudget(), (K,)) if c.config]
     assert set(K_VALUES) <= set(swept)
 
 
 def test_a_changed_setting_makes_another_cell() -> None:
     """A result stands only for the very configuration that it was made with."""
-    one = plan(Budget(), (TABLE,))[-1]
-    other = plan(replace(Budget(), cluster_epochs=3), (TABLE,))[-1]
+    one = plan(CellBudget(), (TABLE,))[-1]
+    other = plan(replace(CellBudget(), cluster_epochs=3), (TABLE,))[-1]
     assert one.key == other.key
     assert one.digest() != other.digest()
 
@@ -160,7 +164,9 @@ def test_a_finished_cell_is_not_run_again(
     """The same command writes the same results, with the times of the first run."""
     before = json.loads((compared / "compare.json").read_text())["cells"]
     budget = replace(TINY, epochs=2, cluster_epochs=1)
-    again = Request((labelled_folder,), out=compared, only=("table3",), budget=budget)
+    again = ComparisonRequest(
+        (labelled_folder,), out=compared, only=("table3",), budget=budget
+    )
     store = run_comparison(again)
     assert store.cells == before
     shown = result_table(store)
@@ -172,7 +178,9 @@ def test_results_of_other_images_are_not_mixed(
     compared: Path, labelled_folder: Path
 ) -> None:
     """Going on with fewer images into the same folder is refused."""
-    other = Request((labelled_folder,), out=compared, budget=replace(TINY, limit=3))
+    other = ComparisonRequest(
+        (labelled_folder,), out=compared, budget=replace(TINY, limit=3)
+    )
     with pytest.raises(ConfigurationError, match="other images"):
         run_comparison(other)
 
@@ -181,7 +189,9 @@ def test_a_time_limit_leaves_the_rest_for_later(
     labelled_folder: Path, tmp_path: Path
 ) -> None:
     """With no time nothing is run, and the report says what there is."""
-    request = Request((labelled_folder,), out=tmp_path, budget=TINY, minutes=0)
+    request = ComparisonRequest(
+        (labelled_folder,), out=tmp_path, budget=TINY, minutes=0
+    )
     store = run_comparison(request)
     assert store.cells == {}
     assert (tmp_path / "report.html").is_file()
@@ -191,7 +201,9 @@ def test_sweeps_are_drawn_beside_their_tables(
     labelled_folder: Path, tmp_path: Path
 ) -> None:
     """Results of K and of the constraints become a plot and a table each."""
-    request = Request((labelled_folder,), out=tmp_path, budget=TINY, minutes=0)
+    request = ComparisonRequest(
+        (labelled_folder,), out=tmp_path, budget=TINY, minutes=0
+    )
     store = run_comparison(request)
     figures = {
         "nmi_region": 0.5,
@@ -214,7 +226,7 @@ def test_a_foreign_file_is_not_taken_for_results(tmp_path: Path) -> None:
     """A compare.json of another kind is refused by name."""
     (tmp_path / "compare.json").write_text("[]")
     with pytest.raises(ConfigurationError, match="no result of a comparison"):
-        Store(tmp_path, {"images": []})
+        ComparisonStore(tmp_path, {"images": []})
 
 
 def test_means_and_spreads_are_over_seeds() -> None:
@@ -254,5 +266,5 @@ def test_the_command_refuses_options_that_make_no_sense(
 
 def test_all_sweeps_have_a_plan() -> None:
     """What --only offers is what can be run; t-SNE is drawn from the table's runs."""
-    swept = {cell.sweep for cell in plan(Budget())}
+    swept = {cell.sweep for cell in plan(CellBudget())}
     assert set(SWEEPS) - swept <= {"tsne"}

@@ -1,0 +1,211 @@
+"""The images of the benchmark: what trains, what is measured, and what is right of it."""
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.flagging.errors import Strings, Truth, inject
+from benchmarks.flagging.measures import Mask, Rows
+from model_training.compare.images.label_noise import with_wrong_tags
+from model_training.compare.images.labelled import UNIFESP
+from model_training.snapshots.read_image import in_threads, read_entry
+from model_training.snapshots.samples import Sample
+from model_training.snapshots.snapshot import Snapshot, assemble
+from model_training.snapshots.sources import ImageEntry, entries_of
+from model_training.snapshots.split import Split, split_patients
+from veritag.errors import RejectError, StopError
+from veritag.pixels.preprocessing import Preprocessing
+from veritag.pixels.tile import Tile
+
+TAGS = ("BodyPartExamined", "Modality")
+LEAST_MEASURED = 20
+ERRORS_ASKED = 0.4
+"""Wrong values over all rounds, as a share of the images: rare errors need many."""
+FEWEST_ROUNDS, MOST_ROUNDS = 4, 20
+NEW_STATIONS = "new stations"
+
+Received = dict[str, Strings]
+"""Tag to received values of the measured images."""
+
+
+@dataclass(frozen=True)
+class Errors:
+    """One round of injected errors: what is received, and which of it is wrong."""
+
+    received: Received
+    wrong: dict[str, Mask]
+
+
+@dataclass(frozen=True)
+class BenchmarkImages:
+    """A snapshot with right tags, its split, and the file of each image.
+
+    Attributes
+    ----------
+    measured
+        Rows that figures are told of: unseen patients, then those of new stations.
+    """
+
+    snapshot: Snapshot
+    split: Split
+    paths: tuple[Path, ...]
+
+    @cached_property
+    def measured(self) -> Rows:
+        """Rows of unseen patients, then of new stations."""
+        unseen, new = self.split.unseen, self.split.new_stations
+        return np.concatenate([np.flatnonzero(unseen), np.flatnonzero(new)])
+
+    @cached_property
+    def samples(self) -> tuple[Sample, ...]:
+        """What is right of the measured images."""
+        return tuple(self.snapshot.samples[row] for row in self.measured)
+
+    @property
+    def tiles(self) -> NDArray[np.uint8]:
+        """Tiles of the measured images, of shape (n, size, size)."""
+        return self.snapshot.tiles[self.measured]
+
+    @cached_property
+    def unseen(self) -> Mask:
+        """Tell which of the measured images are of unseen patients, of shape (n,)."""
+        return np.arange(len(self.measured)) < int(self.split.unseen.sum())
+
+    def right(self, tag: str) -> Strings:
+        """Return the right values of the measured images, empty where there is none."""
+        return self.snapshot.values(tag)[self.measured]
+
+    @cached_property
+    def patients(self) -> Rows:
+        """Numbers of the measured images' patients, of shape (n,)."""
+        names = [s.patient for s in self.samples]
+        return np.unique(names, return_inverse=True)[1].astype(np.intp)
+
+    @cached_property
+    def series(self) -> Strings:
+        """Keys of what was taken in one go: one patient, source and kind, shape (n,)."""
+        return np.array([f"{s.patient} {s.source} {s.kind}" for s in self.samples])
+
+    def poisoned(self, share: float) -> Snapshot:
+        """Return the snapshot with a share of each tag's values wrong, all over it."""
+        samples = with_wrong_tags(self.snapshot.samples, share)
+        return replace(self.snapshot, samples=samples)
+
+    def errors(self, kind: str, rate: float, seed: int) -> Errors:
+        """Inject errors of a kind, in the unseen and on new stations by themselves."""
+        rng = np.random.default_rng(seed)
+        received, wrong = {}, {}
+        for tag in TAGS:
+            parts = [
+                inject(kind, self._truth(tag, among), rate, rng)
+                for among in (self.unseen, ~self.unseen)
+            ]
+            received[tag] = np.concatenate([values for values, _ in parts])
+            wrong[tag] = np.concatenate([mask for _, mask in parts])
+        return Errors(received, wrong)
+
+    def _truth(self, tag: str, among: Mask) -> Truth:
+        other = self.right("Modality" if tag != "Modality" else "BodyPartExamined")
+        return Truth(
+            tag=tag,
+            values=self.right(tag)[among],
+            like=other[among],
+            series=self.series[among],
+            station=np.array([s.station for s in self.samples])[among],
+            vocabulary=self.vocabulary(tag),
+        )
+
+    def vocabulary(self, tag: str) -> tuple[str, ...]:
+        """Return the values of a tag that images to train on rightly carry."""
+        values = self.snapshot.values(tag)[self.split.training]
+        return tuple(np.unique(values[values != ""]).tolist())
+
+    def parts(self) -> dict[str, Mask]:
+        """Return name to mask over the measured images, of all that figures are told of.
+
+        Only `new stations` holds images that are not of unseen patients.
+        """
+        unseen = self.unseen
+        sources = np.array([s.source for s in self.samples])
+        dicom = np.array([s.is_dicom for s in self.samples])
+        masks = {
+            "all": unseen,
+            "UNIFESP": unseen & np.char.startswith(sources, UNIFESP),
+            "DICOM": unseen & dicom,
+            NEW_STATIONS: ~unseen,
+        }
+        columns = {
+            "modality": self.right("Modality"),
+            "region": self.right("BodyPartExamined"),
+            "source": sources,
+            "kind": np.array([s.kind for s in self.samples]),
+        }
+        for name, column in columns.items():
+            for value in np.unique(column[unseen & (column != "")]).tolist():
+                masks[f"{name}: {value}"] = unseen & (column == value)
+        return {name: mask for name, mask in masks.items() if mask.any()}
+
+
+def rounds(rate: float) -> int:
+    """Return how often errors are injected: the rarer, the more often."""
+    return int(np.clip(round(ERRORS_ASKED / rate), FEWEST_ROUNDS, MOST_ROUNDS))
+
+
+def read_images(
+    folders: Sequence[Path], size: int, *, limit: int = 0, seed: int = 1
+) -> BenchmarkImages:
+    """Read folders as `veritag train` does, and split them by patient.
+
+    Parameters
+    ----------
+    limit
+        Most images of one kind and source, 0 for all.
+
+    Raises
+    ------
+    StopError
+        If hardly any patient is left to measure on.
+    """
+    entries = thinned([e for folder in folders for e in entries_of(folder)], limit)
+    preprocessing = Preprocessing(size=size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom warns of every oddity of every file
+        taken = list(in_threads(lambda e: _taken(e, preprocessing), entries))
+    kept = [(e, t) for e, t in zip(entries, taken, strict=True) if t is not None]
+    snapshot = assemble((t for _, t in kept), preprocessing)
+    images = BenchmarkImages(
+        snapshot, split_patients(snapshot, seed), tuple(e.path for e, _ in kept)
+    )
+    if images.unseen.sum() < LEAST_MEASURED:
+        raise StopError(
+            f"{int(images.unseen.sum())} images of unseen patients show nothing: give "
+            "more --images or a higher --limit"
+        )
+    return images
+
+
+def thinned(entries: Sequence[ImageEntry], limit: int) -> list[ImageEntry]:
+    """Return at most so many entries of each source and curated kind, 0 for all."""
+    seen: Counter[tuple[str, ...]] = Counter()
+    kept = []
+    for entry in entries:
+        key = (entry.source, *(f"{k} {v}" for k, v in sorted(entry.tags.items())))
+        seen[key] += 1
+        if not limit or seen[key] <= limit:
+            kept.append(entry)
+    return kept
+
+
+def _taken(
+    entry: ImageEntry, preprocessing: Preprocessing
+) -> tuple[Tile, Sample] | None:
+    try:
+        return read_entry(entry, preprocessing)
+    except RejectError:
+        return None

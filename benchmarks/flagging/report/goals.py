@@ -1,0 +1,193 @@
+"""What was promised of findings, beside what was measured."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.flagging.models import OURS, UNGATED
+from benchmarks.flagging.store import COST, LEFT_OUT, SERIES, SINGLE, FlaggingStore
+
+MAIN = {"poison": 0.05, "rate": 0.05}
+REGION, MODALITY = "BodyPartExamined", "Modality"
+PRECISION, SLACK = 0.9, 0.05
+"""Least precision that a threshold promises, and how far below it may be measured."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One promise.
+
+    Attributes
+    ----------
+    at_least
+        Whether more is better.
+    """
+
+    name: str
+    goal: float
+    measured: float | None
+    detail: str = ""
+    at_least: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """Say whether it is kept."""
+        if self.measured is None:
+            return "not measured"
+        kept = (
+            self.measured >= self.goal if self.at_least else self.measured <= self.goal
+        )
+        return "reached" if kept else "missed"
+
+
+def goals_table(store: FlaggingStore) -> str:
+    """Return each promise with what was measured, nothing before there is anything."""
+    goals = [g for g in all_goals(store) if g.measured is not None]
+    if not goals:
+        return ""
+    rows = "\n".join(
+        f"<tr><td>{g.name}<td class=n>{'at least' if g.at_least else 'at most'} {g.goal:g}"
+        f"<td class=n>{g.measured:.3f}<td>{g.verdict}<td><small>{g.detail}</small></tr>"
+        for g in goals
+    )
+    return (
+        "<h2>Promised and measured</h2><table><tr><th>Figure<th>Promised<th>Measured"
+        f"<th><th></tr>{rows}</table>"
+    )
+
+
+def all_goals(store: FlaggingStore) -> Iterator[Goal]:
+    """Yield every promise, measured or not."""
+    cells = store.of(SINGLE)
+    for kind in ("uniform", "realistic"):
+        cell = _cell(cells, kind=kind, **MAIN)
+        yield from _of_cell(kind, cell)
+    yield from _of_poison(cells)
+    yield from _of_series(store.of(SERIES))
+    yield from _of_left_out(store.of(LEFT_OUT))
+    cost: Mapping[str, Any] = next(iter(store.of(COST).values()), {})
+    yield Goal(
+        "Time that findings add",
+        0.15,
+        cost.get("added"),
+        "DICOM files, by series",
+        at_least=False,
+    )
+
+
+def _cell(cells: Mapping[str, Any], **wanted: Any) -> Mapping[str, Any]:
+    for cell in cells.values():
+        if all(cell[name] == value for name, value in wanted.items()):
+            found: Mapping[str, Any] = cell
+            return found
+    return {}
+
+
+def _ours(cell: Mapping[str, Any], tag: str, part: str = "all") -> Mapping[str, Any]:
+    told = cell.get("tags", {}).get(tag, {}).get("parts", {}).get(part, {})
+    figures: Mapping[str, Any] = told.get("methods", {}).get(OURS, {})
+    return figures
+
+
+def _of_cell(kind: str, cell: Mapping[str, Any]) -> Iterator[Goal]:
+    least = {REGION: 0.96, MODALITY: 0.97}
+    for tag, name in ((REGION, "region"), (MODALITY, "modality")):
+        ours = _ours(cell, tag)
+        yield _goal(
+            f"Average precision, {name}, {kind}", least[tag], ours, "average_precision"
+        )
+        yield _goal(
+            f"Recall at 1 % false alarms, {name}, {kind}",
+            0.94,
+            ours,
+            "recall_at_1_percent",
+        )
+        yield _goal(
+            f"Precision of flags, {name}, {kind}", PRECISION - SLACK, ours, "precision"
+        )
+        yield _goal(
+            f"Calibration error, {name}, {kind}",
+            0.03,
+            ours,
+            "calibration_error",
+            at_least=False,
+        )
+        yield from _margin(kind, name, cell, tag)
+    unifesp = _ours(cell, REGION, "UNIFESP")
+    yield _goal(
+        f"Average precision, region, UNIFESP alone, {kind}",
+        0.85,
+        unifesp,
+        "average_precision",
+    )
+
+
+def _goal(
+    name: str,
+    goal: float,
+    figures: Mapping[str, Any],
+    column: str,
+    *,
+    at_least: bool = True,
+) -> Goal:
+    ends = figures.get(f"{column}_interval")
+    detail = f"{ends[0]:.3f} to {ends[1]:.3f}" if ends else ""
+    return Goal(name, goal, figures.get(column), detail, at_least)
+
+
+def _margin(kind: str, name: str, cell: Mapping[str, Any], tag: str) -> Iterator[Goal]:
+    """Yield the lower end of our lead over the method that comes nearest."""
+    part = cell.get("tags", {}).get(tag, {}).get("parts", {}).get("all", {})
+    leads = {
+        method: told["average_precision"]
+        for method, told in part.get("above", {}).items()
+        if "average_precision" in told and method != UNGATED
+    }
+    if leads:
+        nearest = min(leads, key=lambda m: leads[m]["interval"][0])
+        low, high = leads[nearest]["interval"]
+        yield Goal(
+            f"Least lead in average precision, {name}, {kind}", 0.0, low,
+            f"{nearest}: {leads[nearest]['difference']:+.3f}, {low:+.3f} to {high:+.3f}",
+        )  # fmt: skip
+
+
+def _of_poison(cells: Mapping[str, Any]) -> Iterator[Goal]:
+    for tag, name in ((REGION, "region"), (MODALITY, "modality")):
+        clean, poisoned = (
+            _ours(_cell(cells, kind="uniform", poison=share, rate=0.05), tag)
+            for share in (0.0, 0.2)
+        )
+        lost = None
+        if clean and poisoned:
+            lost = clean["average_precision"] - poisoned["average_precision"]
+        yield Goal(
+            f"Average precision lost at 20 % wrong in training, {name}", 0.05, lost,
+            "against none wrong, uniform errors", at_least=False,
+        )  # fmt: skip
+
+
+def _of_series(results: Mapping[str, Any]) -> Iterator[Goal]:
+    for result in results.values():
+        for group, tags in result.items():
+            for tag, told in tags.items():
+                ours = told["methods"][OURS]
+                yield Goal(
+                    f"Recall of series, {group}, {'region' if tag == REGION else 'modality'}",
+                    0.97,
+                    ours["recall_at_1_per_1000"],
+                    f"{told['series']} series: no false alarm allowed, which shows "
+                    f"at most {ours['rarer_than']:.1%}",
+                )
+
+
+def _of_left_out(results: Mapping[str, Any]) -> Iterator[Goal]:
+    total = sum(told["strangers"] for told in results.values())
+    if total:
+        caught = sum(
+            t["strangers"] * t["strangers_at_2_percent"] for t in results.values()
+        )
+        yield Goal(
+            "Left-out kinds answered unknown at 2 % of known ones", 0.9, caught / total,
+            f"{total} images of: {', '.join(results)}",
+        )  # fmt: skip

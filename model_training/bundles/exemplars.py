@@ -1,0 +1,29 @@
+"""Pictures of the clusters, for reviewers to see what an image was likened to."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from model_training.calibration.fit_bundle import FittedBundle
+from model_training.snapshots.snapshot import Snapshot
+from veritag.bundles.bundle import ClusterProfile
+
+FOLDER = "exemplars"
+
+
+def write_exemplars(
+    learnt: FittedBundle,
+    snapshot: Snapshot,
+    clusters: Sequence[ClusterProfile],
+    out: Path,
+) -> None:
+    """Write a strip of each cluster's nearest reference images, named by its id."""
+    folder = out / FOLDER
+    folder.mkdir()
+    rows = np.flatnonzero(learnt.split.training)[learnt.model.references.rows]
+    for cluster in clusters:
+        tiles = snapshot.tiles[rows[list(cluster.exemplars)]]
+        strip = np.hstack(list(tiles))
+        cv2.imwrite(str(folder / f"{cluster.cluster_id}.png"), strip)

@@ -1,0 +1,205 @@
+"""From torch to a sealed bundle: one ONNX graph, checked against torch."""
+
+import copy
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_linear_bn_eval
+
+from model_training.calibration.novelty import NoveltyScore
+from model_training.calibration.tag_pool import PictureReader
+from model_training.network.clustering import Floats
+from model_training.network.encoder import Encoder
+from veritag.errors import StopError
+
+# Old enough for every ONNX Runtime that the worker may run on.
+OPSET = 17
+TOLERANCE = 1e-3
+HALF_TOLERANCE = 3e-2
+"""Of float16, which has 11 bits, through seven layers of sums in another order."""
+NOVELTY_SLACK = 20.0
+"""Novelty is an exponential, and counts by the side of 1 on which it lies."""
+EXACT_BATCH = 64
+INPUT = "tiles"
+OUTPUTS = (
+    "embedding",
+    "soft_assignment",
+    "distance",
+    "tag_probability",
+    "novelty",
+    "neighbors",
+)
+
+
+class InspectionModel(nn.Module):
+    """Encoder and all that is read off its embedding, as one model over uint8 tiles.
+
+    Parameters
+    ----------
+    half
+        Whether the encoder calculates in float16, for GPUs; what goes in and comes out
+        is the same, and distances are still float32.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        reader: PictureReader,
+        novelty: NoveltyScore,
+        *,
+        half: bool = False,
+    ) -> None:
+        super().__init__()
+        self.encoder = without_norm(encoder)
+        if half:
+            self.encoder.half()
+        self.half_precision = half
+        self.reader = reader
+        self.novelty = novelty
+
+    def forward(self, tiles: Tensor) -> tuple[Tensor, ...]:
+        """Return what `OUTPUTS` names, of uint8 tiles (N, size, size)."""
+        x = tiles.unsqueeze(1).to(torch.float32) / 255.0  # (N, 1, size, size)
+        x = x.half() if self.half_precision else x
+        z, statistics = (part.float() for part in self.encoder.with_statistics(x))
+        q, distance = self.reader.soft_assignment(z)
+        probability, neighbors = self.reader(z)
+        features = torch.cat([z, statistics], 1)
+        novelty = self.novelty(features, probability)
+        return z, q, distance, probability, novelty, neighbors
+
+
+def without_norm(encoder: Encoder) -> Encoder:
+    """Return a copy whose dense layer does the embedding's norm, too.
+
+    Those of the convolutions are folded when the graph is written.
+    """
+    encoder = copy.deepcopy(encoder).eval()
+    if isinstance(encoder.norm, nn.BatchNorm1d):
+        encoder.dense = fuse_linear_bn_eval(encoder.dense, encoder.norm)
+        encoder.norm = nn.Identity()
+    return encoder
+
+
+def export_onnx(model: InspectionModel, size: int, path: Path) -> None:
+    """Write the model with a free batch axis."""
+    model = model.cpu().eval()
+    example = torch.zeros((2, size, size), dtype=torch.uint8)
+    with warnings.catch_warnings():
+        # The exporter that needs no further package is marked as old; it is complete
+        # for these layers, and the parity check shows it.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            (example,),
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            dynamic_axes={name: {0: "n"} for name in (INPUT, *OUTPUTS)},
+        )
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a bundle's graph says of n tiles.
+
+    Attributes
+    ----------
+    embedding, soft_assignment, distance
+        Of shape (n, D), (n, K) and (n, K).
+    tag_probability, novelty, neighbors
+        Of shape (n, V), (n,) and (n, k); None for a graph of an older version.
+    """
+
+    embedding: Floats
+    soft_assignment: Floats
+    distance: Floats
+    tag_probability: Floats | None = None
+    novelty: Floats | None = None
+    neighbors: Floats | None = None
+
+    def parts(self) -> list[Floats]:
+        """Return all that there is."""
+        told = [getattr(self, name) for name in OUTPUTS]
+        return [part for part in told if part is not None]
+
+
+def run_onnx(path: Path, tiles: NDArray[np.uint8], batch: int = 64) -> Seen:
+    """Return what ONNX Runtime on CPU makes of tiles (N, size, size)."""
+    session = onnxruntime.InferenceSession(
+        str(path), providers=["CPUExecutionProvider"]
+    )
+    there = {output.name for output in session.get_outputs()}
+    names = [name for name in OUTPUTS if name in there]
+    parts = [
+        session.run(names, {INPUT: tiles[start : start + batch]})
+        for start in range(0, len(tiles), batch)
+    ]
+    told = [np.concatenate(p).astype(np.float64) for p in zip(*parts, strict=True)]
+    return Seen(**dict(zip(names, told, strict=True)))
+
+
+def parity(model: InspectionModel, path: Path, tiles: NDArray[np.uint8]) -> float:
+    """Return the largest relative difference of ONNX Runtime to torch on real tiles.
+
+    Batches of one and of all are compared, too: a verdict must not depend on what else
+    was in the batch.
+
+    Raises
+    ------
+    StopError
+        If the exported graph does not compute what was trained.
+    """
+    with torch.no_grad():
+        expected = [
+            o.numpy() for o in model.cpu().eval()(torch.tensor(np.array(tiles)))
+        ]
+    largest = 0.0
+    for batch in (len(tiles), 1):
+        seen = run_onnx(path, tiles, batch).parts()[:-1]  # neighbors may swap places
+        for name, ours, theirs in zip(OUTPUTS, seen, expected[:-1], strict=False):
+            scale = max(float(np.abs(theirs).max()), 1e-6)
+            if name == "novelty":
+                scale *= NOVELTY_SLACK
+            largest = max(largest, float(np.abs(ours - theirs).max()) / scale)
+    if not largest <= (HALF_TOLERANCE if model.half_precision else TOLERANCE):
+        raise StopError(
+            f"the exported model differs from the trained one by {largest:.2g}"
+        )
+    return largest
+
+
+def cost_of_half(
+    full: InspectionModel, q: Floats, tiles: NDArray[np.uint8]
+) -> dict[str, float]:
+    """Return what a graph of half precision says otherwise than the full one.
+
+    Parameters
+    ----------
+    q
+        Its soft assignments of the tiles (N, size, size), of shape (N, K).
+
+    Returns
+    -------
+    The largest difference of a soft assignment, and the share of tiles that lie in the
+    same cluster.
+    """
+    full = full.cpu().eval()
+    with torch.no_grad():
+        parts = [
+            full(torch.tensor(tiles[start : start + EXACT_BATCH]))[1].double()
+            for start in range(0, len(tiles), EXACT_BATCH)
+        ]
+    expected = torch.cat(parts).numpy()
+    return {
+        "largest_difference": float(np.abs(q - expected).max()),
+        "same_cluster": float((q.argmax(1) == expected.argmax(1)).mean()),
+    }

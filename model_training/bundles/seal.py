@@ -1,0 +1,228 @@
+"""From what was learnt to a sealed bundle."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import veritag
+from model_training.bundles.cluster_ids import (
+    NEXT_ID,
+    matched_ids,
+    next_cluster_id,
+    with_identity,
+)
+from model_training.bundles.export import (
+    InspectionModel,
+    Seen,
+    cost_of_half,
+    export_onnx,
+    parity,
+    run_onnx,
+)
+from model_training.calibration.calibrate import LEAST_PRECISION
+from model_training.calibration.fit_bundle import FittedBundle
+from model_training.calibration.injection import ERROR_RATE
+from model_training.calibration.novelty import familiar_novelty
+from model_training.calibration.tag_model import TagModel
+from model_training.calibration.tag_pool import SOURCES
+from model_training.calibration.tag_profiles import cluster_profiles
+from model_training.network.clustering import squared_distances
+from model_training.snapshots.snapshot import Snapshot
+from veritag.bundles.bundle import (
+    MODEL,
+    BundleManifest,
+    ClusterProfile,
+    ModelBundle,
+    TagCalibration,
+    seal_bundle,
+)
+from veritag.judging.tag_probabilities import Floats
+
+EXEMPLARS = 6
+PARITY_TILES = 32
+MATCHING_TILES = 4000
+"""Images on which clusters are compared with those of the bundle before."""
+
+
+def make_bundle(
+    learnt: FittedBundle,
+    snapshot: Snapshot,
+    out: Path,
+    lineage: dict[str, Any],
+    champion: ModelBundle | None = None,
+    write_pages: Callable[[Sequence[ClusterProfile]], None] = lambda _: None,
+) -> ModelBundle:
+    """Export into the folder `out`, check the export and seal all that lies there.
+
+    Parameters
+    ----------
+    champion
+        The bundle whose cluster ids go on where clusters hold the same images; None
+        numbers them from 0.
+    write_pages
+        Writes into `out`, told of the clusters under their public ids and names, what
+        is sealed besides.
+    """
+    half = learnt.config.half
+    graph = _graph(learnt, half=half)
+    export_onnx(graph, learnt.config.size, out / MODEL)
+    difference = parity(graph, out / MODEL, snapshot.tiles[:PARITY_TILES])
+    figures = {**learnt.figures, "export_difference": difference}
+    tiles = snapshot.tiles[:: -(-len(snapshot) // MATCHING_TILES)]
+    seen = run_onnx(out / MODEL, np.ascontiguousarray(tiles))
+    q = seen.soft_assignment
+    if half:
+        figures["half_precision"] = cost_of_half(_graph(learnt), q, tiles)
+    ids, next_id = _ids(q, tiles, champion)
+    clusters = with_identity(_clusters(learnt.model), ids)
+    write_pages(clusters)
+    return seal_bundle(
+        out,
+        BundleManifest(
+            preprocessing=snapshot.preprocessing,
+            clusters=clusters,
+            calibration={
+                tag: _with_figures(learnt, tag) for tag in learnt.calibration.tags
+            },
+            sharpness=learnt.model.clusters.sharpness,
+            novelty_limits=(),
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            concepts=learnt.model.concepts,
+            mixture=_mixture(learnt.model),
+            familiar=familiar_novelty(
+                learnt.model.familiarity, learnt.calibration.familiar
+            ),
+            correlation=learnt.correlation,
+            references={
+                tag: tuple(one.carried.tolist())
+                for tag, one in learnt.model.sources.items()
+            },
+            detectability=learnt.detectability,
+            training={**figures, "occupancy": _occupancy(seen, ids)},
+            lineage={
+                "code_version": veritag.__version__,
+                "configuration": asdict(learnt.config),
+                "configuration_digest": learnt.config.digest(),
+                "snapshot": snapshot.summary(),
+                "parent": champion.bundle_id if champion else None,
+                NEXT_ID: next_id,
+                **lineage,
+            },
+        ),
+    )
+
+
+def _ids(
+    q: Floats, tiles: NDArray[np.uint8], champion: ModelBundle | None
+) -> tuple[Sequence[int], int]:
+    """Return the public ids of the clusters, and the first that is free after them.
+
+    Parameters
+    ----------
+    q
+        Soft assignments of the tiles by the new model, of shape (N, K).
+    """
+    n = q.shape[1]
+    if champion is None:
+        return range(n), n
+    first = next_cluster_id(champion.manifest)
+    resized = _at_size(tiles, champion.manifest.preprocessing.size)
+    old_q = run_onnx(champion.model_path, resized).soft_assignment
+    old_ids = [c.cluster_id for c in champion.manifest.clusters]
+    ids = matched_ids(old_q, q, old_ids, first)
+    return ids, max(first, max(ids) + 1)
+
+
+def _graph(learnt: FittedBundle, *, half: bool = False) -> InspectionModel:
+    model = learnt.model
+    encoder = learnt.trained.network.encoder
+    return InspectionModel(encoder, model.reader, model.novelty_score(), half=half)
+
+
+def _mixture(model: TagModel) -> dict[str, dict[str, float]]:
+    return {
+        tag: {
+            name: round(float(weight), 4)
+            for name, weight in zip(SOURCES, one.weights, strict=True)
+        }
+        for tag, one in model.sources.items()
+    }
+
+
+def _clusters(model: TagModel) -> tuple[ClusterProfile, ...]:
+    """Return the clusters with their profiles and exemplars, numbered as they come."""
+    centers, references = model.clusters.centers, model.references.embedding
+    nearest = np.argsort(squared_distances(centers, references), axis=1)
+    profiles = cluster_profiles(model.clusters.profiles, len(centers))
+    return tuple(
+        replace(
+            profile,
+            exemplars=tuple(nearest[k, :EXEMPLARS].tolist()),
+            ranges=_ranges(model, k),
+        )
+        for k, profile in enumerate(profiles)
+    )
+
+
+def _ranges(model: TagModel, k: int) -> dict[str, tuple[float, float]]:
+    """Return the ranges of the k-th cluster, keyword to low and high end."""
+    ends = {tag: (low[k], high[k]) for tag, (low, high) in model.ranges.items()}
+    return {
+        tag: (float(f"{low:.6g}"), float(f"{high:.6g}"))
+        for tag, (low, high) in ends.items()
+        if np.isfinite(low)
+    }
+
+
+def _occupancy(seen: Seen, ids: Sequence[int]) -> dict[str, Any]:
+    """Return how the images of the training lie, for drift to be told from."""
+    count = len(seen.distance)
+    nearest = seen.distance.argmin(axis=1)
+    shares = np.bincount(nearest, minlength=len(ids)) / max(1, count)
+    unknown = np.zeros(0) if seen.novelty is None else seen.novelty > 1
+    return {
+        "images": count,
+        "clusters": {
+            str(i): round(share, 6)
+            for i, share in zip(ids, shares.tolist(), strict=True)
+        },
+        "unknown": round(float(unknown.mean()), 6) if unknown.size else 0.0,
+    }
+
+
+def old_clusters(
+    champion: ModelBundle | None, tiles: NDArray[np.uint8]
+) -> NDArray[np.int64] | None:
+    """Return the champion's cluster of each tile (N, size, size), of shape (N,).
+
+    None without a champion.
+    """
+    if champion is None:
+        return None
+    parts = []
+    for start in range(0, len(tiles), MATCHING_TILES):
+        some = np.ascontiguousarray(tiles[start : start + MATCHING_TILES])
+        resized = _at_size(some, champion.manifest.preprocessing.size)
+        old_q = run_onnx(champion.model_path, resized).soft_assignment
+        parts.append(old_q.argmax(axis=1))
+    return np.concatenate(parts).astype(np.int64)
+
+
+def _at_size(tiles: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return tiles (N, size, size): near enough to those made so to tell kinds apart."""
+    if tiles.shape[1] == size:
+        return np.ascontiguousarray(tiles)
+    scaled = [cv2.resize(t, (size, size), interpolation=cv2.INTER_AREA) for t in tiles]
+    return np.stack(scaled).astype(np.uint8)
+
+
+def _with_figures(learnt: FittedBundle, tag: str) -> TagCalibration:
+    figures = learnt.figures["unseen"].get(tag, {}).get("all", {})
+    figures = {**figures, "promised_precision": LEAST_PRECISION, "of_wrong": ERROR_RATE}
+    return replace(learnt.calibration.tags[tag], figures=figures)

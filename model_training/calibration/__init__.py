@@ -1,0 +1,1 @@
+"""From a trained network to thresholds and probabilities that hold."""

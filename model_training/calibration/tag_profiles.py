@@ -1,0 +1,101 @@
+"""Tag profiles of clusters, fitted on the training part."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veritag.bundles.bundle import ClusterProfile
+from veritag.dicom.tags import JUDGED_TAGS
+from veritag.judging.tag_probabilities import Floats
+
+PRIOR = 1.0
+"""Images' worth of the overall shares that every cluster's profile starts from, so that
+a cluster of few images is never certain."""
+LEAST_SUPPORT = 1.0
+"""q-weighted images with the tag under which a cluster says nothing of it."""
+LEAST_SHARE = 1e-3
+
+
+@dataclass(frozen=True)
+class TagProfiles:
+    """One tag's shares per cluster.
+
+    Attributes
+    ----------
+    values
+        The tag's normalized values, V of them.
+    table
+        Of shape (K, V); rows of clusters that say nothing are zero.
+    support
+        q-weighted images with the tag, of shape (K,).
+    """
+
+    values: tuple[str, ...]
+    table: Floats
+    support: Floats
+
+    @property
+    def knows(self) -> NDArray[np.bool_]:
+        """Which clusters say anything, of shape (K,)."""
+        return self.support >= LEAST_SUPPORT
+
+
+def fit_profiles(weights: Floats, values: NDArray[np.str_]) -> TagProfiles:
+    """Return the profiles of one tag.
+
+    Parameters
+    ----------
+    weights
+        Sharpened soft assignments, of shape (N, K).
+    values
+        The tag's normalized values, empty where absent, of shape (N,).
+    """
+    carrying = values != ""
+    names, rows = np.unique(values[carrying], return_inverse=True)
+    counts = np.zeros((len(names), weights.shape[1]))
+    np.add.at(counts, rows, weights[carrying])
+    support = counts.sum(axis=0)
+    overall = np.bincount(rows, minlength=len(names)) / max(1, len(rows))
+    table = (counts.T + PRIOR * overall) / (support[:, None] + PRIOR)
+    table[table < LEAST_SHARE] = 0.0
+    table /= np.maximum(table.sum(axis=1, keepdims=True), 1e-12)
+    table[support < LEAST_SUPPORT] = 0.0
+    return TagProfiles(tuple(names.tolist()), table, support)
+
+
+def fit_all(
+    weights: Floats, values: dict[str, NDArray[np.str_]]
+) -> dict[str, TagProfiles]:
+    """Return the profiles of every judged tag that occurs, keyword to profiles."""
+    return {
+        tag: fit_profiles(weights, values[tag])
+        for tag in JUDGED_TAGS
+        if tag in values and (values[tag] != "").any()
+    }
+
+
+def cluster_profiles(
+    profiles: dict[str, TagProfiles], n: int
+) -> tuple[ClusterProfile, ...]:
+    """Return the profiles as a bundle holds them, for n clusters."""
+    return tuple(
+        ClusterProfile(
+            cluster_id=k,
+            profiles={
+                tag: _shares(p.values, p.table[k])
+                for tag, p in profiles.items()
+                if p.knows[k]
+            },
+            support={
+                tag: round(float(p.support[k]), 3)
+                for tag, p in profiles.items()
+                if p.knows[k]
+            },
+        )
+        for k in range(n)
+    )
+
+
+def _shares(values: tuple[str, ...], row: Floats) -> dict[str, float]:
+    return {v: round(float(p), 6) for v, p in zip(values, row, strict=True) if p > 0}

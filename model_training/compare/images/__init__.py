@@ -1,0 +1,1 @@
+"""Images of known kind, and the tags that they are given."""

@@ -1,0 +1,33 @@
+"""Wrong tags in the training data, to see what they cost."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from model_training.calibration.injection import wrong_values
+from model_training.snapshots.samples import Sample
+
+TAGS = ("Modality", "BodyPartExamined")
+SEED = 20_211_018
+
+
+def with_wrong_tags(
+    samples: Sequence[Sample], share: float, seed: int = SEED
+) -> tuple[Sample, ...]:
+    """Return the samples, a share of the values of each of `TAGS` made wrong.
+
+    The same images are wrong at every share above the one where they first are.
+    """
+    tags = [dict(s.tags) for s in samples]
+    for tag in TAGS:
+        rng = np.random.default_rng([seed, len(tag)])
+        right = np.array([t.get(tag, "") for t in tags], dtype=np.str_)
+        chosen = rng.random(len(samples)) < share
+        wrong = wrong_values(tag, right, rng)
+        for row in np.flatnonzero(chosen & (wrong != "")):
+            tags[row][tag] = str(wrong[row])
+    return tuple(
+        replace(s, tags=own) if own != s.tags else s
+        for s, own in zip(samples, tags, strict=True)
+    )

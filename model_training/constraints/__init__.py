@@ -1,0 +1,1 @@
+"""From tags to must-link and cannot-link pairs."""

@@ -1,0 +1,1 @@
+"""Quality of a sealed bundle on known images."""

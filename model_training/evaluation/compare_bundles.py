@@ -1,0 +1,200 @@
+"""Two bundles' figures on the same images, with the noise of their difference."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training.calibration.calibrate import LEAST_PRECISION, MOST_FALSE_ALARMS
+from model_training.evaluation.evaluation import (
+    Evaluation,
+    Figures,
+    figures_of,
+    judged,
+    judged_tags,
+    rounded,
+)
+from veritag.judging.tag_probabilities import Floats
+
+BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "same", "not comparable"
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedFigure:
+    """One figure that the gate looks at.
+
+    Attributes
+    ----------
+    sign
+        1 where more is better, -1 where less is.
+    fine
+        A value that is good enough: a challenger that keeps to it is never worse, and
+        only better than a champion that does not.
+    least
+        Smallest difference that anybody would notice.
+    outweighed_by
+        A figure that pays for this one. Who knows fewer kinds, and so judges fewer
+        images, but finds more of what is wrong, is no worse; nor is who finds less
+        than a champion that cries wolf.
+    """
+
+    words: str
+    sign: int
+    fine: float | None = None
+    least: float = 0.005
+    outweighed_by: str | None = None
+
+
+FIGURES: Mapping[str, ComparedFigure] = {
+    "nmi_modality": ComparedFigure("NMI of clusters and modality", 1),
+    "homogeneity_modality": ComparedFigure("homogeneity of clusters in modality", 1),
+    "nmi_region": ComparedFigure("NMI of clusters and body part", 1),
+    "homogeneity_region": ComparedFigure("homogeneity of clusters in body part", 1),
+    "recall": ComparedFigure(
+        "share of wrong tags that are found", 1, outweighed_by="false_alarm_rate"
+    ),
+    "precision": ComparedFigure(
+        "share of flags that are right", 1, fine=LEAST_PRECISION
+    ),
+    "false_alarm_rate": ComparedFigure(
+        "share of right tags that are flagged", -1, fine=MOST_FALSE_ALARMS
+    ),
+    "brier": ComparedFigure("squared error of the probabilities", -1, least=0.002),
+    "unknown": ComparedFigure(
+        "share of images of unknown kind", -1, least=0.01, outweighed_by="recall"
+    ),
+    "review_agreement": ComparedFigure(
+        "agreement with what reviewers decided", 1, least=0.01
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How the noise of a difference is found.
+
+    Attributes
+    ----------
+    resamples
+        Drawings of patients, with replacement.
+    tail
+        Probability left out on each side of the interval.
+    """
+
+    resamples: int = 300
+    tail: float = 0.01
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One figure of both, with the interval of the difference where it has one."""
+
+    name: str
+    champion: float | None
+    challenger: float | None
+    low: float | None
+    high: float | None
+    verdict: str
+
+
+def compare(
+    challenger: Evaluation, champion: Evaluation, noise: Noise
+) -> list[Comparison]:
+    """Return every figure of both with the interval of its difference."""
+    both = {
+        tag: judged(challenger.outcome, tag) & judged(champion.outcome, tag)
+        for tag in challenger.asked.questions
+    }
+
+    tags = judged_tags(challenger.outcome) | judged_tags(champion.outcome)
+
+    def pair(weights: Floats | None) -> tuple[Figures, Figures]:
+        asked = challenger.asked
+        return (
+            figures_of(champion.outcome, asked, weights, both, tags),
+            figures_of(challenger.outcome, asked, weights, both, tags),
+        )
+
+    old, new = pair(None)
+    drawn = [pair(weights) for weights in _resamples(challenger, noise)]
+    found = [_comparison(name, old, new, drawn, noise) for name in FIGURES]
+    better = {c.name for c in found if c.verdict == BETTER}
+    return [
+        replace(c, verdict=SAME)
+        if c.verdict == WORSE and FIGURES[c.name].outweighed_by in better
+        else c
+        for c in found
+    ]
+
+
+def _resamples(evaluation: Evaluation, noise: Noise) -> list[Floats]:
+    """Return how often each image counts when patients are drawn with replacement."""
+    rng = np.random.default_rng(noise.seed)
+    n = evaluation.patients
+    draws = rng.multinomial(n, np.full(n, 1 / n), size=noise.resamples)
+    patient: NDArray[np.intp] = evaluation.asked.patient
+    return [times[patient].astype(np.float64) for times in draws]
+
+
+def _comparison(
+    name: str,
+    old: Figures,
+    new: Figures,
+    drawn: Sequence[tuple[Figures, Figures]],
+    noise: Noise,
+) -> Comparison:
+    differences = [
+        b - a for one, two in drawn if (a := one[name]) is not None
+        and (b := two[name]) is not None
+    ]  # fmt: skip
+    low = high = None
+    # A figure that most drawings leave undefined has no noise that could be told.
+    if 2 * len(differences) > len(drawn):
+        tails = np.quantile(differences, [noise.tail, 1 - noise.tail])
+        low, high = (round(float(tail), 4) for tail in tails)
+    a, b = rounded(old)[name], rounded(new)[name]
+    verdict = _verdict(FIGURES[name], a, b, low, high)
+    return Comparison(name, a, b, low, high, verdict)
+
+
+def _verdict(
+    figure: ComparedFigure,
+    old: float | None,
+    new: float | None,
+    low: float | None,
+    high: float | None,
+) -> str:
+    fine = _is_fine(figure, new)
+    if old is None or new is None or low is None or high is None:
+        # A champion that flags nothing has no precision: then ours must be good.
+        alone = new is not None and old is None and figure.fine is not None
+        return WORSE if alone and not fine else UNKNOWN
+    least, most = sorted((figure.sign * low, figure.sign * high))
+    change = figure.sign * (new - old)
+    if most < 0 and change <= -figure.least:
+        return SAME if fine else WORSE
+    better = least > 0 and change >= figure.least and not _is_fine(figure, old)
+    return BETTER if better else SAME
+
+
+def _is_fine(figure: ComparedFigure, value: float | None) -> bool:
+    if figure.fine is None or value is None:
+        return False
+    return figure.sign * (value - figure.fine) >= 0
+
+
+def sentence(c: Comparison) -> str:
+    """Return in words what became of a figure."""
+    words = FIGURES[c.name].words
+    if c.champion is None or c.challenger is None:
+        return f"{words} is only {_number(c.challenger)}, and unknown of the champion"
+    return (
+        f"{words} is {c.verdict}: {_number(c.champion)} became "
+        f"{_number(c.challenger)} (difference {c.low:+.3f} to {c.high:+.3f})"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"

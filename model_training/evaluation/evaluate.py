@@ -1,0 +1,205 @@
+"""`veritag evaluate`: a bundle's figures on known images, as a table, HTML and JSON."""
+
+import csv
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from model_training.calibration.injection import ERROR_RATE
+from model_training.evaluation.evaluation import Evaluation, Figures, evaluate_bundle
+from model_training.process.publish_folder import disk_errors
+from model_training.snapshots.learnable import require_images
+from model_training.snapshots.snapshot import Snapshot, take_snapshot
+from model_training.snapshots.sources import ImageEntry, entries_of, region
+from veritag.bundles.bundle import ModelBundle
+from veritag.bundles.registry import find
+from veritag.errors import ConfigurationError
+from veritag.settings import Settings
+
+JSON_FILE, HTML_FILE = "evaluation.json", "evaluation.html"
+
+WORDS: Mapping[str, str] = {
+    "nmi_modality": "NMI with modality",
+    "homogeneity_modality": "homogeneity in modality",
+    "ari_modality": "adjusted Rand index with modality",
+    "nmi_region": "NMI with body part",
+    "homogeneity_region": "homogeneity in body part",
+    "ari_region": "adjusted Rand index with body part",
+    "silhouette": "silhouette",
+    "unknown": "images of unknown kind",
+    "recall": "wrong tags found",
+    "precision": f"flags that are right, at {ERROR_RATE:.0%} wrong tags",
+    "false_alarm_rate": "right tags flagged",
+    "brier": "Brier score of the probabilities",
+    "calibration_error": "expected calibration error",
+    "review_agreement": "agreement with reviewers",
+}
+TAG_COLUMNS = ("images", "judged", "recall", "precision", "false_alarm_rate")
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Veritag evaluation</title>
+<style>
+body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em; }}
+table {{ border-collapse: collapse; margin: .6em 0 1.6em; }}
+td, th {{ padding: .2em .7em; border-bottom: 1px solid #ddd; text-align: left; }}
+td + td {{ text-align: right; font-variant-numeric: tabular-nums; }}
+</style></head><body>
+<h1>Evaluation of {bundle}</h1>
+<p>{images} images of {patients} patients or objects. Clusters are compared with the
+Modality and Body Part Examined that the images are known to have. Every known tag was
+judged as it is and with one wrong value, half of them plausible confusions.</p>
+{body}
+</body></html>
+"""
+
+
+def run_evaluate(
+    name: str,
+    folders: Sequence[Path],
+    settings: Settings,
+    *,
+    labels: Path | None = None,
+    out: Path | None = None,
+    seed: int = 1,
+    with_research: bool = False,
+) -> Evaluation:
+    """Evaluate, print the table, and write the report where a folder is given.
+
+    Raises
+    ------
+    StopError
+        If there is no such bundle, or no image that it can be asked about.
+    """
+    if not folders:
+        raise ConfigurationError("name the images to evaluate on: --images PATH...")
+    bundle = find(settings.bundles_dir, name)
+    entries = [e for f in folders for e in entries_of(f, with_research=with_research)]
+    if labels is not None:
+        entries = list(_labelled(entries, labels))
+    snapshot = _read(entries, bundle)
+    evaluation = evaluate_bundle(bundle, snapshot, seed=seed)
+    _print(evaluation, snapshot)
+    if out is not None:
+        write_report(evaluation, out)
+    return evaluation
+
+
+def _read(entries: Sequence[ImageEntry], bundle: ModelBundle) -> Snapshot:
+    with warnings.catch_warnings():
+        # pydicom warns of every oddity of every file; what counts is counted.
+        warnings.simplefilter("ignore")
+        snapshot = take_snapshot(entries, bundle.manifest.preprocessing)
+    require_images(snapshot)
+    return snapshot
+
+
+def _labelled(entries: Sequence[ImageEntry], labels: Path) -> Iterator[ImageEntry]:
+    """Yield the entries with the labels' values over those of the files."""
+    told = dict(_rows(labels))
+    for entry in entries:
+        tags = told.get(entry.path.resolve())
+        yield replace(entry, tags={**entry.tags, **tags}) if tags else entry
+
+
+def _rows(labels: Path) -> Iterator[tuple[Path, dict[str, str | None]]]:
+    with labels.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = {"path", "modality", "region"} - set(reader.fieldnames or ())
+        if missing:
+            raise ConfigurationError(
+                f"--labels {labels} has no column {', '.join(sorted(missing))}"
+            )
+        for row in reader:
+            path = (labels.parent / (row["path"] or "")).resolve()
+            yield (
+                path,
+                {
+                    "Modality": row["modality"] or None,
+                    "BodyPartExamined": region(row["region"] or ""),
+                },
+            )
+
+
+def _print(evaluation: Evaluation, snapshot: Snapshot) -> None:
+    console = Console()
+    for table in (_figures_table(evaluation), _tags_table(evaluation)):
+        console.print(table)
+    for reason, count in snapshot.left_out.items():
+        Console(stderr=True).print(f"left out {count}: {reason}", highlight=False)
+
+
+def _figures_table(evaluation: Evaluation) -> Table:
+    title = (
+        f"{evaluation.bundle_id} on {evaluation.images} images "
+        f"of {evaluation.patients} patients"
+    )
+    table = Table("figure", "value", title=title)
+    table.columns[1].justify = "right"
+    for key, words in WORDS.items():
+        table.add_row(words, _number(evaluation.figures.get(key)))
+    return table
+
+
+def _tags_table(evaluation: Evaluation) -> Table:
+    table = Table("tag", *(c.replace("_", " ") for c in TAG_COLUMNS))
+    table.columns[0].no_wrap = True
+    for tag, figures in evaluation.by_tag.items():
+        table.add_row(tag, *_cells(figures))
+    return table
+
+
+def _cells(figures: Figures) -> list[str]:
+    return [f"{figures['images']:.0f}", *(_number(figures[c]) for c in TAG_COLUMNS[1:])]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def write_report(evaluation: Evaluation, out: Path) -> None:
+    """Write `evaluation.json` and `evaluation.html` into a folder.
+
+    Raises
+    ------
+    StopError
+        If the disk is full or fails.
+    """
+    with disk_errors(f"the report in {out}"):
+        out.mkdir(parents=True, exist_ok=True)
+        told = json.dumps(evaluation.as_json(), indent=1)
+        (out / JSON_FILE).write_text(told + "\n", encoding="utf-8")
+        (out / HTML_FILE).write_text(evaluation_page(evaluation), encoding="utf-8")
+
+
+def evaluation_page(evaluation: Evaluation) -> str:
+    """Return the report: one page without outside parts."""
+    figures = [[w, _number(evaluation.figures.get(k))] for k, w in WORDS.items()]
+    tags = [[tag, *_cells(f)] for tag, f in evaluation.by_tag.items()]
+    clusters = sorted(evaluation.clusters, key=lambda c: -c[2])
+    held = [[f"{i} {name}".strip(), str(n)] for i, name, n in clusters if n]
+    headings = [c.replace("_", " ") for c in TAG_COLUMNS]
+    body = [
+        _html_table(["Figure", "Value"], figures),
+        "<h2>By tag</h2>" + _html_table(["Tag", *headings], tags),
+        "<h2>Clusters</h2>" + _html_table(["Cluster", "Images"], held),
+    ]
+    return PAGE.format(
+        bundle=escape(evaluation.bundle_id),
+        images=evaluation.images,
+        patients=evaluation.patients,
+        body="\n".join(body),
+    )
+
+
+def _html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(h)}</th>" for h in headings)
+    lines = [
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows
+    ]
+    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"

@@ -1,0 +1,230 @@
+"""How good a bundle is on images that it has not learnt from.
+
+Each known tag is asked twice, as it is and with one wrong value, so that no figure
+hangs on which tags a draw made wrong. Precision and calibration are told for the rate
+of errors that the calibration counts on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import silhouette_score
+
+from model_training.calibration.injection import ERROR_RATE
+from model_training.evaluation.measures import (
+    adjusted_rand,
+    brier,
+    calibration_error,
+    contingency,
+    homogeneity,
+    nmi,
+    share,
+)
+from model_training.evaluation.predictions import Mask, Predictions, predictions_of
+from model_training.evaluation.questions import Questions, ask
+from model_training.snapshots.snapshot import Snapshot
+from veritag.bundles.bundle import ModelBundle
+from veritag.judging.tag_probabilities import Floats
+
+SILHOUETTE_IMAGES = 1000
+
+Figures = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All figures of one bundle on one set of images."""
+
+    bundle_id: str
+    images: int
+    patients: int
+    figures: Figures
+    by_tag: Mapping[str, Figures]
+    clusters: tuple[tuple[int, str, int], ...]
+    outcome: Predictions
+    asked: Questions
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a report holds, without the images' own outcomes."""
+        return {
+            "bundle_id": self.bundle_id,
+            "images": self.images,
+            "patients": self.patients,
+            "figures": rounded(self.figures),
+            "by_tag": {tag: rounded(f) for tag, f in self.by_tag.items()},
+            "clusters": [
+                {"cluster": i, "name": name, "images": n}
+                for i, name, n in self.clusters
+            ],
+        }
+
+
+def rounded(figures: Figures) -> Figures:
+    """Return figures with four digits."""
+    return {k: None if v is None else round(v, 4) for k, v in figures.items()}
+
+
+def evaluate_bundle(
+    bundle: ModelBundle, snapshot: Snapshot, *, seed: int = 1
+) -> Evaluation:
+    """Judge every image by the sealed graph and the bundle's own thresholds.
+
+    Raises
+    ------
+    StopError
+        If the snapshot's tiles are not made as the bundle asks.
+    """
+    asked = ask(snapshot, seed)
+    outcome = predictions_of(bundle, snapshot, asked.questions)
+    figures = figures_of(outcome, asked)
+    figures["silhouette"] = _silhouette(outcome, seed)
+    held = np.bincount(outcome.cluster, minlength=outcome.q.shape[1]).tolist()
+    return Evaluation(
+        bundle.bundle_id,
+        len(snapshot),
+        int(asked.patient.max(initial=-1)) + 1,
+        figures,
+        {tag: _tag_figures(outcome, asked, tag) for tag in _carried(asked)},
+        tuple(
+            (c.cluster_id, c.name, n)
+            for c, n in zip(bundle.manifest.clusters, held, strict=True)
+        ),
+        outcome,
+        asked,
+    )
+
+
+def _carried(asked: Questions) -> list[str]:
+    return [tag for tag, q in asked.questions.items() if (q.right != "").any()]
+
+
+def figures_of(
+    outcome: Predictions,
+    asked: Questions,
+    weights: Floats | None = None,
+    among: Mapping[str, Mask] | None = None,
+    tags: frozenset[str] | None = None,
+) -> Figures:
+    """Return the figures over all tags, None where there is nothing to count.
+
+    Parameters
+    ----------
+    weights
+        How often each image counts, of shape (N,); once each by default.
+    among
+        Tag to the images whose probabilities are looked at, where two bundles are
+        compared; by default those of which this bundle has an opinion.
+    tags
+        Over which findings are counted; by default those that this bundle judges.
+    """
+    w = np.ones(len(asked.patient)) if weights is None else weights
+    figures = _cluster_figures(outcome, asked.modality, w, "modality")
+    figures |= _cluster_figures(outcome, asked.region, w, "region")
+    figures["unknown"] = share(~outcome.known, w)
+    counted = judged_tags(outcome) if tags is None else tags
+    figures |= _finding_figures(outcome, asked, w, counted)
+    figures |= _probability_figures(outcome, asked, w, among)
+    figures["review_agreement"] = _agreement(outcome, asked, w)
+    return figures
+
+
+def _cluster_figures(
+    outcome: Predictions, classes: NDArray[np.intp], w: Floats, name: str
+) -> Figures:
+    told = classes >= 0
+    table = contingency(outcome.cluster[told], classes[told], w[told])
+    return {
+        f"nmi_{name}": nmi(table),
+        f"homogeneity_{name}": homogeneity(table),
+        f"ari_{name}": adjusted_rand(table),
+    }
+
+
+def _finding_figures(
+    outcome: Predictions, asked: Questions, w: Floats, tags: frozenset[str]
+) -> Figures:
+    right = wrong = alarms = found = 0.0
+    for tag in sorted(tags):
+        question, answers = asked.questions[tag], outcome.tags[tag]
+        right += float(w[question.right != ""].sum())
+        wrong += float(w[question.wrong != ""].sum())
+        alarms += float(w[answers.right.flagged].sum())
+        found += float(w[answers.wrong.flagged].sum())
+    recall = found / wrong if wrong else None
+    false_alarms = alarms / right if right else None
+    return {
+        "recall": recall,
+        "false_alarm_rate": false_alarms,
+        "precision": _precision(recall, false_alarms),
+    }
+
+
+def _precision(recall: float | None, false_alarms: float | None) -> float | None:
+    """Return the share of flags that are right; None where nothing is flagged."""
+    if recall is None or false_alarms is None or recall + false_alarms == 0:
+        return None
+    true, false = ERROR_RATE * recall, (1 - ERROR_RATE) * false_alarms
+    return true / (true + false)
+
+
+def _probability_figures(
+    outcome: Predictions, asked: Questions, w: Floats, among: Mapping[str, Mask] | None
+) -> Figures:
+    parts: list[tuple[Floats, Mask, Floats]] = []
+    for tag in asked.questions:
+        chosen = judged(outcome, tag) if among is None else among[tag]
+        answers = outcome.tags[tag]
+        for answer, is_wrong in ((answers.right, False), (answers.wrong, True)):
+            rate = ERROR_RATE if is_wrong else 1 - ERROR_RATE
+            truth = np.full(int(chosen.sum()), is_wrong)
+            parts.append((answer.probability[chosen], truth, w[chosen] * rate))
+    p, truth, weights = (np.concatenate(one) for one in zip(*parts, strict=True))
+    return {
+        "brier": brier(p, truth, weights),
+        "calibration_error": calibration_error(p, truth, weights),
+    }
+
+
+def judged(outcome: Predictions, tag: str) -> Mask:
+    """Return where a bundle has an opinion of the right and of the wrong value."""
+    answers = outcome.tags[tag]
+    asked_both: Mask = ~np.isnan(answers.right.probability + answers.wrong.probability)
+    return asked_both
+
+
+def judged_tags(outcome: Predictions) -> frozenset[str]:
+    """Return the tags of which a bundle has an opinion on any image."""
+    return frozenset(tag for tag in outcome.tags if judged(outcome, tag).any())
+
+
+def _agreement(outcome: Predictions, asked: Questions, w: Floats) -> float | None:
+    """Return how often a reviewed value is flagged if and only if it was wrong."""
+    agreed = total = 0.0
+    for tag, question in asked.questions.items():
+        reviewed, was_wrong = question.reviewed, question.received != question.right
+        same = outcome.tags[tag].received.flagged == was_wrong
+        total += float(w[reviewed].sum())
+        agreed += float(w[reviewed & same].sum())
+    return agreed / total if total else None
+
+
+def _tag_figures(outcome: Predictions, asked: Questions, tag: str) -> Figures:
+    w = np.ones(len(asked.patient))
+    carried = asked.questions[tag].right != ""
+    figures = _finding_figures(outcome, asked, w, frozenset({tag}))
+    figures["images"] = float(carried.sum())
+    figures["judged"] = share(judged(outcome, tag)[carried], w[carried])
+    return figures
+
+
+def _silhouette(outcome: Predictions, seed: int) -> float | None:
+    """Return the mean silhouette of a sample, in the space that was clustered."""
+    n = len(outcome.cluster)
+    rows = np.random.default_rng(seed).permutation(n)[:SILHOUETTE_IMAGES]
+    labels = outcome.cluster[rows]
+    if not 1 < len(np.unique(labels)) < len(labels):
+        return None
+    return float(silhouette_score(outcome.embedding[rows], labels))

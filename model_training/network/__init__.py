@@ -1,0 +1,1 @@
+"""Layers, losses, augmentation and clustering."""

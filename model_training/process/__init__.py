@@ -1,0 +1,1 @@
+"""Parts of every training process: device, progress, publishing of folders."""

@@ -1,0 +1,1 @@
+"""Periodic retraining, and the gate before promotion."""

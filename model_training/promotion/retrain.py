@@ -1,0 +1,244 @@
+"""The periodic job, and `veritag retrain`: learn from the archive, pass the gate, promote.
+
+The champion stays in use until the very last step, which replaces one small file: a
+run that is interrupted anywhere, or that finds the disk full, changes nothing.
+"""
+
+import getpass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from model_training.evaluation.evaluation import evaluate_bundle
+from model_training.network.training_config import TrainingConfig
+from model_training.promotion.gate import (
+    GateConfig,
+    GateDecision,
+    decide_promotion,
+    undecided,
+)
+from model_training.promotion.training_child import threads_of
+from model_training.runs.disk_guards import (
+    full_disk_named,
+    remove_scratch,
+    require_folder,
+)
+from model_training.runs.run_records import finish, take_run, watched_run
+from model_training.runs.train_bundle import TrainingRequest, train_bundle
+from model_training.snapshots.archive.source import archive_snapshot
+from model_training.snapshots.reference_set import (
+    ReferenceSet,
+    of_patients,
+    reference_set,
+)
+from model_training.snapshots.sampling import SamplingConfig
+from model_training.snapshots.snapshot import Snapshot
+from veritag.bundles.bundle import ModelBundle, load_bundle, resolve_bundle_path
+from veritag.bundles.registry import promote
+from veritag.errors import BundleRejected, StopError
+from veritag.pixels.preprocessing import Preprocessing
+from veritag.process.logs import get_logger
+from veritag.records import Records
+from veritag.records.audit import record_event
+from veritag.records.training.runs import (
+    BY_HAND,
+    RUNNING,
+    STALE_SECONDS,
+    begin_run,
+    fail_stale_runs,
+    open_run,
+    store_gate,
+)
+from veritag.settings import Settings
+from veritag.storage.archive import Archive
+
+log = get_logger()
+
+OTHER_TILES = (
+    "the two bundles read tiles of different sizes, and not all images of the reference "
+    "set could be made in both"
+)
+
+Train = Callable[[TrainingRequest, Settings], ModelBundle]
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """How a run ended."""
+
+    run_id: int
+    bundle: ModelBundle
+    champion_id: str
+    decision: GateDecision
+
+
+def run_scheduled(
+    run_id: int | None,
+    settings: Settings,
+    *,
+    config: TrainingConfig | None = None,
+    train: Train = train_bundle,
+) -> Retrained:
+    """Train on the archive, compare with the champion, promote what is better.
+
+    Parameters
+    ----------
+    run_id
+        Of a run that was asked for; None for one by hand.
+    config
+        By default the recipe of `veritag train`, with the clusters of the settings.
+
+    Raises
+    ------
+    StopError
+        If there is too little to learn from, or the disk is full; the run is recorded
+        as failed, and the champion stays.
+    """
+    require_folder(settings.bundles_dir)
+    config = config or default_config(settings)
+    records = Records.open(settings.records_url)
+    try:
+        records.migrate()
+        told = asdict(config)
+        if run_id is None:
+            _require_no_other(records)
+            run_id = begin_run(records, told, trigger=BY_HAND, reason="veritag retrain")
+        else:
+            take_run(records, run_id, told)
+        with watched_run(records, run_id):
+            remove_scratch(settings.bundles_dir)
+            return _Job(settings, records, config, train, run_id).run()
+    finally:
+        records.close()
+
+
+def default_config(settings: Settings) -> TrainingConfig:
+    """Return the recipe of `veritag train`, with as many clusters as the champion.
+
+    With fewer it would tell kinds apart less well for that reason alone.
+    """
+    if settings.train_clusters:
+        return TrainingConfig(clusters=settings.train_clusters)
+    try:
+        champion = load_bundle(resolve_bundle_path(settings.bundles_dir))
+    except BundleRejected:
+        return TrainingConfig()
+    return TrainingConfig(clusters=len(champion.manifest.clusters))
+
+
+@dataclass(frozen=True)
+class _Job:
+    settings: Settings
+    records: Records
+    config: TrainingConfig
+    train: Train
+    run_id: int
+
+    def run(self) -> Retrained:
+        """Carry out every step in turn."""
+        reference = self._reference()
+        request = TrainingRequest(
+            config=self.config,
+            device=self.settings.train_device,
+            threads=threads_of(self.settings),
+            champion=self._champion_or_none(),
+            with_tiles=self.settings.train_pictures,
+            note=f"training run {self.run_id}",
+        )
+        with full_disk_named(self.settings.bundles_dir):
+            bundle = self.train(request, self.settings)
+        decision, champion_id = self._decide(bundle, reference)
+        if decision.promoted:
+            self._promote(bundle)
+        store_gate(
+            self.records, self.run_id, decision.outcome, champion_id, decision.as_json()
+        )
+        digest = bundle.manifest.lineage["snapshot"]["digest"]
+        finish(self.records, self.run_id, bundle, digest)
+        log.info(
+            "training_decided",
+            run_id=self.run_id,
+            bundle_id=bundle.bundle_id,
+            outcome=decision.outcome,
+        )
+        return Retrained(self.run_id, bundle, champion_id, decision)
+
+    def _reference(self) -> ReferenceSet:
+        """Return the reference set, whose patients `train_bundle` keeps apart."""
+        return reference_set(
+            self.settings.reference_dir,
+            self._archive(Preprocessing(size=self.config.size)),
+            self.config.seed,
+            self.settings.reference_images,
+        )
+
+    def _archive(self, preprocessing: Preprocessing) -> Snapshot:
+        return archive_snapshot(
+            self.records,
+            Archive(self.settings.archive_dir),
+            self.settings.data_dir,
+            preprocessing,
+            config=SamplingConfig(seed=self.config.seed),
+            max_frame_mb=self.settings.max_frame_mb,
+        )
+
+    def _champion_or_none(self) -> ModelBundle | None:
+        try:
+            return load_bundle(resolve_bundle_path(self.settings.bundles_dir))
+        except BundleRejected as error:
+            log.warning("champion_rejected", reason=str(error))
+            return None
+
+    def _decide(
+        self, bundle: ModelBundle, reference: ReferenceSet
+    ) -> tuple[GateDecision, str]:
+        # Anew: somebody may have promoted another one while this one was trained.
+        champion = self._champion_or_none()
+        if champion is None:
+            return undecided("the bundle in use is damaged, promote one by hand"), ""
+        images = self._images_for(champion, bundle, reference)
+        if images is None:
+            return undecided(OTHER_TILES), champion.bundle_id
+        ours, theirs = images
+        decision = decide_promotion(
+            evaluate_bundle(bundle, ours, seed=self.config.seed),
+            evaluate_bundle(champion, theirs, seed=self.config.seed),
+            gate_config(self.settings),
+        )
+        return decision, champion.bundle_id
+
+    def _images_for(
+        self, champion: ModelBundle, bundle: ModelBundle, reference: ReferenceSet
+    ) -> tuple[Snapshot, Snapshot] | None:
+        """Return the same images as each of the two reads them."""
+        if champion.manifest.preprocessing == bundle.manifest.preprocessing:
+            return reference.snapshot, reference.snapshot
+        ours, theirs = (
+            of_patients(self._archive(b.manifest.preprocessing), reference.patients)
+            for b in (bundle, champion)
+        )
+        return (ours, theirs) if ours.samples == theirs.samples else None
+
+    def _promote(self, bundle: ModelBundle) -> None:
+        promote(self.settings.bundles_dir, bundle.path.name)
+        detail = {"bundle_id": bundle.bundle_id, "run_id": self.run_id}
+        record_event(self.records, "promotion", getpass.getuser(), detail)
+
+
+def _require_no_other(records: Records) -> None:
+    """Refuse to train beside another run; one that died is in nobody's way."""
+    fail_stale_runs(records, STALE_SECONDS)
+    run = open_run(records)
+    if run is not None and run.status == RUNNING:
+        raise StopError(
+            f"training run {run.run_id} is under way since {run.started_at:%H:%M} UTC: "
+            "wait until it ends"
+        )
+
+
+def gate_config(settings: Settings) -> GateConfig:
+    """Return the gate as the settings want it."""
+    return GateConfig(
+        least_images=settings.gate_least_images,
+        least_patients=settings.gate_least_patients,
+        most_flag_change=settings.gate_flag_change,
+    )

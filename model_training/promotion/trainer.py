@@ -1,0 +1,179 @@
+"""The trainer: takes requests for training and carries each out in a child process.
+
+It stays small and loads no torch: it may wait for weeks. The child is one `veritag
+retrain`, with limits of its own, and is ended together with everything that it has
+started. The message is acknowledged before the work: a training outlives every
+visibility timeout, and what is lost is asked for again from the records.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from celery import Celery, Task
+
+from model_training.promotion.training_child import (
+    TrainingChild,
+    TrainingLimits,
+    retrain_command,
+)
+from veritag.errors import RecordsUnavailable, RejectError
+from veritag.messaging.celery_config import celery_app
+from veritag.messaging.consumer import StrictRequest, consume
+from veritag.messaging.dispatcher import Dispatcher
+from veritag.messaging.messages import QUEUE_TRAINING, TASK_TRAIN, TrainBundle
+from veritag.process.health import HealthServer
+from veritag.process.lifecycle import answers, stop_signals, until_available
+from veritag.process.logs import get_logger
+from veritag.records import Records
+from veritag.records.training.runs import RUNNING, beat, claim_run, fail_run, run_of
+from veritag.settings import Settings
+
+log = get_logger()
+
+BEAT_SECONDS = 15.0
+LOG = "training.log"
+_TRIES, _WAIT_SECONDS = 20, 3.0
+
+
+class Trainer:
+    """Carries out one run after another."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        records: Records,
+        stopping: threading.Event,
+        command: Callable[[int], Sequence[str]] = retrain_command,
+    ) -> None:
+        self._settings = settings
+        self._records = records
+        self._stopping = stopping
+        self._command = command
+
+    def carry_out(self, payload: Mapping[str, Any]) -> None:
+        """Train as a message asks; what was done already is left alone.
+
+        Raises
+        ------
+        UnknownMessage
+            If the message is of another version.
+        RecordsUnavailable
+            If the database does not answer; the scheduler will ask again.
+        """
+        run_id = TrainBundle.decode(payload).run_id
+        if not claim_run(self._records, run_id):
+            log.info("training_not_open", run_id=run_id)
+            return
+        log.info("training_started", run_id=run_id)
+        child = TrainingChild(
+            self._command(run_id),
+            self._settings.data_dir / "logs" / LOG,
+            TrainingLimits.of(self._settings),
+        )
+        problem = self._watch(child, run_id)
+        self._close(run_id, problem)
+
+    def _watch(self, child: TrainingChild, run_id: int) -> str | None:
+        """Return why the run ended badly, None where it ended well."""
+        problem = None
+        try:
+            child.start()
+            while not child.ended(BEAT_SECONDS, self._stopping):
+                problem = self._reason_to_end(child, run_id)
+                if problem:
+                    break
+        finally:
+            child.end()
+        return problem or child.failure()
+
+    def _reason_to_end(self, child: TrainingChild, run_id: int) -> str | None:
+        if self._stopping.is_set():
+            return "stopped: the trainer was asked to end"
+        try:
+            if not beat(self._records, run_id):
+                # A short-lived child has just ended well, or the run was given up.
+                return None if child.ended(1.0) else "stopped: the run was given up"
+        except RecordsUnavailable:
+            log.warning("heartbeat_missed", run_id=run_id)
+        return child.excess()
+
+    def _close(self, run_id: int, problem: str | None) -> None:
+        """Record the end of a run whose child could not say it itself."""
+        for _ in range(_TRIES):
+            try:
+                run = run_of(self._records, run_id)
+                if run is not None and run.status == RUNNING:
+                    fail_run(self._records, run_id, problem or "it ended silently")
+                break
+            except RecordsUnavailable:
+                # The scheduler marks it as died if this goes on.
+                if self._stopping.wait(_WAIT_SECONDS):
+                    break
+        log.info("training_ended", run_id=run_id, problem=problem)
+
+
+class TrainingTask(Task):  # type: ignore[misc]  # Celery has no types
+    """Acknowledges at once; a failure is in the records, never a redelivery."""
+
+    name = TASK_TRAIN
+    acks_late = False
+    reject_on_worker_lost = False
+    Request = StrictRequest
+    trainer: Trainer
+
+    def run(self, payload: Mapping[str, Any]) -> None:
+        """Carry out one message."""
+        try:
+            self.trainer.carry_out(payload)
+        except RejectError as error:
+            log.warning("message_rejected", task=self.name, reason=str(error))
+        except RecordsUnavailable as error:
+            log.warning("message_put_off", task=self.name, reason=str(error))
+        except OSError as error:
+            log.error("message_failed", task=self.name, reason=error.strerror)  # noqa: TRY400
+
+
+def build_app(settings: Settings, trainer: Trainer) -> Celery:
+    """Return the application with the one task of the trainer."""
+    app = celery_app(settings, "veritag.trainer")
+    app.register_task(type("_Task", (TrainingTask,), {"trainer": trainer})())
+    return app
+
+
+def run_trainer(settings: Settings) -> int:
+    """Train on request until SIGTERM or SIGINT; return the exit status."""
+    stopping = threading.Event()
+    records = Records.open(settings.records_url)
+    dispatcher = Dispatcher.open(settings, "veritag.trainer.health")
+    checks = {
+        "records": answers(records.ping),
+        "broker": answers(dispatcher.ping),
+        "data": lambda: _unwritable(settings),
+    }
+    health = HealthServer(settings.http_host, settings.trainer_http_port, checks)
+    stop_signals(stopping)
+    log.info("trainer_started", http_port=health.start())
+    try:
+        if not until_available(records.migrate, stopping):
+            return 0
+        trainer = Trainer(settings, records, stopping)
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        return consume(
+            build_app(settings, trainer),
+            (QUEUE_TRAINING,),
+            name,
+            stopping,
+            settings.stop_grace_seconds,
+        )
+    finally:
+        dispatcher.close()
+        records.close()
+        log.info("trainer_stopped")
+
+
+def _unwritable(settings: Settings) -> str | None:
+    folder = settings.data_dir
+    return None if os.access(folder, os.W_OK) else f"{folder} cannot be written"

@@ -1,0 +1,1 @@
+"""One training run, as `veritag train` and `veritag retrain` do it."""

@@ -1,0 +1,98 @@
+"""The images of a run: folders, the archive of a running Veritag, drawn phantoms."""
+
+import warnings
+from pathlib import Path
+
+from rich.progress import Progress
+
+from model_training.runs.run_request import TrainingRequest
+from model_training.snapshots.archive.source import service_snapshot
+from model_training.snapshots.learnable import require_images
+from model_training.snapshots.phantoms import phantom_count, phantom_snapshot
+from model_training.snapshots.sampling import SamplingConfig
+from model_training.snapshots.snapshot import Snapshot, join, take_snapshot
+from model_training.snapshots.sources import archive_of, entries_of
+from veritag.pixels.preprocessing import Preprocessing
+from veritag.settings import Settings
+
+
+def gather(
+    request: TrainingRequest, settings: Settings, progress: Progress
+) -> Snapshot:
+    """Return the images to learn from; what was left out is told.
+
+    Parameters
+    ----------
+    settings
+        Name the data directory whose archive is learnt from.
+
+    Raises
+    ------
+    StopError
+        If there is not a single image.
+    """
+    preprocessing = Preprocessing(size=request.config.size)
+    parts = []
+    folders = list(request.images)
+    if request.from_archive:
+        archive = _archive(request, settings, preprocessing, progress)
+        if archive is not None:
+            parts.append(archive)
+        else:
+            # A copy of an archive without its records: the files speak for themselves.
+            folders.append(archive_of(settings.data_dir))
+    if folders:
+        parts.append(_folders(folders, request, preprocessing, progress))
+    if request.phantoms:
+        parts.append(_phantoms(request.phantoms, preprocessing, progress))
+    snapshot = parts[0] if len(parts) == 1 else join(parts)
+    for reason, count in snapshot.left_out.items():
+        progress.console.print(f"left out {count}: {reason}", highlight=False)
+    require_images(snapshot)
+    return snapshot
+
+
+def _archive(
+    request: TrainingRequest,
+    settings: Settings,
+    preprocessing: Preprocessing,
+    progress: Progress,
+) -> Snapshot | None:
+    bar = progress.add_task("reading the archive", total=None)
+    return service_snapshot(
+        settings,
+        preprocessing,
+        config=SamplingConfig(seed=request.config.seed),
+        on_total=lambda n: progress.update(bar, total=n),
+        on_step=lambda n: progress.advance(bar, n),
+    )
+
+
+def _folders(
+    folders: list[Path],
+    request: TrainingRequest,
+    preprocessing: Preprocessing,
+    progress: Progress,
+) -> Snapshot:
+    entries = [
+        entry
+        for folder in folders
+        for entry in entries_of(folder, with_research=request.with_research)
+        if entry.patient not in request.without
+    ]
+    bar = progress.add_task("reading images", total=len(entries))
+    with warnings.catch_warnings():
+        # pydicom warns of every oddity of every file; what counts is counted.
+        warnings.simplefilter("ignore")
+        return take_snapshot(
+            entries, preprocessing, on_step=lambda n: progress.advance(bar, n)
+        )
+
+
+def _phantoms(
+    patients: int, preprocessing: Preprocessing, progress: Progress
+) -> Snapshot:
+    bar = progress.add_task("drawing phantoms", total=phantom_count(patients))
+    return phantom_snapshot(
+        patients, preprocessing, on_step=lambda n: progress.advance(bar, n)
+    )

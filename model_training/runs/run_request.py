@@ -1,0 +1,43 @@
+"""What is asked of a training run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_training.network.training_config import TrainingConfig
+from veritag.bundles.bundle import ModelBundle
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What is asked of a run; see `veritag train --help`.
+
+    Attributes
+    ----------
+    tensorboard
+        Folder for the losses of each pass.
+    without
+        Patients, by their keys in the tables of `images`, that are kept out: for a
+        check of one's own.
+    champion
+        The bundle whose cluster ids go on; None numbers them from 0.
+    """
+
+    config: TrainingConfig
+    images: tuple[Path, ...] = ()
+    data: Path | None = None
+    phantoms: int = 0
+    out: Path | None = None
+    device: str = "auto"
+    threads: int = 0
+    with_research: bool = False
+    without: frozenset[str] = frozenset()
+    with_tiles: bool = True
+    note: str = ""
+    resume: bool = True
+    tensorboard: Path | None = None
+    champion: ModelBundle | None = None
+
+    @property
+    def from_archive(self) -> bool:
+        """Whether the archive of a data directory is learnt from."""
+        return self.data is not None or not (self.images or self.phantoms)

@@ -1,0 +1,34 @@
+"""The other processes of a training that `torchrun` started: they only train along."""
+
+from model_training.process.torch_runtime import choose_device
+from model_training.runs.run_request import TrainingRequest
+from model_training.training.distributed import Ranks, join_ranks
+from model_training.training.loop import train
+from model_training.training.training_data import TrainingSet
+from veritag.errors import StopError
+
+
+def train_along(request: TrainingRequest) -> bool:
+    """Train with the images of the first process; tell whether this was another one.
+
+    The first process reads, tells people and writes; here it is left alone.
+
+    Raises
+    ------
+    StopError
+        If the first process ends before there is anything to train on.
+    """
+    device = choose_device(request.device)
+    ranks = join_ranks(device)
+    if ranks.is_main:
+        return False
+    training, held_out = _received(ranks), _received(ranks)
+    train(training, held_out, request.config, device=device)
+    return True
+
+
+def _received(ranks: Ranks) -> TrainingSet:
+    try:
+        return ranks.firsts_images(None)
+    except RuntimeError as error:
+        raise StopError("the first process ended before the training") from error

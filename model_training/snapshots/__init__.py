@@ -1,0 +1,1 @@
+"""Images to learn from, frozen in a snapshot."""

@@ -1,0 +1,87 @@
+"""Which of the instances on the records to learn from, before anything is decoded."""
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training.snapshots.archive.reviewed import matters
+from model_training.snapshots.samples import kind_of
+from model_training.snapshots.sampling import SamplingConfig, choose
+from veritag.records import Records
+from veritag.records.training.learning import (
+    SettledTag,
+    learnable_kinds,
+    not_learnable,
+    settled_tags,
+)
+from veritag.terms.concepts import normalize
+
+NOT_CHOSEN = "more of a common kind or series than are learnt from"
+
+Settled: TypeAlias = Mapping[int, Sequence[SettledTag]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to learn from, before anything was decoded.
+
+    Attributes
+    ----------
+    ids
+        Instance ids in ascending order, of shape (N,).
+    settled
+        Series id to the decisions on its tags, the oldest first.
+    left_out
+        How many instances were left out, by reason.
+    """
+
+    ids: NDArray[np.int64]
+    settled: Settled
+    left_out: Mapping[str, int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def plan_snapshot(records: Records, config: SamplingConfig) -> Plan:
+    """Choose by the records alone which instances to learn from.
+
+    Raises
+    ------
+    RecordsUnavailable
+        If the database does not answer.
+    """
+    settled = {
+        series_id: kept
+        for series_id, found in settled_tags(records).items()
+        if (kept := tuple(one for one in found if matters(one)))
+    }
+    ids, series, kinds = _columns(records)
+    reviewed = np.isin(series, np.fromiter(settled, np.int64))
+    chosen = choose(ids, series, kinds, config, always=reviewed)
+    left_out = not_learnable(records)
+    if not chosen.all():
+        left_out[NOT_CHOSEN] = int((~chosen).sum())
+    return Plan(ids[chosen], settled, left_out)
+
+
+def _columns(
+    records: Records,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return instance ids, series ids and codes of kinds, 24 bytes for an instance."""
+    ids, series, kinds = array("q"), array("q"), array("q")
+    codes: dict[str, int] = {}
+    for page in learnable_kinds(records):
+        for instance_id, series_id, modality, body_part in page:
+            kind = kind_of(
+                normalize("Modality", modality) if modality else None,
+                normalize("BodyPartExamined", body_part) if body_part else None,
+            )
+            ids.append(instance_id)
+            series.append(series_id)
+            kinds.append(codes.setdefault(kind, len(codes)))
+    return np.array(ids), np.array(series), np.array(kinds)

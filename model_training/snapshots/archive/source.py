@@ -1,0 +1,106 @@
+"""The service's own archive as a source to learn from, through its records.
+
+What to learn from is chosen by the records; tiles that were kept are taken, the others
+made once and kept, so that they outlive the objects in the archive.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from model_training.process.publish_folder import remove_parts
+from model_training.snapshots.archive.archive_snapshot import ArchiveSnapshot
+from model_training.snapshots.archive.plan import Plan, plan_snapshot
+from model_training.snapshots.sampling import SamplingConfig
+from model_training.snapshots.snapshot import Snapshot
+from model_training.snapshots.snapshot_files import SEAL, load_snapshot, prune_snapshots
+from model_training.snapshots.tile_store import TileStore
+from veritag.pixels.preprocessing import Preprocessing
+from veritag.records import Records
+from veritag.settings import Settings
+from veritag.storage.archive import Archive
+
+TILES_DIR = "tiles"
+SNAPSHOTS_DIR = "snapshots"
+SNAPSHOTS_KEPT = 3
+
+
+def service_snapshot(
+    settings: Settings,
+    preprocessing: Preprocessing,
+    *,
+    config: SamplingConfig,
+    on_total: Callable[[int], None] = lambda _: None,
+    on_step: Callable[[int], None] = lambda _: None,
+) -> Snapshot | None:
+    """Return a snapshot of a running Veritag's archive; None where it has no records.
+
+    Parameters
+    ----------
+    on_total
+        Called once with the number of steps to come.
+
+    Raises
+    ------
+    StopError, RetryableError
+        As `archive_snapshot` does.
+    """
+    if settings.database_url is None and not settings.sqlite_file.is_file():
+        return None
+    records = Records.open(settings.records_url)
+    try:
+        records.migrate()
+        plan = plan_snapshot(records, config)
+        on_total(len(plan))
+        return archive_snapshot(
+            records,
+            Archive(settings.archive_dir),
+            settings.data_dir,
+            preprocessing,
+            config=config,
+            plan=plan,
+            max_frame_mb=settings.max_frame_mb,
+            on_step=on_step,
+        )
+    finally:
+        records.close()
+
+
+def archive_snapshot(
+    records: Records,
+    archive: Archive,
+    data_dir: Path,
+    preprocessing: Preprocessing,
+    *,
+    config: SamplingConfig,
+    plan: Plan | None = None,
+    max_frame_mb: int = 1024,
+    on_step: Callable[[int], None] = lambda _: None,
+) -> Snapshot:
+    """Return a snapshot of the archive, written to `data_dir` and mapped from there.
+
+    Its rows lie by the parts of `split_patients` under the seed of `config`, so that
+    each part is mapped as well.
+
+    Parameters
+    ----------
+    plan
+        As `plan_snapshot` made it, to know beforehand how many steps there are.
+
+    Raises
+    ------
+    StopError
+        If another run uses the kept tiles, or the disk is full or fails; what was
+        there before is untouched then.
+    RecordsUnavailable
+        If the database does not answer.
+    """
+    plan = plan or plan_snapshot(records, config)
+    taking = ArchiveSnapshot(plan, archive, preprocessing, max_frame_mb, on_step)
+    parent = data_dir / SNAPSHOTS_DIR
+    with TileStore.open(data_dir / TILES_DIR, preprocessing) as store:
+        remove_parts(parent)
+        taking.keep_tiles(records, store)
+        place = taking.write(store, parent, config.seed)
+        (place / SEAL).touch()
+        prune_snapshots(parent, SNAPSHOTS_KEPT)
+    return load_snapshot(place, verify=False)

@@ -1,0 +1,125 @@
+"""From one listed image to its tile and what is known of it."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from typing import TypeVar
+
+import cv2
+from pydicom import Dataset
+
+from model_training.snapshots.samples import Sample, numbers_of
+from model_training.snapshots.sources import ImageEntry, patient_group, station_key
+from veritag.dicom.read_instance import open_instance
+from veritag.dicom.tags import read_tags
+from veritag.errors import NoPixels, RejectError, UnusableInstance
+from veritag.pixels.preprocessing import Preprocessing
+from veritag.pixels.tile import Tile, make_tile, tile_from_gray
+from veritag.terms.concepts import normalize
+
+PICTURES = {".jpg", ".jpeg", ".png"}
+THREADS = 4
+STATION_KEYWORDS = (
+    "Manufacturer",
+    "ManufacturerModelName",
+    "StationName",
+    "DeviceSerialNumber",
+)
+
+_CHUNK = 256
+_LONGEST_REASON = 80
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def read_entry(entry: ImageEntry, preprocessing: Preprocessing) -> tuple[Tile, Sample]:
+    """Return the tile of an image and what is known of it.
+
+    Raises
+    ------
+    RejectError
+        If it cannot be used: no picture in it, damaged, or the same all over.
+    """
+    if entry.path.suffix.lower() in PICTURES:
+        return _picture(entry, preprocessing)
+    return _instance(entry, preprocessing)
+
+
+def drawn(tile: Tile) -> Tile:
+    """Return the tile unless it is empty.
+
+    Raises
+    ------
+    UnusableInstance
+        If all of its pixels are the same.
+    """
+    if tile.min() == tile.max():
+        raise UnusableInstance("an empty picture")
+    return tile
+
+
+def reason_of(error: RejectError) -> str:
+    """Return why something is left out, in words that many objects share."""
+    if isinstance(error, NoPixels):
+        return "NoPixels"
+    return f"{type(error).__name__}: {str(error)[:_LONGEST_REASON]}"
+
+
+def in_threads(
+    work: Callable[[Item], Result], items: Iterable[Item], *, chunk: int = _CHUNK
+) -> Iterator[Result]:
+    """Yield what `work` makes of each item, in order; one chunk is held at a time."""
+    waiting = iter(items)
+    with ThreadPoolExecutor(THREADS) as pool:
+        while part := list(islice(waiting, chunk)):
+            yield from pool.map(work, part)
+
+
+def _picture(entry: ImageEntry, preprocessing: Preprocessing) -> tuple[Tile, Sample]:
+    try:
+        image = cv2.imread(str(entry.path), cv2.IMREAD_GRAYSCALE)
+    except cv2.error as error:
+        raise UnusableInstance("a picture over the size that is read") from error
+    if image is None:
+        raise UnusableInstance("no readable picture")
+    tile = tile_from_gray(image, preprocessing)
+    return drawn(tile), _sample(entry, {}, entry.patient or str(entry.path), False)
+
+
+def _instance(entry: ImageEntry, preprocessing: Preprocessing) -> tuple[Tile, Sample]:
+    ds = open_instance(entry.path)
+    try:
+        received = read_tags(ds)
+        patient = str(ds.get("PatientID") or ds.get("StudyInstanceUID") or entry.path)
+        station = _station(ds, entry.source)
+    except Exception as error:
+        # Malformed files raise anything; a snapshot goes on without them.
+        raise UnusableInstance(
+            f"not readable as DICOM: {type(error).__name__}"
+        ) from error
+    tile = make_tile(ds, preprocessing)
+    normalized = {k: normalize(k, v) for k, v in received.items()}
+    sample = _sample(entry, normalized, entry.patient or patient, True)
+    return drawn(tile), replace(sample, station=station, numbers=numbers_of(received))
+
+
+def _station(ds: Dataset, source: str) -> str:
+    maker, *device = (str(ds.get(k) or "").strip() for k in STATION_KEYWORDS)
+    return station_key(maker, *device) if any(device) else station_key(source, maker)
+
+
+def _sample(
+    entry: ImageEntry, received: Mapping[str, str | None], patient: str, is_dicom: bool
+) -> Sample:
+    curated = {k: normalize(k, v) if v else None for k, v in entry.tags.items()}
+    tags = {k: v for k, v in {**received, **curated}.items() if v}
+    return Sample(
+        tags=tags,
+        patient=patient_group(entry.source, patient),
+        source=entry.source,
+        license=entry.license,
+        is_dicom=is_dicom,
+        station=station_key(entry.source),
+    )

@@ -1,0 +1,182 @@
+"""A training snapshot: tiles with tags and patients, frozen under one digest."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training.snapshots.read_image import in_threads, read_entry, reason_of
+from model_training.snapshots.samples import Sample
+from model_training.snapshots.sources import ImageEntry
+from veritag.errors import RejectError
+from veritag.pixels.preprocessing import Preprocessing
+from veritag.pixels.tile import Tile
+
+__all__ = [
+    "Sample",
+    "Snapshot",
+    "assemble",
+    "digest_of",
+    "join",
+    "row_digest",
+    "rows_of",
+    "take_snapshot",
+    "without",
+]
+
+KEPT_APART = "of patients on whom bundles are compared"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Tiles of shape (N, size, size) and what is known of each; never changed.
+
+    The tiles may be mapped from a file: whoever takes a few rows at a time reads no
+    more than these.
+    """
+
+    tiles: NDArray[np.uint8]
+    samples: tuple[Sample, ...]
+    preprocessing: Preprocessing
+    left_out: Mapping[str, int]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def values(self, tag: str) -> NDArray[np.str_]:
+        """Return the normalized values of a tag, empty where absent, of shape (N,)."""
+        return np.array([s.tags.get(tag, "") for s in self.samples], dtype=np.str_)
+
+    def weights(self) -> NDArray[np.float64]:
+        """Return how much each image counts in training, of shape (N,)."""
+        return np.array([s.weight for s in self.samples], dtype=np.float64)
+
+    def digest(self) -> str:
+        """Return a fingerprint of tiles and what is known of them, in whatever order."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        digests = [
+            row_digest(tile, sample)
+            for tile, sample in zip(self.tiles, self.samples, strict=True)
+        ]
+        return digest_of(digests)
+
+    def part(self, chosen: NDArray[np.bool_]) -> "Snapshot":
+        """Return the chosen images, a mask of shape (N,).
+
+        Tiles that lie together are not copied: a mapped part stays mapped.
+        """
+        kept = tuple(s for s, keep in zip(self.samples, chosen, strict=True) if keep)
+        return Snapshot(self.tiles[rows_of(chosen)], kept, self.preprocessing, {})
+
+    def summary(self) -> dict[str, Any]:
+        """Return what lineage tells of it: digest, counts and sources."""
+        sources = Counter((s.source, s.license) for s in self.samples)
+        return {
+            "digest": self.digest(),
+            "images": len(self),
+            "patients": len({s.patient for s in self.samples}),
+            "stations": len({s.station for s in self.samples}),
+            "synthetic": sum(s.is_synthetic for s in self.samples),
+            "reviewed": sum(bool(s.verified) for s in self.samples),
+            "kinds": dict(Counter(s.kind for s in self.samples).most_common()),
+            "left_out": dict(self.left_out),
+            "sources": [
+                {"source": source, "license": license_, "images": images}
+                for (source, license_), images in sorted(sources.items())
+            ],
+        }
+
+
+def without(snapshot: Snapshot, patients: frozenset[str]) -> Snapshot:
+    """Return the snapshot without the images of these patients."""
+    stays = np.array([s.patient not in patients for s in snapshot.samples], dtype=bool)
+    if stays.all():
+        return snapshot
+    left_out = {**snapshot.left_out, KEPT_APART: int((~stays).sum())}
+    return replace(snapshot.part(stays), left_out=left_out)
+
+
+def rows_of(chosen: NDArray[np.bool_]) -> "slice | NDArray[np.bool_]":
+    """Return a mask as a slice where its rows lie together, else as it is."""
+    rows = np.flatnonzero(chosen)
+    if not len(rows):
+        return slice(0, 0)
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if last - first + 1 == len(rows) else chosen
+
+
+def row_digest(tile: NDArray[np.uint8], sample: Sample) -> bytes:
+    """Return the fingerprint of one image, 16 bytes."""
+    known = sample.fingerprint()
+    return hashlib.blake2b(tile.tobytes() + known, digest_size=16).digest()
+
+
+def digest_of(rows: Iterable[bytes]) -> str:
+    """Return the fingerprint of a snapshot of those of its images, whatever their order."""
+    return hashlib.blake2b(b"".join(sorted(rows)), digest_size=16).hexdigest()
+
+
+def take_snapshot(
+    entries: Sequence[ImageEntry],
+    preprocessing: Preprocessing,
+    *,
+    on_step: Callable[[int], None] = lambda _: None,
+) -> Snapshot:
+    """Read images into a snapshot; what cannot be used is counted by its reason."""
+
+    def take(entry: ImageEntry) -> tuple[Tile, Sample] | str:
+        try:
+            return read_entry(entry, preprocessing)
+        except RejectError as error:
+            return reason_of(error)
+
+    size = preprocessing.size
+    tiles = np.empty((len(entries), size, size), dtype=np.uint8)
+    samples: list[Sample] = []
+    left_out: Counter[str] = Counter()
+    for outcome in in_threads(take, entries):
+        on_step(1)
+        if isinstance(outcome, str):
+            left_out[outcome] += 1
+        else:
+            tiles[len(samples)] = outcome[0]
+            samples.append(outcome[1])
+    return Snapshot(
+        tiles[: len(samples)], tuple(samples), preprocessing, dict(left_out)
+    )
+
+
+def assemble(
+    taken: Iterable[tuple[Tile, Sample]],
+    preprocessing: Preprocessing,
+    left_out: Mapping[str, int] | None = None,
+) -> Snapshot:
+    """Freeze tiles and what is known of them into a snapshot."""
+    pairs = list(taken)
+    size = preprocessing.size
+    tiles = np.empty((len(pairs), size, size), dtype=np.uint8)
+    for row, (tile, _) in enumerate(pairs):
+        tiles[row] = tile
+    samples = tuple(sample for _, sample in pairs)
+    return Snapshot(tiles, samples, preprocessing, dict(left_out or {}))
+
+
+def join(snapshots: Sequence[Snapshot]) -> Snapshot:
+    """Return one snapshot of several with the same preprocessing."""
+    left_out: Counter[str] = Counter()
+    for snapshot in snapshots:
+        left_out.update(snapshot.left_out)
+    return Snapshot(
+        np.concatenate([s.tiles for s in snapshots]),
+        tuple(sample for s in snapshots for sample in s.samples),
+        snapshots[0].preprocessing,
+        dict(left_out),
+    )

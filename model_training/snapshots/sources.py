@@ -1,0 +1,129 @@
+"""What can be learnt from: each source lists its images with tags and patient."""
+
+import csv
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LABELS = "labels.csv"
+MANIFEST = "manifest.csv"
+RESEARCH = "research"
+
+# Curated regions in the Body Part Examined terms of PS3.16 Annex L; what is not named
+# here is the region itself in capitals without blanks or hyphens (lower-leg: LOWERLEG).
+REGION_TERMS: Mapping[str, str | None] = {
+    "abdomen and pelvis": "ABDOMENPELVIS",
+    "cervical-spine": "CSPINE",
+    "dental": "JAW",
+    "fetal-head": "HEAD",
+    "jaw region": "JAW",
+    "lumbar-spine": "LSPINE",
+    "sinus": "HEAD",
+    "thoracic-spine": "TSPINE",
+    # A test object or an unclear picture has no body part that could be learnt.
+    "phantom": None,
+    "unknown": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEntry:
+    """One image to learn from.
+
+    Attributes
+    ----------
+    tags
+        Curated values by keyword; they stand over those in the file, and None takes a
+        tag away.
+    patient
+        Equal for images of the same patient; None takes it from the file.
+    license
+        As the source states it; empty where nothing is stated.
+    """
+
+    path: Path
+    source: str
+    tags: Mapping[str, str | None] = field(default_factory=dict)
+    patient: str | None = None
+    license: str = ""
+
+
+def entries_of(folder: Path, *, with_research: bool = False) -> Iterator[ImageEntry]:
+    """List the images under a folder, or the one file itself.
+
+    A folder with `labels.csv` is a set of pictures with known modality and region, one
+    with `manifest.csv` a set of DICOM files with curated regions; any other folder
+    holds DICOM files that speak for themselves.
+    """
+    if (folder / LABELS).is_file():
+        yield from _labelled(folder, with_research=with_research)
+    elif (folder / MANIFEST).is_file():
+        yield from _curated(folder)
+    elif folder.is_file():
+        yield ImageEntry(folder, folder.parent.name)
+    else:
+        files = (p for p in folder.rglob("*") if p.is_file() and p.name[0] != ".")
+        yield from (ImageEntry(path, folder.name) for path in sorted(files))
+
+
+def archive_of(data_dir: Path) -> Path:
+    """Return the archive of a running Veritag."""
+    return data_dir / "archive"
+
+
+def _rows(table: Path) -> Iterable[dict[str, str]]:
+    with table.open(newline="", encoding="utf-8") as file:
+        yield from csv.DictReader(file)
+
+
+def _labelled(folder: Path, *, with_research: bool) -> Iterator[ImageEntry]:
+    for row in _rows(folder / LABELS):
+        if row.get("license_class") == RESEARCH and not with_research:
+            continue
+        yield ImageEntry(
+            path=folder / row["path"],
+            source=row.get("source_repo") or folder.name,
+            tags={
+                "Modality": row["modality"],
+                "BodyPartExamined": region(row["region"]),
+            },
+            # Without a known patient an image stands for itself.
+            patient=row.get("patient_key") or row["path"],
+            license=row.get("license_class", ""),
+        )
+
+
+def _curated(folder: Path) -> Iterator[ImageEntry]:
+    for row in _rows(folder / MANIFEST):
+        if row.get("group", "image") != "image":
+            continue
+        curated = (
+            {"BodyPartExamined": region(row["region"])} if row.get("region") else {}
+        )
+        yield ImageEntry(
+            path=folder / row["path"],
+            source=row.get("source_repo") or folder.name,
+            tags=curated,
+            patient=row.get("patient_key") or None,
+            license=row.get("license", ""),
+        )
+
+
+def region(name: str) -> str | None:
+    """Return the Body Part Examined term of a curated region."""
+    name = name.strip().lower()
+    if name in REGION_TERMS:
+        return REGION_TERMS[name]
+    return name.upper().replace("-", "").replace(" ", "") or None
+
+
+def patient_group(source: str, patient: str) -> str:
+    """Return a key that keeps patients apart and names none of them."""
+    return hashlib.blake2b(f"{source}|{patient}".encode(), digest_size=8).hexdigest()
+
+
+def station_key(*device: str) -> str:
+    """Return a key that keeps stations apart and names none of them."""
+    told = "|".join(part.strip().upper() for part in device)
+    return hashlib.blake2b(f"station|{told}".encode(), digest_size=8).hexdigest()

@@ -1,0 +1,113 @@
+"""What a network makes of tiles without training on them."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from model_training.network.augment import mirrored, varied
+from model_training.network.clustering import Floats
+from model_training.network.losses import log_soft_assignment
+from model_training.network.network import ClusteringNetwork
+from model_training.training.training_data import as_images
+
+ON_CPU, ON_GPU = 32, 512
+"""Tiles at a time: a CPU's caches hold few feature maps, a GPU is idle with few."""
+NORM_BATCH = 256
+"""Tiles over which norms take their statistics at a time."""
+BLOCK = 4096
+"""Embeddings compared with the centers at a time."""
+
+Tiles = NDArray[np.uint8]
+
+
+def batch_size(device: torch.device) -> int:
+    """Return how many tiles a device embeds fastest at a time."""
+    return ON_CPU if device.type == "cpu" else ON_GPU
+
+
+@torch.no_grad()
+def embed(
+    network: ClusteringNetwork,
+    tiles: Tiles,
+    strength: float = 0.0,
+    noise: torch.Generator | None = None,
+) -> Floats:
+    """Return embeddings of tiles (N, size, size), of shape (N, D).
+
+    Parameters
+    ----------
+    strength, noise
+        With a generator, tiles are varied before, see `model_training.network.augment`.
+    """
+    network.eval()
+    device = network.cluster_centers.device
+    parts = [np.empty((0, network.cluster_centers.shape[1]))]
+    size = batch_size(device)
+    for start in range(0, len(tiles), size):
+        # A copy: mapped tiles are read-only, and torch warns of that.
+        batch = np.array(tiles[start : start + size])
+        x = as_images(torch.from_numpy(batch).to(device))
+        if noise is not None:
+            x = varied(mirrored(x, noise), noise, strength)
+        parts.append(as_floats(network.encoder(x)))
+    return np.concatenate(parts)
+
+
+@torch.no_grad()
+def statistics(network: ClusteringNetwork, tiles: Tiles) -> Floats:
+    """Return mean and deviation of every channel of tiles (N, size, size), (N, S)."""
+    network.eval()
+    device = network.cluster_centers.device
+    size = batch_size(device)
+    parts = []
+    for start in range(0, len(tiles), size):
+        batch = np.array(tiles[start : start + size])
+        x = as_images(torch.from_numpy(batch).to(device))
+        parts.append(as_floats(network.encoder.with_statistics(x)[1]))
+    return np.concatenate(parts)
+
+
+@torch.no_grad()
+def settle_norms(network: ClusteringNetwork, tiles: Tiles) -> None:
+    """Take the norms' statistics from tiles as they are, (n, size, size).
+
+    Running means lag behind after a short training, and follow varied images.
+    """
+    norms = [
+        module
+        for module in network.modules()
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+    ]
+    if not norms:
+        return
+    momentum = norms[0].momentum
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over batches
+        norm.train()
+    device = network.cluster_centers.device
+    for start in range(0, len(tiles), NORM_BATCH):
+        batch = np.array(tiles[start : start + NORM_BATCH])
+        if len(batch) > 1:
+            network.encoder(as_images(torch.from_numpy(batch).to(device)))
+    for norm in norms:
+        norm.momentum = momentum
+
+
+@torch.no_grad()
+def soft_assignment(network: ClusteringNetwork, tiles: Tiles) -> Floats:
+    """Return q (eq. 11) of all tiles, of shape (N, K)."""
+    z = torch.from_numpy(embed(network, tiles))
+    centers = network.cluster_centers.detach().double().cpu()
+    parts = [
+        log_soft_assignment(z[at : at + BLOCK], centers, network.degrees)
+        for at in range(0, len(z), BLOCK)
+    ]
+    return as_floats(torch.cat(parts).exp())
+
+
+def as_floats(values: Tensor) -> Floats:
+    """Return a tensor as an array of float64."""
+    array: Floats = values.detach().cpu().numpy().astype(np.float64)
+    return array

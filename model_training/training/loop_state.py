@@ -1,0 +1,151 @@
+"""One run of the training loop: what its parts share, and how it is interrupted."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from model_training.constraints.pairs import pair_source
+from model_training.network.network import ClusteringNetwork
+from model_training.network.training_config import TrainingConfig
+from model_training.process.torch_runtime import tune
+from model_training.training.checkpoint import Checkpoint
+from model_training.training.distributed import Ranks, join_ranks
+from model_training.training.objective import Objective
+from model_training.training.trained import CLUSTERS, ENCODER, EpochFigures, Trained
+from model_training.training.training_data import (
+    DeviceData,
+    TrainingSet,
+    on_device,
+    vocabulary_of,
+)
+
+
+@dataclass
+class LoopState:
+    """What the two parts share; what changes is what a checkpoint holds."""
+
+    trained: Trained
+    training: TrainingSet
+    held: DeviceData
+    objective: Objective
+    ranks: Ranks
+    device: str
+    checkpoint: Checkpoint | None = None
+    on_step: Callable[[int], None] = lambda _: None
+    on_epoch: Callable[[EpochFigures], None] = lambda _: None
+    state: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def config(self) -> TrainingConfig:
+        """What is trained how."""
+        return self.trained.config
+
+    def set_objective(self, config: TrainingConfig) -> None:
+        """Weigh the losses as a configuration says."""
+        self.objective = replace(self.objective, config=config)
+
+    def draw_anew(
+        self, part: str, epoch: int
+    ) -> tuple[np.random.Generator, np.random.Generator]:
+        """Return randomness for the order of images and for the pairs of a pass.
+
+        Each pass has its own, so that a run that was interrupted draws as one that was
+        not. All processes have one order, but other pairs and variations.
+        """
+        names = ENCODER, CLUSTERS
+        key = self.config.seed, names.index(part), epoch
+        own = np.random.default_rng((*key, 1 + self.ranks.rank))
+        self.objective.noise.manual_seed(int(own.integers(1 << 62)))
+        return np.random.default_rng((*key, 0)), own
+
+    def note(self, figures: EpochFigures, **state: Any) -> None:
+        """Tell of a pass, and save where the run stands after it."""
+        self.trained.history.append(figures)
+        if not self.ranks.is_main:
+            return
+        if self.checkpoint is not None:
+            self.checkpoint.save(
+                {
+                    "part": figures.part,
+                    "epoch": figures.epoch,
+                    "network": self.trained.network.state_dict(),
+                    "history": [asdict(f) for f in self.trained.history],
+                    **state,
+                }
+            )
+        self.on_epoch(figures)
+
+    def resume(self) -> None:
+        """Take up a checkpoint of this run, where there is one."""
+        first = self.checkpoint if self.ranks.is_main else None
+        saved = self.ranks.firsts(first.load() if first is not None else None)
+        if saved is None:
+            return
+        self.state = saved
+        self.trained.network.load_state_dict(saved["network"])
+        self.trained.history = [EpochFigures(**f) for f in saved["history"]]
+
+    def taken_up(self, part: str) -> dict[str, Any]:
+        """Return the checkpoint's state where it lies in this part, else nothing."""
+        return self.state if self.state.get("part") == part else {}
+
+
+def begin_run(
+    training: TrainingSet,
+    held_out: TrainingSet,
+    config: TrainingConfig,
+    device: str,
+    start: Trained | None,
+    checkpoint: Checkpoint | None,
+) -> LoopState:
+    """Return a run that has not begun, with all that it needs on the device."""
+    torch.manual_seed(config.seed)
+    tune(device)
+    ranks = join_ranks(device)
+    vocabulary = vocabulary_of(training)
+    data = on_device(training, vocabulary, config.balance, device)
+    # Too few patients to hold any back: then the images themselves have to do.
+    held = on_device(held_out or training, vocabulary, config.balance, device)
+    network = _network(config, vocabulary.sizes(), start)
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ranks.agree(network)
+    if config.compile:
+        network.compile_layers()
+    pairs = None
+    if training.constraints and (config.gamma or config.pretrain_pairs):
+        pairs = pair_source(
+            training.constraints, len(training), closure=config.careful_pairs
+        )
+    return LoopState(
+        Trained(
+            network,
+            config,
+            list(start.history) if start else [],
+            vocabulary.values,
+        ),
+        training,
+        held,
+        Objective(network, data, config, pairs, torch.Generator(device)),
+        ranks,
+        device,
+        checkpoint,
+    )
+
+
+def _network(
+    config: TrainingConfig, sizes: dict[str, int], start: Trained | None
+) -> ClusteringNetwork:
+    """Return a new network, or a copy of the start with room for the centers."""
+    if start is None:
+        return ClusteringNetwork(config, sizes if config.tags else {})
+    network = copy.deepcopy(start.network)
+    network.cluster_centers = nn.Parameter(
+        torch.zeros(config.clusters, config.embedding)
+    )
+    network.degrees, network.precision = config.degrees, config.precision
+    return network

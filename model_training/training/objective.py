@@ -1,0 +1,161 @@
+"""The objective of one step: which losses, on which images, with which weights."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model_training.constraints.pairs import PairSource
+from model_training.network.augment import mirrored, restyled, varied
+from model_training.network.losses import (
+    clustering_loss,
+    contrastive_loss,
+    embedding_pair_loss,
+    pairwise_loss,
+    reconstruction_loss,
+    tag_loss,
+)
+from model_training.network.network import ClusteringNetwork
+from model_training.network.training_config import TrainingConfig
+from model_training.training.training_data import DeviceData
+
+Terms = dict[str, Tensor]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Weighted losses by name.
+
+    Attributes
+    ----------
+    pairs
+        Where pairwise losses are taken from; None for a recipe without.
+    noise
+        Of the variations, on the device.
+    """
+
+    network: ClusteringNetwork
+    data: DeviceData
+    config: TrainingConfig
+    pairs: PairSource | None
+    noise: torch.Generator
+
+    def of_images(self, rows: Rows) -> tuple[Terms, Tensor]:
+        """Return the losses that images and their own tags give, and embeddings."""
+        clean = self._mirrored(rows)
+        z, drawn, logits = self.network(self._varied(clean), draw=self.config.beta > 0)
+        return own_terms(self.data, rows, clean, drawn, logits, self.config), z
+
+    def of_encoder(self, rows: Rows, rng: np.random.Generator) -> Terms:
+        """Return the terms of the first part, in which there are no clusters."""
+        terms, z = self.of_images(rows)
+        if self.config.contrast:
+            again = self.network.embed(self._varied(self._mirrored(rows)))
+            terms["contrast"] = self.config.contrast * contrastive_loss(z, again)
+        if self.config.pretrain_pairs and self.pairs is not None:
+            first, second, kinds = self._embedded_pairs(self.pairs, rng)
+            terms["pairs"] = self.config.pretrain_pairs * embedding_pair_loss(
+                first, second, kinds
+            )
+        return terms
+
+    def of_clusters(
+        self, rows: Rows, target: Tensor, gamma: float, rng: np.random.Generator
+    ) -> Terms:
+        """Return all terms of eq. 10, with the target distribution (N, K) of eq. 12."""
+        terms, z = self.of_images(rows)
+        log_q = self.network.log_soft_assignment(z)
+        chosen = target[torch.from_numpy(rows).to(target.device)]
+        terms["clustering"] = self.config.alpha * clustering_loss(chosen, log_q)
+        if self.pairs is not None:
+            terms["pairwise"] = gamma * self._of_pairs(self.pairs, rng)
+        return terms
+
+    def _of_pairs(self, source: PairSource, rng: np.random.Generator) -> Tensor:
+        """Return eq. 14 over a fresh draw of pairs."""
+        first, second, kinds = self._embedded_pairs(source, rng)
+        return pairwise_loss(
+            self.network.log_soft_assignment(first),
+            self.network.log_soft_assignment(second),
+            kinds,
+            self.config.margin,
+        )
+
+    def _embedded_pairs(
+        self, source: PairSource, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return embeddings of both images of drawn pairs, and which must link."""
+        pairs, is_must = source.draw(self.config.pairs, rng)
+        z = self.network.embed(self._varied(self._mirrored(pairs.T.ravel())))
+        first, second = z.chunk(2)
+        return first, second, torch.from_numpy(is_must).to(self.data.device)
+
+    def _mirrored(self, rows: Rows) -> Tensor:
+        images = self.data.images(rows)
+        return mirrored(images, self.noise) if self.config.augment else images
+
+    def _varied(self, images: Tensor) -> Tensor:
+        if self.config.augment:
+            images = varied(images, self.noise, self.config.augment)
+        if self.config.restyle:
+            images = self._restyled(images)
+        return images
+
+    def _restyled(self, images: Tensor) -> Tensor:
+        """Show a share of the images as other devices would."""
+        device = self.noise.device
+        drawn = torch.rand(len(images), generator=self.noise, device=device)
+        chosen = (drawn < self.config.restyle).view(-1, 1, 1, 1)
+        return torch.where(chosen, restyled(images, self.noise), images)
+
+
+def own_terms(
+    data: DeviceData,
+    rows: Rows,
+    clean: Tensor,
+    drawn: Tensor | None,
+    logits: dict[str, Tensor],
+    config: TrainingConfig,
+) -> Terms:
+    """Return the weighted losses that need nothing but the images and their tags."""
+    terms: Terms = {}
+    if drawn is not None:
+        terms["reconstruction"] = config.beta * reconstruction_loss(drawn, clean)
+    if logits:
+        chosen = torch.from_numpy(rows).to(data.device)
+        losses = [
+            tag_loss(
+                predicted,
+                data.values[tag][chosen],
+                data.class_weights[tag],
+                data.weights[chosen],
+            )
+            for tag, predicted in logits.items()
+        ]
+        terms["tags"] = config.tags * torch.stack(losses).sum()
+    return terms
+
+
+@torch.no_grad()
+def held_out_loss(
+    network: ClusteringNetwork, held: DeviceData, config: TrainingConfig, batch: int
+) -> float:
+    """Return the mean loss over images that do not train, as they are.
+
+    NaN where all losses of the recipe need variations or pairs.
+    """
+    network.eval()
+    if not (config.beta or network.heads):
+        return math.nan
+    total, count = 0.0, len(held.weights)
+    for start in range(0, count, batch):
+        rows = np.arange(start, min(count, start + batch))
+        images = held.images(rows)
+        _, drawn, logits = network(images, draw=config.beta > 0)
+        terms = own_terms(held, rows, images, drawn, logits, config)
+        total += float(sum(term.item() for term in terms.values())) * len(rows)
+    return total / max(1, count)

@@ -1,0 +1,61 @@
+"""The process of the indexer."""
+
+import threading
+
+from services.indexer.indexer import Indexer
+from services.indexer.publisher import Publisher
+from veritag.messaging.dispatcher import Dispatcher
+from veritag.process.health import HealthServer
+from veritag.process.lifecycle import claim, end_with_parent, stop_signals
+from veritag.process.logs import configure_logging, get_logger
+from veritag.process.metrics import SPOOL_READY
+from veritag.records import Records
+from veritag.settings import Settings
+from veritag.storage.archive import Archive
+from veritag.storage.spool import Spool, make_folder
+
+
+def run_indexer(settings: Settings, parent: int | None = None) -> None:
+    """Index until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    parent
+        End also when this process is no longer our parent: a listener that was
+        killed starts again with an indexer of its own.
+
+    Raises
+    ------
+    ConfigurationError
+        If a port is taken, or the spool, database or broker are named wrongly.
+    """
+    configure_logging(settings, "indexer")
+    stop = threading.Event()
+    stop_signals(stop)
+    spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
+    with claim(spool, "indexer", stop):
+        make_folder(settings.archive_dir)
+        records = Records.open(settings.records_url)
+        dispatcher = Dispatcher.open(settings)
+        publisher = Publisher(records, dispatcher, settings.linger_seconds)
+        indexer = Indexer(
+            spool,
+            Archive(settings.archive_dir),
+            records,
+            publisher,
+            settings.index_poll_seconds,
+        )
+        checks = {
+            "records": records.ping,
+            "broker": dispatcher.ping,
+            "spool": indexer.problem,
+        }
+        health = HealthServer(settings.http_host, settings.indexer_http_port, checks)
+        SPOOL_READY.set_function(lambda: len(spool.names()))
+        http_port = health.start()
+        if parent is not None:
+            end_with_parent(parent, stop)
+        get_logger().info("indexing", http_port=http_port)
+        indexer.run(stop)
+        dispatcher.close()
+        records.close()

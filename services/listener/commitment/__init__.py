@@ -1,0 +1,1 @@
+"""Requests of storage commitment (PS3.4 annex J)."""

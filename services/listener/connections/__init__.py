@@ -1,0 +1,1 @@
+"""From a TCP connection to an association, within limits."""

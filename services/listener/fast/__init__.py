@@ -1,0 +1,1 @@
+"""C-STORE handled where its bytes arrive; rests on internals of pynetdicom."""

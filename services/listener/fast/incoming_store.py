@@ -1,0 +1,146 @@
+"""An instance on its way in: from the network straight into its spool file."""
+
+from typing import Any
+
+from services.listener.audit.reception import study_of
+from services.listener.fast.preallocated_file import PreallocatedFile
+from services.listener.handlers import Reception
+from services.listener.store_rules import (
+    Beginning,
+    Negotiated,
+    StoreRequest,
+    TooShort,
+    compare,
+    header_of,
+    refusing_disk_failures,
+    require_storable,
+)
+from services.listener.store_status import NOT_UNDERSTOOD, SUCCESS, StoreRefused
+from veritag.process.metrics import RECEPTION_SECONDS
+from veritag.storage.incoming_file import IncomingFile
+
+# SOP Class and SOP Instance UID nearly always lie within the first elements.
+_LOOK = 4096
+# The Study Instance UID, which only an audit asks for, comes later.
+_STUDY_LOOK = 1 << 16
+
+
+class IncomingStore:
+    """Takes the fragments of one Data Set.
+
+    What is refused, at the command or later, is read to its end and forgotten, so that
+    the sender gets an answer and the association goes on.
+    """
+
+    def __init__(
+        self,
+        reception: Reception,
+        spare: PreallocatedFile,
+        assoc: Any,
+        request: StoreRequest,
+        context: Negotiated,
+    ) -> None:
+        self.request = request
+        self._reception = reception
+        self._spare = spare
+        self._assoc = assoc
+        self._context = context
+        self._incoming: IncomingFile | None = None
+        self._header_length = 0
+        self._is_compared = False
+        self._refusal: StoreRefused | None = None
+        self._name = ""
+        self._beginning = b""
+
+    def begin(self) -> None:
+        """Look at the command; only then anything is written."""
+        try:
+            self._reception.require_authorized(self._assoc)
+            require_storable(self.request, self._context)
+            with refusing_disk_failures():
+                self._incoming = self._spare.begin()
+        except StoreRefused as refusal:
+            self._refuse(refusal)
+
+    def write(self, fragment: memoryview) -> None:
+        """Take a fragment."""
+        if self._incoming is None:
+            return
+        try:
+            if not self._header_length:
+                self._write_header(self._incoming)
+                self._compare_beginning(fragment)
+                if self._reception.audit.is_kept:
+                    self._beginning = bytes(fragment[:_STUDY_LOOK])
+            with refusing_disk_failures():
+                self._incoming.write(fragment)
+        except StoreRefused as refusal:
+            self._refuse(refusal)
+
+    def _write_header(self, incoming: IncomingFile) -> None:
+        header = header_of(self._assoc, self.request, self._context)
+        with refusing_disk_failures():
+            incoming.write(header)
+        self._header_length = len(header)
+
+    def _compare_beginning(self, fragment: memoryview) -> None:
+        try:
+            compare(Beginning(fragment[:_LOOK]), self.request, self._context)
+        except TooShort:
+            return  # the whole file will tell
+        self._is_compared = True
+
+    def hurry(self) -> None:
+        """Let the disk begin with what has come; what comes last, the fsync takes."""
+        if self._incoming is not None:
+            self._incoming.hurry()
+
+    def finish(self) -> tuple[int, str]:
+        """Make it durable; return status and Error Comment for the sender."""
+        try:
+            with RECEPTION_SECONDS.time():
+                self._name = self._commit()
+        except StoreRefused as refusal:
+            self._refuse(refusal)
+            return refusal.status.code, refusal.comment
+        return SUCCESS.code, ""
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether it was acknowledged."""
+        return bool(self._name)
+
+    def account(self) -> None:
+        """Tell of it, after the sender has its answer."""
+        if self._refusal is not None:
+            self._reception.refused(self._assoc, self._refusal)
+        elif self.is_stored:
+            study = ""
+            if self._beginning:
+                beginning = Beginning(self._beginning)
+                study = study_of(beginning, self._context.transfer_syntax)
+            self._reception.stored(self._assoc, self.request, self._name, study)
+
+    def _commit(self) -> str:
+        if self._refusal is not None:
+            raise self._refusal
+        incoming = self._incoming
+        if incoming is None or not self._header_length:
+            raise StoreRefused(NOT_UNDERSTOOD, "The message has no Data Set")
+        if not self._is_compared:
+            with refusing_disk_failures():
+                elements = incoming.read_from(self._header_length)
+                compare(elements, self.request, self._context)
+        self._incoming = None  # from here on the spool removes it if need be
+        with refusing_disk_failures():
+            return self._spare.spool.commit(incoming)
+
+    def _refuse(self, refusal: StoreRefused) -> None:
+        self._refusal = refusal
+        self.discard()
+
+    def discard(self) -> None:
+        """Forget what was not committed."""
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.discard()

@@ -1,0 +1,141 @@
+"""What decides whether an instance is taken; the same on both ways into the spool."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+from services.listener.presentation_contexts import SERVICES
+from services.listener.store_status import (
+    CLASS_NOT_SUPPORTED,
+    MISMATCH,
+    NOT_UNDERSTOOD,
+    OUT_OF_RESOURCES,
+    StoreRefused,
+)
+from veritag.dicom.elements import SOP_CLASS_UID, SOP_INSTANCE_UID, read_uids
+from veritag.dicom.part10 import encode_file_meta
+from veritag.errors import UnusableInstance
+from veritag.process.logs import get_logger
+from veritag.storage.spool import SpoolFull
+from veritag.storage.stored_instance import Provenance
+
+_WANTED = (SOP_CLASS_UID, SOP_INSTANCE_UID)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRequest:
+    """What a C-STORE-RQ says (PS3.7 table 9.3-1).
+
+    Attributes
+    ----------
+    sop_class_uid, sop_instance_uid
+        Empty where the command has none that is usable.
+    """
+
+    message_id: int
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """An accepted presentation context."""
+
+    abstract_syntax: str
+    transfer_syntax: str
+
+
+def require_storable(request: StoreRequest, context: Negotiated) -> None:
+    """Refuse what the command alone shows to be unusable.
+
+    Raises
+    ------
+    StoreRefused
+    """
+    sop_class = request.sop_class_uid
+    if sop_class != context.abstract_syntax or sop_class in SERVICES:
+        raise StoreRefused(
+            CLASS_NOT_SUPPORTED, "SOP Class is not that of the presentation context"
+        )
+    if not request.sop_instance_uid:
+        raise StoreRefused(NOT_UNDERSTOOD, "The command has no usable SOP Instance UID")
+
+
+def compare(stream: BinaryIO, request: StoreRequest, context: Negotiated) -> None:
+    """Refuse a Data Set that names itself otherwise than the command does.
+
+    Raises
+    ------
+    StoreRefused
+    """
+    try:
+        uids = read_uids(stream, context.transfer_syntax, _WANTED)
+    except UnusableInstance as error:
+        raise StoreRefused(NOT_UNDERSTOOD, str(error)) from error
+    if SOP_CLASS_UID not in uids or SOP_INSTANCE_UID not in uids:
+        raise StoreRefused(
+            NOT_UNDERSTOOD, "The Data Set lacks SOP Class or Instance UID"
+        )
+    if uids[SOP_CLASS_UID] != request.sop_class_uid:
+        raise StoreRefused(MISMATCH, "SOP Class UID of command and Data Set differ")
+    if uids[SOP_INSTANCE_UID] != request.sop_instance_uid:
+        raise StoreRefused(MISMATCH, "SOP Instance UID of command and Data Set differ")
+
+
+class TooShort(Exception):
+    """The beginning of a Data Set does not reach as far as it was read."""
+
+
+class Beginning(io.BytesIO):
+    """The first bytes of a Data Set; reading past them is no end but an error."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read exactly so many bytes.
+
+        Raises
+        ------
+        TooShort
+        """
+        data = super().read(size)
+        if size is not None and len(data) < size:
+            raise TooShort
+        return data
+
+
+def header_of(
+    assoc: Any, request: StoreRequest, context: Negotiated, length: int | None = None
+) -> bytes:
+    """Return preamble and File Meta Information, of the given length if there is one."""
+    return encode_file_meta(
+        request.sop_class_uid,
+        request.sop_instance_uid,
+        context.transfer_syntax,
+        _provenance(assoc),
+        length,
+    )
+
+
+def _provenance(assoc: Any) -> Provenance:
+    request = assoc.requestor.primitive
+    return Provenance(
+        calling_ae_title=request.calling_ae_title.strip(),
+        called_ae_title=request.called_ae_title.strip(),
+        peer_address=str(assoc.requestor.address),
+        association_id=assoc.association_id,
+        received_at=datetime.now(UTC),
+    )
+
+
+@contextmanager
+def refusing_disk_failures() -> Iterator[None]:
+    """Turn what a spool raises into the answer for the sender."""
+    try:
+        yield
+    except SpoolFull as error:
+        raise StoreRefused(OUT_OF_RESOURCES, "Not enough free disk space") from error
+    except OSError as error:
+        get_logger().exception("spool_failed", errno=error.errno)
+        raise StoreRefused(OUT_OF_RESOURCES, "The disk could not be written") from error

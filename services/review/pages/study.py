@@ -1,0 +1,207 @@
+"""The page of a study, and the form that decides on its findings."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Form, HTTPException, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import BaseModel, ValidationError
+
+from services.review.decision_form import (
+    DecisionConflict,
+    DecisionRequest,
+    InvalidDecision,
+    problems,
+    store_decision,
+)
+from services.review.dependencies import (
+    CookieReviewer,
+    Id,
+    ProxyReviewer,
+    RecordsDep,
+    SettingsDep,
+    StudyUid,
+    remember_reviewer,
+)
+from services.review.pictures.exemplars import exemplars_address
+from services.review.templating import render
+from services.review.views import FindingState, next_open, series_views
+from veritag.decisions import Decision
+from veritag.records import Records
+from veritag.records.review.stations import GroupKey, StationGroup, station_groups
+from veritag.records.review.study import FindingRow, StudyDetail, study_detail
+from veritag.records.review.worklist import worklist
+from veritag.settings import Settings
+
+router = APIRouter(default_response_class=HTMLResponse)
+
+
+class DecisionForm(BaseModel):
+    """A decision as the form sends it; every field is there, filled in or not."""
+
+    decision: str = ""
+    corrected_value: str = ""
+    note: str = ""
+    reviewer: str = ""
+    version: str = ""
+
+    def request(self) -> DecisionRequest:
+        """Return what the form asks for; raises ValidationError."""
+        # The value is always filled in, and means something with CORRECTED only.
+        value = self.corrected_value if self.decision == Decision.CORRECTED else ""
+        return DecisionRequest.model_validate(
+            {
+                "decision": self.decision,
+                "corrected_value": value.strip() or None,
+                "note": self.note,
+                "reviewer": self.reviewer.strip() or None,
+                "version": self.version or None,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a form was refused, with what was filled in; of no finding by default."""
+
+    finding_id: int | None = None
+    message: str = ""
+    form: DecisionForm = field(default_factory=DecisionForm)
+
+
+@router.get("/studies/{study_instance_uid}")
+def show_study(
+    study_instance_uid: StudyUid,
+    records: RecordsDep,
+    settings: SettingsDep,
+    proxy_reviewer: ProxyReviewer,
+    cookie_reviewer: CookieReviewer,
+    decided: Annotated[int | None, Query()] = None,
+) -> HTMLResponse:
+    """Show a study with its series, pictures, findings and decisions."""
+    study = _study(records, study_instance_uid)
+    return _study_page(
+        records, settings, study, proxy_reviewer, cookie_reviewer, decided=decided
+    )
+
+
+def _study(records: Records, study_instance_uid: str) -> StudyDetail:
+    study = study_detail(records, study_instance_uid)
+    if study is None:
+        raise HTTPException(404, "There is no such study in the records.")
+    return study
+
+
+def _study_page(
+    records: Records,
+    settings: Settings,
+    study: StudyDetail,
+    proxy_reviewer: str | None,
+    cookie_reviewer: str,
+    *,
+    decided: int | None = None,
+    problem: Problem | None = None,
+    status: int = 200,
+) -> HTMLResponse:
+    series = series_views(study)
+    findings = [finding for entry in series for finding in entry.findings]
+    waiting = sum(f.state is FindingState.OPEN for f in findings)
+    return render(
+        "study.html",
+        status,
+        page="study",
+        study=study,
+        series=series,
+        findings=len(findings),
+        exemplars={f.finding_id: exemplars_address(settings, f) for f in findings},
+        groups=_groups(records, study),
+        open_findings=waiting,
+        next_study=None if waiting else _next_study(records),
+        decided=next(
+            (f for f in findings if f.finding_id == decided and f.current), None
+        ),
+        problem=problem or Problem(),
+        proxy_reviewer=proxy_reviewer,
+        reviewer=cookie_reviewer,
+    )
+
+
+def _groups(records: Records, study: StudyDetail) -> dict[int, StationGroup]:
+    """Return the finding ids that belong to groups of stations."""
+    by_key = {group.key: group for group in station_groups(records)}
+    if not by_key:
+        return {}
+    told = [
+        (row, GroupKey.of(row.finding, s.manufacturer, s.station_name))
+        for s in study.series
+        for row in s.findings
+    ]
+    return {row.finding_id: by_key[key] for row, key in told if key in by_key}
+
+
+def _next_study(records: Records) -> str | None:
+    rows = worklist(records, limit=1).rows
+    return rows[0].study_instance_uid if rows else None
+
+
+@router.post("/studies/{study_instance_uid}/findings/{finding_id}/decisions")
+def post_decision(
+    request: Request,
+    study_instance_uid: StudyUid,
+    finding_id: Id,
+    form: Annotated[DecisionForm, Form()],
+    records: RecordsDep,
+    settings: SettingsDep,
+    proxy_reviewer: ProxyReviewer,
+    cookie_reviewer: CookieReviewer,
+) -> Response:
+    """Store a decision, then go on to the next open finding of the study."""
+    study = _study(records, study_instance_uid)
+    row = _finding(study, finding_id)
+    try:
+        asked = form.request()
+        store_decision(records, row, asked, proxy_reviewer or asked.reviewer)
+    except (ValidationError, InvalidDecision, DecisionConflict) as error:
+        problem = Problem(finding_id, _message(error), form)
+        status = 409 if isinstance(error, DecisionConflict) else 422
+        return _study_page(
+            records,
+            settings,
+            study,
+            proxy_reviewer,
+            cookie_reviewer,
+            problem=problem,
+            status=status,
+        )
+    decided = _study(records, study_instance_uid)
+    remembered = None if proxy_reviewer else asked.reviewer
+    return _go_on(request, decided, finding_id, remembered)
+
+
+def _finding(study: StudyDetail, finding_id: int) -> FindingRow:
+    for series in study.series:
+        for row in series.findings:
+            if row.finding_id == finding_id:
+                return row
+    raise HTTPException(404, "This study has no such finding.")
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{p['field']}: {p['message']}" for p in problems(error))
+    return str(error)
+
+
+def _go_on(
+    request: Request, study: StudyDetail, decided: int, reviewer: str | None
+) -> Response:
+    findings = [f for entry in series_views(study) for f in entry.findings]
+    following = next_open(findings, decided)
+    # A browser focuses what the fragment names, so that Enter goes on from there.
+    anchor = f"finding-{following.finding_id}" if following else "onward"
+    uid = quote(study.study_instance_uid, safe="")
+    answer = RedirectResponse(f"/studies/{uid}?decided={decided}#{anchor}", 303)
+    if reviewer is not None:
+        remember_reviewer(request, answer, reviewer)
+    return answer

@@ -1,0 +1,1 @@
+"""Pictures for the pages: thumbnails of instances, exemplars of clusters."""

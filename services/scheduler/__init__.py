@@ -1,0 +1,1 @@
+"""The scheduler: settling, republishing, retention and periodic training."""

@@ -1,0 +1,122 @@
+"""Letting go of archived objects after a while; what was learnt of them stays.
+
+Of each picture a small one is kept for the review pages. Run by the scheduler, a few at
+a time; every step may be repeated.
+"""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import cv2
+
+from veritag.errors import ArchiveUnavailable, RejectError
+from veritag.pixels.decoding_process import DecodingLimits, DecodingProcess
+from veritag.pixels.kept_pictures import SIZE, KeptPictures
+from veritag.pixels.thumbnail import draw_file
+from veritag.process.logs import get_logger
+from veritag.process.metrics import REMOVED, REMOVED_BYTES
+from veritag.records import Records
+from veritag.records.reception.retention import (
+    Removable,
+    mark,
+    removable,
+    remove_marked,
+)
+from veritag.settings import Settings
+from veritag.storage.archive import Archive
+
+log = get_logger()
+
+BATCH = 64
+# The scheduler settles series in the same thread: they must not wait for pictures.
+DRAWING_SECONDS = 5.0
+
+
+class Retention:
+    """Removes what is older than `retain_days`, and nothing where that is 0."""
+
+    def __init__(self, settings: Settings, records: Records) -> None:
+        self._days = settings.retain_days
+        self._max_frame_mb = settings.max_frame_mb
+        self._records = records
+        self._archive = Archive(settings.archive_dir)
+        self._pictures = KeptPictures(settings.pictures_dir)
+        self._confined = DecodingProcess(
+            DecodingLimits.of(settings), draw_file.__module__
+        )
+
+    def round(self) -> int:
+        """Remove a batch of files; return how many. Without the archive, none.
+
+        Raises
+        ------
+        RecordsUnavailable
+        """
+        if not self._days:
+            return 0
+        try:
+            # What a crash left marked goes first.
+            return self._remove() or self._begin()
+        except ArchiveUnavailable as error:
+            log.warning("retention_waits", reason=str(error))
+            return 0
+
+    def _begin(self) -> int:
+        found = removable(self._records, self._days, BATCH)
+        if not found:
+            return 0
+        kept = self._keep_pictures(found)
+        mark(self._records, [one.instance_id for one in kept], self._days)
+        return self._remove()
+
+    def _keep_pictures(self, found: Sequence[Removable]) -> list[Removable]:
+        """Keep small pictures for a while; return whose are done, at least one."""
+        done: list[Removable] = []
+        deadline = time.monotonic() + DRAWING_SECONDS
+        try:
+            for one in found:
+                if done and time.monotonic() > deadline:
+                    break
+                if one.has_picture:
+                    self._keep_picture(one.archive_key)
+                done.append(one)
+        except OSError as error:
+            raise ArchiveUnavailable(
+                f"the small pictures cannot be kept: {error.strerror}"
+            ) from error
+        return done
+
+    def _keep_picture(self, key: str) -> None:
+        """Keep the small picture; of what can no longer be drawn there is none."""
+        if self._pictures.read(key) is not None or self._archive.size(key) is None:
+            return
+        try:
+            path = self._archive.path(key)
+            draw = partial(draw_file, path, SIZE, self._max_frame_mb)
+            tile = self._confined.call(draw)
+        except RejectError as error:
+            log.warning("picture_not_kept", archive_key=key, reason=str(error))
+            return
+        _, png = cv2.imencode(".png", tile)
+        self._pictures.keep(key, png.tobytes())
+
+    def _remove(self) -> int:
+        removed = remove_marked(self._records, self._remove_files, BATCH)
+        if removed:
+            REMOVED.inc(len(removed))
+            REMOVED_BYTES.inc(sum(one.size for one in removed))
+            ids = [one.instance_id for one in removed]
+            log.info("instances_removed", instance_ids=ids, retain_days=self._days)
+        return len(removed)
+
+    def _remove_files(self, keys: Sequence[str]) -> None:
+        """Remove files, but note nothing as removed where the archive is elsewhere."""
+        for key in keys:
+            # Raises where its folder is not there, as on an empty mount point.
+            self._archive.size(key)
+        self._archive.remove(keys)
+
+    def close(self) -> None:
+        """End the process that draws."""
+        self._confined.close()

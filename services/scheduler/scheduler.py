@@ -1,0 +1,200 @@
+"""The scheduler: asks for settling and training, publishes what was lost, counts.
+
+Everything it does follows from the records alone, so it may be killed, started again
+or run twice: at worst something is asked for twice, and every task is idempotent.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+
+from services.scheduler.retention import Retention
+from services.scheduler.training_schedule import TrainingSchedule
+from veritag.errors import RetryableError
+from veritag.messaging.dispatcher import Dispatcher
+from veritag.messaging.messages import QUEUE_INSPECTION
+from veritag.process.health import HealthServer
+from veritag.process.lifecycle import answers, stop_signals, until_available
+from veritag.process.logs import get_logger
+from veritag.process.metrics import (
+    BACKLOG,
+    BACKLOG_OLDEST,
+    CLUSTER_DRIFT,
+    DEAD_LETTERS,
+    OPEN_FINDINGS,
+    REPUBLISHED,
+    TRAINING_LAST_SECONDS,
+    TRAINING_LAST_SUCCESS,
+    TRAINING_OUTCOMES,
+    TRAINING_RUNS,
+    UNKNOWN_RISE,
+)
+from veritag.records import Records
+from veritag.records.inspection.settling import due_series
+from veritag.records.reception.dispatching import mark_dispatched, stale
+from veritag.records.status import counts
+from veritag.records.training.run_counts import run_counts
+from veritag.settings import Settings
+
+log = get_logger()
+
+# Series in one message: a worker that dies loses no more than these for a while.
+_SERIES_PER_MESSAGE = 8
+
+# Messages that may wait for inspection while the sweeper still adds some. What is
+# stale in a long queue is not lost, it waits for its turn.
+_SHORT_QUEUE = 2
+
+# Counting and sweeping are cheap, but not worth doing at every round.
+_SLOW_SECONDS = 5.0
+
+# Whether a training is due changes slowly, and the question reads many verdicts.
+_TRAINING_SECONDS = 60.0
+
+# What is old enough to go may as well go a minute later.
+_RETENTION_SECONDS = 60.0
+
+_LONGEST_WAIT = 30.0
+
+
+class Scheduler:
+    """Looks into the records every `schedule_seconds`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        records: Records,
+        dispatcher: Dispatcher,
+    ) -> None:
+        self._settings = settings
+        self._records = records
+        self._dispatcher = dispatcher
+        self._training = TrainingSchedule(settings, records, dispatcher)
+        self._asked: dict[int, float] = {}
+        self._slow_at = 0.0
+        self._training_at = 0.0
+        self._retention = Retention(settings, records)
+        self._retention_at = 0.0
+        self._failures = 0
+
+    def close(self) -> None:
+        """End the processes that it keeps."""
+        self._retention.close()
+
+    def run(self, stopping: threading.Event) -> None:
+        """Go round until the event is set; what is away is waited for."""
+        while not stopping.is_set():
+            stopping.wait(self._guarded_round())
+
+    def _guarded_round(self) -> float:
+        """Return how long to wait after a round, longer after each failure."""
+        try:
+            self.round()
+        except RetryableError as error:
+            if self._failures == 0:
+                log.warning("scheduler_waits", reason=str(error))
+            self._failures += 1
+            pace = self._settings.schedule_seconds * 2 ** min(self._failures, 10)
+            return float(min(pace, _LONGEST_WAIT))
+        if self._failures:
+            log.info("scheduler_resumes", failed_rounds=self._failures)
+        self._failures = 0
+        return self._settings.schedule_seconds
+
+    def round(self) -> None:
+        """Do once whatever is due; counts come first, they need no broker.
+
+        Raises
+        ------
+        RetryableError
+            If records or broker do not answer.
+        """
+        slow = time.monotonic() >= self._slow_at
+        if slow:
+            self._count()
+        self._ask_for_settling()
+        if slow:
+            self._sweep()
+            self._slow_at = time.monotonic() + _SLOW_SECONDS
+        if time.monotonic() >= self._training_at:
+            self._ask_for_training()
+            self._training_at = time.monotonic() + _TRAINING_SECONDS
+        if time.monotonic() >= self._retention_at and not self._retention.round():
+            self._retention_at = time.monotonic() + _RETENTION_SECONDS
+
+    def _ask_for_training(self) -> None:
+        drift = self._training.round()
+        if drift is not None:
+            CLUSTER_DRIFT.set(drift.distance)
+            UNKNOWN_RISE.set(drift.unknown_rise)
+
+    def _count(self) -> None:
+        now = counts(self._records)
+        BACKLOG.set(now.backlog)
+        BACKLOG_OLDEST.set(now.oldest_unprocessed_seconds)
+        DEAD_LETTERS.set(now.dead_letters)
+        OPEN_FINDINGS.set(now.findings_open)
+        runs = run_counts(self._records)
+        for status, number in runs.by_status.items():
+            TRAINING_RUNS.labels(status).set(number)
+        for outcome, number in runs.by_outcome.items():
+            TRAINING_OUTCOMES.labels(outcome).set(number)
+        if runs.last_success_at is not None:
+            TRAINING_LAST_SUCCESS.set(runs.last_success_at.timestamp())
+            TRAINING_LAST_SECONDS.set(runs.last_seconds or 0.0)
+
+    def _ask_for_settling(self) -> None:
+        """Publish the due series, each again only after a while without result."""
+        due = due_series(
+            self._records,
+            self._settings.settle_idle_seconds,
+            self._settings.settle_cap_seconds,
+        )
+        now = time.monotonic()
+        ids = [one.series_id for one in due]
+        patience = self._settings.republish_seconds
+        still = {i: at for i, at in self._asked.items() if now - at < patience}
+        self._asked = {i: still[i] for i in ids if i in still}
+        self._publish_series([i for i in ids if i not in self._asked], now)
+
+    def _publish_series(self, ids: Sequence[int], now: float) -> None:
+        for start in range(0, len(ids), _SERIES_PER_MESSAGE):
+            chunk = ids[start : start + _SERIES_PER_MESSAGE]
+            self._dispatcher.settle(chunk)
+            self._asked |= dict.fromkeys(chunk, now)
+
+    def _sweep(self) -> None:
+        """Publish again what is indexed, waits, and is in nobody's hands."""
+        ids = stale(self._records, self._settings.republish_seconds)
+        if not ids or self._dispatcher.waiting(QUEUE_INSPECTION) > _SHORT_QUEUE:
+            return
+        self._dispatcher.inspect(ids)
+        mark_dispatched(self._records, ids)
+        REPUBLISHED.inc(len(ids))
+        log.info("instances_republished", count=len(ids))
+
+
+def run_scheduler(settings: Settings) -> int:
+    """Schedule until SIGTERM or SIGINT; return the exit status."""
+    stopping = threading.Event()
+    records = Records.open(settings.records_url)
+    dispatcher = Dispatcher.open(settings, "veritag.scheduler")
+    dependencies = {
+        "records": answers(records.ping),
+        "broker": answers(dispatcher.ping),
+    }
+    health = HealthServer(
+        settings.http_host, settings.scheduler_http_port, dependencies
+    )
+    stop_signals(stopping)
+    log.info("scheduler_started", http_port=health.start())
+    scheduler = Scheduler(settings, records, dispatcher)
+    try:
+        if until_available(records.migrate, stopping):
+            scheduler.run(stopping)
+        return 0
+    finally:
+        scheduler.close()
+        dispatcher.close()
+        records.close()
+        log.info("scheduler_stopped")

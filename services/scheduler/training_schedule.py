@@ -1,0 +1,221 @@
+"""When a training is due, by time or by need; asked for at most once at a time.
+
+Celery beat keeps its last runs in a file of its own and knows nothing of need: here the
+same crontab classes of Celery look at the records instead, which outlive every process.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+
+import tzlocal
+from celery.schedules import crontab
+
+from services.scheduler.drift import jensen_shannon
+from veritag.messaging.dispatcher import Dispatcher
+from veritag.messaging.messages import QUEUE_TRAINING
+from veritag.process.logs import get_logger
+from veritag.records import Records
+from veritag.records.training.needs import (
+    Occupancy,
+    TrainingNeeds,
+    recent_occupancy,
+    training_needs,
+)
+from veritag.records.training.runs import (
+    BY_NEED,
+    BY_TIME,
+    REQUESTED,
+    STALE_SECONDS,
+    TrainingRun,
+    beat,
+    fail_run,
+    fail_stale_runs,
+    open_run,
+    request_run,
+)
+from veritag.settings import NEVER, Settings
+
+log = get_logger()
+
+# A start that was missed by more, because nothing ran, waits for the next one: nobody
+# wants Sunday night's training on Monday morning.
+LATEST_START = timedelta(hours=6)
+# After a run, by need no other is started for so long, whatever the need.
+PAUSE = timedelta(days=1)
+# After failures in a row: an hour, doubled each time, at most a week.
+BACK_OFF, LONGEST_BACK_OFF = timedelta(hours=1), timedelta(days=7)
+# A message that nobody took is published again; after a day nobody is there.
+ASK_AGAIN = timedelta(minutes=1)
+NOBODY = timedelta(days=1)
+
+NO_TRAINER = (
+    "no trainer took it for a day: run `veritag trainer`, with the extra "
+    "`training` installed"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Why a training shall start."""
+
+    trigger: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How far recent images lie from what their bundle was trained on.
+
+    Attributes
+    ----------
+    distance
+        Jensen-Shannon distance of cluster occupancy, 0 to 1.
+    unknown_rise
+        Share of images of unknown kind, less that of the training.
+    """
+
+    images: int
+    distance: float
+    unknown_rise: float
+
+
+def drift_of(seen: Occupancy | None) -> Drift | None:
+    """Return the drift, None where there is nothing to compare."""
+    if seen is None or seen.trained_clusters is None or seen.trained_unknown is None:
+        return None
+    distance = jensen_shannon(seen.clusters, seen.trained_clusters)
+    return Drift(seen.images, distance, seen.unknown - seen.trained_unknown)
+
+
+def due_by_time(
+    expression: str, last: datetime, now: datetime, zone: tzinfo | None = None
+) -> bool:
+    """Tell whether the schedule had a start since the last run, not long ago.
+
+    Parameters
+    ----------
+    zone
+        Of the expression; by default that of this machine.
+    """
+    if expression == NEVER:
+        return False
+    schedule = crontab.from_string(expression)
+    schedule.nowfun = lambda: now
+    schedule.tz = zone or tzlocal.get_localzone()
+    since = max(last, now - LATEST_START)
+    return bool(schedule.remaining_estimate(since) <= timedelta(0))
+
+
+def what_is_due(
+    settings: Settings, needs: TrainingNeeds, drift: Drift | None, now: datetime
+) -> Due | None:
+    """Return why a training is due now, None where it is not."""
+    if needs.instances < settings.train_least_instances:
+        return None
+    last = needs.last_success_at or needs.first_received_at or now
+    if now < _earliest(needs):
+        return None
+    if due_by_time(settings.train_schedule, last, now):
+        return Due(BY_TIME, f"the schedule {settings.train_schedule!r}")
+    if needs.last_run_at is not None and now < needs.last_run_at + PAUSE:
+        return None
+    reason = _need(settings, needs) or _drifted(settings, needs, drift)
+    return Due(BY_NEED, reason) if reason else None
+
+
+def _earliest(needs: TrainingNeeds) -> datetime:
+    """Return before when nothing is tried again after failures."""
+    if needs.last_run_at is None or not needs.failures:
+        return datetime.min.replace(tzinfo=UTC)
+    doubled: int = 2 ** min(needs.failures - 1, 20)
+    wait = min(BACK_OFF * doubled, LONGEST_BACK_OFF)
+    return needs.last_run_at + wait
+
+
+def _need(settings: Settings, needs: TrainingNeeds) -> str | None:
+    asked = (
+        (settings.train_new_instances, needs.new_instances, "instances"),
+        (settings.train_new_decisions, needs.new_decisions, "decisions"),
+    )
+    for least, found, what in asked:
+        if least and found >= least:
+            return f"{found} new {what} since the last training"
+    return None
+
+
+def _drifted(
+    settings: Settings, needs: TrainingNeeds, drift: Drift | None
+) -> str | None:
+    floor = settings.train_drift_instances
+    # Without new images a further training would see what the last one saw.
+    if drift is None or min(drift.images, needs.new_instances) < floor:
+        return None
+    if settings.train_drift and drift.distance >= settings.train_drift:
+        return f"the clusters of recent series have drifted by {drift.distance:.2f}"
+    rise = settings.train_unknown_rise
+    if rise and drift.unknown_rise >= rise:
+        return f"{drift.unknown_rise:.0%} more images than in training are of no known kind"
+    return None
+
+
+class TrainingSchedule:
+    """Asks for training runs; all that it knows is in the records."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        records: Records,
+        dispatcher: Dispatcher,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._settings = settings
+        self._records = records
+        self._dispatcher = dispatcher
+        self._clock = clock
+
+    def round(self) -> Drift | None:
+        """Fail what died, ask again for what was lost, ask for what is due.
+
+        Returns
+        -------
+        The present drift, for the metrics.
+
+        Raises
+        ------
+        RetryableError
+            If records or broker do not answer.
+        """
+        for run_id in fail_stale_runs(self._records, STALE_SECONDS):
+            log.error("training_died", run_id=run_id)
+        drift = drift_of(recent_occupancy(self._records))
+        run = open_run(self._records)
+        if run is not None:
+            self._ask_again(run)
+            return drift
+        now = self._clock()
+        needs = training_needs(self._records)
+        due = what_is_due(self._settings, needs, drift, now)
+        if due is not None:
+            self._request(due)
+        return drift
+
+    def _request(self, due: Due) -> None:
+        run_id = request_run(self._records, due.trigger, due.reason)
+        log.info(
+            "training_requested", run_id=run_id, trigger=due.trigger, reason=due.reason
+        )
+        self._dispatcher.train(run_id)
+
+    def _ask_again(self, run: TrainingRun) -> None:
+        """Publish a request again that nobody took and that the queue does not hold."""
+        now = datetime.now(UTC)
+        if run.status != REQUESTED:
+            return
+        if now - run.started_at > NOBODY:
+            log.error("training_not_taken", run_id=run.run_id)
+            fail_run(self._records, run.run_id, NO_TRAINER)
+        elif run.heartbeat_at is not None and now - run.heartbeat_at > ASK_AGAIN:
+            if not self._dispatcher.waiting(QUEUE_TRAINING):
+                self._dispatcher.train(run.run_id)
+            beat(self._records, run.run_id)

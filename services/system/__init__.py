@@ -1,0 +1,1 @@
+"""Programs that run the whole system: up, demo, status, config, models."""

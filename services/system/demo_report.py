@@ -1,0 +1,256 @@
+"""What the demo tells: which planted errors were found, and what else was flagged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from services.system.demo_studies import DemoStudies, PlantedError
+from veritag.findings import Finding, FindingCode
+from veritag.records import Records
+from veritag.records.review.study import FindingRow, study_detail
+from veritag.records.review.worklist import worklist
+from veritag.records.status import SystemCounts
+
+_TELLS_OF_A_WRONG_VALUE = {
+    FindingCode.TAG_CONTRADICTS_IMAGE,
+    FindingCode.MODALITY_CONTRADICTS_SOP_CLASS,
+}
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class FlaggedSeries:
+    """A series with findings that hold."""
+
+    series_instance_uid: str
+    description: str
+    modality: str | None
+    instances: int
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoReport:
+    """The demo's result, as printed by `--json`.
+
+    Attributes
+    ----------
+    sent, received
+        Instances acknowledged by the listener, and recorded.
+    refused
+        Files that could not be sent or were not accepted.
+    planted, found, missed
+        Numbers of wrong values, by what became of them.
+    false_alarms
+        Right synthetic series of which a value was called wrong.
+    """
+
+    sent: int
+    received: int
+    inspected: int
+    dead_letters: int
+    refused: int
+    planted: int
+    found: int
+    missed: int
+    false_alarms: int
+    flagged_series: int
+    series_settled: int
+    review_url: str
+    bundle_id: str | None
+    seconds: float
+    errors: tuple[dict[str, Any], ...]
+    others: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        studies: DemoStudies,
+        flagged: Sequence[FlaggedSeries],
+        counts: SystemCounts,
+        sent: int,
+        refused: int,
+        review_url: str,
+        bundle_id: str | None,
+    ) -> Self:
+        """Compare what was found with what was planted."""
+        by_series = {f.series_instance_uid: f for f in flagged}
+        errors = tuple(
+            _error(planted, by_series.get(planted.series_instance_uid))
+            for planted in studies.planted
+        )
+        known = {p.series_instance_uid for p in studies.planted}
+        return cls(
+            sent=sent,
+            received=counts.received,
+            inspected=counts.inspected,
+            dead_letters=counts.dead_letters,
+            refused=refused,
+            planted=len(errors),
+            found=sum(e["found"] for e in errors),
+            missed=sum(not e["found"] for e in errors),
+            false_alarms=sum(
+                any(f.code in _TELLS_OF_A_WRONG_VALUE for f in by_series[uid].findings)
+                for uid in studies.clean_series & by_series.keys()
+            ),
+            flagged_series=len(flagged),
+            series_settled=counts.series_settled,
+            review_url=review_url,
+            bundle_id=bundle_id,
+            seconds=0.0,
+            errors=errors,
+            others=tuple(
+                _other(f, synthetic=f.series_instance_uid in studies.clean_series)
+                for f in flagged
+                if f.series_instance_uid not in known
+            ),
+        )
+
+    @property
+    def succeeded(self) -> bool:
+        """Say whether every planted error was found and nothing was lost."""
+        return self.missed == 0 and self.received == self.sent
+
+
+def flagged_series(records: Records) -> tuple[list[FlaggedSeries], str | None]:
+    """Return every series with findings, and the bundle that made them."""
+    flagged, bundle_id = [], None
+    for row in worklist(records, state="all", limit=_PAGE).rows:
+        study = study_detail(records, row.study_instance_uid)
+        for series in study.series if study else ():
+            standing = [f for f in series.findings if f.withdrawn_at is None]
+            bundle_id = standing[0].bundle_id if standing else bundle_id
+            if standing:
+                flagged.append(
+                    FlaggedSeries(
+                        series.series_instance_uid,
+                        series.series_description or row.study_description or "",
+                        series.modality,
+                        series.instances,
+                        tuple(_finding(f) for f in standing),
+                    )
+                )
+    return flagged, bundle_id
+
+
+def _finding(row: FindingRow) -> Finding:
+    return row.finding
+
+
+def _error(planted: PlantedError, flagged: FlaggedSeries | None) -> dict[str, Any]:
+    telling = [
+        f
+        for f in (flagged.findings if flagged else ())
+        if f.code in _TELLS_OF_A_WRONG_VALUE and f.tag == planted.keyword
+    ]
+    best = max(telling, key=lambda f: f.score, default=None)
+    return {
+        "kind": planted.kind,
+        "tag": planted.keyword,
+        "wrong": planted.wrong,
+        "right": planted.right,
+        "found": best is not None,
+        "code": best.code.value if best else None,
+        "score": round(best.score, 3) if best else None,
+        "expected": [e.value for e in best.expected] if best else [],
+        "series_instance_uid": planted.series_instance_uid,
+    }
+
+
+def _other(flagged: FlaggedSeries, *, synthetic: bool) -> dict[str, Any]:
+    return {
+        "series_instance_uid": flagged.series_instance_uid,
+        "description": flagged.description,
+        "modality": flagged.modality,
+        "instances": flagged.instances,
+        "synthetic": synthetic,
+        "findings": [
+            {"code": f.code.value, "tag": f.tag, "observed": f.observed}
+            for f in flagged.findings
+        ],
+    }
+
+
+def show_report(report: DemoReport) -> None:
+    """Print the report for people on stdout."""
+    console = Console()
+    console.print(_errors_table(report))
+    telling = [
+        o for o in report.others if _codes(o) != {FindingCode.UNKNOWN_KIND.value}
+    ]
+    if telling:
+        console.print(_others_table(telling))
+    strange = len(report.others) - len(telling)
+    console.print(
+        Panel("\n".join(_lines(report, strange)), title="Veritag demo", expand=False)
+    )
+
+
+def _codes(other: dict[str, Any]) -> set[str]:
+    return {f["code"] for f in other["findings"]}
+
+
+def _errors_table(report: DemoReport) -> Table:
+    table = Table(
+        "picture",
+        "tag",
+        "written",
+        "right",
+        "",
+        "expected",
+        "score",
+        title="Planted errors",
+    )
+    for e in report.errors:
+        found = "[green]found[/]" if e["found"] else "[red]missed[/]"
+        score = "" if e["score"] is None else f"{e['score']:.2f}"
+        expected = ", ".join(e["expected"][:2])
+        table.add_row(
+            e["kind"], e["tag"], e["wrong"], e["right"], found, expected, score
+        )
+    return table
+
+
+def _others_table(others: Sequence[dict[str, Any]]) -> Table:
+    table = Table("series", "modality", "instances", "findings", title="Also flagged")
+    for other in others:
+        findings = [
+            f"{f['code']} {f['tag'] or ''} {f['observed'] or ''}".strip()
+            for f in other["findings"]
+        ]
+        source = "synthetic, right" if other["synthetic"] else "real"
+        table.add_row(
+            f"{escape(other['description'])} ({source})",
+            other["modality"],
+            str(other["instances"]),
+            escape("\n".join(findings)),
+        )
+    return table
+
+
+def _lines(report: DemoReport, strange: int) -> list[str]:
+    return [
+        (
+            f"sent {report.sent}, recorded {report.received}, inspected {report.inspected}, "
+            f"dead letters {report.dead_letters}, not accepted {report.refused}"
+        ),
+        (
+            f"planted errors {report.planted}: found {report.found}, missed {report.missed}; "
+            f"right synthetic series called wrong: {report.false_alarms}"
+        ),
+        f"series of a kind the bundle does not know: {strange}",
+        (
+            f"bundle {report.bundle_id}; the starter bundle has learnt from real images "
+            "and from phantoms of other made-up patients"
+        ),
+        (
+            f"after {report.seconds:.0f} s, flagged studies are at "
+            f"[bold]{report.review_url}[/]"
+        ),
+    ]

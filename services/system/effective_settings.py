@@ -1,0 +1,145 @@
+"""`veritag config`: every setting, its value, and where the value comes from."""
+
+import difflib
+import json
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from veritag.peers.peer import Peer
+from veritag.settings import Settings, config_file
+
+_PREFIX = "VERITAG_"
+_NOT_SETTINGS = {"VERITAG_CONFIG"}
+_HIDDEN = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveSetting:
+    """One setting as it is in force.
+
+    Attributes
+    ----------
+    source
+        `environment`, `file` or `default`.
+    """
+
+    name: str
+    value: Any
+    source: str
+    default: Any
+    description: str
+
+    @property
+    def variable(self) -> str:
+        """Return the environment variable that sets it."""
+        return _PREFIX + self.name.upper()
+
+
+def effective_settings(settings: Settings) -> list[EffectiveSetting]:
+    """Return all settings in the order of their definition."""
+    in_file = _file_content()
+    return [
+        EffectiveSetting(
+            name,
+            _shown(getattr(settings, name)),
+            _source(name, in_file),
+            _shown(field.get_default(call_default_factory=False)),
+            field.description or "",
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def _file_content() -> Mapping[str, Any]:
+    path = config_file()
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
+
+
+def _source(name: str, in_file: Mapping[str, Any]) -> str:
+    if os.environ.get(_PREFIX + name.upper()):
+        return "environment"
+    return "file" if name in in_file else "default"
+
+
+def _shown(value: Any) -> Any:
+    """Return a value that JSON can hold and everybody may see."""
+    if isinstance(value, SecretStr):
+        return hide_passwords(value.get_secret_value())
+    if isinstance(value, (Path, Peer)):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_shown(item) for item in value]
+    return hide_passwords(value) if isinstance(value, str) else value
+
+
+def hide_passwords(text: str) -> str:
+    """Hide passwords in URLs: between user and host, and in the query."""
+    text = re.sub(r"(://[^:@/?#]*):.*@", rf"\1:{_HIDDEN}@", text)
+    return re.sub(
+        r"(?i)([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*",
+        rf"\1{_HIDDEN}",
+        text,
+    )
+
+
+def unknown_variables() -> Iterator[tuple[str, str | None]]:
+    """Yield `VERITAG_*` variables that set nothing, each with the nearest real one."""
+    known = {_PREFIX + name.upper() for name in Settings.model_fields} | _NOT_SETTINGS
+    for name in sorted(os.environ):
+        if name.startswith(_PREFIX) and name.upper() not in known:
+            yield name, next(iter(difflib.get_close_matches(name, known, 1)), None)
+
+
+def _as_table(shown: Sequence[EffectiveSetting]) -> None:
+    table = Table("setting", "value", "from", "default", "meaning")
+    table.columns[0].no_wrap = True
+    for setting in shown:
+        style = "" if setting.source == "default" else "bold"
+        table.add_row(
+            setting.variable,
+            escape(_text(setting.value)),
+            setting.source,
+            escape(_text(setting.default)),
+            escape(setting.description),
+            style=style,
+        )
+    # A pipe has no width: do not fold what somebody wants to search through.
+    Console(width=None if sys.stdout.isatty() else 240).print(table)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _as_json(shown: Sequence[EffectiveSetting]) -> None:
+    rows = [{"variable": s.variable, **asdict(s)} for s in shown]
+    sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+
+
+def _as_toml(shown: Sequence[EffectiveSetting]) -> None:
+    """Print a file that `VERITAG_CONFIG` can name; what is hidden is commented out."""
+    for setting in shown:
+        value = setting.value
+        mark = "# " if value is None or _HIDDEN in str(value) else ""
+        text = json.dumps("" if value is None else value, ensure_ascii=False)
+        sys.stdout.write(f"# {setting.description}\n{mark}{setting.name} = {text}\n\n")
+
+
+FORMATS: dict[str, Callable[[Sequence[EffectiveSetting]], None]] = {
+    "table": _as_table,
+    "json": _as_json,
+    "toml": _as_toml,
+}

@@ -1,0 +1,152 @@
+"""`veritag up`: the whole system on this machine, with nothing installed by hand."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from services.system.ports import choose_ports, free_port
+from services.system.private_broker import prepare_broker
+from services.system.programs import System, require_extras
+from services.system.up_display import StartDisplay, summary
+from veritag.errors import ConfigurationError, StopError
+from veritag.process.run_directory import SYSTEM, RunDirectory
+from veritag.process.supervisor import Program, SupervisedProcess, Supervisor
+from veritag.settings import Settings
+from veritag.storage.spool import make_folder
+
+_START_SECONDS = 120.0
+_MOST_STARTS = 3
+_STOP_EXTRA_SECONDS = 5.0  # the processes keep to the grace themselves
+
+
+class StartFailed(StopError):
+    """A process of the system does not start."""
+
+
+def run(settings: Settings) -> None:
+    """Run the system until SIGTERM or Ctrl-C; raises StopError if it cannot start."""
+    require_extras()
+    errors = Console(stderr=True)
+    try:
+        make_folder(settings.data_dir, mode=0o777)
+    except OSError as error:
+        raise ConfigurationError(f"{settings.data_dir}: {error.strerror}") from error
+    directory = RunDirectory(settings.data_dir)
+    directory.acquire()
+    try:
+        for role in directory.stop_orphans(settings.stop_grace_seconds):
+            errors.print(f"stopped the {role} that an earlier run left behind")
+        _run(_prepare(settings), directory, errors)
+    finally:
+        directory.forget(SYSTEM)
+        directory.release()
+
+
+def _prepare(settings: Settings) -> System:
+    ports = choose_ports(settings)
+    broker = None
+    if settings.broker_url is None:
+        broker = prepare_broker(settings.data_dir, free_port("127.0.0.1"))
+    return System(settings, ports, broker)
+
+
+def _run(system: System, directory: RunDirectory, errors: Console) -> None:
+    def say_restart(child: SupervisedProcess) -> None:
+        errors.print(
+            f"{child.program.role} ended with status {child.last_status}; started again",
+            style="yellow",
+        )
+
+    settings = system.settings
+    supervisor = Supervisor(
+        system.programs(),
+        directory,
+        settings.data_dir / "logs",
+        settings.stop_grace_seconds + _STOP_EXTRA_SECONDS,
+        say_restart,
+    )
+    with supervisor:
+        _start(supervisor, settings, errors)
+        if not supervisor.stopping:
+            description = system.describe()
+            directory.write(SYSTEM, description)
+            Console().print(summary(description))
+        while not supervisor.stopping:
+            supervisor.wait(3600)
+        errors.print("stopping ...")
+
+
+def _start(supervisor: Supervisor, settings: Settings, errors: Console) -> None:
+    """Start the processes and wait until each can do its work."""
+    with StartDisplay([p.role for p in supervisor.programs], errors) as display:
+        first, rest = _split_broker(supervisor.programs)
+        for program in first:
+            supervisor.start(program.role)
+        _migrate(settings)
+        _wait_ready(supervisor, first, display)
+        if supervisor.stopping:
+            return
+        for program in rest:
+            supervisor.start(program.role)
+        _wait_ready(supervisor, rest, display)
+
+
+def _split_broker(programs: Sequence[Program]) -> tuple[list[Program], list[Program]]:
+    return (
+        [p for p in programs if p.role == "broker"],
+        [p for p in programs if p.role != "broker"],
+    )
+
+
+def _migrate(settings: Settings) -> None:
+    from veritag.records import Records
+    from veritag.records.delivery.destinations import sync_destinations
+
+    records = Records.open(settings.records_url)
+    try:
+        records.migrate()
+        # Before the first instance comes, so that it is queued for each of them.
+        sync_destinations(
+            records, {p.name: p.since for p in settings.peers if p.forward}
+        )
+    finally:
+        records.close()
+
+
+def _wait_ready(
+    supervisor: Supervisor, programs: Sequence[Program], display: StartDisplay
+) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    waiting = list(programs)
+    while waiting and not supervisor.stopping:
+        for program in list(waiting):
+            reason = program.check()
+            display.tell(program.role, reason)
+            if reason is None:
+                waiting.remove(program)
+            elif time.monotonic() > deadline:
+                raise _failure(supervisor, program.role, f"is not ready: {reason}")
+        for child in supervisor.children:
+            if child.starts >= _MOST_STARTS and not child.running:
+                raise _failure(
+                    supervisor,
+                    child.program.role,
+                    f"ended with status {child.last_status}",
+                )
+        if waiting:
+            supervisor.wait(0.2)
+
+
+def _failure(supervisor: Supervisor, role: str, what: str) -> StartFailed:
+    log = supervisor.log_path(role)
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:]
+    return StartFailed(f"{role} {what}; the end of {_short(log)}:\n" + "\n".join(lines))
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

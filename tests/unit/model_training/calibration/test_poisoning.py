@@ -1,0 +1,124 @@
+"""A bundle that really was trained on systematically wrong tags, at the gate."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_training.bundles.seal import make_bundle
+from model_training.calibration.fit_bundle import fit_bundle, prepare, training_set
+from model_training.evaluation.evaluation import evaluate_bundle
+from model_training.network.training_config import TrainingConfig
+from model_training.promotion.gate import GateConfig, GateDecision, decide_promotion
+from model_training.snapshots.snapshot import Snapshot
+from model_training.training.loop import train
+from tests.unit.model_training.promotion.gating import changed, reference_of, told
+from veritag.bundles.bundle import ModelBundle
+from veritag.pixels.preprocessing import Preprocessing
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+PRE = Preprocessing(size=32)
+KINDS = ("CT-HEAD", "CT-ABDOMEN", "MR-BRAIN", "CR-HAND")
+CONFIG = TrainingConfig(
+    size=32, clusters=8, epochs=3, cluster_epochs=1, constraints=100, views=0
+)
+LIMITS = GateConfig(least_images=60, least_patients=20)
+
+
+def flagging(body: dict[str, Any]) -> None:
+    """Give the limits that a calibration on more images than a test's would find."""
+    for tag in ("Modality", "BodyPartExamined"):
+        body["calibration"][tag] |= {
+            "threshold": 0.8,
+            "score_knots": [0.0, 0.5, 0.9, 1.0],
+            "probability_knots": [0.01, 0.05, 0.95, 0.99],
+        }
+    # So near that no kind of phantom counts as another.
+    body["novelty_limits"] = [1e6] * len(body["novelty_limits"])
+
+
+def trained(snapshot: Snapshot, folder: Path) -> ModelBundle:
+    """Return the bundle of a real training, seconds long."""
+    split, _ = prepare(snapshot, CONFIG)
+    training, held_out = training_set(snapshot, split, CONFIG)
+    learnt = fit_bundle(
+        snapshot, split, train(training, held_out, CONFIG, device="cpu")
+    )
+    plain = folder / "plain"
+    plain.mkdir(parents=True)
+    make_bundle(learnt, snapshot, plain, {})
+    from veritag.bundles.bundle import load_bundle
+
+    return changed(load_bundle(plain), folder / "bundle", flagging)
+
+
+@pytest.fixture(scope="module")
+def learnt_from() -> Snapshot:
+    """What a site has received, with its tags as they should be."""
+    return reference_of(KINDS, patients=16, instances=2, pre=PRE, first=0)
+
+
+@pytest.fixture(scope="module")
+def reference() -> Snapshot:
+    """Images of other patients, frozen while the tags were right."""
+    return reference_of(KINDS, patients=10, instances=2, pre=PRE, first=500)
+
+
+@pytest.fixture(scope="module")
+def champion(
+    learnt_from: Snapshot, tmp_path_factory: pytest.TempPathFactory
+) -> ModelBundle:
+    """The bundle that was trained on right tags."""
+    return trained(learnt_from, tmp_path_factory.mktemp("champion"))
+
+
+@pytest.fixture(scope="module")
+def poisoned(
+    learnt_from: Snapshot, tmp_path_factory: pytest.TempPathFactory
+) -> ModelBundle:
+    """The same after somebody has copied a protocol: every CT of a head says ABDOMEN."""
+    wrong = told(learnt_from, "ABDOMEN", "CT HEAD")
+    return trained(wrong, tmp_path_factory.mktemp("poisoned"))
+
+
+def decide(
+    challenger: ModelBundle, champion: ModelBundle, reference: Snapshot
+) -> GateDecision:
+    """Return what the gate says."""
+    return decide_promotion(
+        evaluate_bundle(challenger, reference),
+        evaluate_bundle(champion, reference),
+        LIMITS,
+    )
+
+
+def test_the_gate_stops_it(
+    champion: ModelBundle, poisoned: ModelBundle, reference: Snapshot
+) -> None:
+    """It flags the right tags of new CTs of heads, and the reasons say so."""
+    decision = decide(poisoned, champion, reference)
+    assert decision.outcome == "kept"
+    reasons = " ".join(decision.reasons)
+    assert "right tags that are flagged is worse" in reasons
+    assert "of the reference's images are flagged by it and were not before" in reasons
+
+
+def test_a_sound_bundle_after_a_poisoned_one_is_for_a_person_to_promote(
+    champion: ModelBundle, poisoned: ModelBundle, reference: Snapshot
+) -> None:
+    """Its false alarms are better, and the jump in flags says that something was wrong."""
+    decision = decide(champion, poisoned, reference)
+    better = {c.name for c in decision.comparisons if c.verdict == "better"}
+    assert {"false_alarm_rate", "precision"} <= better
+    assert any("were flagged before and are not by it" in r for r in decision.reasons)
+
+
+def test_poison_in_both_shows_in_what_is_no_longer_flagged(
+    champion: ModelBundle, poisoned: ModelBundle, reference: Snapshot
+) -> None:
+    """A reference with the same error makes it look good: the champion's flags do not."""
+    blind = told(reference, "ABDOMEN", "CT HEAD")
+    decision = decide(poisoned, champion, blind)
+    assert decision.outcome == "kept"
+    assert (decision.flags or {})["no_longer_flagged"] > 0.1

@@ -1,0 +1,128 @@
+"""What a sealed bundle is worth on images that it has not learnt from."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_training.evaluation.evaluation import Evaluation, evaluate_bundle
+from model_training.snapshots.snapshot import Sample, Snapshot
+from tests.bundles import make_bundle
+from tests.unit.model_training.promotion.gating import KINDS, reference_of
+from veritag.bundles.bundle import ModelBundle
+from veritag.errors import StopError
+from veritag.findings import FindingCode, Verdict, VerdictStatus
+from veritag.judging.judge import judge_series
+from veritag.pixels.preprocessing import Preprocessing
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
+    """A bundle that knows four kinds."""
+    return make_bundle(tmp_path_factory.mktemp("all") / "bundle", KINDS)
+
+
+@pytest.fixture(scope="module")
+def reference() -> Snapshot:
+    """Images of the same four kinds, and of one that the bundle never met."""
+    return reference_of((*KINDS, "US-ABDOMEN"), patients=5)
+
+
+@pytest.fixture(scope="module")
+def evaluation(bundle: ModelBundle, reference: Snapshot) -> Evaluation:
+    """The bundle's figures on them."""
+    return evaluate_bundle(bundle, reference)
+
+
+def test_an_image_is_judged_as_the_worker_judges_a_series_of_it(
+    bundle: ModelBundle, reference: Snapshot, evaluation: Evaluation
+) -> None:
+    """Findings and probabilities are those of the judge, image by image."""
+    outcome, manifest = evaluation.outcome, bundle.manifest
+    limits = np.asarray(manifest.novelty_limits)
+    checked = 0
+    for tag, answers in outcome.tags.items():
+        values = evaluation.asked.questions[tag].wrong
+        for row in range(0, len(reference), 3):
+            if not values[row]:
+                continue
+            q = outcome.q[row]
+            centers = outcome.cluster[row]
+            distance = np.sqrt(1 / q[centers] - 1)  # only its order is looked at
+            novelty = 0.5 if outcome.known[row] else 1.5
+            verdict = Verdict(
+                bundle.bundle_id, VerdictStatus.INSPECTED, "1.2",
+                {**reference.samples[row].tags, tag: str(values[row])},
+                novelty=novelty, soft_assignment=tuple(q.tolist()),
+            )  # fmt: skip
+            assert distance >= 0
+            assert len(limits) == len(q)
+            judged = judge_series(manifest, [verdict])
+            found = any(
+                f.code is FindingCode.TAG_CONTRADICTS_IMAGE and f.tag == tag
+                for f in judged.findings
+            )
+            (said,) = (j for j in judged.judgements if j.tag == tag)
+            assert found == answers.wrong.flagged[row]
+            ours = answers.wrong.probability[row]
+            if said.probability_wrong is None:
+                assert np.isnan(ours)
+            else:
+                assert ours == pytest.approx(said.probability_wrong, abs=1e-6)
+            checked += 1
+    assert checked > 40
+
+
+def test_a_good_bundle_has_good_figures(evaluation: Evaluation) -> None:
+    """Kinds lie in clusters of their own, wrong tags are found, right ones are not."""
+    figures = evaluation.figures
+    assert (evaluation.images, evaluation.patients) == (75, 25)
+    assert (figures["nmi_region"] or 0) > 0.8
+    assert (figures["recall"] or 0) > 0.3
+    assert figures["false_alarm_rate"] == 0
+    assert figures["precision"] == 1
+    assert 0.1 < (figures["unknown"] or 0) < 0.3
+    assert figures["review_agreement"] is None
+
+
+def test_questions_are_the_same_for_every_bundle(
+    tmp_path: Path, reference: Snapshot, evaluation: Evaluation
+) -> None:
+    """What is injected hangs on images and seed, not on who is asked."""
+    other = evaluate_bundle(make_bundle(tmp_path / "b", KINDS[:2]), reference)
+    for tag, question in other.asked.questions.items():
+        asked = evaluation.asked.questions[tag]
+        assert question.wrong.tolist() == asked.wrong.tolist()
+        assert not ((question.wrong != "") & (question.wrong == question.right)).any()
+
+
+def test_agreement_with_reviewers_is_about_the_value_as_it_came(
+    bundle: ModelBundle,
+) -> None:
+    """A corrected value that is flagged and a dismissed one that is not both agree."""
+    plain = reference_of(("CT-HEAD",), patients=2, instances=1)
+    right = plain.samples[0].tags["BodyPartExamined"]
+    tag = frozenset({"BodyPartExamined"})
+    cases = [
+        replace(plain.samples[0], verified=tag, received={"BodyPartExamined": "KNEE"}),
+        replace(plain.samples[1], verified=tag, received={"BodyPartExamined": right}),
+    ]
+    asked = replace(plain, samples=tuple(cases))
+    assert evaluate_bundle(bundle, asked).figures["review_agreement"] == 1
+    wrong = [
+        cases[0],
+        Sample(
+            {**plain.samples[1].tags, "BodyPartExamined": "FOOT"}, "p", "test",
+            verified=tag, received={"BodyPartExamined": right},
+        ),
+    ]  # fmt: skip
+    missed = replace(plain, samples=tuple(wrong))
+    assert evaluate_bundle(bundle, missed).figures["review_agreement"] == 0.5
+
+
+def test_tiles_of_another_size_are_refused(bundle: ModelBundle) -> None:
+    """A bundle is never asked about tiles that it was not made for."""
+    other = replace(reference_of(patients=1), preprocessing=Preprocessing(size=32))
+    with pytest.raises(StopError, match="reads tiles"):
+        evaluate_bundle(bundle, other)

@@ -1,0 +1,151 @@
+"""The layers, and what may be changed in them without changing what they say."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model_training.network.augment import gray_pieces, mirrored, restyled, varied
+from model_training.network.clustering import fit_whitening
+from model_training.network.encoder import Decoder, Doubled, DoubledToOne, Encoder
+from model_training.network.network import ClusteringNetwork
+from model_training.training.embedding import embed, settle_norms
+from tests.unit.model_training.tiny import config, pictures
+
+
+def network(*, batch_norm: bool) -> ClusteringNetwork:
+    """Return a network with decoder, heads and norms that have seen images."""
+    torch.manual_seed(3)
+    made = ClusteringNetwork(config(beta=1.0, batch_norm=batch_norm), {"Modality": 4})
+    settle_norms(made, pictures().tiles)
+    return made.eval()
+
+
+def test_encoder_and_decoder_mirror_each_other() -> None:
+    """A tile of any multiple of 32 comes back in its size, within [0, 1]."""
+    for size in (32, 96):
+        z = Encoder(size)(torch.rand(2, 1, size, size))
+        again = Decoder(size)(z)
+        assert z.shape == (2, 100)
+        assert again.shape == (2, 1, size, size)
+        assert 0 <= again.min() <= again.max() <= 1
+
+
+def test_the_paper_s_parameters() -> None:
+    """At 256 x 256 the encoder has the paper's layers: 101,920 weights in convolutions."""
+    encoder = Encoder(256)
+    assert sum(p.numel() for p in encoder.convolutions.parameters()) == 101_920
+    assert encoder.dense.weight.shape == (100, 4096)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_pooling_before_rectifying_is_the_same(batch_norm: bool) -> None:
+    """Values and gradients are those of the layers in the paper's order, to the bit."""
+    ours = Encoder(32, (4, 8), 5, batch_norm=batch_norm).double()
+    layers = list(ours.convolutions)
+    theirs = []
+    for layer in layers:
+        if isinstance(layer, nn.MaxPool2d):
+            theirs += [nn.ReLU(), layer]
+        elif not isinstance(layer, nn.ReLU):
+            theirs.append(layer)
+    x = torch.randn(6, 1, 32, 32, dtype=torch.float64)
+    found = []
+    for stages in (ours.convolutions, nn.Sequential(*theirs)):
+        tiles = x.clone().requires_grad_()
+        y = stages(tiles)
+        y.square().sum().backward()
+        found.append((y, tiles.grad))
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+
+
+def test_the_last_stage_is_interpolation_and_convolution() -> None:
+    """Values and gradients are those of the two layers, one after the other."""
+    torch.manual_seed(5)
+    stage = DoubledToOne(6).double()
+    layers = nn.Sequential(Doubled(), nn.Conv2d(6, 1, 3, padding=1).double())
+    layers[1].load_state_dict(stage.state_dict())
+    found = []
+    for way in (stage, layers):
+        maps = torch.arange(2 * 6 * 4 * 5).double().sin().view(2, 6, 4, 5)
+        maps.requires_grad_()
+        y = way(maps)
+        y.square().sum().backward()
+        found.append([y, maps.grad, *(p.grad for p in way.parameters())])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_whitening_changes_the_embedding_and_nothing_read_from_it(
+    batch_norm: bool,
+) -> None:
+    """Embeddings become uncorrelated; what heads and decoder say stays."""
+    model = network(batch_norm=batch_norm)
+    tiles = torch.from_numpy(pictures().tiles).unsqueeze(1).float() / 255
+    with torch.no_grad():
+        _, drawn, logits = model(tiles)
+        z = embed(model, pictures().tiles)
+        whitening = fit_whitening(z)
+        model.whiten(
+            torch.from_numpy(whitening.mean), torch.from_numpy(whitening.matrix)
+        )
+        _, drawn_after, logits_after = model(tiles)
+    after = embed(model, pictures().tiles)
+    np.testing.assert_allclose(after, whitening.apply(z), rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(drawn_after, drawn, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        logits_after["Modality"], logits["Modality"], rtol=1e-2, atol=1e-3
+    )
+
+
+def test_norms_settle_on_what_the_tiles_are() -> None:
+    """Running statistics become those of the tiles, in whatever batches they come."""
+    model = network(batch_norm=True)
+    norm = model.encoder.norm
+    assert isinstance(norm, nn.BatchNorm1d)
+    norm.running_mean.fill_(100)  # type: ignore[union-attr]
+    settle_norms(model, pictures().tiles)
+    z = embed(model, pictures().tiles)
+    np.testing.assert_allclose(z.mean(0), 0, atol=1e-3)
+    assert norm.momentum == 0.1
+
+
+def test_frozen_norms_learn_no_statistics() -> None:
+    """While there are clusters the norms stay as they were when these were placed."""
+    model = network(batch_norm=True)
+    model.train()
+    model.freeze_norms()
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    model(torch.rand(8, 1, 32, 32))
+    assert before
+    assert all(torch.equal(v, before[name]) for name, v in model.named_buffers())
+
+
+def test_variation_keeps_shape_and_range() -> None:
+    """Varied tiles stay tiles; with strength 0 they are what they were."""
+    tiles = torch.rand(8, 1, 32, 32)
+    generator = torch.Generator().manual_seed(1)
+    changed = varied(mirrored(tiles, generator), generator)
+    assert changed.shape == tiles.shape
+    assert 0 <= changed.min() <= changed.max() <= 1
+    torch.testing.assert_close(varied(tiles, generator, 0.0), tiles, atol=1e-4, rtol=0)
+
+
+def test_restyled_tiles_stay_tiles_and_keep_their_order_of_grays() -> None:
+    """Thousands of gray curves rise within [0, 1]; none makes a number that is none."""
+    generator = torch.Generator().manual_seed(1)
+    ramp = torch.linspace(0, 1, 32).expand(4000, 1, 32, 32)
+    changed = restyled(ramp, generator)
+    assert changed.shape == ramp.shape
+    assert torch.isfinite(changed).all()
+    assert 0 <= changed.min() <= changed.max() <= 1
+    row = restyled(ramp[:64], generator, 0.0)[:, 0, 16, 1:-1]
+    assert (row.diff(dim=1) >= -1e-5).all()
+
+
+def test_no_draw_of_a_gray_curve_is_unusable() -> None:
+    """Draws at either end of the unit interval bend the curve and nothing else."""
+    for value in (0.0, 1.0 - 2**-24):
+        pieces = gray_pieces(torch.full((3, 6), value), torch.ones(3, 1))
+        assert torch.isfinite(pieces).all()
+        torch.testing.assert_close(pieces.sum(1), torch.ones(3))

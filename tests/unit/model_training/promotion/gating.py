@@ -1,0 +1,86 @@
+"""Images and bundles for the gate: phantoms, and bundles made without training."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model_training.snapshots.snapshot import Sample, Snapshot, assemble
+from tests.bundles import SIZE
+from veritag.bundles.bundle import MANIFEST, ModelBundle, load_bundle, seal_bundle
+from veritag.dicom.tags import read_tags
+from veritag.phantoms.phantom import phantom_series
+from veritag.pixels.preprocessing import Preprocessing
+from veritag.pixels.tile import make_tile
+from veritag.terms.concepts import normalize
+
+PRE = Preprocessing(size=SIZE)
+KINDS = ("CT-CHEST", "CT-HEAD", "MR-KNEE", "CR-HAND")
+
+
+def reference_of(
+    kinds: Sequence[str] = KINDS,
+    patients: int = 9,
+    instances: int = 3,
+    pre: Preprocessing = PRE,
+    first: int = 100,
+) -> Snapshot:
+    """Return images of so many patients of each kind, tagged as they are.
+
+    Parameters
+    ----------
+    first
+        Number of the first patient; other numbers are other patients.
+    """
+    return assemble(
+        [
+            (make_tile(ds, pre), _sample(ds, f"{kind}-{first + patient}"))
+            for kind in kinds
+            for patient in range(patients)
+            for ds in phantom_series(
+                kind, patient=first + patient, instances=instances, seed=4, size=64
+            )
+        ],
+        pre,
+    )
+
+
+def _sample(ds: Any, patient: str) -> Sample:
+    tags = {k: normalize(k, v) for k, v in read_tags(ds).items()}
+    return Sample(
+        tags={k: v for k, v in tags.items() if v}, patient=patient, source="test"
+    )
+
+
+def changed(
+    bundle: ModelBundle, path: Path, change: Callable[[dict[str, Any]], None]
+) -> ModelBundle:
+    """Return a copy of a bundle with another manifest, sealed anew."""
+    shutil.copytree(bundle.path, path)
+    body = json.loads((path / MANIFEST).read_text())
+    change(body)
+    (path / MANIFEST).unlink()
+    return _sealed(path, body)
+
+
+def _sealed(path: Path, body: dict[str, Any]) -> ModelBundle:
+    from veritag.bundles.bundle import _decode
+
+    seal_bundle(path, _decode(body))
+    return load_bundle(path)
+
+
+def told(snapshot: Snapshot, value: str, kind: str) -> Snapshot:
+    """Return the images with this body part on all of one kind."""
+    samples = tuple(
+        Sample({**s.tags, "BodyPartExamined": value}, s.patient, s.source)
+        if s.kind == kind
+        else s
+        for s in snapshot.samples
+    )
+    return Snapshot(
+        np.array(snapshot.tiles), samples, snapshot.preprocessing, snapshot.left_out
+    )

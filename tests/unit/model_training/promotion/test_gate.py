@@ -1,0 +1,203 @@
+"""Challenger against champion."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_training.evaluation.compare_bundles import SAME, WORSE, compare
+from model_training.evaluation.evaluation import evaluate_bundle
+from model_training.promotion.gate import GateConfig, GateDecision, decide_promotion
+from model_training.snapshots.snapshot import Snapshot
+from tests.bundles import make_bundle
+from tests.unit.model_training.promotion.gating import (
+    KINDS,
+    changed,
+    reference_of,
+    told,
+)
+from veritag.bundles.bundle import ModelBundle
+
+CONFIG = GateConfig(least_images=60, least_patients=12)
+
+
+@pytest.fixture(scope="module")
+def reference() -> Snapshot:
+    """108 images of 36 patients."""
+    return reference_of()
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
+    """A bundle that knows all four kinds of the reference, and has met ABDOMEN."""
+    folder = tmp_path_factory.mktemp("good")
+    return changed(make_bundle(folder / "plain", KINDS), folder / "good", calibrated)
+
+
+def calibrated(body: dict[str, Any]) -> None:
+    """Let scores far from the middle be as certain as they are on phantoms."""
+    for calibration in body["calibration"].values():
+        calibration["score_knots"] = [0.0, 0.5, 0.7, 1.0]
+        calibration["probability_knots"] = [0.01, 0.02, 0.98, 0.99]
+    head = body["clusters"][1]["profiles"]["BodyPartExamined"]
+    head |= {"HEAD": 0.98, "ABDOMEN": 0.02}
+
+
+def half_told(body: dict[str, Any]) -> None:
+    """Let two of the clusters say nothing of tags, and one know hardly any image."""
+    for cluster in body["clusters"][2:]:
+        cluster["profiles"] = {}
+    body["novelty_limits"][3] = 1e-6
+
+
+@pytest.fixture(scope="module")
+def narrow(good: ModelBundle, tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
+    """The same with tags of two kinds only."""
+    return changed(good, tmp_path_factory.mktemp("narrow") / "bundle", half_told)
+
+
+def decide(
+    challenger: ModelBundle,
+    champion: ModelBundle,
+    reference: Snapshot,
+    config: GateConfig = CONFIG,
+) -> GateDecision:
+    """Return what the gate says of two bundles."""
+    return decide_promotion(
+        evaluate_bundle(challenger, reference),
+        evaluate_bundle(champion, reference),
+        config,
+    )
+
+
+def test_a_better_bundle_is_promoted(
+    good: ModelBundle, narrow: ModelBundle, reference: Snapshot
+) -> None:
+    """It knows more kinds and finds more wrong tags, and the reasons say so."""
+    decision = decide(good, narrow, reference)
+    assert decision.outcome == "promoted"
+    assert any("wrong tags that are found is better" in r for r in decision.reasons)
+
+
+def test_a_worse_bundle_is_kept_out(
+    good: ModelBundle, narrow: ModelBundle, reference: Snapshot
+) -> None:
+    """The other way round the champion stays, with every figure that is worse."""
+    decision = decide(narrow, good, reference)
+    assert decision.outcome == "kept"
+    assert any("unknown kind is worse" in reason for reason in decision.reasons)
+
+
+def test_an_equal_bundle_changes_nothing(
+    tmp_path: Path, good: ModelBundle, reference: Snapshot
+) -> None:
+    """Without an improvement beyond noise nobody is made to change."""
+    twin = changed(good, tmp_path / "twin", lambda b: b.update(created_at="2026-02-02"))
+    assert twin.bundle_id != good.bundle_id
+    assert decide(twin, good, reference).reasons == (
+        "no figure is better beyond its noise",
+    )
+    assert decide(good, good, reference).reasons == ("it is the bundle that is in use",)
+
+
+def test_few_images_decide_nothing(
+    good: ModelBundle, narrow: ModelBundle, reference: Snapshot
+) -> None:
+    """Neither way: the champion stays, and the reason names the number that is missing."""
+    decision = decide(good, narrow, reference, GateConfig(least_images=1000))
+    assert decision.outcome == "undecided"
+    assert "108 images, and 1000 are needed" in decision.reasons[0]
+    decision = decide(good, narrow, reference, GateConfig(60, least_patients=50))
+    assert "36 patients, and 50 are needed" in decision.reasons[0]
+
+
+def wrong_region(body: dict[str, Any]) -> None:
+    """Let the cluster of chest CTs believe that they show an abdomen."""
+    for cluster in body["clusters"]:
+        shares = cluster["profiles"]["BodyPartExamined"]
+        if "CHEST" in shares:
+            cluster["profiles"]["BodyPartExamined"] = {"ABDOMEN": 0.97, "CHEST": 0.03}
+
+
+def test_a_bundle_of_systematically_wrong_tags_is_stopped(
+    tmp_path: Path, good: ModelBundle, reference: Snapshot
+) -> None:
+    """All chest CTs called ABDOMEN: it flags right tags, and the gate says that."""
+    poisoned = changed(good, tmp_path / "poisoned", wrong_region)
+    decision = decide(poisoned, good, reference)
+    assert decision.outcome == "kept"
+    assert any("right tags that are flagged is worse" in r for r in decision.reasons)
+    assert any("were not before" in r for r in decision.reasons)
+
+
+def test_a_reference_that_is_wrong_in_the_same_way_shows_in_the_flag_rate(
+    tmp_path: Path, good: ModelBundle, reference: Snapshot
+) -> None:
+    """Then figures rise; what the champion flagged and it does not holds it back."""
+    poisoned = changed(good, tmp_path / "poisoned", wrong_region)
+    decision = decide(poisoned, good, told(reference, "ABDOMEN", "CT CHEST"))
+    assert decision.outcome == "kept"
+    assert all("were flagged before and are not by it" in r for r in decision.reasons)
+
+
+def test_a_collapsed_bundle_is_refused_outright(
+    tmp_path: Path, good: ModelBundle, reference: Snapshot
+) -> None:
+    """One cluster that holds everything is no model, whatever the champion is."""
+    collapsed = make_bundle(tmp_path / "one", KINDS[:1])
+    decision = decide(collapsed, good, reference)
+    assert decision.outcome == "kept"
+    assert "collapsed" in decision.reasons[0]
+
+
+def test_a_champion_that_flags_nothing_has_no_precision_to_lose(
+    tmp_path: Path, good: ModelBundle, reference: Snapshot
+) -> None:
+    """The starter's case: recall from nothing counts, if nearly every flag is right."""
+
+    def silent(body: dict[str, Any]) -> None:
+        for calibration in body["calibration"].values():
+            calibration["threshold"] = None
+
+    mute = changed(good, tmp_path / "mute", silent)
+    decision = decide(good, mute, reference)
+    assert decision.outcome == "promoted"
+    careless = evaluate_bundle(
+        changed(good, tmp_path / "careless", wrong_region), reference
+    )
+    compared = compare(careless, evaluate_bundle(mute, reference), CONFIG.noise)
+    verdicts = {c.name: c.verdict for c in compared}
+    assert (verdicts["precision"], verdicts["false_alarm_rate"]) == (WORSE, WORSE)
+
+
+def test_false_alarms_within_the_promise_are_not_worse(
+    good: ModelBundle, reference: Snapshot
+) -> None:
+    """A rate under that which calibration promises is as good as none."""
+    old, new = (evaluate_bundle(good, reference) for _ in range(2))
+    answers = new.outcome.tags["Modality"]
+    answers.right.flagged[0] = True
+    verdicts = {c.name: c for c in compare(new, old, CONFIG.noise)}
+    rate = verdicts["false_alarm_rate"]
+    assert 0 < (rate.challenger or 0) < 0.01
+    assert rate.verdict == SAME
+
+
+def test_evaluations_of_different_images_are_never_compared(
+    good: ModelBundle, reference: Snapshot
+) -> None:
+    """It would be a comparison of images, not of bundles."""
+    fewer = replace(reference, tiles=reference.tiles[1:], samples=reference.samples[1:])
+    with pytest.raises(ValueError, match="different images"):
+        decide_promotion(
+            evaluate_bundle(good, reference), evaluate_bundle(good, fewer), CONFIG
+        )
+
+
+def test_a_decision_is_kept_as_json(good: ModelBundle, reference: Snapshot) -> None:
+    """What the records hold names outcome, reasons, figures and the reference."""
+    kept = decide(good, good, reference).as_json()
+    assert kept["outcome"] == "kept"
+    assert {f["name"] for f in kept["figures"]} >= {"nmi_region", "recall"}
+    assert kept["reference"] == {"images": 108, "patients": 36}

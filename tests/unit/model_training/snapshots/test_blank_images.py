@@ -1,0 +1,15 @@
+"""Pictures of nothing."""
+
+import numpy as np
+
+from model_training.snapshots.blank_images import pictures_of_nothing
+
+
+def test_pictures_of_nothing_are_of_many_kinds() -> None:
+    """Each is a whole tile with some contrast, and a seed gives the same again."""
+    tiles = pictures_of_nothing(32, seed=3)
+    assert tiles.shape == (360, 32, 32)
+    assert tiles.dtype == np.uint8
+    assert (np.ptp(tiles.reshape(len(tiles), -1), axis=1) > 0).all()
+    np.testing.assert_array_equal(tiles, pictures_of_nothing(32, seed=3))
+    assert (tiles != pictures_of_nothing(32, seed=4)).any()

@@ -1,0 +1,82 @@
+"""Nothing is trained that could not be learnt."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_training.snapshots.learnable import require_images, require_learnable
+from model_training.snapshots.samples import Sample
+from model_training.snapshots.snapshot import Snapshot, take_snapshot
+from model_training.snapshots.sources import entries_of
+from model_training.snapshots.split import split_patients
+from veritag.errors import StopError
+from veritag.pixels.preprocessing import Preprocessing
+
+PRE = Preprocessing(size=8)
+
+
+def snapshot_of(*tags: dict[str, str], times: int = 40) -> Snapshot:
+    """Return a snapshot with these tags in turn, every image of its own patient."""
+    samples = tuple(
+        Sample(tags[n % len(tags)], f"p{n}", "s") for n in range(times * len(tags))
+    )
+    return Snapshot(np.zeros((len(samples), 8, 8), np.uint8), samples, PRE, {})
+
+
+def remarks(snapshot: Snapshot, clusters: int = 5) -> tuple[str, ...]:
+    """Return the remarks on a snapshot."""
+    return require_learnable(snapshot, split_patients(snapshot, 1), clusters)
+
+
+CT_HEAD = {"Modality": "CT", "BodyPartExamined": "HEAD"}
+CT_CHEST = {"Modality": "CT", "BodyPartExamined": "CHEST"}
+MR_KNEE = {"Modality": "MR", "BodyPartExamined": "KNEE"}
+
+
+def test_several_kinds_are_learnt_without_a_remark() -> None:
+    """Two modalities and regions with patients enough leave nothing to say."""
+    assert remarks(snapshot_of(CT_HEAD, MR_KNEE)) == ()
+
+
+def test_one_modality_is_told_not_refused() -> None:
+    """Regions can be judged where all is CT; the modality cannot."""
+    (remark,) = remarks(snapshot_of(CT_HEAD, CT_CHEST))
+    assert remark.startswith("Modality has only the value CT")
+
+
+def test_one_kind_alone_is_refused() -> None:
+    """A wrong tag shows only against something else."""
+    with pytest.raises(StopError, match=r"one kind \(CT HEAD\)"):
+        remarks(snapshot_of(CT_HEAD))
+
+
+def test_images_without_tags_are_refused() -> None:
+    """Without any tag there is nothing to compare a picture with."""
+    with pytest.raises(
+        StopError, match="none of the 40 images carries any of Modality"
+    ):
+        remarks(snapshot_of({}))
+
+
+def test_fewer_images_than_clusters_are_refused() -> None:
+    """What cannot fill the clusters is told with both ways out."""
+    with pytest.raises(StopError, match="more images or fewer --clusters"):
+        remarks(snapshot_of(CT_HEAD, MR_KNEE), clusters=200)
+
+
+def test_too_few_patients_are_told() -> None:
+    """Where nobody is left to calibrate or check on, the operator hears of it."""
+    told = remarks(snapshot_of(CT_HEAD, MR_KNEE, times=3), clusters=2)
+    assert [remark.split(" to ")[0] for remark in told] == ["too few patients"] * 2
+
+
+def test_why_there_is_no_image_is_told(tmp_path: Path) -> None:
+    """A folder of something else says what was found there."""
+    for n in range(3):
+        (tmp_path / f"{n}.txt").write_text("nothing")
+    nothing = take_snapshot(list(entries_of(tmp_path)), PRE)
+    with pytest.raises(StopError, match=r"no image to learn from; left out: 3 \(Unus"):
+        require_images(nothing)
+    with pytest.raises(StopError, match="give --images or --data"):
+        require_images(snapshot_of(CT_HEAD, times=0))

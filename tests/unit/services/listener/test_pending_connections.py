@@ -1,0 +1,81 @@
+"""Connections that wait: what goes wrong with one of them holds up no other."""
+
+import selectors
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from services.listener.connections import pending_connections as lobby_module
+from services.listener.connections.admission import Refusal, Refusals
+from services.listener.connections.associate_request import LIMIT_EXCEEDED
+from services.listener.connections.pending_connections import (
+    PendingConnection,
+    PendingConnections,
+)
+from tests.integration.listener.wire import (
+    CT_IMAGE_STORAGE,
+    IMPLICIT,
+    associate_request,
+)
+
+REQUEST = associate_request("PEER", "VERITAG", (CT_IMAGE_STORAGE, [IMPLICIT]))
+Admit = Callable[[PendingConnection], Refusal | None]
+
+
+@pytest.fixture
+def selector() -> Iterator[selectors.BaseSelector]:
+    """What tells who has something to say."""
+    with selectors.DefaultSelector() as made:
+        yield made
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A peer's end of a connection, and ours."""
+    theirs, ours = socket.socketpair()
+    theirs.settimeout(5)
+    with theirs, ours:
+        yield theirs, ours
+
+
+def lobby_of(selector: selectors.BaseSelector, admit: Admit) -> PendingConnections:
+    """Return an empty lobby."""
+    return PendingConnections(selector, Refusals(), 5.0, admit)
+
+
+def test_one_that_was_refused_late_is_not_waited_for(
+    selector: selectors.BaseSelector, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    """A connection that was already made ready for its own thread waits as all do."""
+
+    def admit(guest: PendingConnection) -> Refusal:
+        guest.connection.settimeout(0.2)
+        return Refusal("other", LIMIT_EXCEEDED)
+
+    theirs, ours = pair
+    lobby = lobby_of(selector, admit)
+    theirs.sendall(REQUEST)
+    lobby.welcome(ours, ("127.0.0.1", 0), None)
+    assert theirs.recv(100) == LIMIT_EXCEEDED
+    theirs.sendall(b"x")
+    for key, _ in selector.select(5):
+        lobby.attend(key.data)  # which would forget it if it had waited in vain
+    assert len(lobby) == 1
+    lobby.close()
+
+
+def test_one_that_goes_for_its_size_is_not_admitted(
+    selector: selectors.BaseSelector,
+    pair: tuple[socket.socket, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last part of a request may be what is too much; then it counts no more."""
+    monkeypatch.setattr(lobby_module, "_MOST_BYTES", len(REQUEST) - 1)
+    admitted: list[PendingConnection] = []
+    theirs, ours = pair
+    lobby = lobby_of(selector, admitted.append)
+    theirs.sendall(REQUEST)
+    lobby.welcome(ours, ("127.0.0.1", 0), None)
+    assert theirs.recv(1) == b""
+    assert (len(lobby), admitted) == (0, [])

@@ -1,0 +1,120 @@
+"""What the demo sends, and how it compares findings with what was planted."""
+
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from services.system.demo_report import DemoReport, FlaggedSeries, show_report
+from services.system.demo_studies import (
+    DemoStudies,
+    PlantedError,
+    real_files,
+    write_studies,
+)
+from veritag.findings import ExpectedValue, Finding, FindingCode, Severity
+from veritag.phantoms.phantom import expected_tags
+from veritag.records.status import SystemCounts
+
+PLANTED = PlantedError("CT-HEAD", "BodyPartExamined", "ABDOMEN", "HEAD", "1.2", "1.1")
+CLEAN = frozenset({"1.5", "1.6"})
+
+
+def finding(
+    code: FindingCode = FindingCode.TAG_CONTRADICTS_IMAGE,
+    tag: str = "BodyPartExamined",
+    score: float = 0.9,
+) -> Finding:
+    expected = (ExpectedValue("HEAD", score),)
+    return Finding(code, Severity.ERROR, tag, "ABDOMEN", score, expected)
+
+
+def flagged(uid: str, *findings: Finding) -> FlaggedSeries:
+    return FlaggedSeries(uid, "a series", "CT", 8, findings)
+
+
+def report(*series: FlaggedSeries, sent: int = 10, received: int = 10) -> DemoReport:
+    return DemoReport.of(
+        studies=DemoStudies((PLANTED,), CLEAN),
+        flagged=series,
+        counts=SystemCounts(received, 10, 10, 0, 0, 0.0, 3, 1),
+        sent=sent,
+        refused=0,
+        review_url="http://127.0.0.1:8080/",
+        bundle_id="vb-1",
+    )
+
+
+def test_a_planted_error_is_found_by_its_tag() -> None:
+    """A contradiction of the planted tag counts, with what was expected instead."""
+    told = report(flagged("1.2", finding()))
+    assert (told.planted, told.found, told.missed) == (1, 1, 0)
+    assert told.errors[0]["expected"] == ["HEAD"]
+    assert told.succeeded
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        finding(tag="Modality"),
+        finding(FindingCode.UNKNOWN_KIND),
+        finding(FindingCode.TAG_TOO_COARSE),
+    ],
+)
+def test_another_finding_does_not_count(other: Finding) -> None:
+    """A finding of another tag, or one that calls nothing wrong, leaves it missed."""
+    told = report(flagged("1.2", other))
+    assert (told.found, told.missed) == (0, 1)
+    assert not told.succeeded
+
+
+def test_a_right_series_called_wrong_is_a_false_alarm() -> None:
+    """Only a contradiction on a right series is a false alarm, not an unknown kind."""
+    series = (
+        flagged("1.5", finding()),
+        flagged("1.6", finding(FindingCode.UNKNOWN_KIND)),
+    )
+    told = report(flagged("1.2", finding()), *series)
+    assert told.false_alarms == 1
+    assert [other["series_instance_uid"] for other in told.others] == ["1.5", "1.6"]
+
+
+def test_a_lost_instance_is_a_failure() -> None:
+    """Fewer recorded than acknowledged fails the demo, whatever was found."""
+    assert not report(flagged("1.2", finding()), sent=10, received=9).succeeded
+
+
+def test_people_see_found_and_missed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The table names the picture, the address of the review and the outcome."""
+    show_report(report(flagged("1.5", finding())))
+    said = capsys.readouterr().out
+    assert "missed" in said
+    assert "CT-HEAD" in said
+    assert "http://127.0.0.1:8080/" in said
+
+
+def test_planted_studies_differ_from_the_truth_in_one_tag(tmp_path: Path) -> None:
+    """Each planted series carries the wrong value, each other one the right ones."""
+    studies = write_studies(tmp_path)
+    wrong = {planted.series_instance_uid: planted for planted in studies.planted}
+    assert {p.keyword for p in studies.planted} == {"BodyPartExamined", "Modality"}
+    for path in tmp_path.iterdir():
+        ds = pydicom.dcmread(path, stop_before_pixels=True)
+        right = expected_tags(path.name.rpartition("-")[0].rpartition("-")[0])
+        written = {keyword: ds[keyword].value for keyword in right}
+        planted = wrong.get(ds.SeriesInstanceUID)
+        if planted is not None:
+            right[planted.keyword] = planted.wrong
+        assert written == right
+    assert not studies.clean_series & wrong.keys()
+
+
+# One of them is written in another encoding than it says, on purpose.
+@pytest.mark.filterwarnings("ignore:Expected explicit VR")
+def test_real_files_are_images_without_repeats() -> None:
+    """What ships inside pydicom and is sent is images, each under a UID of its own."""
+    uids = [
+        pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID
+        for path in real_files()
+    ]
+    assert len(uids) == len(set(uids)) > 15

@@ -1,0 +1,297 @@
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from veritag.bundles.bundle import BundleManifest, ClusterProfile, TagCalibration
+from veritag.findings import (
+    Defect,
+    Finding,
+    FindingCode,
+    SeriesJudgement,
+    Severity,
+    TagValue,
+    Verdict,
+    VerdictStatus,
+)
+from veritag.judging.judge import judge_series
+from veritag.pixels.preprocessing import Preprocessing
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+MR = "1.2.840.10008.5.1.4.1.1.4"
+SR = "1.2.840.10008.5.1.4.1.1.88.11"
+SC = "1.2.840.10008.5.1.4.1.1.7"
+
+CHEST_CT, BRAIN_MR, KNEE_MR = 0, 1, 2
+
+
+def manifest(threshold: float | None = 0.7) -> BundleManifest:
+    def cluster(index: int, modality: str, parts: dict[str, float]) -> ClusterProfile:
+        profiles = {
+            "Modality": {modality: 1.0},
+            "BodyPartExamined": parts,
+            "Manufacturer": {"SIEMENS": 0.5, "GE": 0.5},
+        }
+        return ClusterProfile(10 + index, profiles, dict.fromkeys(profiles, 50.0))
+
+    calibrated = TagCalibration(threshold, (0.0, 1.0), (0.0, 1.0))
+    return BundleManifest(
+        preprocessing=Preprocessing(),
+        clusters=(
+            cluster(0, "CT", {"CHEST": 0.9, "LUNG": 0.1}),
+            cluster(1, "MR", {"BRAIN": 0.6, "HEAD": 0.4}),
+            cluster(2, "MR", {"KNEE": 1.0}),
+        ),
+        calibration={
+            "Modality": calibrated,
+            "BodyPartExamined": calibrated,
+            "Manufacturer": TagCalibration(None),
+        },
+        sharpness=1.0,
+        novelty_limits=(1.0, 1.0, 1.0),
+        created_at="2026-01-01T00:00:00+00:00",
+    )
+
+
+def verdict(
+    cluster: int = CHEST_CT,
+    *,
+    novelty: float = 0.5,
+    sop_class: str = CT,
+    status: VerdictStatus = VerdictStatus.INSPECTED,
+    reason: str | None = None,
+    **tags: TagValue,
+) -> Verdict:
+    q = [0.02, 0.02, 0.02]
+    q[cluster] = 0.96
+    inspected = status is VerdictStatus.INSPECTED
+    return Verdict(
+        "vb-test",
+        status,
+        sop_class,
+        dict(tags),
+        cluster=10 + cluster if inspected else None,
+        cluster_probability=0.96 if inspected else None,
+        novelty=novelty if inspected else None,
+        soft_assignment=tuple(q) if inspected else (),
+        reason=reason,
+    )
+
+
+def judge(*verdicts: Verdict, conflicts: int = 0) -> SeriesJudgement:
+    return judge_series(manifest(), verdicts, conflicts=conflicts)
+
+
+def codes(judgement: SeriesJudgement) -> set[FindingCode]:
+    return {f.code for f in judgement.findings}
+
+
+def the(judgement: SeriesJudgement, code: FindingCode) -> Finding:
+    found = [f for f in judgement.findings if f.code is code]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_a_series_in_order_has_no_findings() -> None:
+    """Tags that fit the picture are judged and not flagged."""
+    judgement = judge(*[verdict(Modality="CT", BodyPartExamined="CHEST")] * 5)
+    assert judgement.findings == ()
+    assert judgement.instances == 5
+    assert {j.tag: j.observed for j in judgement.judgements} == {
+        "Modality": "CT",
+        "BodyPartExamined": "CHEST",
+    }
+    assert all((j.probability_wrong or 0) < 0.1 for j in judgement.judgements)
+
+
+def test_a_wrong_body_part_is_flagged_with_what_the_picture_shows() -> None:
+    """The finding names observed and expected values and what it rests on."""
+    judgement = judge(*[verdict(Modality="CT", BodyPartExamined="KNEE")] * 3)
+    finding = the(judgement, FindingCode.TAG_CONTRADICTS_IMAGE)
+    assert (finding.tag, finding.observed) == ("BodyPartExamined", "KNEE")
+    assert finding.severity is Severity.ERROR
+    assert finding.expected[0].value == "CHEST"
+    assert finding.score > 0.9
+    assert finding.evidence["known"] == 3
+    assert finding.evidence["clusters"][0] == {"cluster": 10, "weight": 0.96}
+    assert finding.evidence["threshold"] == 0.7
+
+
+@pytest.mark.parametrize("part", ["HEAD", "BRAIN", "HEADNECK", "SKULL", "WHOLEBODY"])
+def test_values_are_compared_by_anatomy(part: str) -> None:
+    """A finer, a coarser and a neighbouring region fit the same picture."""
+    series = [verdict(BRAIN_MR, sop_class=MR, Modality="MR", BodyPartExamined=part)] * 3
+    assert FindingCode.TAG_CONTRADICTS_IMAGE not in codes(judge(*series))
+
+
+def test_one_odd_slice_is_no_finding() -> None:
+    """A picture of another kind within the series does not outweigh the rest."""
+    usual = verdict(Modality="CT", BodyPartExamined="CHEST")
+    odd = verdict(KNEE_MR, Modality="CT", BodyPartExamined="CHEST")
+    assert judge(*[usual] * 19, odd).findings == ()
+
+
+def test_a_tag_without_threshold_is_never_flagged() -> None:
+    """Where the model has not shown that it can tell, it says nothing."""
+    series = [verdict(Modality="MR", BodyPartExamined="KNEE", sop_class=SC)] * 3
+    judgement = judge_series(manifest(threshold=None), series)
+    assert judgement.findings == ()
+    assert [j.probability_wrong for j in judgement.judgements] == [None, None]
+    manufacturer = judge(*[verdict(Modality="CT", Manufacturer="PHILIPS")] * 2)
+    assert manufacturer.judgements[-1].probability_wrong is None
+
+
+def test_an_unknown_kind_of_picture_is_not_judged() -> None:
+    """Most instances beyond the novelty limit: I do not know, and no forced answer."""
+    series = [verdict(novelty=1.5, Modality="CT", BodyPartExamined="KNEE")] * 3
+    judgement = judge(*series, verdict(Modality="CT", BodyPartExamined="KNEE"))
+    assert judgement.unknown_kind
+    assert codes(judgement) == {FindingCode.UNKNOWN_KIND}
+    assert the(judgement, FindingCode.UNKNOWN_KIND).severity is Severity.INFO
+    assert all(j.probability_wrong is None for j in judgement.judgements)
+
+
+def test_a_body_part_that_the_bundle_never_met_is_not_judged() -> None:
+    """A rare value is not wrong because the bundle has no picture of it."""
+    judgement = judge(*[verdict(Modality="CT", BodyPartExamined="HAND")] * 3)
+    assert judgement.findings == ()
+    assert judgement.judgements[1].probability_wrong is None
+
+
+def test_a_modality_known_only_as_other_is_not_judged() -> None:
+    """OT fits everything: having met it says nothing about what SM looks like."""
+    met = manifest()
+    other = replace(met.clusters[0], profiles={"Modality": {"OT": 1.0}})
+    met = replace(met, clusters=(other, *met.clusters[1:]))
+    series = [verdict(BRAIN_MR, sop_class=SC, Modality="SM")] * 2
+    judgement = judge_series(met, series)
+    assert FindingCode.TAG_CONTRADICTS_IMAGE not in codes(judgement)
+    assert judgement.judgements[0].probability_wrong is None
+
+
+def test_a_missing_tag_is_suggested_where_the_picture_is_sure() -> None:
+    """BRAIN and HEAD together make HEAD sure; BRAIN alone is not sure enough."""
+    judgement = judge(*[verdict(BRAIN_MR, sop_class=MR, Modality="MR")] * 2)
+    finding = the(judgement, FindingCode.TAG_MISSING)
+    assert finding.tag == "BodyPartExamined"
+    assert finding.observed is None
+    assert finding.expected[0].value == "HEAD"
+    assert finding.severity is Severity.INFO
+
+
+def test_an_absent_modality_is_an_error_whatever_the_picture() -> None:
+    """Modality is Type 1: it must be there."""
+    judgement = judge(verdict(BodyPartExamined="CHEST", novelty=9.0))
+    finding = the(judgement, FindingCode.TAG_MISSING)
+    assert (finding.tag, finding.severity) == ("Modality", Severity.ERROR)
+    assert finding.expected == ()
+
+
+def test_a_value_too_coarse_is_a_remark() -> None:
+    """EXTREMITY on pictures of knees says less than it could."""
+    series = [
+        verdict(KNEE_MR, sop_class=MR, Modality="MR", BodyPartExamined="EXTREMITY")
+    ] * 2
+    finding = the(judge(*series), FindingCode.TAG_TOO_COARSE)
+    assert finding.severity is Severity.INFO
+    assert finding.expected[0].value == "KNEE"
+
+
+@pytest.mark.parametrize(
+    ("value", "severity", "nearest"),
+    [
+        ("THORAX", Severity.INFO, "CHEST"),
+        ("Chest", Severity.INFO, "CHEST"),
+        ("CHETS", Severity.WARNING, "CHEST"),
+        ("ANNOON", Severity.WARNING, None),
+    ],
+)
+def test_undefined_values_name_the_nearest_term(
+    value: str, severity: Severity, nearest: str | None
+) -> None:
+    """A spelling that is understood is a remark, a riddle is a warning."""
+    judgement = judge(*[verdict(Modality="CT", BodyPartExamined=value)] * 2)
+    finding = the(judgement, FindingCode.VALUE_NOT_DEFINED)
+    assert finding.severity is severity
+    assert [e.value for e in finding.expected] == ([nearest] if nearest else [])
+
+
+def test_a_modality_that_the_sop_class_excludes_is_an_error() -> None:
+    """CT Image Storage allows CT only; Secondary Capture allows all."""
+    wrong = judge(*[verdict(sop_class=CT, Modality="PT")] * 2)
+    finding = the(wrong, FindingCode.MODALITY_CONTRADICTS_SOP_CLASS)
+    assert finding.observed == "PT"
+    assert [e.value for e in finding.expected] == ["CT"]
+    free = judge(*[verdict(sop_class=SC, Modality="PT")] * 2)
+    assert FindingCode.MODALITY_CONTRADICTS_SOP_CLASS not in codes(free)
+
+
+def test_instances_of_several_modalities_make_a_mixed_series() -> None:
+    """Modality and body part are one per series; compatible values do not mix it."""
+    mixed = [verdict(sop_class=SC, Modality=m) for m in ("CT", "CT", "MR")]
+    finding = the(judge(*mixed), FindingCode.MIXED_SERIES)
+    assert finding.tag == "Modality"
+    assert finding.evidence["values"] == [
+        {"value": "CT", "instances": 2},
+        {"value": "MR", "instances": 1},
+    ]
+    fine = [verdict(Modality="CT", BodyPartExamined=p) for p in ("CHEST", "LUNG")]
+    assert FindingCode.MIXED_SERIES not in codes(judge(*fine))
+
+
+def test_unreadable_instances_are_counted_with_their_reasons() -> None:
+    """The reason of each is kept, and grave is what concerns most of the series."""
+    unread = verdict(status=VerdictStatus.UNREADABLE, reason="the file is empty")
+    finding = the(judge(unread), FindingCode.UNREADABLE)
+    assert finding.severity is Severity.ERROR
+    assert finding.evidence["reasons"] == [
+        {"reason": "the file is empty", "instances": 1}
+    ]
+    fine = [verdict(Modality="CT", BodyPartExamined="CHEST")] * 9
+    assert the(judge(unread, *fine), FindingCode.UNREADABLE).severity is (
+        Severity.WARNING
+    )
+
+
+def test_reports_without_pixels_are_no_finding() -> None:
+    """Only an image without pixels is worth a remark."""
+    nothing = VerdictStatus.NO_PIXELS
+    report = verdict(status=nothing, sop_class=SR, Modality="SR")
+    assert judge(report, report).findings == ()
+    image = verdict(status=nothing, sop_class=CT, Modality="CT", reason="no pixels")
+    assert codes(judge(image)) == {FindingCode.NO_PIXELS}
+
+
+def test_a_uid_with_two_contents_is_an_error() -> None:
+    """The records count the conflicts; the series carries the finding."""
+    fine = verdict(Modality="CT", BodyPartExamined="CHEST")
+    finding = the(judge(fine, conflicts=2), FindingCode.DUPLICATE_UID_CONFLICT)
+    assert finding.severity is Severity.ERROR
+    assert finding.evidence["instances"] == 2
+
+
+def test_nothing_at_all_is_judged_as_nothing() -> None:
+    """A series without verdicts has no findings and no opinion."""
+    judgement = judge()
+    assert judgement == SeriesJudgement(0, False, (), ())
+
+
+def test_what_is_said_is_strict_json() -> None:
+    """Findings and evidence hold neither NaN nor types that JSON does not have."""
+    series = [verdict(Modality="CT", BodyPartExamined="KNEE", Exposure=12.0)] * 3
+    text = json.dumps(asdict(judge(*series)), allow_nan=False)
+    assert "TAG_CONTRADICTS_IMAGE" in text
+
+
+def test_what_a_rule_requires_is_not_suggested_besides() -> None:
+    """A Type 1 attribute that is absent makes one finding, the graver one."""
+    defect = Defect(
+        FindingCode.ATTRIBUTE_MISSING, "BodyPartExamined", None, (), "It is required."
+    )
+    silent = [replace(v, tags={"Modality": "CT"}) for v in [verdict()] * 3]
+    told = {f.code for f in judge_series(manifest(), silent).findings}
+    assert FindingCode.TAG_MISSING in told
+    required = [replace(v, defects=(defect,)) for v in silent]
+    told = {f.code for f in judge_series(manifest(), required).findings}
+    assert FindingCode.ATTRIBUTE_MISSING in told
+    assert FindingCode.TAG_MISSING not in told

@@ -1,0 +1,156 @@
+"""What is kept of each tag, and the budget of what is opened."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import select
+
+from veritag.dicom.identity import Identity
+from veritag.findings import (
+    Finding,
+    FindingCode,
+    Judgement,
+    SeriesJudgement,
+    Severity,
+    Verdict,
+)
+from veritag.records import Records
+from veritag.records.inspection.judgements import ReviewBudget
+from veritag.records.inspection.series_snapshot import series_snapshot
+from veritag.records.inspection.settling import due_series, settle
+from veritag.records.inspection.verdicts import store_verdicts
+from veritag.records.reception.ingest import register
+from veritag.records.schema import judgements
+from veritag.storage.stored_instance import StoredInstance
+
+Make = Callable[..., StoredInstance]
+Judge = Callable[..., Verdict]
+
+
+def flag(probability: float, tag: str = "BodyPartExamined") -> Judgement:
+    """Return a flagged judgement."""
+    return Judgement(tag, "HEAD", probability, "CHEST", probability, flagged=True)
+
+
+def said(*told: Judgement) -> SeriesJudgement:
+    """Return a judgement with a finding for each flagged tag."""
+    contradicts, error = FindingCode.TAG_CONTRADICTS_IMAGE, Severity.ERROR
+    found = tuple(
+        Finding(contradicts, error, j.tag, j.observed, j.probability_wrong or 0)
+        for j in told
+        if j.flagged
+    )
+    return SeriesJudgement(1, False, found, told)
+
+
+class Ward:
+    """Settles one series after the other, each of a study of its own."""
+
+    def __init__(self, records: Records, reception: Make, verdict: Judge) -> None:
+        self.records, self.reception, self.verdict = records, reception, verdict
+        self.number = 0
+
+    def arrive(self, study: str | None = None, **identity: str) -> int:
+        """Receive and inspect a series; return its id."""
+        self.number += 1
+        study = study or f"1.2.3.{self.number}"
+        uids = {
+            "study_instance_uid": study,
+            "series_instance_uid": f"{study}.{self.number}",
+        }
+        [id_] = register(self.records, [self.reception(seconds_ago=9, **uids)]).new_ids
+        store_verdicts(
+            self.records, [(id_, self.verdict())], {id_: Identity(**identity)}
+        )
+        return max(d.series_id for d in due_series(self.records, 5, 900))
+
+    def settle(self, told: SeriesJudgement, series_id: int, budget: float = 0) -> int:
+        """Settle a series; return how many findings are newly open."""
+        snapshot = series_snapshot(self.records, series_id, "vb-1")
+        assert snapshot is not None
+        opened = settle(
+            self.records, snapshot, told, "vb-1", "idle", budget_per_1000=budget
+        )
+        return len(opened)
+
+
+@pytest.fixture
+def ward(records: Records, reception: Make, verdict: Judge) -> Ward:
+    """Return a ward with empty records."""
+    return Ward(records, reception, verdict)
+
+
+def kept(records: Records) -> list[tuple[str, float | None, bool, bool]]:
+    """Return tag, probability, flagged and withheld of every judgement."""
+    columns = [
+        judgements.c[n] for n in ("tag", "probability_wrong", "flagged", "withheld")
+    ]
+    with records.read() as connection:
+        query = select(*columns).order_by(judgements.c.id)
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def test_what_is_said_of_a_tag_replaces_what_was_said(ward: Ward) -> None:
+    """A series judged again has the new judgements and none of the old."""
+    series_id = ward.arrive()
+    ward.settle(said(flag(0.9), Judgement("Modality", "CT", None)), series_id)
+    assert kept(ward.records) == [
+        ("BodyPartExamined", 0.9, True, False),
+        ("Modality", None, False, False),
+    ]
+    ward.settle(said(Judgement("BodyPartExamined", "HEAD", 0.1)), series_id)
+    assert kept(ward.records) == [("BodyPartExamined", 0.1, False, False)]
+
+
+def test_the_budget_opens_the_best_and_keeps_the_rest(ward: Ward) -> None:
+    """At 100 of 1,000 series, ten series open one flag, twenty the two best."""
+    for _ in range(9):
+        ward.settle(said(), ward.arrive(), budget=100)
+    assert ward.settle(said(flag(0.8)), ward.arrive(), budget=100) == 1
+    assert ward.settle(said(flag(0.99)), ward.arrive(), budget=100) == 0
+    for _ in range(8):
+        ward.settle(said(), ward.arrive(), budget=100)
+    assert ward.settle(said(flag(0.7)), ward.arrive(), budget=100) == 0
+    assert ward.settle(said(flag(0.95)), ward.arrive(), budget=100) == 1
+    flags = [(p, withheld) for _, p, flagged, withheld in kept(ward.records) if flagged]
+    assert flags == [(0.8, False), (0.99, True), (0.7, True), (0.95, False)]
+
+
+def test_what_was_opened_stays_open(ward: Ward) -> None:
+    """A series that is judged again keeps its finding whatever the budget says."""
+    series_id = ward.arrive()
+    assert ward.settle(said(flag(0.8)), series_id) == 1
+    for _ in range(3):
+        ward.settle(said(flag(0.9)), ward.arrive())
+    assert ward.settle(said(flag(0.81)), series_id, budget=1) == 0
+    assert kept(ward.records)[-1][3] is False
+
+
+def test_without_budget_every_flag_is_opened(ward: Ward) -> None:
+    """0 is no limit."""
+    opened = [ward.settle(said(flag(0.8)), ward.arrive()) for _ in range(4)]
+    assert opened == [1, 1, 1, 1]
+
+
+def test_a_budget_serves_the_best_flags_of_a_series_first() -> None:
+    """One left goes to the surer flag; one too weak is not opened either."""
+    flags = [flag(0.8, "Modality"), flag(0.9)]
+    assert ReviewBudget(1).withheld(flags) == {"Modality"}
+    assert ReviewBudget(5, (0.95, 0.0)).withheld(flags) == {
+        "Modality",
+        "BodyPartExamined",
+    }
+    assert ReviewBudget(0).withheld(flags) == {"Modality", "BodyPartExamined"}
+
+
+def test_a_snapshot_tells_what_the_rest_of_the_study_carries(ward: Ward) -> None:
+    """Modality and body part of the other series, absent ones left out."""
+    ward.arrive("1.2.9", modality="CT", body_part_examined="HEAD")
+    ward.arrive("1.2.9", modality="SR")
+    last = ward.arrive("1.2.9", modality="CT", body_part_examined="FOOT")
+    snapshot = series_snapshot(ward.records, last, "vb-1")
+    assert snapshot is not None
+    assert snapshot.siblings == (
+        {"Modality": "CT", "BodyPartExamined": "HEAD"},
+        {"Modality": "SR"},
+    )

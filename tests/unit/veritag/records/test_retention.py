@@ -1,0 +1,288 @@
+"""Which instances the archive may let go of, and what a crash in between leaves."""
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, insert, select, update
+
+from tests.unit.veritag.records.committing import about_to_commit
+from veritag.decisions import Decision
+from veritag.findings import (
+    Finding,
+    FindingCode,
+    SeriesJudgement,
+    Severity,
+    Verdict,
+)
+from veritag.records import Records
+from veritag.records.delivery.destinations import sync_destinations
+from veritag.records.delivery.forwarding import due_forwards
+from veritag.records.inspection.series_snapshot import series_snapshot
+from veritag.records.inspection.settling import settle
+from veritag.records.inspection.verdicts import dead_letter, pending, store_verdicts
+from veritag.records.reception.ingest import register
+from veritag.records.reception.retention import mark, removable, remove_marked
+from veritag.records.review.decisions import decide
+from veritag.records.schema import destinations, findings, forwards, instances
+from veritag.storage.stored_instance import StoredInstance
+
+Make = Callable[..., StoredInstance]
+Judge = Callable[..., Verdict]
+DAY = 86_400
+WRONG = Finding(
+    FindingCode.TAG_CONTRADICTS_IMAGE, Severity.ERROR, "BodyPartExamined", "HEAD", 0.9
+)
+
+
+class Archive:
+    """Notes what it is told to remove."""
+
+    def __init__(self) -> None:
+        self.removed: list[str] = []
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Note the keys."""
+        self.removed += keys
+
+
+def settled(records: Records, *found: Finding) -> None:
+    """Settle the only series with these findings."""
+    snapshot = series_snapshot(records, 1, "vb-1")
+    assert snapshot is not None
+    settle(records, snapshot, SeriesJudgement(1, False, found, ()), "vb-1", "idle")
+
+
+def may_go(records: Records, days: float = 30) -> list[int]:
+    """Return the ids of what may be removed."""
+    return [one.instance_id for one in removable(records, days, 100)]
+
+
+@pytest.fixture
+def old(reception: Make) -> StoredInstance:
+    """An instance of forty days ago."""
+    return reception(seconds_ago=40 * DAY)
+
+
+@pytest.fixture
+def done(records: Records, old: StoredInstance, verdict: Judge) -> int:
+    """Inspected and settled without findings."""
+    [instance_id] = register(records, [old]).new_ids
+    store_verdicts(records, [(instance_id, verdict())])
+    settled(records)
+    return instance_id
+
+
+def test_only_what_is_old_enough_may_go(records: Records, done: int) -> None:
+    """Forty days old: gone after thirty, kept for fifty."""
+    assert may_go(records, 30) == [done]
+    assert may_go(records, 50) == []
+
+
+def test_what_is_not_settled_stays(
+    records: Records, old: StoredInstance, verdict: Judge
+) -> None:
+    """Neither what waits for a verdict goes, nor what waits for its series."""
+    [instance_id] = register(records, [old]).new_ids
+    assert may_go(records) == []
+    store_verdicts(records, [(instance_id, verdict())])
+    assert may_go(records) == []
+    settled(records)
+    assert may_go(records) == [instance_id]
+
+
+def test_a_dead_letter_stays(records: Records, old: StoredInstance) -> None:
+    """What could not be inspected is for a person to look at."""
+    [instance_id] = register(records, [old]).new_ids
+    dead_letter(records, instance_id, "it cannot be read")
+    assert may_go(records) == []
+
+
+def test_what_came_again_lately_stays(
+    records: Records, done: int, old: StoredInstance, reception: Make
+) -> None:
+    """Its days count from the last time that it was received."""
+    assert may_go(records) == [done]
+    uid, digest = old.sop_instance_uid, old.digest
+    register(records, [reception(sop_instance_uid=uid, digest=digest)])
+    assert may_go(records) == []
+
+
+def test_what_is_in_an_open_finding_stays(
+    records: Records, old: StoredInstance, verdict: Judge
+) -> None:
+    """A reviewer is to see the pictures; once it is decided they may go."""
+    [instance_id] = register(records, [old]).new_ids
+    store_verdicts(records, [(instance_id, verdict())])
+    settled(records, WRONG)
+    assert may_go(records) == []
+    with records.read() as connection:
+        finding_id = connection.scalar(select(findings.c.id))
+    assert finding_id is not None
+    decide(records, finding_id, Decision.DISMISSED, "R", shown={})
+    assert may_go(records) == [instance_id]
+
+
+@pytest.mark.parametrize(
+    ("state", "kept"), [("waiting", True), ("parked", True), ("sent", False)]
+)
+def test_what_waits_to_be_forwarded_stays(
+    records: Records, done: int, *, state: str, kept: bool
+) -> None:
+    """All destinations get it before it goes."""
+    _forward(records, done, state)
+    assert (may_go(records) == []) == kept
+
+
+def _forward(records: Records, instance_id: int, state: str) -> None:
+    now = datetime.now(UTC)
+    peer = {"name": "PACS", "active": True, "added_at": now, "sent": 0, "skipped": 0}
+    with records.begin() as connection:
+        [peer_id] = connection.scalars(
+            insert(destinations).values(peer).returning(destinations.c.id)
+        )
+        connection.execute(
+            insert(forwards).values(
+                destination_id=peer_id,
+                instance_id=instance_id,
+                state=state,
+                attempts=0,
+                queued_at=now,
+            )
+        )
+
+
+def test_what_is_marked_is_removed_once(records: Records, done: int) -> None:
+    """The file goes after the mark, the row says so, and nothing goes twice."""
+    archive = Archive()
+    assert remove_marked(records, archive.remove, 10) == []
+    mark(records, [done], 30)
+    assert may_go(records) == []
+    assert [r.instance_id for r in remove_marked(records, archive.remove, 10)] == [done]
+    assert remove_marked(records, archive.remove, 10) == []
+    assert len(archive.removed) == 1
+    assert pending(records, [done], again=True) == []
+
+
+def test_what_a_crash_left_marked_is_removed_later(records: Records, done: int) -> None:
+    """Struck down while it removed the file, the next round does it again."""
+    mark(records, [done], 30)
+
+    def struck(_keys: Sequence[str]) -> None:
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        remove_marked(records, struck, 10)
+    archive = Archive()
+    assert len(remove_marked(records, archive.remove, 10)) == 1
+    assert len(archive.removed) == 1
+
+
+@pytest.mark.parametrize("is_gone", [False, True], ids=["marked", "removed"])
+def test_what_is_received_again_is_kept_again(
+    records: Records, done: int, old: StoredInstance, reception: Make, *, is_gone: bool
+) -> None:
+    """It is a known instance, its removal is taken back, and its file asked for."""
+    mark(records, [done], 30)
+    if is_gone:
+        remove_marked(records, Archive().remove, 10)
+    uid, digest = old.sop_instance_uid, old.digest
+    again = register(records, [reception(sop_instance_uid=uid, digest=digest)])
+    assert (again.new_ids, again.identical) == ((), 1)
+    assert again.restored == frozenset({digest})
+    assert remove_marked(records, Archive().remove, 10) == []
+    assert may_go(records) == []
+
+
+def test_what_is_received_while_it_is_removed_is_put_back(
+    records: Records,
+    records_url: str,
+    done: int,
+    old: StoredInstance,
+    reception: Make,
+) -> None:
+    """The indexer waits until the file is gone for good, and then hears of it."""
+    mark(records, [done], 30)
+    removing, go_on = threading.Event(), threading.Event()
+    result: list[Any] = []
+    others = Records.open(records_url)
+
+    def remove(_keys: Sequence[str]) -> None:
+        removing.set()
+        assert go_on.wait(60)
+
+    remover = threading.Thread(target=remove_marked, args=(others, remove, 10))
+    remover.start()
+    assert removing.wait(60)
+    uid, digest = old.sop_instance_uid, old.digest
+    again = reception(sop_instance_uid=uid, digest=digest)
+    indexer = threading.Thread(
+        target=lambda: result.append(register(records, [again]).restored)
+    )
+    indexer.start()
+    indexer.join(0.3)
+    assert result == []
+    go_on.set()
+    for thread in (remover, indexer):
+        thread.join(60)
+    assert result == [{digest}]
+    others.close()
+
+
+def test_what_is_received_while_it_is_marked_stays(
+    records: Records,
+    records_url: str,
+    done: int,
+    old: StoredInstance,
+    reception: Make,
+) -> None:
+    """A reception that is not committed yet is waited for, and not missed."""
+    uid, digest = old.sop_instance_uid, old.digest
+    again = [reception(sop_instance_uid=uid, digest=digest)]
+    marking = threading.Thread(target=mark, args=(records, [done], 30))
+    with about_to_commit(records_url, lambda other: register(other, again)):
+        marking.start()
+        # It waits for the other, or has ended without having seen it.
+        marking.join(0.5)
+    marking.join(60)
+    assert remove_marked(records, Archive().remove, 10) == []
+
+
+def test_what_goes_is_not_queued_for_a_new_destination(
+    records: Records, done: int
+) -> None:
+    """`since` asks for what the archive holds, not for what it lets go."""
+    since = datetime.now(UTC) - timedelta(days=50)
+    one = sync_destinations(records, {"one": since})
+    assert len(due_forwards(records, one["one"], 10)) == 1
+    with records.begin() as connection:
+        connection.execute(delete(forwards))
+    mark(records, [done], 30)
+    two = sync_destinations(records, {"two": since})
+    assert due_forwards(records, two["two"], 10) == []
+
+
+def test_findings_of_what_is_gone_are_not_withdrawn(
+    records: Records, done: int
+) -> None:
+    """A late instance is judged without taking back what rested on the removed ones."""
+    settled(records, WRONG)
+    snapshot = series_snapshot(records, 1, "vb-2")
+    assert snapshot is not None
+    assert snapshot.missing == (done,)
+    nothing = SeriesJudgement(1, False, (), ())
+    settle(records, snapshot, nothing, "vb-2", "idle", withdraw=not snapshot.missing)
+    with records.read() as connection:
+        assert connection.scalar(select(findings.c.withdrawn_at)) is None
+
+
+def test_a_clock_that_jumps_back_removes_nothing(records: Records, done: int) -> None:
+    """What seems to come from the future is not old."""
+    ahead = datetime.now(UTC) + timedelta(days=400)
+    with records.begin() as connection:
+        connection.execute(
+            update(instances).where(instances.c.id == done).values(received_at=ahead)
+        )
+    assert may_go(records) == []

@@ -1,0 +1,79 @@
+"""What arrives, or is inspected, in the very moment in which its series settles."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from tests.unit.veritag.records.committing import about_to_commit
+from veritag.findings import SeriesJudgement, Verdict
+from veritag.records import Records
+from veritag.records.inspection.series_snapshot import series_snapshot
+from veritag.records.inspection.settling import settle
+from veritag.records.inspection.verdicts import store_verdicts
+from veritag.records.reception.ingest import register
+from veritag.records.schema import series
+from veritag.storage.stored_instance import StoredInstance
+
+Make = Callable[..., StoredInstance]
+Judge = Callable[..., Verdict]
+
+
+def settle_meanwhile(records: Records, url: str, act: Callable[[Records], Any]) -> bool:
+    """Settle the only series while the other has not committed; tell if it is open."""
+    snapshot = series_snapshot(records, 1, "vb-1")
+    assert snapshot is not None
+    nothing = SeriesJudgement(1, False, (), ())
+    arguments = (records, snapshot, nothing, "vb-1", "idle")
+    settling = threading.Thread(target=settle, args=arguments)
+    with about_to_commit(url, act):
+        settling.start()
+        # It waits for the other, or has ended without having seen it.
+        settling.join(0.5)
+    settling.join(60)
+    with records.read() as connection:
+        query = select(series.c.settled_at).where(series.c.id == snapshot.series_id)
+        return connection.scalar(query) is None
+
+
+@pytest.fixture
+def inspected(records: Records, reception: Make, verdict: Judge) -> int:
+    """An inspected instance of the only series."""
+    [instance_id] = register(records, [reception(seconds_ago=10)]).new_ids
+    store_verdicts(records, [(instance_id, verdict())])
+    return instance_id
+
+
+@pytest.mark.usefixtures("inspected")
+def test_an_arrival_that_is_not_committed_yet_is_not_missed(
+    records: Records, records_url: str, reception: Make
+) -> None:
+    """An instance recorded in the moment of settling keeps its series open."""
+    late = [reception()]
+    assert settle_meanwhile(records, records_url, lambda other: register(other, late))
+
+
+@pytest.mark.usefixtures("inspected")
+def test_a_verdict_that_is_not_committed_yet_is_not_missed(
+    records: Records, records_url: str, reception: Make, verdict: Judge
+) -> None:
+    """A verdict stored in the moment of settling keeps its series open."""
+    [late] = register(records, [reception()]).new_ids
+
+    def store(other: Records) -> None:
+        store_verdicts(other, [(late, verdict())])
+
+    assert settle_meanwhile(records, records_url, store)
+
+
+@pytest.mark.usefixtures("inspected")
+def test_a_namesake_that_is_not_committed_yet_is_not_missed(
+    records: Records, records_url: str, reception: Make
+) -> None:
+    """A series of the same UID in another study, recorded meanwhile, keeps it open."""
+    other_study = [reception(study_instance_uid="1.2.3.200")]
+    assert settle_meanwhile(
+        records, records_url, lambda other: register(other, other_study)
+    )

@@ -1,0 +1,102 @@
+"""Training runs on the records."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import update
+
+from veritag.records import Records
+from veritag.records.schema import training_runs
+from veritag.records.training.run_counts import run_counts
+from veritag.records.training.runs import (
+    BY_NEED,
+    DIED,
+    PROMOTED,
+    beat,
+    begin_run,
+    claim_run,
+    fail_run,
+    fail_stale_runs,
+    finish_run,
+    open_run,
+    request_run,
+    store_gate,
+    training_run_history,
+)
+
+
+def test_a_requested_run_is_claimed_once(records: Records) -> None:
+    """Two messages of the same run start one training."""
+    run_id = request_run(records, BY_NEED, "500 new instances")
+    assert claim_run(records, run_id)
+    assert not claim_run(records, run_id)
+    (run,) = training_run_history(records)
+    assert (run.status, run.trigger, run.reason) == (
+        "running",
+        "need",
+        "500 new instances",
+    )
+
+
+def test_a_request_waits_while_another_run_lives(records: Records) -> None:
+    """A training by hand is not joined by one that was asked for before."""
+    run_id = request_run(records, BY_NEED, "drift")
+    by_hand = begin_run(records, {})
+    assert not claim_run(records, run_id)
+    fail_run(records, by_hand, "no image")
+    assert claim_run(records, run_id)
+
+
+def test_a_run_whose_heartbeat_ended_has_failed(records: Records) -> None:
+    """It says that its process died, and nobody can finish asking for it again."""
+    run_id = begin_run(records, {"size": 32})
+    time.sleep(0.2)
+    assert fail_stale_runs(records, 60) == []
+    assert fail_stale_runs(records, 0.1) == [run_id]
+    (run,) = training_run_history(records)
+    assert (run.status, run.error) == ("failed", DIED)
+    assert run.finished_at is not None
+    assert not beat(records, run_id)
+
+
+def test_a_beating_run_is_left_alone(records: Records) -> None:
+    """The heartbeat moves the moment from which silence counts."""
+    run_id = begin_run(records, {})
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    with records.begin() as connection:
+        connection.execute(update(training_runs).values(heartbeat_at=long_ago))
+    assert beat(records, run_id)
+    assert fail_stale_runs(records, 60) == []
+
+
+def test_only_one_run_is_open(records: Records) -> None:
+    """A run is open while it is requested or running, and not after its end."""
+    assert open_run(records) is None
+    run_id = request_run(records, BY_NEED, "drift")
+    assert open_run(records) is not None
+    claim_run(records, run_id)
+    found = open_run(records)
+    assert found is not None
+    assert found.run_id == run_id
+    fail_run(records, run_id, "no image")
+    assert open_run(records) is None
+
+
+def test_runs_are_counted_by_status_and_outcome(records: Records) -> None:
+    """What never happened counts 0, and the last success is told."""
+    assert run_counts(records).last_success_at is None
+    run_id = begin_run(records, {})
+    finish_run(records, run_id, "vb-1", "digest", {"images": 3})
+    store_gate(records, run_id, PROMOTED, "vb-0", {"reasons": ["better"]})
+    fail_run(records, begin_run(records, {}), "too few")
+    counted = run_counts(records)
+    assert counted.by_status == {
+        "requested": 0,
+        "running": 0,
+        "finished": 1,
+        "failed": 1,
+    }
+    assert counted.by_outcome == {"promoted": 1, "kept": 0, "undecided": 0}
+    assert counted.last_success_at is not None
+    assert counted.last_seconds is not None
+    assert training_run_history(records)[-1].reasons == ["better"]

@@ -1,0 +1,1 @@
+"""The sealed model bundle, its ONNX contract, and the registry of bundles."""

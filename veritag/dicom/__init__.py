@@ -1,0 +1,1 @@
+"""Reading of Data Sets, their elements and Part 10 files."""

@@ -1,0 +1,1 @@
+"""From the verdicts of a series to its findings, by model and by rule."""

@@ -1,0 +1,1 @@
+"""Celery: queues, messages, publishing and consuming."""

@@ -1,0 +1,1 @@
+"""Other Application Entities: their settings, TLS, and sending to them."""

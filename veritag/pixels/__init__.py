@@ -1,0 +1,1 @@
+"""From Pixel Data to the tile that the model reads, and decoding under limits."""

@@ -1,0 +1,1 @@
+"""Parts of every process: logs, metrics, health, signals, supervision."""

@@ -1,0 +1,1 @@
+"""Records of forwarding and of storage commitment."""

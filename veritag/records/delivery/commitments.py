@@ -1,0 +1,211 @@
+"""Requests of storage commitment, until their report is taken or given up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func, or_, select, update
+
+from veritag.records.engine import Records, clean_text
+from veritag.records.schema import commitments, instances
+from veritag.storage.commitment_folder import CommitmentRequest, ReferencedInstance
+
+WAITING, REPORTED, FAILED = "waiting", "reported", "failed"
+
+# Nothing waits so long by our doing: the clock was set back.
+_CLOCK_JUMPED = timedelta(hours=12)
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """A request that is to be reported."""
+
+    commitment_id: int
+    transaction_uid: str
+    calling_ae_title: str
+    called_ae_title: str
+    references: tuple[ReferencedInstance, ...]
+    received_at: datetime
+    attempts: int
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentRow:
+    """A request as the pages show it; `committed` counts the instances that were safe."""
+
+    commitment_id: int
+    transaction_uid: str
+    calling_ae_title: str
+    instances: int
+    committed: int | None
+    received_at: datetime
+    state: str
+    attempts: int
+    ended_at: datetime | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentCounts:
+    """How many requests are in which state."""
+
+    waiting: int
+    reported: int
+    failed: int
+    oldest_waiting_at: datetime | None
+
+
+def add_commitment(records: Records, name: str, request: CommitmentRequest) -> None:
+    """Record a request; its file name makes doing it again harmless."""
+    values = {
+        "name": name,
+        "transaction_uid": request.transaction_uid,
+        "calling_ae_title": clean_text(request.calling_ae_title, 64),
+        "called_ae_title": clean_text(request.called_ae_title, 64),
+        "references": [
+            [r.sop_class_uid, r.sop_instance_uid] for r in request.references
+        ],
+        "instances": len(request.references),
+        "received_at": request.received_at,
+        "state": WAITING,
+        "attempts": 0,
+        "due_at": datetime.now(UTC),
+    }
+    with records.begin() as connection:
+        connection.execute(
+            records.insert(commitments).values(values).on_conflict_do_nothing()
+        )
+
+
+def due_commitments(records: Records, limit: int) -> list[Commitment]:
+    """Return the requests that may be reported now, the longest due first."""
+    now = datetime.now(UTC)
+    late = commitments.c.due_at > now + _CLOCK_JUMPED
+    with records.read() as connection:
+        rows = connection.execute(
+            select(commitments)
+            .where(
+                commitments.c.state == WAITING, or_(commitments.c.due_at <= now, late)
+            )
+            .order_by(commitments.c.due_at)
+            .limit(limit)
+        )
+        return [
+            Commitment(
+                row.id,
+                row.transaction_uid,
+                row.calling_ae_title,
+                row.called_ae_title,
+                tuple(ReferencedInstance(*pair) for pair in row.references),
+                row.received_at,
+                row.attempts,
+                row.due_at,
+            )
+            for row in rows
+        ]
+
+
+def claim_commitment(records: Records, seen: Commitment, next_due: datetime) -> bool:
+    """Take a request in hand; False where another process was faster.
+
+    Should we die now, it is due again at `next_due`.
+    """
+    with records.begin() as connection:
+        claimed = connection.execute(
+            update(commitments)
+            .where(
+                commitments.c.id == seen.commitment_id,
+                commitments.c.state == WAITING,
+                commitments.c.attempts == seen.attempts,
+            )
+            .values(attempts=seen.attempts + 1, due_at=next_due)
+        )
+    return claimed.rowcount == 1
+
+
+def postpone_commitment(
+    records: Records, commitment_id: int, due_at: datetime, reason: str
+) -> None:
+    """Remember why a report was not taken, and when it is tried again."""
+    with records.begin() as connection:
+        connection.execute(
+            update(commitments)
+            .where(commitments.c.id == commitment_id)
+            .values(due_at=due_at, reason=clean_text(reason))
+        )
+
+
+def end_commitment(
+    records: Records,
+    commitment_id: int,
+    state: str,
+    *,
+    committed: int | None = None,
+    reason: str | None = None,
+) -> None:
+    """Record that a report was taken, or given up."""
+    with records.begin() as connection:
+        connection.execute(
+            update(commitments)
+            .where(commitments.c.id == commitment_id)
+            .values(
+                state=state,
+                ended_at=datetime.now(UTC),
+                committed=committed,
+                reason=clean_text(reason),
+            )
+        )
+
+
+def archived(
+    records: Records, sop_instance_uids: Sequence[str]
+) -> dict[str, list[tuple[str, str]]]:
+    """Return SOP Instance UID to the (SOP Class UID, archive key) recorded for it."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    columns = instances.c.sop_instance_uid, instances.c.sop_class_uid
+    with records.read() as connection:
+        for start in range(0, len(sop_instance_uids), _CHUNK):
+            wanted = sop_instance_uids[start : start + _CHUNK]
+            query = select(*columns, instances.c.archive_key).where(
+                instances.c.sop_instance_uid.in_(wanted),
+                # Retention lets nobody rely on what is about to go.
+                instances.c.removing_at.is_(None),
+            )
+            for uid, sop_class, key in connection.execute(query):
+                found.setdefault(uid, []).append((sop_class, key))
+    return found
+
+
+def recent_commitments(records: Records, limit: int = 100) -> list[CommitmentRow]:
+    """Return the newest requests, newest first."""
+    shown = (
+        commitments.c[name]
+        for name in (
+            "id transaction_uid calling_ae_title instances committed received_at state "
+            "attempts ended_at reason"
+        ).split()
+    )
+    with records.read() as connection:
+        rows = connection.execute(
+            select(*shown).order_by(commitments.c.id.desc()).limit(limit)
+        )
+        return [CommitmentRow(*row) for row in rows]
+
+
+def commitment_counts(records: Records) -> CommitmentCounts:
+    """Return how many requests there are of each state."""
+    with records.read() as connection:
+        rows = connection.execute(
+            select(commitments.c.state, func.count()).group_by(commitments.c.state)
+        )
+        count = dict(map(tuple, rows))
+        oldest = connection.scalar(
+            select(func.min(commitments.c.received_at)).where(
+                commitments.c.state == WAITING
+            )
+        )
+    return CommitmentCounts(
+        count.get(WAITING, 0), count.get(REPORTED, 0), count.get(FAILED, 0), oldest
+    )

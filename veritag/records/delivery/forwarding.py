@@ -1,0 +1,230 @@
+"""The queue of instances for each destination: at least once, and never lost.
+
+A row is made in the transaction that records the instance, and stays `waiting` until
+the destination has acknowledged it, or a lasting reason against it is known.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, or_, select, update
+
+from veritag.errors import RejectError
+from veritag.records.audit import append_event
+from veritag.records.delivery.destinations import (
+    PARKED,
+    SENT,
+    SKIPPED,
+    WAITING,
+    queue_for,
+)
+from veritag.records.engine import Records, clean_text
+from veritag.records.schema import destinations, forwards, instances, receptions
+
+# Nothing waits so long by our doing: the clock was set back.
+_CLOCK_JUMPED = timedelta(hours=12)
+
+
+class NothingParked(RejectError):
+    """There is no such destination, or nothing is parked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """An instance that is due for a destination."""
+
+    forward_id: int
+    instance_id: int
+    archive_key: str
+    transfer_syntax_uid: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardOutcome:
+    """What became of a try.
+
+    Attributes
+    ----------
+    state
+        `sent`, `skipped`, `parked`, or `waiting` until `due_at`.
+    counted
+        Whether it is one of the attempts after which an instance is parked.
+    """
+
+    forward_id: int
+    state: str
+    reason: str | None = None
+    due_at: datetime | None = None
+    counted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedForward:
+    """An instance that a destination would not take."""
+
+    forward_id: int
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    reason: str | None
+    attempts: int
+    ended_at: datetime | None
+
+
+def queue_new(
+    records: Records, connection: Connection, instance_ids: Sequence[int]
+) -> None:
+    """Queue new instances for every destination, in the caller's transaction."""
+    if instance_ids:
+        conditions = instances.c.id.in_(instance_ids), destinations.c.active
+        queue_for(records, connection, *conditions)
+
+
+def due_forwards(records: Records, destination_id: int, limit: int) -> list[Forward]:
+    """Return what may be sent now, oldest first; what was refused once comes last."""
+    now = datetime.now(UTC)
+    is_due = or_(forwards.c.due_at <= now, forwards.c.due_at > now + _CLOCK_JUMPED)
+    with records.read() as connection:
+        first = _waiting(destination_id, forwards.c.due_at.is_(None))
+        found = connection.execute(first.order_by(forwards.c.id).limit(limit)).all()
+        if len(found) < limit:
+            again = _waiting(destination_id, is_due).limit(limit - len(found))
+            by_age = again.order_by(forwards.c.due_at, forwards.c.id)
+            found = [*found, *connection.execute(by_age)]
+    return [Forward(*row) for row in found]
+
+
+def _waiting(destination_id: int, condition: Any) -> Any:
+    columns = instances.c.id, instances.c.archive_key, instances.c.transfer_syntax_uid
+    return (
+        select(forwards.c.id, *columns, forwards.c.attempts)
+        .join(instances, forwards.c.instance_id == instances.c.id)
+        .where(
+            forwards.c.destination_id == destination_id,
+            forwards.c.state == WAITING,
+            condition,
+        )
+    )
+
+
+def senders_of(records: Records, instance_ids: Sequence[int]) -> dict[int, set[str]]:
+    """Return instance id to the calling AE titles that it was received from."""
+    found: dict[int, set[str]] = {}
+    with records.read() as connection:
+        for instance_id, title in connection.execute(
+            select(receptions.c.instance_id, receptions.c.calling_ae_title).where(
+                receptions.c.instance_id.in_(instance_ids)
+            )
+        ):
+            found.setdefault(instance_id, set()).add(title)
+    return found
+
+
+def settle_forwards(
+    records: Records, destination_id: int, outcomes: Sequence[ForwardOutcome]
+) -> None:
+    """Store what became of tries; lost by a power cut, they are made again."""
+    if not outcomes:
+        return
+    now = datetime.now(UTC)
+    with records.begin(durable=False) as connection:
+        connection.execute(
+            update(forwards)
+            .where(forwards.c.id == bindparam("row"))
+            .values(
+                state=bindparam("state"),
+                reason=bindparam("reason"),
+                due_at=bindparam("due_at"),
+                ended_at=bindparam("ended_at"),
+                attempts=forwards.c.attempts + bindparam("tries"),
+            ),
+            [_changes(outcome, now) for outcome in outcomes],
+        )
+        _count(connection, destination_id, outcomes, now)
+
+
+def _changes(outcome: ForwardOutcome, now: datetime) -> dict[str, Any]:
+    return {
+        "row": outcome.forward_id,
+        "state": outcome.state,
+        "reason": clean_text(outcome.reason),
+        "due_at": outcome.due_at,
+        "ended_at": None if outcome.state == WAITING else now,
+        "tries": int(outcome.counted and outcome.state != SKIPPED),
+    }
+
+
+def _count(
+    connection: Connection,
+    destination_id: int,
+    outcomes: Sequence[ForwardOutcome],
+    now: datetime,
+) -> None:
+    count = Counter(outcome.state for outcome in outcomes)
+    changes: dict[str, Any] = {
+        "sent": destinations.c.sent + count[SENT],
+        "skipped": destinations.c.skipped + count[SKIPPED],
+    }
+    if count[SENT]:
+        changes["last_success_at"] = now
+    if refused := [o for o in outcomes if o.state in (PARKED, WAITING)]:
+        changes["last_failure_at"] = now
+        changes["last_failure"] = clean_text(refused[-1].reason)
+    connection.execute(
+        update(destinations)
+        .where(destinations.c.id == destination_id)
+        .values(**changes)
+    )
+
+
+def parked_forwards(
+    records: Records, destination_id: int, limit: int = 100
+) -> list[ParkedForward]:
+    """Return what a destination would not take, newest first."""
+    with records.read() as connection:
+        rows = connection.execute(
+            select(
+                forwards.c.id,
+                instances.c.sop_instance_uid,
+                instances.c.sop_class_uid,
+                instances.c.transfer_syntax_uid,
+                forwards.c.reason,
+                forwards.c.attempts,
+                forwards.c.ended_at,
+            )
+            .join(instances, forwards.c.instance_id == instances.c.id)
+            .where(_parked(destination_id))
+            .order_by(forwards.c.id.desc())
+            .limit(limit)
+        )
+        return [ParkedForward(*row) for row in rows]
+
+
+def retry_parked(records: Records, destination_id: int, actor: str) -> int:
+    """Queue again what is parked, with an audit event; return how many that are.
+
+    Raises
+    ------
+    NothingParked
+        If there is no such destination, or nothing to try again.
+    """
+    again = {"state": WAITING, "attempts": 0, "due_at": None, "ended_at": None}
+    with records.begin() as connection:
+        name = connection.scalar(
+            select(destinations.c.name).where(destinations.c.id == destination_id)
+        )
+        query = update(forwards).where(_parked(destination_id)).values(**again)
+        count = connection.execute(query).rowcount
+        if name is None or not count:
+            raise NothingParked("nothing is parked for this destination any more")
+        detail = {"destination": name, "instances": count}
+        append_event(connection, "forwards_retried", actor, detail)
+    return count
+
+
+def _parked(destination_id: int) -> Any:
+    return and_(forwards.c.destination_id == destination_id, forwards.c.state == PARKED)

@@ -1,0 +1,1 @@
+"""Records of verdicts, findings, judgements and dead letters."""

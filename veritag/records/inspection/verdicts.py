@@ -1,0 +1,232 @@
+"""Attempts, verdicts and dead letters."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, select, update
+
+from veritag.dicom.identity import Identity
+from veritag.findings import Defect, Verdict
+from veritag.records.engine import Records, clean_text
+from veritag.records.reception.dispatching import waiting
+from veritag.records.reception.hierarchy import reopen
+from veritag.records.schema import (
+    attempts,
+    dead_letters,
+    instances,
+    series,
+    studies,
+    verdicts,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingInstance:
+    """An instance that waits for a verdict.
+
+    Attributes
+    ----------
+    attempts
+        Inspections that were begun before.
+    series_id
+        None where the Data Set could not be parsed.
+    """
+
+    instance_id: int
+    archive_key: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    attempts: int
+    received_at: datetime
+    series_id: int | None
+
+
+_OF_STUDY = ("patient_id", "accession_number", "study_date", "study_description")
+
+
+def pending(
+    records: Records, instance_ids: Sequence[int], *, again: bool = False
+) -> list[PendingInstance]:
+    """Return those that have neither a verdict nor been given up, in order of id.
+
+    Parameters
+    ----------
+    again
+        Return inspected ones too, for an inspection by another bundle, as far as the
+        archive still holds them.
+    """
+    columns = [
+        instances.c[name]
+        for name in (
+            "id",
+            "archive_key",
+            "sop_instance_uid",
+            "sop_class_uid",
+            "attempts",
+            "received_at",
+            "series_id",
+        )
+    ]
+    still_there = instances.c.removing_at.is_(None)
+    known = and_(instances.c.dead_at.is_(None), still_there)
+    condition = known if again else waiting()
+    with records.read() as connection:
+        rows = connection.execute(
+            select(*columns)
+            .where(instances.c.id.in_(instance_ids), condition)
+            .order_by(instances.c.id)
+        )
+        return [PendingInstance(*row) for row in rows]
+
+
+def begin_attempt(records: Records, instance_ids: Sequence[int], worker: str) -> None:
+    """Count an attempt before anything is touched that could end the process."""
+    now = datetime.now(UTC)
+    with records.begin(durable=False) as connection:
+        connection.execute(
+            update(instances)
+            .where(instances.c.id.in_(instance_ids))
+            .values(attempts=instances.c.attempts + 1, claimed_at=now)
+        )
+        connection.execute(
+            records.insert(attempts),
+            [
+                {"instance_id": id_, "worker": worker, "started_at": now}
+                for id_ in instance_ids
+            ],
+        )
+
+
+def abandon_attempt(records: Records, instance_ids: Sequence[int], error: str) -> None:
+    """Note on the newest attempt of each instance why it ended without a verdict."""
+    newest = (
+        select(func.max(attempts.c.id))
+        .where(attempts.c.instance_id.in_(instance_ids))
+        .group_by(attempts.c.instance_id)
+    )
+    with records.begin() as connection:
+        connection.execute(
+            update(attempts)
+            .where(attempts.c.id.in_(newest))
+            .values(error=clean_text(error))
+        )
+
+
+def store_verdicts(
+    records: Records,
+    inspected: Sequence[tuple[int, Verdict]],
+    identities: Mapping[int, Identity] | None = None,
+) -> None:
+    """Store verdicts, one per instance and bundle; a repeat changes nothing.
+
+    Parameters
+    ----------
+    identities
+        Instance id to what its study and series are known by.
+    """
+    if not inspected:
+        return
+    now = datetime.now(UTC)
+    rows = sorted(
+        (_row(instance_id, verdict, now) for instance_id, verdict in inspected),
+        key=lambda row: int(row["instance_id"]),
+    )
+    ids = [row["instance_id"] for row in rows]
+    with records.begin(durable=False) as connection:
+        insert = records.insert(verdicts)
+        columns = [c for c in rows[0] if c not in {"instance_id", "bundle_id"}]
+        connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=["instance_id", "bundle_id"],
+                set_={name: insert.excluded[name] for name in columns},
+            ),
+            rows,
+        )
+        series_ids = _mark_inspected(connection, ids, now)
+        reopen(connection, sorted(set(series_ids.values())), now)
+        _identify(connection, series_ids, identities or {})
+
+
+_COLUMNS = [field.name for field in fields(Verdict)]
+
+
+def _row(instance_id: int, verdict: Verdict, now: datetime) -> dict[str, Any]:
+    # Not asdict: it copies every number of the soft assignment.
+    row = {name: getattr(verdict, name) for name in _COLUMNS}
+    row["status"] = verdict.status.value
+    row["reason"] = clean_text(verdict.reason)
+    row["defects"] = [_defect_row(defect) for defect in verdict.defects]
+    return {"instance_id": instance_id, "created_at": now, **row}
+
+
+def _defect_row(defect: Defect) -> list[Any]:
+    observed = clean_text(defect.observed)
+    return [defect.code, defect.tag, observed, defect.expected, defect.rule]
+
+
+def _mark_inspected(
+    connection: Connection, ids: Sequence[int], now: datetime
+) -> dict[int, int]:
+    """Note the first inspection of each instance; return ids with those of the series."""
+    rows = connection.execute(
+        update(instances)
+        .where(instances.c.id.in_(ids))
+        .values(inspected_at=func.coalesce(instances.c.inspected_at, now))
+        .returning(instances.c.id, instances.c.series_id)
+    )
+    return {one: series_id for one, series_id in rows if series_id is not None}
+
+
+def _identify(
+    connection: Connection,
+    series_ids: Mapping[int, int],
+    identities: Mapping[int, Identity],
+) -> None:
+    """Write what names study and series, once per series of the batch."""
+    per_series = {
+        series_ids[instance_id]: identity
+        for instance_id, identity in identities.items()
+        if instance_id in series_ids
+    }
+    for series_id, identity in sorted(per_series.items()):
+        known = {k: clean_text(v, 256) for k, v in asdict(identity).items() if v}
+        of_study = {k: known.pop(k) for k in _OF_STUDY if k in known}
+        _fill(connection, series, series.c.id == series_id, known)
+        owner = select(series.c.study_id).where(series.c.id == series_id)
+        _fill(connection, studies, studies.c.id == owner.scalar_subquery(), of_study)
+
+
+def _fill(
+    connection: Connection, table: Any, condition: Any, values: Mapping[str, Any]
+) -> None:
+    if values:
+        connection.execute(update(table).where(condition).values(values))
+
+
+def dead_letter(records: Records, instance_id: int, reason: str) -> None:
+    """Give an instance up, with the reason; the archive keeps it."""
+    now = datetime.now(UTC)
+    with records.begin() as connection:
+        row = connection.execute(
+            select(instances.c.attempts, instances.c.series_id).where(
+                instances.c.id == instance_id
+            )
+        ).one()
+        connection.execute(
+            records.insert(dead_letters).on_conflict_do_nothing(),
+            [
+                {
+                    "instance_id": instance_id,
+                    "reason": clean_text(reason),
+                    "attempts": row.attempts,
+                    "created_at": now,
+                }
+            ],
+        )
+        connection.execute(
+            update(instances)
+            .where(instances.c.id == instance_id, waiting())
+            .values(dead_at=now)
+        )

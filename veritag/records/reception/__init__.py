@@ -1,0 +1,1 @@
+"""Records of received instances, their series and studies, dispatch and retention."""

@@ -1,0 +1,245 @@
+"""Recording receptions, and which instances wait to be published.
+
+Everything here may be repeated after a crash: the spool name of a reception and the
+pair (SOP Instance UID, digest) of an instance decide what is already recorded.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Connection, select, tuple_, update
+
+from veritag.records.delivery.forwarding import queue_new
+from veritag.records.engine import Records, clean_text
+from veritag.records.reception.hierarchy import (
+    clean_uid,
+    series_key,
+    touch,
+    upsert_series,
+)
+from veritag.records.reception.retention import keep_again
+from veritag.records.schema import dead_letters, instances, receptions
+from veritag.storage.stored_instance import StoredInstance
+
+NEW, IDENTICAL, CONFLICT = "new", "identical", "conflict"
+
+# Any other number than that of the migrations.
+_REGISTER_LOCK = 0x56455250
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What one call of `register` recorded.
+
+    Attributes
+    ----------
+    new_ids
+        Instances that wait for inspection.
+    identical
+        Receptions of an instance that is already known, byte for byte.
+    conflicts
+        New instances whose SOP Instance UID was known with other bytes.
+    unparsable
+        New instances whose Data Set could not be parsed: dead letters at once.
+    restored
+        Digests of instances that the archive had let go of, or was about to: their
+        files are to be put there again.
+    """
+
+    new_ids: tuple[int, ...] = ()
+    identical: int = 0
+    conflicts: int = 0
+    unparsable: int = 0
+    restored: frozenset[str] = frozenset()
+
+
+def register(records: Records, received: Sequence[StoredInstance]) -> Registered:
+    """Record receptions with their instances, series and studies; idempotent.
+
+    Raises
+    ------
+    RecordsUnavailable
+        Nothing was recorded; the caller keeps the spool files and tries again.
+    """
+    with records.begin() as connection:
+        # Two indexers that meet one SOP Instance UID must see each other's bytes.
+        records.go_alone(connection, _REGISTER_LOCK)
+        fresh = _unrecorded(connection, received)
+        if not fresh:
+            return Registered()
+        now = datetime.now(UTC)
+        series_ids = upsert_series(records, connection, fresh)
+        known = _known_uids(connection, fresh)
+        new = _insert_instances(records, connection, fresh, series_ids, now)
+        kinds = _kinds(fresh, new, known)
+        ids = _instance_ids(connection, fresh)
+        connection.execute(
+            records.insert(receptions),
+            sorted(
+                (_reception(i, kinds[i.spool_name], ids[_key(i)]) for i in fresh),
+                # Each locks its instance: in the order in which retention does.
+                key=itemgetter("instance_id"),
+            ),
+        )
+        again = {id_: key[1] for key, id_ in ids.items() if key not in new}
+        restored = keep_again(connection, sorted(again))
+        _mark_conflicts(connection, _conflicting(new, known))
+        queue_new(records, connection, sorted(new.values()))
+        touch(connection, [i for i in fresh if _key(i) in new], series_ids, now)
+        unparsable = [i for i in fresh if _key(i) in new and i.problem]
+        _bury(connection, records, unparsable, ids, now)
+    dead = {ids[_key(i)] for i in unparsable}
+    count = Counter(kinds.values())
+    return Registered(
+        tuple(sorted(set(new.values()) - dead)),
+        count[IDENTICAL],
+        count[CONFLICT],
+        len(dead),
+        frozenset(again[id_] for id_ in restored),
+    )
+
+
+def _key(instance: StoredInstance) -> tuple[str, str]:
+    return clean_uid(instance.sop_instance_uid), instance.digest
+
+
+def _unrecorded(
+    connection: Connection, received: Sequence[StoredInstance]
+) -> list[StoredInstance]:
+    names = [i.spool_name for i in received]
+    found = connection.scalars(
+        select(receptions.c.spool_name).where(receptions.c.spool_name.in_(names))
+    )
+    recorded = set(found)
+    return [i for i in received if i.spool_name not in recorded]
+
+
+def _known_uids(connection: Connection, fresh: Sequence[StoredInstance]) -> set[str]:
+    uids = [clean_uid(i.sop_instance_uid) for i in fresh]
+    found = connection.scalars(
+        select(instances.c.sop_instance_uid).where(
+            instances.c.sop_instance_uid.in_(uids)
+        )
+    )
+    return set(found)
+
+
+def _insert_instances(
+    records: Records,
+    connection: Connection,
+    fresh: Sequence[StoredInstance],
+    series_ids: dict[tuple[str, str], int],
+    now: datetime,
+) -> dict[tuple[str, str], int]:
+    """Insert what is new; return (SOP Instance UID, digest) to id of the new rows."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for instance in fresh:
+        owner = series_key(instance)
+        rows.setdefault(
+            _key(instance),
+            {
+                "series_id": series_ids[owner] if owner else None,
+                "sop_instance_uid": clean_uid(instance.sop_instance_uid),
+                "sop_class_uid": clean_uid(instance.sop_class_uid),
+                "transfer_syntax_uid": clean_uid(instance.transfer_syntax_uid),
+                "digest": instance.digest,
+                "archive_key": instance.archive_key,
+                "size": instance.size,
+                "received_at": instance.provenance.received_at,
+                "indexed_at": now,
+            },
+        )
+    inserted = connection.execute(
+        records.insert(instances)
+        .on_conflict_do_nothing()
+        .returning(instances.c.sop_instance_uid, instances.c.digest, instances.c.id),
+        list(rows.values()),
+    )
+    return {(uid, digest): instance_id for uid, digest, instance_id in inserted}
+
+
+def _instance_ids(
+    connection: Connection, fresh: Sequence[StoredInstance]
+) -> dict[tuple[str, str], int]:
+    columns = instances.c.sop_instance_uid, instances.c.digest
+    rows = connection.execute(
+        select(*columns, instances.c.id).where(
+            tuple_(*columns).in_([_key(i) for i in fresh])
+        )
+    )
+    return {(uid, digest): instance_id for uid, digest, instance_id in rows}
+
+
+def _kinds(
+    fresh: Sequence[StoredInstance],
+    new: dict[tuple[str, str], int],
+    known: set[str],
+) -> dict[str, str]:
+    """Return spool name to kind; the first reception of a new instance makes it new."""
+    kinds: dict[str, str] = {}
+    first: set[tuple[str, str]] = set()
+    uids = set(known)
+    for instance in fresh:
+        key = _key(instance)
+        if key not in new or key in first:
+            kinds[instance.spool_name] = IDENTICAL
+            continue
+        first.add(key)
+        kinds[instance.spool_name] = CONFLICT if key[0] in uids else NEW
+        uids.add(key[0])
+    return kinds
+
+
+def _conflicting(new: Iterable[tuple[str, str]], known: set[str]) -> set[str]:
+    """Return the UIDs that now stand for more than one sequence of bytes."""
+    count = Counter(uid for uid, _ in new)
+    return {uid for uid in count if uid in known or count[uid] > 1}
+
+
+def _reception(instance: StoredInstance, kind: str, instance_id: int) -> dict[str, Any]:
+    origin = instance.provenance
+    return {
+        "spool_name": instance.spool_name,
+        "instance_id": instance_id,
+        "kind": kind,
+        "calling_ae_title": clean_text(origin.calling_ae_title, 64) or "",
+        "called_ae_title": clean_text(origin.called_ae_title, 64) or "",
+        "peer_address": clean_text(origin.peer_address, 64) or "",
+        "association_id": clean_text(origin.association_id, 64) or "",
+        "received_at": origin.received_at,
+    }
+
+
+def _mark_conflicts(connection: Connection, uids: set[str]) -> None:
+    if uids:
+        connection.execute(
+            update(instances)
+            .where(instances.c.sop_instance_uid.in_(uids))
+            .values(conflict=True)
+        )
+
+
+def _bury(
+    connection: Connection,
+    records: Records,
+    unparsable: Sequence[StoredInstance],
+    ids: dict[tuple[str, str], int],
+    now: datetime,
+) -> None:
+    if not unparsable:
+        return
+    buried = {ids[_key(i)]: clean_text(i.problem) for i in unparsable}
+    connection.execute(
+        records.insert(dead_letters).on_conflict_do_nothing(),
+        [
+            {"instance_id": id_, "reason": reason, "attempts": 0, "created_at": now}
+            for id_, reason in buried.items()
+        ],
+    )
+    connection.execute(
+        update(instances).where(instances.c.id.in_(buried)).values(dead_at=now)
+    )

@@ -1,0 +1,1 @@
+"""Records of the worklist and of reviewers' decisions."""

@@ -1,0 +1,241 @@
+"""What one station does again and again: findings with one cause, told as one.
+
+A station is what a series names as its manufacturer and station name. Findings of one
+code that say the same of the same tag, in most of the station's such series, have one
+cause: a preset, not a slip.
+"""
+
+import hashlib
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
+
+from veritag.decisions import Decision
+from veritag.findings import Finding, FindingCode, Severity
+from veritag.records.engine import Records
+from veritag.records.schema import findings, judgements, series, studies
+
+LEAST_SERIES = 5
+"""Series with an open finding from which a station's findings may be one."""
+
+LEAST_SHARE = 0.8
+"""Share of the station's such series that carry the finding."""
+
+MOST_GROUPS = 100
+
+_BY_PICTURE = frozenset((FindingCode.TAG_CONTRADICTS_IMAGE, FindingCode.TAG_TOO_COARSE))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKey:
+    """What the findings of one station have in common.
+
+    Attributes
+    ----------
+    expected
+        The most probable value; None for a missing tag, where it may be any.
+    """
+
+    manufacturer: str | None
+    station_name: str | None
+    code: str
+    tag: str | None
+    observed: str | None
+    expected: str | None
+
+    @classmethod
+    def of(
+        cls, finding: Finding, manufacturer: str | None, station_name: str | None
+    ) -> "GroupKey":
+        """Return what a finding of this station may have in common with others."""
+        missing = finding.code is FindingCode.TAG_MISSING
+        best = finding.expected[0].value if finding.expected and not missing else None
+        return cls(
+            manufacturer,
+            station_name,
+            finding.code.value,
+            finding.tag,
+            finding.observed,
+            best,
+        )
+
+    @property
+    def group_id(self) -> str:
+        """A name of the group for addresses."""
+        return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class StationGroup:
+    """Findings of one station with one cause.
+
+    Attributes
+    ----------
+    open_series
+        Series whose finding waits for a decision.
+    worst
+        Gravest severity of its open findings.
+    flagged, total
+        Series with the finding, decided ones too but not dismissed ones, of all such
+        series of the station.
+    """
+
+    group_id: str
+    key: GroupKey
+    worst: Severity
+    open_series: int
+    flagged: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """One open finding of a group."""
+
+    finding_id: int
+    study_instance_uid: str
+    series_instance_uid: str
+    patient_id: str | None
+    study_date: str | None
+    score: float
+
+
+def station_groups(records: Records) -> tuple[StationGroup, ...]:
+    """Return what stations do again and again, the gravest first, then by number."""
+    with records.read() as connection:
+        return groups_in(connection)
+
+
+def groups_in(connection: Connection) -> tuple[StationGroup, ...]:
+    """Return the groups within a transaction."""
+    told = _standing().subquery()
+    key = [told.c[field.name] for field in fields(GroupKey)]
+    opened, flagged = func.sum(told.c.waits), func.sum(told.c.wrong)
+    rows = connection.execute(
+        select(opened, flagged, func.min(told.c.rank), *key)
+        .group_by(*key)
+        .having(opened >= LEAST_SERIES)
+        .order_by(opened.desc(), *key)
+        .limit(MOST_GROUPS)
+    ).all()
+    groups = [
+        StationGroup(group.group_id, group, list(Severity)[rank], n, wrong, total)
+        for n, wrong, rank, *values in rows
+        if (total := _such_series(connection, group := GroupKey(*values), wrong))
+    ]
+    return tuple(sorted(groups, key=lambda g: (g.worst.rank, -g.open_series)))
+
+
+_EXPECTED = case(
+    # Whatever is missing, it is missing for one cause.
+    (findings.c.code == FindingCode.TAG_MISSING.value, None),
+    else_=findings.c.expected[(0, 0)].as_string(),
+)
+
+
+SEVERITY_RANK = case(
+    {severity.value: severity.rank for severity in Severity}, value=findings.c.severity
+)
+
+
+_WAITS = findings.c.decision.is_(None)
+_DISMISSED = findings.c.decision == Decision.DISMISSED.value
+
+
+def _standing() -> Select[Any]:
+    """Select findings that hold, with what they may have in common."""
+    return (
+        select(
+            findings.c.series_id,
+            series.c.manufacturer,
+            series.c.station_name,
+            findings.c.code,
+            findings.c.tag,
+            findings.c.observed,
+            _EXPECTED.label("expected"),
+            case((_WAITS, SEVERITY_RANK)).label("rank"),
+            case((_WAITS, 1), else_=0).label("waits"),
+            case((or_(_WAITS, ~_DISMISSED), 1), else_=0).label("wrong"),
+        )
+        .join(series, findings.c.series_id == series.c.id)
+        .where(
+            findings.c.withdrawn_at.is_(None),
+            or_(series.c.manufacturer.is_not(None), series.c.station_name.is_not(None)),
+        )
+    )
+
+
+def of_group(key: GroupKey) -> ColumnElement[bool]:
+    """Return the condition that a finding, joined with its series, is of a group."""
+    return and_(
+        _of_station(key),
+        findings.c.code == key.code,
+        _is(findings.c.tag, key.tag),
+        _is(findings.c.observed, key.observed),
+        _is(_EXPECTED, key.expected),
+    )
+
+
+def _of_station(key: GroupKey) -> ColumnElement[bool]:
+    return and_(
+        _is(series.c.station_name, key.station_name),
+        _is(series.c.manufacturer, key.manufacturer),
+    )
+
+
+def _is(column: ColumnElement[Any], value: str | None) -> ColumnElement[bool]:
+    """Compare so that an index is used; IS NOT DISTINCT FROM uses none."""
+    return column.is_(None) if value is None else column == value
+
+
+def _such_series(connection: Connection, key: GroupKey, flagged: int) -> int:
+    """Count the station's series in which the same could have been found.
+
+    Against the picture: those whose pictures show what is expected. By rule: those
+    that carry the same value. A missing tag: those that carry it as well. 0 where they
+    are so many that the finding is no habit: the count ends there.
+    """
+    most = int(flagged / LEAST_SHARE)
+    of_tag = (judgements.c.series_id == series.c.id) & (judgements.c.tag == key.tag)
+
+    def count(*conditions: ColumnElement[bool]) -> int:
+        query = select(series.c.id).where(_of_station(key), *conditions)
+        stopped = query.limit(most + 1).subquery()
+        return connection.scalar(select(func.count()).select_from(stopped)) or 0
+
+    if key.code in _BY_PICTURE:
+        total = count(of_tag, judgements.c.shows == key.expected)
+    elif key.code == FindingCode.TAG_MISSING:
+        total = flagged + count(of_tag)
+    else:
+        # Rules look at more than the tags that are judged: of those all series count.
+        total = count(of_tag, judgements.c.observed == key.observed) or count()
+    return max(flagged, total) if total <= most else 0
+
+
+def group_members(
+    records: Records, key: GroupKey, limit: int = 200
+) -> tuple[GroupMember, ...]:
+    """Return the open findings of a group, the newest first."""
+    query = (
+        select(
+            findings.c.id,
+            studies.c.study_instance_uid,
+            series.c.series_instance_uid,
+            studies.c.patient_id,
+            studies.c.study_date,
+            findings.c.score,
+        )
+        .join(series, findings.c.series_id == series.c.id)
+        .join(studies, series.c.study_id == studies.c.id)
+        .where(
+            findings.c.withdrawn_at.is_(None),
+            findings.c.decision.is_(None),
+            of_group(key),
+        )
+        .order_by(findings.c.id.desc())
+        .limit(limit)
+    )
+    with records.read() as connection:
+        return tuple(GroupMember(*row) for row in connection.execute(query))

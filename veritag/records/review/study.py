@@ -1,0 +1,188 @@
+"""A study as reviewers see it: its series, findings, decisions and pictures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from veritag.decisions import ReviewDecision
+from veritag.findings import ExpectedValue, Finding, FindingCode, Severity
+from veritag.records.engine import Records
+from veritag.records.review.decisions import decisions_by_finding
+from veritag.records.schema import findings, instances, series, studies
+
+MAX_THUMBNAILS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRow:
+    """A finding as recorded, with its decisions, oldest first.
+
+    Attributes
+    ----------
+    withdrawn_at
+        When a later settling no longer made it; None while it holds.
+    """
+
+    finding_id: int
+    study_instance_uid: str
+    series_instance_uid: str
+    series_id: int
+    bundle_id: str
+    finding: Finding
+    created_at: datetime
+    withdrawn_at: datetime | None
+    decisions: tuple[ReviewDecision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesDetail:
+    """A series with its findings and the instances to show, evenly spread."""
+
+    series_id: int
+    series_instance_uid: str
+    series_number: str | None
+    series_description: str | None
+    modality: str | None
+    body_part_examined: str | None
+    manufacturer: str | None
+    station_name: str | None
+    settled_at: datetime | None
+    instances: int
+    findings: tuple[FindingRow, ...]
+    thumbnails: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyDetail:
+    """A study with its series."""
+
+    study_instance_uid: str
+    patient_id: str | None
+    accession_number: str | None
+    study_date: str | None
+    study_description: str | None
+    first_received_at: datetime
+    last_received_at: datetime
+    series: tuple[SeriesDetail, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceLocation:
+    """Where the archive keeps an instance."""
+
+    archive_key: str
+    sop_instance_uid: str
+    digest: str
+
+
+def study_detail(records: Records, study_instance_uid: str) -> StudyDetail | None:
+    """Return a study with all of its series; None where it is unknown."""
+    with records.read() as connection:
+        head = connection.execute(
+            select(studies).where(studies.c.study_instance_uid == study_instance_uid)
+        ).one_or_none()
+        if head is None:
+            return None
+        rows = connection.execute(
+            select(series).where(series.c.study_id == head.id).order_by(series.c.id)
+        ).all()
+        parts = tuple(_series_detail(connection, row) for row in rows)
+    return StudyDetail(
+        head.study_instance_uid,
+        head.patient_id,
+        head.accession_number,
+        head.study_date,
+        head.study_description,
+        head.first_received_at,
+        head.last_received_at,
+        parts,
+    )
+
+
+def _series_detail(connection: Connection, row: Row[Any]) -> SeriesDetail:
+    ids = connection.scalars(
+        select(instances.c.id)
+        .where(instances.c.series_id == row.id)
+        .order_by(instances.c.id)
+    ).all()
+    return SeriesDetail(
+        series_id=row.id,
+        series_instance_uid=row.series_instance_uid,
+        series_number=row.series_number,
+        series_description=row.series_description,
+        modality=row.modality,
+        body_part_examined=row.body_part_examined,
+        manufacturer=row.manufacturer,
+        station_name=row.station_name,
+        settled_at=row.settled_at,
+        instances=len(ids),
+        findings=_finding_rows(connection, findings.c.series_id == row.id),
+        thumbnails=_spread(ids, MAX_THUMBNAILS),
+    )
+
+
+def _spread(ids: Sequence[int], most: int) -> tuple[int, ...]:
+    if len(ids) <= most:
+        return tuple(ids)
+    return tuple(ids[i * (len(ids) - 1) // (most - 1)] for i in range(most))
+
+
+def _finding_rows(connection: Connection, condition: Any) -> tuple[FindingRow, ...]:
+    rows = connection.execute(
+        select(findings, series.c.series_instance_uid, studies.c.study_instance_uid)
+        .join(series, findings.c.series_id == series.c.id)
+        .join(studies, series.c.study_id == studies.c.id)
+        .where(condition)
+        .order_by(findings.c.id)
+    ).all()
+    decided = decisions_by_finding(connection, [row.id for row in rows])
+    made = [_finding_row(row, decided.get(row.id, ())) for row in rows]
+    return tuple(
+        sorted(made, key=lambda f: (f.finding.severity.rank, -f.finding.score))
+    )
+
+
+def _finding_row(row: Row[Any], decided: tuple[ReviewDecision, ...]) -> FindingRow:
+    finding = Finding(
+        code=FindingCode(row.code),
+        severity=Severity(row.severity),
+        tag=row.tag,
+        observed=row.observed,
+        score=row.score,
+        expected=tuple(ExpectedValue(*e) for e in row.expected),
+        evidence=row.evidence,
+    )
+    return FindingRow(
+        row.id,
+        row.study_instance_uid,
+        row.series_instance_uid,
+        row.series_id,
+        row.bundle_id,
+        finding,
+        row.created_at,
+        row.withdrawn_at,
+        decided,
+    )
+
+
+def finding_row(records: Records, finding_id: int) -> FindingRow | None:
+    """Return one finding with its decisions; None where it is unknown."""
+    with records.read() as connection:
+        rows = _finding_rows(connection, findings.c.id == finding_id)
+        return rows[0] if rows else None
+
+
+def instance_location(records: Records, instance_id: int) -> InstanceLocation | None:
+    """Return where an instance lies; None where it is unknown."""
+    with records.read() as connection:
+        row = connection.execute(
+            select(
+                instances.c.archive_key,
+                instances.c.sop_instance_uid,
+                instances.c.digest,
+            ).where(instances.c.id == instance_id)
+        ).one_or_none()
+        return InstanceLocation(*row) if row else None

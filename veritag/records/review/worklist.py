@@ -1,0 +1,188 @@
+"""The worklist: studies with findings, the gravest first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, case, false, func, or_, select
+
+from veritag.findings import Severity
+from veritag.records.engine import Records
+from veritag.records.review.stations import (
+    SEVERITY_RANK,
+    StationGroup,
+    groups_in,
+    of_group,
+)
+from veritag.records.schema import findings, instances, series, studies
+
+OPEN, DECIDED, ALL = "open", "decided", "all"
+
+
+@dataclass(frozen=True, slots=True)
+class WorklistRow:
+    """A study with findings."""
+
+    study_instance_uid: str
+    patient_id: str | None
+    accession_number: str | None
+    study_date: str | None
+    study_description: str | None
+    last_received_at: datetime
+    modalities: tuple[str, ...]
+    body_parts: tuple[str, ...]
+    instances: int
+    findings_open: int
+    findings_decided: int
+    worst: Severity
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorklistPage:
+    """Some rows of the worklist and how many there are in all.
+
+    Attributes
+    ----------
+    groups
+        Open findings with one cause at one station, whatever the rows are narrowed to.
+    """
+
+    rows: tuple[WorklistRow, ...]
+    total: int
+    groups: tuple[StationGroup, ...] = ()
+
+
+def worklist(
+    records: Records,
+    *,
+    modality: str | None = None,
+    code: str | None = None,
+    least: Severity = Severity.INFO,
+    state: str = OPEN,
+    grouped: bool = False,
+    limit: int = 50,
+    offset: int = 0,
+) -> WorklistPage:
+    """Return studies with findings, the gravest first, then the newest.
+
+    Parameters
+    ----------
+    least
+        Leave out studies whose findings are all of less severity.
+    state
+        `open`: some finding waits for a decision; `decided`: none does; `all`.
+    grouped
+        Leave out studies whose findings all belong to groups of stations.
+    """
+    worst = func.min(SEVERITY_RANK)
+    waiting = func.count(case((findings.c.decision.is_(None), 1)))
+    grave = [s.value for s in Severity if s.rank <= least.rank]
+    found = _of_studies(select(series.c.study_id, worst.label("rank")), modality, code)
+    query = (
+        found.where(findings.c.severity.in_(grave))
+        .join(studies, series.c.study_id == studies.c.id)
+        .group_by(series.c.study_id)
+        .order_by(worst, func.max(studies.c.last_received_at).desc())
+    )
+    if state == OPEN:
+        query = query.having(waiting > 0)
+    elif state == DECIDED:
+        query = query.having(waiting == 0)
+    with records.read() as connection:
+        groups = groups_in(connection)
+        if grouped and groups:
+            told = or_(*(of_group(group.key) for group in groups))
+            # Comparing an absent value gives NULL, and NOT NULL would drop the row.
+            query = query.where(~func.coalesce(told, false()))
+        counted = select(func.count()).select_from(query.order_by(None).subquery())
+        total = connection.scalar(counted) or 0
+        ids = connection.scalars(query.limit(limit).offset(offset)).all()
+        return WorklistPage(_rows(connection, ids), total, groups)
+
+
+def _of_studies(
+    query: Select[Any], modality: str | None, code: str | None
+) -> Select[Any]:
+    query = query.select_from(findings).join(
+        series, findings.c.series_id == series.c.id
+    )
+    query = query.where(findings.c.withdrawn_at.is_(None))
+    if modality:
+        query = query.where(series.c.modality == modality)
+    if code:
+        query = query.where(findings.c.code == code)
+    return query
+
+
+def _rows(connection: Connection, study_ids: Sequence[int]) -> tuple[WorklistRow, ...]:
+    heads = {
+        row.id: row
+        for row in connection.execute(
+            select(studies).where(studies.c.id.in_(study_ids))
+        )
+    }
+    parts: dict[int, list[Row[Any]]] = {id_: [] for id_ in study_ids}
+    for row in connection.execute(
+        _of_studies(
+            select(
+                series.c.study_id,
+                findings.c.code,
+                findings.c.severity,
+                findings.c.decision,
+            ),
+            None,
+            None,
+        ).where(series.c.study_id.in_(study_ids))
+    ):
+        parts[row.study_id].append(row)
+    shapes = _shapes(connection, study_ids)
+    return tuple(_row(heads[id_], parts[id_], shapes[id_]) for id_ in study_ids)
+
+
+_Shape = tuple[tuple[str, ...], tuple[str, ...], int]
+
+
+def _shapes(connection: Connection, study_ids: Sequence[int]) -> dict[int, _Shape]:
+    """Return study id to its modalities, body parts and number of instances."""
+    rows = connection.execute(
+        select(
+            series.c.study_id,
+            series.c.modality,
+            series.c.body_part_examined,
+            func.count(instances.c.id),
+        )
+        .join(instances, instances.c.series_id == series.c.id)
+        .where(series.c.study_id.in_(study_ids))
+        .group_by(series.c.id)
+    ).all()
+    return {
+        id_: (
+            tuple(sorted({r[1] for r in rows if r[0] == id_ and r[1]})),
+            tuple(sorted({r[2] for r in rows if r[0] == id_ and r[2]})),
+            sum(r[3] for r in rows if r[0] == id_),
+        )
+        for id_ in study_ids
+    }
+
+
+def _row(head: Row[Any], found: Sequence[Row[Any]], shape: _Shape) -> WorklistRow:
+    decided = sum(f.decision is not None for f in found)
+    return WorklistRow(
+        study_instance_uid=head.study_instance_uid,
+        patient_id=head.patient_id,
+        accession_number=head.accession_number,
+        study_date=head.study_date,
+        study_description=head.study_description,
+        last_received_at=head.last_received_at,
+        modalities=shape[0],
+        body_parts=shape[1],
+        instances=shape[2],
+        findings_open=len(found) - decided,
+        findings_decided=decided,
+        worst=min(
+            (Severity(f.severity) for f in found), key=lambda severity: severity.rank
+        ),
+        codes=tuple(sorted({f.code for f in found})),
+    )

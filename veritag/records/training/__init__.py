@@ -1,0 +1,1 @@
+"""Records of training runs, and what they learn from."""

@@ -1,0 +1,1 @@
+"""Files that must not be lost: spool, archive, requests of storage commitment."""

@@ -1,0 +1,163 @@
+"""The archive: every instance once, under a key made from its digest.
+
+A key never holds anything that came over the network. Files are written once and
+never changed; putting the same again is nothing.
+"""
+
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from veritag.errors import ArchiveUnavailable
+from veritag.storage.spool import make_folder, sync_folder
+
+_DIGEST = re.compile(r"[0-9a-f]{32}\Z")
+_KEY = re.compile(r"[0-9a-f]{3}/[0-9a-f]{32}\.dcm\Z")
+# A hard link is not possible from here to there: copy instead.
+_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
+
+
+class Archive:
+    """A folder of instances."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @staticmethod
+    def key(digest: str) -> str:
+        """Return the key of a digest (BLAKE2b-128, hex)."""
+        if not _DIGEST.match(digest):
+            raise ValueError("not a BLAKE2b-128 digest")
+        return f"{digest[:3]}/{digest}.dcm"
+
+    def path(self, key: str) -> Path:
+        """Return where the instance of a key lies."""
+        if not _KEY.match(key):
+            raise ValueError("not an archive key")
+        return self.root / key
+
+    def put(self, source: Path, digest: str) -> str:
+        """Keep a durable file under its digest; return the key. Idempotent.
+
+        It survives a power cut only after `sync`, also when it was there before: the
+        process that put it may have died in between.
+
+        Raises
+        ------
+        ArchiveUnavailable
+            If it could not be written; the source is untouched.
+        """
+        key = self.key(digest)
+        target = self.path(key)
+        try:
+            if not target.exists():
+                self._make_folder(target.parent)
+                _link_or_copy(source, target)
+        except OSError as error:
+            raise _unavailable(error) from error
+        return key
+
+    def sync(self, keys: Iterable[str]) -> None:
+        """Make what was put durable.
+
+        Apart from `put` because the first of many folders writes the journal for all.
+
+        Raises
+        ------
+        ArchiveUnavailable
+            If the disk fails.
+        """
+        try:
+            for folder in {self.path(key).parent for key in keys}:
+                sync_folder(folder)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Let go of instances for good; one that is not there is no error.
+
+        Raises
+        ------
+        ArchiveUnavailable
+            If the disk fails; some may be gone, and it may be done again.
+        """
+        paths = [self.path(key) for key in keys]
+        try:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            for folder in {path.parent for path in paths if path.parent.is_dir()}:
+                sync_folder(folder)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def size(self, key: str) -> int | None:
+        """Return the size of an instance in bytes, None where it is gone.
+
+        Raises
+        ------
+        ArchiveUnavailable
+            If that cannot be told at present, for example of an empty mount point.
+        """
+        path = self.path(key)
+        try:
+            return _size(path)
+        except OSError as error:
+            reason = os.strerror(error.errno or errno.EIO)
+            raise ArchiveUnavailable(
+                f"the archive {self.root} is not there or cannot be read: {reason}"
+            ) from error
+
+    def free_bytes(self) -> int:
+        """Return the free bytes of its file system; 0 where it is not there."""
+        try:
+            return shutil.disk_usage(self.root).free
+        except OSError:
+            return 0
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        make_folder(folder)
+        sync_folder(self.root)
+        sync_folder(self.root.parent)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        # Folders are never removed: without its folder it is the archive that is away.
+        if path.parent.is_dir():
+            return None
+        raise
+
+
+def _unavailable(error: OSError) -> ArchiveUnavailable:
+    reason = os.strerror(error.errno or errno.EIO)
+    return ArchiveUnavailable(f"the archive cannot be written: {reason}")
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        _copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        shutil.copyfile(source, part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.rename(target)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,7 +1,0 @@
-"""What a Data Set says of itself: the judged tags, and hints to them from elsewhere."""
-
-from veritag.tags.hints import read_hints
-from veritag.tags.identity import read_identity, read_uid
-from veritag.tags.judged import JUDGED_TAGS, read_tags
-
-__all__ = ["JUDGED_TAGS", "read_hints", "read_identity", "read_tags", "read_uid"]

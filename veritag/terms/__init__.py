@@ -1,0 +1,1 @@
+"""Meaning of tag values: concepts, their hierarchy, their spellings."""

@@ -39,7 +39,7 @@ def test_only_the_metrics_module_registers_metrics() -> None:
     strangers = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in _sources()
-        if path != ROOT / "veritag" / "metrics.py"
+        if path != ROOT / "veritag" / "process" / "metrics.py"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom)
         and node.module == "prometheus_client"

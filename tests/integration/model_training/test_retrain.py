@@ -47,8 +47,8 @@ PATIENTS = 14
 
 CHILD = """
 import sys
-from model_training.config import TrainingConfig
-from model_training.retrain import run_scheduled
+from model_training.network.training_config import TrainingConfig
+from model_training.promotion.retrain import run_scheduled
 from veritag.settings import load_settings
 config = TrainingConfig(
     size=32, clusters=6, epochs={epochs}, cluster_epochs=1, constraints=60, views=0

@@ -39,7 +39,7 @@ _MODULES = {
 
 _START = """
 import sys
-from veritag.logs import configure_logging
+from veritag.process.logs import configure_logging
 from veritag.settings import load_settings
 from {module} import {run}
 {before}

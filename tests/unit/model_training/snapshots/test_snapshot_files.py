@@ -164,8 +164,8 @@ def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
 _WRITE = """
 import os, signal, sys
 from pathlib import Path
-from tests.unit.model_training.test_snapshot_files import PRE, made
-from model_training.snapshot_files import writing
+from tests.unit.model_training.snapshots.test_snapshot_files import PRE, made
+from model_training.snapshots.snapshot_files import writing
 with writing(Path(sys.argv[1]), PRE) as writer:
     writer.add(made().tiles, made().samples)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -176,7 +176,7 @@ def test_a_killed_run_leaves_no_snapshot(tmp_path: Path) -> None:
     """What was half written has no name yet, is refused, and is cleared away."""
     run = subprocess.run(
         [sys.executable, "-c", _WRITE, str(tmp_path)],
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[4],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         check=False,
     )

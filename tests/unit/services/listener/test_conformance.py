@@ -15,7 +15,7 @@ from services.listener.presentation_contexts import (
 )
 from services.listener.store_status import Status
 
-DOCS = Path(__file__).resolve().parents[3] / "docs"
+DOCS = Path(__file__).resolve().parents[4] / "docs"
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from veritag.findings import FindingCode, Severity
 from veritag.judging.manifest_tables import COARSE
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[4] / "docs"
 PAGE = (DOCS / "findings.md").read_text(encoding="utf-8")
 SECTIONS = dict(
     re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)

@@ -6,7 +6,7 @@ import sys
 
 CODE = """
 import logging
-from veritag.logs import configure_logging, get_logger
+from veritag.process.logs import configure_logging, get_logger
 from veritag.settings import load_settings
 configure_logging(load_settings(), "listener")
 get_logger().info("instance_stored", association_id="a1")

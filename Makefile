@@ -1,5 +1,6 @@
 # make demo   sets up what the demo needs and runs it; make demo ARGS="--exit --json"
 # make test   sets up everything and passes the tests; make test ARGS="-n 0 -x tests/unit"
+# make test-fast  passes the unit tests that take little time, while you work
 # make test-stock  passes those that receive on pynetdicom's own message handling
 # make setup  the environment alone, in .venv
 # make check  lint, types and architecture
@@ -18,7 +19,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-l
 SETUP_DONE := $(VENV)/.setup-done
 DEMO_DONE := $(VENV)/.demo-done
 
-.PHONY: demo test test-stock setup check clean
+.PHONY: demo test test-fast test-stock setup check clean
 .DEFAULT_GOAL := setup
 
 demo: $(DEMO_DONE)
@@ -26,6 +27,9 @@ demo: $(DEMO_DONE)
 
 test: $(SETUP_DONE)
 	$(PYTEST) $(ARGS)
+
+test-fast: $(SETUP_DONE)
+	$(PYTEST) -m "not slow" tests/unit tests/architecture $(ARGS)
 
 # Whatever receives: association, reception, the whole system, faults.
 test-stock: $(SETUP_DONE)

@@ -31,7 +31,7 @@ from pynetdicom.presentation import AllStoragePresentationContexts, build_contex
 
 from benchmarks.running import exit_on_sigterm, parser, quantile, show, veritag
 from services.system.ports import free_port
-from veritag.phantoms.programs import find_program
+from tests.programs import find_program
 
 _ACCEPTED = 0x02  # PS3.8 Table 9-17: PDU type of an A-ASSOCIATE-AC
 _RELEASED = 0x06  # PS3.8 Table 9-25: PDU type of an A-RELEASE-RP

@@ -23,7 +23,7 @@ from benchmarks.running import (
     show,
 )
 from veritag.peers.storage_scu import Receiver, send
-from veritag.phantoms.phantom import KINDS, phantom_series
+from veritag.phantoms.series import KINDS, phantom_series
 from veritag.records import Records
 from veritag.records.schema import instances
 from veritag.records.status import counts

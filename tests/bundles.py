@@ -20,7 +20,7 @@ from veritag.bundles.bundle import (
     seal_bundle,
 )
 from veritag.dicom.tags import read_tags
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.pixels.tile import make_tile
 from veritag.terms.concepts import normalize

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from veritag.phantoms.programs import find_program
+from tests.programs import find_program
 
 CI = os.environ.get("CI") == "true"
 

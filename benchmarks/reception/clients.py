@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from benchmarks.association import RELEASE, read_pdu, request
 from benchmarks.reception.data import Instance, InstanceKind, files, instances
-from veritag.phantoms.programs import find_program
+from tests.programs import find_program
 
 _LONGEST_PDU = 131_072
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}

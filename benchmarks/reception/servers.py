@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.association import Server, running_server
 from benchmarks.running import veritag
 from services.system.ports import free_port
-from veritag.phantoms.programs import find_program
+from tests.programs import find_program
 
 OURS, REFERENCE = "veritag", "storescp"
 

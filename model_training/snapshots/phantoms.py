@@ -6,12 +6,12 @@ from model_training.snapshots.samples import Sample, numbers_of
 from model_training.snapshots.snapshot import Snapshot, assemble
 from model_training.snapshots.sources import patient_group, station_key
 from veritag.dicom.tags import read_tags
-from veritag.phantoms.phantom import KINDS, phantom_series
+from veritag.phantoms.series import KINDS, phantom_series
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.pixels.tile import Tile, make_tile
 from veritag.terms.concepts import normalize
 
-SOURCE = "veritag.phantoms.phantom"
+SOURCE = "veritag.phantoms.series"
 SLICES = 4
 # Far from the seeds of tests and demo, whose phantoms must be new to the model.
 SEED = 7_000_003

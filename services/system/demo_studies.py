@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pydicom
 
-from veritag.phantoms.phantom import KINDS, phantom_series, plant_wrong_tag
+from veritag.phantoms.series import KINDS, phantom_series, plant_wrong_tag
 
 _SEED = 20_261_122  # far from the seed of the phantoms the starter bundle has learnt
 _CLEAN_PATIENTS = 2

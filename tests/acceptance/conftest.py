@@ -8,7 +8,7 @@ import pytest
 from tests.acceptance.system import System
 from tests.bundles import make_bundle
 from veritag.bundles.bundle import MANIFEST, starter_bundle_path
-from veritag.phantoms.phantom import KINDS
+from veritag.phantoms.series import KINDS
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from tests.acceptance.system import System
 from tests.real_parts import program
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 
 _SEEDS = iter(range(40_000, 50_000))
 

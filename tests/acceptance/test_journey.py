@@ -15,7 +15,7 @@ from services.system.demo_studies import real_files
 from tests.acceptance.senders import dcmsend, dcmsend_counts, storescu, write_phantoms
 from tests.acceptance.system import System
 from tests.waiting import wait_for
-from veritag.phantoms.phantom import plant_wrong_tag
+from veritag.phantoms.series import plant_wrong_tag
 
 pytestmark = pytest.mark.acceptance
 

@@ -19,7 +19,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID
 
 from tests.integration.listener.wire import EXPLICIT, IMPLICIT
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 
 SERIES_LENGTH = 12
 _STUDY, _SERIES, _INSTANCE = 1, 2, 3

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from tests.ports import free_port
-from veritag.phantoms.programs import find_program
+from tests.programs import find_program
 
 MEGABYTE = 1 << 20
 CLOCK = "VERITAG_TEST_CLOCK"

@@ -23,7 +23,7 @@ from tests.faults.steps import Recorder
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer
 from tests.real_parts import program
 from tests.waiting import wait_for
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 from veritag.records import Records
 from veritag.records.schema import receptions
 from veritag.settings import Settings

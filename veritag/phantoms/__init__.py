@@ -1,1 +1,1 @@
-"""Synthetic patients for tests, benchmarks and the demo."""
+"""Synthetic patients for the demo, training, tests and benchmarks."""

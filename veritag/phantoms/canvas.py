@@ -1,7 +1,7 @@
-"""A drawing board in anatomical coordinates, bent a little for each patient.
+"""Drawing in anatomical coordinates, deformed a little for each patient.
 
 The origin is the middle of the picture and half its height is 1; x runs to the right
-and y down, as rows do. Every outline passes through the patient's own smooth
+and y downwards, as rows do. Every outline goes through the patient's own smooth
 deformation, so that no two patients share a contour.
 """
 
@@ -22,7 +22,7 @@ _SHIFT = 4  # OpenCV takes vertices as fixed-point numbers with this many binary
 
 @dataclass(frozen=True)
 class Bend:
-    """How one patient's shape and position differ from the atlas."""
+    """Deformation of the atlas to one patient's shape and position."""
 
     scale: tuple[float, float]
     angle: float
@@ -31,7 +31,7 @@ class Bend:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, strength: float = 1.0) -> "Bend":
-        """Draw a patient's deformation."""
+        """Return the deformation of a random patient."""
         size = 1 + strength * rng.normal(0, 0.05)
         ratio = 1 + strength * rng.normal(0, 0.04)
         waves = rng.normal(0, 1, (2, 3, 3))
@@ -44,15 +44,15 @@ class Bend:
         )
 
     def apply(self, outline: Outline) -> Outline:
-        """Return the outline as this patient has it."""
+        """Return the outline of this patient."""
         phase = outline[:, :1] * self.waves[:, None, :, 0] * 2
         phase = phase + outline[:, 1:] * self.waves[:, None, :, 1] * 2
         wave = (np.sin(phase + self.waves[:, None, :, 0] * 9)) * self.waves[
             :, None, :, 2
         ]
-        bent = (outline + wave.sum(axis=2).T) * np.array(self.scale)
+        deformed = (outline + wave.sum(axis=2).T) * np.array(self.scale)
         cos, sin = math.cos(self.angle), math.sin(self.angle)
-        turned = bent @ np.array([[cos, sin], [-sin, cos]])
+        turned = deformed @ np.array([[cos, sin], [-sin, cos]])
         return np.asarray(turned + np.array(self.offset))
 
 
@@ -62,7 +62,7 @@ class Canvas:
     Parameters
     ----------
     rng
-        Source of texture and noise, another one for every slice of a series.
+        Source of texture and noise; each slice of a series has its own.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Canvas:
         return float(self.image.shape[1] / self.image.shape[0])
 
     def fill(self, outline: Outline, value: float) -> None:
-        """Replace what lies inside the outline by a value."""
+        """Set the inside of the outline to a value."""
         cv2.fillPoly(
             self.image,
             [self._to_pixels(outline)],

@@ -1,7 +1,7 @@
 """Anatomy-like projections and ultrasound; bright is dense, as on a light box.
 
-In a projection thickness adds up, so organs are added to one another. `level` picks
-the view where a kind has several. Numbers taken from `rng` are the patient's own.
+In a projection thickness adds up, so organs are added to one another. `level` selects
+the view where a kind has several. Numbers drawn from `rng` belong to the patient.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Anatomy-like slices: CT in Hounsfield units, MR in arbitrary signal.
 
 Each function draws one slice; `level` runs from 0 (lowest, or one side) to 1. Numbers
-taken from `rng` are the patient's own and the same on every slice.
+drawn from `rng` belong to the patient and are the same on every slice.
 """
 
 import numpy as np

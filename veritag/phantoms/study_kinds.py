@@ -1,4 +1,4 @@
-"""The kinds of synthetic study: what is drawn, and the tags that are right for it."""
+"""Kinds of synthetic study: the drawing function and the correct tags of each."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,9 +31,9 @@ class PhantomKind:
     noise
         Standard deviation of the noise, in drawn units at native size.
     bend
-        How much patients differ in shape and position; 1 is usual.
+        How much patients differ in shape and position; 1 is the usual amount.
     tags
-        Keyword to value for whatever else is right for this kind.
+        Further elements of this kind, keyword to value.
     """
 
     name: str
@@ -53,7 +53,7 @@ class PhantomKind:
     tags: Mapping[str, Any] = field(default_factory=dict)
 
     def expected(self) -> dict[str, str]:
-        """Return the judged tags of which this kind has exactly one right value."""
+        """Return the judged tags that have exactly one correct value for this kind."""
         return {"Modality": self.modality, "BodyPartExamined": self.body_part}
 
 

@@ -17,7 +17,7 @@ from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, IMPLICIT, Peer, data_set
 from tests.real_parts import program
 from veritag.messaging.dispatcher import Dispatcher
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 from veritag.records import Records
 from veritag.records.reception.ingest import CONFLICT, IDENTICAL, NEW
 from veritag.records.reception.retention import remove_marked

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from tests.integration.worker.testbed import SCHEDULE, TRAIN, Site
 from veritag.messaging.celery_config import celery_app
 from veritag.messaging.messages import QUEUE_TRAINING, TASK_TRAIN
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 from veritag.records.training.runs import BY_NEED, TrainingRun, request_run, run_of
 
 MakeSite = Callable[..., Site]

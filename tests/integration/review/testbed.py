@@ -19,7 +19,7 @@ from veritag.findings import (
     Verdict,
     VerdictStatus,
 )
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 from veritag.records import Records
 from veritag.records.inspection.series_snapshot import series_snapshot
 from veritag.records.inspection.settling import due_series, settle

@@ -14,7 +14,7 @@ from services.scheduler.retention import Retention
 from services.scheduler.scheduler import Scheduler
 from tests.integration.worker.testbed import Site
 from veritag.findings import SeriesJudgement, Verdict, VerdictStatus
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 from veritag.pixels.kept_pictures import KeptPictures
 from veritag.pixels.tile import make_picture
 from veritag.records.inspection.series_snapshot import series_snapshot

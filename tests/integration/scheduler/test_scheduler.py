@@ -11,7 +11,7 @@ from tests.integration.worker.testbed import SCHEDULE, Site
 from veritag.findings import Verdict, VerdictStatus
 from veritag.messaging.celery_config import celery_app
 from veritag.messaging.messages import QUEUE_INSPECTION, QUEUE_SETTLING
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 from veritag.records.inspection.verdicts import store_verdicts
 from veritag.records.schema import instances
 

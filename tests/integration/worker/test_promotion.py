@@ -10,7 +10,7 @@ from sqlalchemy import select
 from tests.bundles import make_bundle
 from tests.integration.worker.testbed import SCHEDULE, WORK, Site
 from veritag.bundles.registry import promote, rollback
-from veritag.phantoms.phantom import phantom_series, plant_wrong_tag
+from veritag.phantoms.series import phantom_series, plant_wrong_tag
 from veritag.records.review.study import study_detail
 from veritag.records.schema import verdicts
 

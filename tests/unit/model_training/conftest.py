@@ -22,7 +22,7 @@ def _training_packages() -> None:
 @pytest.fixture(scope="session")
 def phantom_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of phantom files of four kinds."""
-    from veritag.phantoms.phantom import phantom_series
+    from veritag.phantoms.series import phantom_series
 
     folder = tmp_path_factory.mktemp("phantoms")
     for kind in KINDS:

@@ -10,7 +10,7 @@ from model_training.constraints.sample_constraints import Constraints
 from model_training.network.training_config import TrainingConfig
 from model_training.runs.recipes import RECIPES, chosen_recipe
 from model_training.training.training_data import TrainingSet
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.pixels.tile import make_tile
 

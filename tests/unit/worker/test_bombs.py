@@ -18,7 +18,7 @@ from tests import bombs
 from veritag.bundles.bundle import ModelBundle
 from veritag.errors import DecodingEnded
 from veritag.findings import VerdictStatus
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 from veritag.pixels.decoding_process import DecodingLimits
 from worker import pipeline as pipeline_module
 from worker.inference import Model

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from veritag.bundles.bundle import ModelBundle
-from veritag.phantoms.phantom import phantom_series, plant_wrong_tag
+from veritag.phantoms.series import phantom_series, plant_wrong_tag
 from worker.commands import register
 
 INSTANCE_KEYS = {

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from veritag.bundles.bundle import ModelBundle
-from veritag.phantoms.phantom import phantom_series, plant_wrong_tag
+from veritag.phantoms.series import phantom_series, plant_wrong_tag
 from veritag.terms.lexicon import BUILT_IN, use
 from worker.commands import register
 

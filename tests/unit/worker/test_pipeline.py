@@ -9,7 +9,7 @@ from pydicom import Dataset
 from veritag.bundles.bundle import ModelBundle
 from veritag.errors import ArchiveUnavailable
 from veritag.findings import VerdictStatus
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 from veritag.pixels.decoding_process import DecodingLimits
 from worker.inference import Model
 from worker.inspection import prepare_dataset

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from veritag.bundles.bundle import ModelBundle
 from veritag.findings import FindingCode
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 from veritag.pixels.decoding_process import DecodingLimits
 from worker.commands import register
 from worker.inference import Model

@@ -12,7 +12,7 @@ from benchmarks.flagging.run import main
 from tests.real_parts import require
 from veritag.bundles.bundle import load_bundle
 from veritag.errors import ConfigurationError
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 
 KINDS = ("CT-HEAD", "CR-CHEST", "MG-BREAST", "US-ABDOMEN")
 PATIENTS = 28

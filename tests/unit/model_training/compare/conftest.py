@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from veritag.phantoms.phantom import phantom_picture
+from veritag.phantoms.series import phantom_picture
 
 KINDS = {
     "CT-HEAD": ("CT", "head"),

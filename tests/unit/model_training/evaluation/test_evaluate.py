@@ -12,7 +12,7 @@ from tests.bundles import make_bundle
 from veritag.bundles.bundle import ModelBundle
 from veritag.cli import build_app
 from veritag.errors import ConfigurationError, StopError
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 from veritag.settings import Settings
 
 

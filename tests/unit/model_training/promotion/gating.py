@@ -12,7 +12,7 @@ from model_training.snapshots.snapshot import Sample, Snapshot, assemble
 from tests.bundles import SIZE
 from veritag.bundles.bundle import MANIFEST, ModelBundle, load_bundle, seal_bundle
 from veritag.dicom.tags import read_tags
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.pixels.tile import make_tile
 from veritag.terms.concepts import normalize

@@ -12,7 +12,7 @@ from model_training.snapshots.sampling import SamplingConfig
 from model_training.snapshots.snapshot import Snapshot
 from veritag.decisions import Decision
 from veritag.findings import Finding, FindingCode, SeriesJudgement, Severity, Verdict
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.records import Records
 from veritag.records.inspection.series_snapshot import series_snapshot

@@ -21,7 +21,7 @@ from tests.unit.model_training.snapshots.archive_site import PRE, ArchiveSite
 from veritag.decisions import Decision
 from veritag.errors import ArchiveUnavailable, StopError
 from veritag.findings import FindingCode
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 from veritag.pixels.tile import make_tile
 from veritag.records import Records
 from veritag.settings import Settings

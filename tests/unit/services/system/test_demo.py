@@ -13,7 +13,7 @@ from services.system.demo_studies import (
     write_studies,
 )
 from veritag.findings import ExpectedValue, Finding, FindingCode, Severity
-from veritag.phantoms.phantom import expected_tags
+from veritag.phantoms.series import expected_tags
 from veritag.records.status import SystemCounts
 
 PLANTED = PlantedError("CT-HEAD", "BodyPartExamined", "ABDOMEN", "HEAD", "1.2", "1.1")

@@ -33,7 +33,7 @@ from tests.real_parts import program
 from tests.waiting import wait_for
 from veritag.peers import storage_scu
 from veritag.peers.storage_scu import Receiver, ReceiverUnavailable, find_files, send
-from veritag.phantoms.phantom import phantom_series
+from veritag.phantoms.series import phantom_series
 
 TEST_FILES = Path(pydicom.__file__).parent / "data" / "test_files"
 

@@ -16,7 +16,7 @@ from tests.unit.veritag.judging.checks.objects import (
 from veritag.findings import FindingCode
 from veritag.judging.checks import check_instance
 from veritag.judging.checks.uids import flaw
-from veritag.phantoms.phantom import KINDS, phantom_series
+from veritag.phantoms.series import KINDS, phantom_series
 
 
 def test_a_right_slice_breaks_no_rule() -> None:

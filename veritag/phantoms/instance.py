@@ -1,4 +1,4 @@
-"""Wraps drawn pictures into valid instances of their SOP classes."""
+"""Drawn pictures as valid instances of their SOP Classes."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ _MAKERS = ("PHANTOM WORKS", "SYNTHETIC IMAGING", "TESTBILD AG")
 def encode_instance(
     kind: PhantomKind, picture: NDArray[np.generic], key: Sequence[int], instance: int
 ) -> Dataset:
-    """Return a data set with file meta information, ready to be sent or written."""
+    """Return a Data Set with File Meta Information, ready to be sent or written."""
     rng = np.random.default_rng(key)
     ds = Dataset()
     _describe_patient(ds, kind, key, rng)

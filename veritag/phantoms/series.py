@@ -1,7 +1,7 @@
-"""Synthetic studies of made-up patients: anatomy-like pictures with right tags.
+"""Synthetic series of made-up patients: anatomy-like pictures with correct tags.
 
-They are drawn, not scanned, and belong to nobody; the same arguments give the same
-bytes. Used by tests, by the demo and as the load of the benchmarks.
+They are drawn, not scanned, so they hold no patient data. The same arguments give the
+same bytes. Used by the demo, by training, by tests and as the load of benchmarks.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from veritag.phantoms.canvas import Bend, Canvas
-from veritag.phantoms.encode import encode_instance
+from veritag.phantoms.instance import encode_instance
 from veritag.phantoms.study_kinds import BY_NAME, PhantomKind
 
 KINDS: tuple[str, ...] = tuple(BY_NAME)
@@ -50,11 +50,11 @@ def phantom_series(
     size
         Longer side in pixels; the kind's own by default.
     """
-    what = BY_NAME[kind]
+    phantom = BY_NAME[kind]
     key = [seed, patient, KINDS.index(kind)]
     levels = np.linspace(0.05, 0.95, instances) if instances > 1 else np.array([0.5])
     return [
-        encode_instance(what, _picture(what, key, float(level), n, size), key, n)
+        encode_instance(phantom, _picture(phantom, key, float(level), n, size), key, n)
         for n, level in enumerate(levels)
     ]
 
@@ -80,19 +80,19 @@ def _picture(
     instance: int,
     size: int | None,
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Draw one slice; the patient's draws repeat, the noise does not."""
+    """Draw one slice: the same anatomy for every slice of a patient, but other noise."""
     scale = 1.0 if size is None else size / max(kind.rows, kind.columns)
-    own = np.random.default_rng(patient)
+    anatomy = np.random.default_rng(patient)
     noise = np.random.default_rng([*patient, instance])
     canvas = Canvas(
         max(round(kind.rows * scale), 8),
         max(round(kind.columns * scale), 8),
-        Bend.draw(own, kind.bend),
+        Bend.draw(anatomy, kind.bend),
         noise,
     )
-    kind.draw(canvas, own, level)
+    kind.draw(canvas, anatomy, level)
     canvas.image = canvas.smooth(canvas.image, 0.004)
     canvas.noise(kind.noise, kind.rows)
-    shown = (canvas.image - kind.low) / (kind.high - kind.low) * kind.peak
-    stored = np.clip(np.round(shown), 0, kind.peak)
+    values = (canvas.image - kind.low) / (kind.high - kind.low) * kind.peak
+    stored = np.clip(np.round(values), 0, kind.peak)
     return stored.astype(np.uint8) if kind.peak <= 255 else stored.astype(np.uint16)

@@ -1,4 +1,4 @@
-"""The phantom generator: valid, distinct, repeatable."""
+"""Phantom series are valid, distinct and repeatable."""
 
 from io import BytesIO
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from veritag.phantoms.phantom import (
+from veritag.phantoms.series import (
     KINDS,
     expected_tags,
     phantom_picture,
@@ -34,7 +34,7 @@ def encoded(ds: Dataset) -> bytes:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_instance_survives_a_file(kind: str, tmp_path: Path) -> None:
-    """What is written reads back with the tags of its kind and pixels that vary."""
+    """A written phantom reads back with the tags of its kind and pixels that vary."""
     path = tmp_path / "phantom.dcm"
     small_series(kind)[1].save_as(path, enforce_file_format=True)
     ds = pydicom.dcmread(path)
@@ -48,14 +48,14 @@ def test_every_instance_survives_a_file(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_arguments_give_the_same_bytes(kind: str) -> None:
-    """A phantom is a function of its arguments."""
+    """Equal arguments give equal bytes."""
     first, second = small_series(kind), small_series(kind)
     assert [encoded(ds) for ds in first] == [encoded(ds) for ds in second]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_patients_differ(kind: str) -> None:
-    """Another patient is another person with another picture and other UIDs."""
+    """Another patient number gives another Patient ID, picture and other UIDs."""
     one, other = small_series(kind)[0], small_series(kind, patient=2)[0]
     assert one.PatientID != other.PatientID
     assert one.StudyInstanceUID != other.StudyInstanceUID
@@ -63,7 +63,7 @@ def test_patients_differ(kind: str) -> None:
 
 
 def test_a_series_is_one_series_of_different_slices() -> None:
-    """Instances share study and series; numbers, UIDs and pixels are their own."""
+    """Instances share study and series, but each has its own number, UID and pixels."""
     series = small_series("CT-CHEST", instances=4)
     assert len({ds.SeriesInstanceUID for ds in series}) == 1
     assert len({ds.SOPInstanceUID for ds in series}) == 4
@@ -84,17 +84,17 @@ def test_kinds_look_different() -> None:
         square[: gray.shape[0], : gray.shape[1]] = gray / gray.max()
         return square
 
-    known = {kind: [tile(kind, p) for p in range(4)] for kind in KINDS}
-    right = sum(
+    pictures = {kind: [tile(kind, p) for p in range(4)] for kind in KINDS}
+    recognized = sum(
         kind
         == min(
             KINDS,
-            key=lambda k: min(float(((seen - new) ** 2).mean()) for seen in known[k]),
+            key=lambda k: min(float(((old - new) ** 2).mean()) for old in pictures[k]),
         )
         for kind in KINDS
         for new in [tile(kind, 50), tile(kind, 51)]
     )
-    assert right >= 2 * len(KINDS) - 4
+    assert recognized >= 2 * len(KINDS) - 4
 
 
 def test_ct_pixels_are_hounsfield_units() -> None:
@@ -106,7 +106,7 @@ def test_ct_pixels_are_hounsfield_units() -> None:
 
 
 def test_a_planted_value_is_in_every_instance() -> None:
-    """A wrong value is written into each instance; None takes the element out."""
+    """A wrong value is written into each instance; None deletes the element."""
     series = small_series("MR-KNEE")
     plant_wrong_tag(series, "BodyPartExamined", "BRAIN")
     assert {ds.BodyPartExamined for ds in series} == {"BRAIN"}
@@ -115,7 +115,7 @@ def test_a_planted_value_is_in_every_instance() -> None:
 
 
 def test_a_picture_is_drawn_at_any_size() -> None:
-    """Pictures for training come at the size asked for, as unsigned integers."""
+    """Pictures for training have the requested size and are unsigned integers."""
     picture = phantom_picture("CR-HAND", np.random.default_rng(1), 48)
     assert max(picture.shape) == 48
     assert picture.dtype == np.uint16
@@ -124,8 +124,8 @@ def test_a_picture_is_drawn_at_any_size() -> None:
 
 def test_radiographs_come_in_both_photometric_interpretations() -> None:
     """Some radiographs are MONOCHROME1, as some plate readers write them."""
-    seen = {
+    interpretations = {
         small_series("CR-CHEST", patient=p, instances=1)[0].PhotometricInterpretation
         for p in range(12)
     }
-    assert seen == {"MONOCHROME1", "MONOCHROME2"}
+    assert interpretations == {"MONOCHROME1", "MONOCHROME2"}

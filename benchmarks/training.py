@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.running import parser, show
+from model_training.compare.methods.recipes import PAPER
 from model_training.process.torch_runtime import ALLOCATOR
-from model_training.runs.recipes import chosen_recipe
 from model_training.training.loop_state import LoopState, begin_run
 from model_training.training.stepping import stepper
 from model_training.training.training_data import TrainingSet
@@ -148,7 +149,7 @@ def measure(
     rng = np.random.default_rng(1)
     coarse = rng.integers(0, 256, (BATCH * 2, size // 8, size // 8), dtype=np.uint8)
     tiles = np.kron(coarse, np.ones((1, 8, 8), dtype=np.uint8))
-    config = chosen_recipe("paper", size=size, clusters=2, **WAYS[way])
+    config = replace(PAPER, size=size, clusters=2, **WAYS[way])
     training = TrainingSet(tiles, {}, np.ones(len(tiles)))
     run = begin_run(training, training, config, args.device, None, None)
     step = plain_steps(run) if way == "plain" else our_steps(run)

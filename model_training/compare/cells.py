@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from itertools import product
 
 from model_training.compare.methods import peers
+from model_training.compare.methods.recipes import METHODS, VARIATIONS
 from model_training.network.training_config import TrainingConfig
-from model_training.runs.recipes import RECIPES, VARIATIONS
 
 TABLE, K, GAMMA, CONSTRAINTS, TSNE, POISON, TRIED = (
     "table3", "k", "gamma", "constraints", "tsne", "poison", "variations",
@@ -245,7 +245,7 @@ def _tried(budget: CellBudget, seed: int) -> Iterator[Cell]:
 
 
 def _recipe(name: str) -> TrainingConfig:
-    return VARIATIONS[name] if name in VARIATIONS else RECIPES[name]
+    return VARIATIONS[name] if name in VARIATIONS else METHODS[name]
 
 
 def _config(cell: Cell) -> TrainingConfig:

@@ -14,7 +14,8 @@ class TrainingConfig:
     Attributes
     ----------
     recipe
-        Name of the recipe that it started from, see `model_training.runs.recipes`.
+        Name of the recipe that it started from, see `model_training.runs.recipes` and
+        `model_training.compare.methods.recipes`.
     size
         Side of the tiles in pixels, a multiple of two to the power of the stages.
     filters

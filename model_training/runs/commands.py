@@ -8,6 +8,9 @@ import typer
 
 REQUIRES = ("torch", "sklearn", "onnx", "onnxruntime", "cv2")
 
+# Headings under which `veritag train --help` lists the options.
+DATA, TRAINING, MACHINE, OUTPUT = "Data", "Training", "Machine", "Output"
+
 
 class RecipeName(StrEnum):
     """Names in `model_training.runs.recipes`; a test holds the two together."""
@@ -15,15 +18,10 @@ class RecipeName(StrEnum):
     VERITAG = "veritag"
     LARGE = "large"
     CONTRASTIVE = "contrastive"
-    PAPER = "paper"
-    CONSTRAINED = "constrained"
-    IDEC = "idec"
-    DEC = "dec"
-    CAE = "cae"
 
 
 class Precision(StrEnum):
-    """What layers calculate in while they are trained."""
+    """Number format in which layers calculate during training."""
 
     FP32 = "fp32"
     BF16 = "bf16"
@@ -56,6 +54,7 @@ def train(
             "the configured one, where neither --images nor --phantoms is given.",
             exists=True,
             file_okay=False,
+            rich_help_panel=DATA,
         ),
     ] = None,
     images: Annotated[
@@ -63,51 +62,57 @@ def train(
         typer.Option(
             help="Folder of DICOM files, or with labels.csv or manifest.csv.",
             exists=True,
+            rich_help_panel=DATA,
         ),
     ] = None,
     phantoms: Annotated[
         int,
         typer.Option(
-            help="Made-up patients of every phantom kind to learn, too.", min=0
+            help="Synthetic patients of every phantom kind to learn from, too.",
+            min=0,
+            rich_help_panel=DATA,
         ),
     ] = 0,
-    out: Annotated[
-        Path | None,
+    with_research: Annotated[
+        bool,
         typer.Option(
-            help="Folder to become the bundle; default: one named by its id among the "
-            "bundles of the data directory."
+            "--with-research",
+            help="Also learn from images for research use only.",
+            rich_help_panel=DATA,
+        ),
+    ] = False,
+    without: Annotated[
+        typer.FileText | None,
+        typer.Option(
+            help="File of patient keys of labels.csv or manifest.csv, one a line, that "
+            "are kept out for a check of your own.",
+            rich_help_panel=DATA,
         ),
     ] = None,
-    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.AUTO,
     recipe: Annotated[
         RecipeName,
         typer.Option(
-            help="What is trained how: our best, or the paper's setting and its kin."
+            help="Network, losses and passes: large for images of many sources.",
+            rich_help_panel=TRAINING,
         ),
     ] = RecipeName.VERITAG,
+    size: Annotated[
+        int,
+        typer.Option(
+            help="Side of the tiles in pixels, a multiple of 32.",
+            min=32,
+            rich_help_panel=TRAINING,
+        ),
+    ] = 64,
+    clusters: Annotated[
+        int, typer.Option(help="Number of clusters.", min=2, rich_help_panel=TRAINING)
+    ] = 25,
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="Most passes of the encoder alone; default: the recipe's.", min=1
-        ),
-    ] = None,
-    cluster_epochs: Annotated[
-        int | None,
-        typer.Option(help="Most passes with clusters; default: the recipe's.", min=0),
-    ] = None,
-    constraints: Annotated[
-        int | None,
-        typer.Option(help="Pairs drawn from the tags; default: the recipe's.", min=0),
-    ] = None,
-    size: Annotated[
-        int, typer.Option(help="Side of the tiles in pixels, a multiple of 32.", min=32)
-    ] = 64,
-    clusters: Annotated[int, typer.Option(help="Number of clusters.", min=2)] = 25,
-    views: Annotated[
-        int | None,
-        typer.Option(
-            help="Varied copies of each image in the profiles; default: the recipe's.",
-            min=0,
+            help="Most passes of the encoder alone; default: the recipe's.",
+            min=1,
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     restyle: Annotated[
@@ -118,59 +123,78 @@ def train(
             "recipe's.",
             min=0,
             max=1,
+            rich_help_panel=TRAINING,
         ),
     ] = None,
-    resume: Annotated[
-        bool,
+    seed: Annotated[
+        int,
         typer.Option(
-            help="Go on where an interrupted run of the same images and settings ended."
+            help="Seed of the split, the weights, the order, the pairs and the "
+            "variations.",
+            rich_help_panel=TRAINING,
         ),
-    ] = True,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
+    ] = 1,
+    device: Annotated[
+        Device, typer.Option(help="Where to train.", rich_help_panel=MACHINE)
+    ] = Device.AUTO,
     threads: Annotated[
-        int, typer.Option(help="CPU threads to train with; 0: all.", min=0)
+        int,
+        typer.Option(
+            help="CPU threads to train with; 0: all.", min=0, rich_help_panel=MACHINE
+        ),
     ] = 0,
     precision: Annotated[
         Precision,
         typer.Option(
-            help="What layers calculate in while they are trained: bf16 for GPUs."
+            help="Number format in which layers calculate during training; bf16 is "
+            "for GPUs.",
+            rich_help_panel=MACHINE,
         ),
     ] = Precision.FP32,
     compiled: Annotated[
         bool,
         typer.Option(
-            "--compile", help="Compile layers first: minutes that long runs win back."
+            "--compile",
+            help="Compile layers first: takes minutes, which long runs save later.",
+            rich_help_panel=MACHINE,
         ),
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            help="Continue an interrupted run of the same images and settings.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = True,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to become the bundle; default: one named by its id among the "
+            "bundles of the data directory.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     half: Annotated[
         bool,
         typer.Option(
-            "--half", help="Let the bundle's model calculate in float16, for GPUs."
+            "--half",
+            help="Let the bundle's model calculate in float16, for GPUs.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
-    tensorboard: Annotated[
-        Path | None,
-        typer.Option(help="Folder for losses of each pass, to watch in TensorBoard."),
-    ] = None,
-    with_research: Annotated[
+    pictures: Annotated[
         bool,
         typer.Option(
-            "--with-research", help="Also learn from images for research use only."
+            help="Show images of the snapshot in the report.", rich_help_panel=OUTPUT
         ),
-    ] = False,
-    without: Annotated[
-        typer.FileText | None,
+    ] = True,
+    tensorboard: Annotated[
+        Path | None,
         typer.Option(
-            help="File of patient keys of labels.csv or manifest.csv, one a line, that "
-            "are kept out for a check of your own."
+            help="Folder for losses of each pass, to watch in TensorBoard.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
-    note: Annotated[
-        str, typer.Option(help="A remark for the model card and the lineage.")
-    ] = "",
-    pictures: Annotated[
-        bool, typer.Option(help="Show images of the snapshot in the report.")
-    ] = True,
 ) -> None:
     """Learn a bundle from images: snapshot, training, calibration, check, export."""
     from model_training.process.torch_runtime import keep_memory
@@ -186,9 +210,6 @@ def train(
         size=size,
         clusters=clusters,
         epochs=epochs,
-        cluster_epochs=cluster_epochs,
-        constraints=constraints,
-        views=views,
         restyle=restyle,
         precision=precision.value,
         compile=compiled,
@@ -206,7 +227,6 @@ def train(
         with_research=with_research,
         without=frozenset(without.read().split()) if without else frozenset(),
         with_tiles=pictures,
-        note=note,
         resume=resume,
         tensorboard=tensorboard,
     )

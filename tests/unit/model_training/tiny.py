@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from model_training.compare.methods.recipes import METHODS
 from model_training.constraints.sample_constraints import Constraints
 from model_training.network.training_config import TrainingConfig
-from model_training.runs.recipes import RECIPES, chosen_recipe
 from model_training.training.training_data import TrainingSet
 from veritag.phantoms.series import phantom_series
 from veritag.pixels.preprocessing import Preprocessing
@@ -58,9 +58,9 @@ def constrained(n: int = 200, seed: int = 1) -> TrainingSet:
 
 def config(recipe: str = "veritag", **settings: Any) -> TrainingConfig:
     """Return a recipe small enough for these pictures."""
-    small = {
+    small: dict[str, Any] = {
         "size": SIZE, "filters": FILTERS, "embedding": 10, "clusters": 4, "batch": 16,
         "epochs": 4, "learning_rate": 5e-3,
-        "cluster_epochs": min(2, RECIPES[recipe].cluster_epochs),
+        "cluster_epochs": min(2, METHODS[recipe].cluster_epochs),
     }  # fmt: skip
-    return chosen_recipe(recipe, **{**small, **settings})
+    return replace(METHODS[recipe], **{**small, **settings})

@@ -108,7 +108,7 @@ def test_torchrun_leaves_one_bundle(phantom_folder: Path, tmp_path: Path) -> Non
             sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
             "--master-port", str(free_port()), "-m", "veritag.cli", "train",
             str(phantom_folder), "--out", str(out), "--device", "cpu", "--size", "32",
-            "--epochs", "1", "--cluster-epochs", "1", "--clusters", "4", "--views", "0",
+            "--epochs", "1", "--clusters", "4",
         ],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"},
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=500,

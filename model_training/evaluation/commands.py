@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-REQUIRES = ("torch", "sklearn", "onnx", "onnxruntime", "cv2")
+REQUIRES = ("torch", "sklearn", "onnx", "onnxruntime", "cv2", "jinja2")
 
 
 def register(app: typer.Typer) -> None:

@@ -5,7 +5,6 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from html import escape
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from model_training.calibration.injection import ERROR_RATE
 from model_training.evaluation.evaluation import Evaluation, Figures, evaluate_bundle
+from model_training.process.html_page import render_page
 from model_training.process.publish_folder import disk_errors
 from model_training.snapshots.learnable import require_images
 from model_training.snapshots.snapshot import Snapshot, take_snapshot
@@ -41,21 +41,6 @@ WORDS: Mapping[str, str] = {
     "review_agreement": "agreement with reviewers",
 }
 TAG_COLUMNS = ("images", "judged", "recall", "precision", "false_alarm_rate")
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Veritag evaluation</title>
-<style>
-body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em; }}
-table {{ border-collapse: collapse; margin: .6em 0 1.6em; }}
-td, th {{ padding: .2em .7em; border-bottom: 1px solid #ddd; text-align: left; }}
-td + td {{ text-align: right; font-variant-numeric: tabular-nums; }}
-</style></head><body>
-<h1>Evaluation of {bundle}</h1>
-<p>{images} images of {patients} patients or objects. Clusters are compared with the
-Modality and Body Part Examined that the images are known to have. Every known tag was
-judged as it is and with one wrong value, half of them plausible confusions.</p>
-{body}
-</body></html>
-"""
 
 
 def run_evaluate(
@@ -177,29 +162,14 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
 
 
 def evaluation_page(evaluation: Evaluation) -> str:
-    """Return the report: one page without outside parts."""
-    figures = [[w, _number(evaluation.figures.get(k))] for k, w in WORDS.items()]
-    tags = [[tag, *_cells(f)] for tag, f in evaluation.by_tag.items()]
+    """Return the report: one page without external resources."""
     clusters = sorted(evaluation.clusters, key=lambda c: -c[2])
-    held = [[f"{i} {name}".strip(), str(n)] for i, name, n in clusters if n]
-    headings = [c.replace("_", " ") for c in TAG_COLUMNS]
-    body = [
-        _html_table(["Figure", "Value"], figures),
-        "<h2>By tag</h2>" + _html_table(["Tag", *headings], tags),
-        "<h2>Clusters</h2>" + _html_table(["Cluster", "Images"], held),
-    ]
-    return PAGE.format(
-        bundle=escape(evaluation.bundle_id),
-        images=evaluation.images,
-        patients=evaluation.patients,
-        body="\n".join(body),
+    return render_page(
+        __package__,
+        "evaluation.html",
+        evaluation=evaluation,
+        figures=[(w, _number(evaluation.figures.get(k))) for k, w in WORDS.items()],
+        tag_headings=[column.replace("_", " ") for column in TAG_COLUMNS],
+        tags=[(tag, *_cells(figures)) for tag, figures in evaluation.by_tag.items()],
+        clusters=[(f"{i} {name}".strip(), n) for i, name, n in clusters if n],
     )
-
-
-def _html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(h)}</th>" for h in headings)
-    lines = [
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in rows
-    ]
-    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"

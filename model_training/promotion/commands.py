@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-REQUIRES = ("torch", "sklearn", "onnx", "onnxruntime", "cv2")
+REQUIRES = ("torch", "sklearn", "onnx", "onnxruntime", "cv2", "jinja2")
 
 DataDir = Annotated[
     Path | None,

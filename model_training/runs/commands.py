@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-REQUIRES = ("torch", "sklearn", "onnx", "onnxruntime", "cv2")
+REQUIRES = ("torch", "sklearn", "onnx", "onnxruntime", "cv2", "jinja2")
 
 # Headings under which `veritag train --help` lists the options.
 DATA, TRAINING, MACHINE, OUTPUT = "Data", "Training", "Machine", "Output"

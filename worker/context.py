@@ -1,11 +1,13 @@
 """What the tasks of a worker process work with."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from veritag.errors import RecordsUnavailable
+from veritag.process.backoff import Backoff
 from veritag.process.logs import get_logger
 from veritag.records import Records
 from veritag.settings import Settings
@@ -17,9 +19,9 @@ log = get_logger()
 
 Result = TypeVar("Result")
 
-# In sum a minute, far below the visibility timeout: then the message is let go, and
-# what it asked for is published again from the records.
-_WAITS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
+# Far below the visibility timeout: then the message is given up, and its instances are
+# published again from the records.
+_PATIENCE_SECONDS = 60.0
 
 
 @dataclass
@@ -50,11 +52,15 @@ class Context:
         RecordsUnavailable
             After a minute, or at once when the process shall end.
         """
-        for wait in _WAITS:
+        delays = Backoff(first=0.25, longest=15.0)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
             try:
                 return act()
             except RecordsUnavailable:
-                log.warning("records_unavailable", again_in_seconds=wait)
-                if self.stopping.wait(wait):
+                delay = delays.next()
+                if time.monotonic() + delay > deadline:
                     raise
-        return act()
+                log.warning("records_unavailable", again_in_seconds=delay)
+                if self.stopping.wait(delay):
+                    raise

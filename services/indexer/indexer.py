@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from services.indexer.publisher import Publisher
 from veritag.dicom.elements import SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, read_uids
 from veritag.dicom.part10 import FileMeta, read_file_meta
 from veritag.errors import ArchiveUnavailable, RecordsUnavailable, UnusableInstance
+from veritag.process.backoff import Backoff
 from veritag.process.logs import get_logger
 from veritag.process.metrics import (
     ARCHIVE_FREE_BYTES,
@@ -32,12 +34,22 @@ from veritag.storage.stored_instance import StoredInstance
 
 BATCH = 128
 _CHUNK = 1 << 20
-_FIRST_DELAY = 0.5
-_LAST_DELAY = 10.0
 _STOP_SECONDS = 10.0
-# A single file that resists is tried again after so many seconds, then twice as many.
-_FILE_FIRST_DELAY = 2.0
-_FILE_LAST_DELAY = 300.0
+# Seconds until a file that cannot be indexed is tried again: the first and the longest.
+_FILE_DELAYS = 2.0, 300.0
+
+
+@dataclass(slots=True)
+class _Postponed:
+    """A file that could not be indexed, and when it is tried again."""
+
+    due_at: float = 0.0
+    delays: Backoff = field(default_factory=lambda: Backoff(*_FILE_DELAYS))
+
+    def next(self) -> float:
+        delay = self.delays.next()
+        self.due_at = time.monotonic() + delay
+        return delay
 
 
 class Indexer:
@@ -62,14 +74,14 @@ class Indexer:
         self._records = records
         self._publisher = publisher
         self._poll = poll_seconds
-        self._postponed: dict[str, tuple[float, float]] = {}
+        self._postponed: dict[str, _Postponed] = {}
         self._log = get_logger()
         ARCHIVE_FREE_BYTES.set_function(archive.free_bytes)
         count_from_zero(DUPLICATES, (ingest.IDENTICAL, ingest.CONFLICT))
 
     def run(self, stop: threading.Event) -> None:
         """Index until told to stop; an unavailable database is waited for."""
-        delay = _FIRST_DELAY
+        delays = Backoff(first=0.5, longest=10.0)
         prepared = False
         while not stop.is_set():
             try:
@@ -78,11 +90,11 @@ class Indexer:
                     prepared = True
                 indexed = self.round(stop)
             except RecordsUnavailable as error:
+                delay = delays.next()
                 self._log.warning("records_unavailable", error=str(error), wait=delay)
                 stop.wait(delay)
-                delay = min(delay * 2, _LAST_DELAY)
             else:
-                delay = _FIRST_DELAY
+                delays.reset()
                 if not indexed:
                     stop.wait(self._poll)
         self._publisher.stop(_STOP_SECONDS)
@@ -182,13 +194,12 @@ class Indexer:
             self._postponed.pop(instance.spool_name, None)
 
     def _is_due(self, name: str) -> bool:
-        return self._postponed.get(name, (0.0, 0.0))[0] <= time.monotonic()
+        postponed = self._postponed.get(name)
+        return postponed is None or postponed.due_at <= time.monotonic()
 
     def _postpone(self, name: str, error: Exception) -> None:
-        """Keep a file that resists, and go on with the others."""
-        _, delay = self._postponed.get(name, (0.0, _FILE_FIRST_DELAY / 2))
-        delay = min(delay * 2, _FILE_LAST_DELAY)
-        self._postponed[name] = time.monotonic() + delay, delay
+        """Leave a file that cannot be indexed in the spool, and plan its next try."""
+        delay = self._postponed.setdefault(name, _Postponed()).next()
         self._log.error(
             "instance_not_indexed",
             spool_name=name,

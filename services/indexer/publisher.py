@@ -11,13 +11,12 @@ from collections.abc import Iterable, Sequence
 from veritag.errors import BrokerUnavailable, RetryableError
 from veritag.messaging.dispatcher import Dispatcher
 from veritag.messaging.messages import MAX_INSTANCES
+from veritag.process.backoff import Backoff
 from veritag.process.logs import get_logger
 from veritag.process.metrics import DISPATCH_FAILURES
 from veritag.records import Records
 from veritag.records.reception import dispatching
 
-_FIRST_DELAY = 0.5
-_LAST_DELAY = 10.0
 # Also without a failure, should an id ever be forgotten.
 _SWEEP_SECONDS = 30.0
 _SWEEP_LIMIT = 1024
@@ -43,7 +42,7 @@ class Publisher:
         self._due = float("inf")
         # At once: a crash may have left instances that nobody published.
         self._sweep_at = 0.0
-        self._delay = _FIRST_DELAY
+        self._delays = Backoff(first=0.5, longest=10.0)
         self._broken: str | None = None
         self._stopping = False
         self._changed = threading.Condition()
@@ -126,7 +125,7 @@ class Publisher:
         if self._broken:
             self._log.info("dispatch_recovered")
         self._broken = None
-        self._delay = _FIRST_DELAY
+        self._delays.reset()
         self._sweep_at = time.monotonic() + _SWEEP_SECONDS
 
     def publish(self, instance_ids: Sequence[int]) -> None:
@@ -152,10 +151,10 @@ class Publisher:
     def _fail(self, error: Exception) -> None:
         if isinstance(error, BrokerUnavailable):
             DISPATCH_FAILURES.inc()
-        self._log.warning("dispatch_failed", error=str(error), wait=self._delay)
+        delay = self._delays.next()
+        self._log.warning("dispatch_failed", error=str(error), wait=delay)
         with self._changed:
             self._broken = str(error)
             self._pending.clear()
             self._due = float("inf")
-            self._sweep_at = time.monotonic() + self._delay
-            self._delay = min(self._delay * 2, _LAST_DELAY)
+            self._sweep_at = time.monotonic() + delay

@@ -13,6 +13,7 @@ from services.scheduler.training_schedule import TrainingSchedule
 from veritag.errors import RetryableError
 from veritag.messaging.dispatcher import Dispatcher
 from veritag.messaging.messages import QUEUE_INSPECTION
+from veritag.process.backoff import Backoff
 from veritag.process.health import HealthServer
 from veritag.process.lifecycle import answers, stop_signals, until_available
 from veritag.process.logs import get_logger
@@ -54,7 +55,7 @@ _TRAINING_SECONDS = 60.0
 # What is old enough to go may as well go a minute later.
 _RETENTION_SECONDS = 60.0
 
-_LONGEST_WAIT = 30.0
+_LONGEST_DELAY = 30.0
 
 
 class Scheduler:
@@ -75,7 +76,7 @@ class Scheduler:
         self._training_at = 0.0
         self._retention = Retention(settings, records)
         self._retention_at = 0.0
-        self._failures = 0
+        self._delays = Backoff(2 * settings.schedule_seconds, _LONGEST_DELAY)
 
     def close(self) -> None:
         """End the processes that it keeps."""
@@ -91,14 +92,12 @@ class Scheduler:
         try:
             self.round()
         except RetryableError as error:
-            if self._failures == 0:
+            if self._delays.failures == 0:
                 log.warning("scheduler_waits", reason=str(error))
-            self._failures += 1
-            pace = self._settings.schedule_seconds * 2 ** min(self._failures, 10)
-            return float(min(pace, _LONGEST_WAIT))
-        if self._failures:
-            log.info("scheduler_resumes", failed_rounds=self._failures)
-        self._failures = 0
+            return self._delays.next()
+        if self._delays.failures:
+            log.info("scheduler_resumes", failed_rounds=self._delays.failures)
+        self._delays.reset()
         return self._settings.schedule_seconds
 
     def round(self) -> None:

@@ -14,6 +14,7 @@ from celery.schedules import crontab
 from services.scheduler.drift import jensen_shannon
 from veritag.messaging.dispatcher import Dispatcher
 from veritag.messaging.messages import QUEUE_TRAINING
+from veritag.process.backoff import full_delay
 from veritag.process.logs import get_logger
 from veritag.records import Records
 from veritag.records.training.needs import (
@@ -43,8 +44,8 @@ log = get_logger()
 LATEST_START = timedelta(hours=6)
 # After a run, by need no other is started for so long, whatever the need.
 PAUSE = timedelta(days=1)
-# After failures in a row: an hour, doubled each time, at most a week.
-BACK_OFF, LONGEST_BACK_OFF = timedelta(hours=1), timedelta(days=7)
+# Seconds until the next run after failures in a row: first, factor, longest.
+_RETRY_DELAYS = 3600.0, 2.0, 7 * 86400.0
 # A message that nobody took is published again; after a day nobody is there.
 ASK_AGAIN = timedelta(minutes=1)
 NOBODY = timedelta(days=1)
@@ -128,9 +129,8 @@ def _earliest(needs: TrainingNeeds) -> datetime:
     """Return before when nothing is tried again after failures."""
     if needs.last_run_at is None or not needs.failures:
         return datetime.min.replace(tzinfo=UTC)
-    doubled: int = 2 ** min(needs.failures - 1, 20)
-    wait = min(BACK_OFF * doubled, LONGEST_BACK_OFF)
-    return needs.last_run_at + wait
+    delay = full_delay(needs.failures - 1, *_RETRY_DELAYS)
+    return needs.last_run_at + timedelta(seconds=delay)
 
 
 def _need(settings: Settings, needs: TrainingNeeds) -> str | None:

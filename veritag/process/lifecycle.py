@@ -12,6 +12,7 @@ from typing import IO
 from pydicom import config
 
 from veritag.errors import ConfigurationError, RetryableError
+from veritag.process.backoff import Backoff
 from veritag.process.health import Check
 from veritag.process.logs import get_logger
 from veritag.storage.spool import Spool, SpoolInUse
@@ -19,8 +20,6 @@ from veritag.storage.spool import Spool, SpoolInUse
 log = get_logger()
 
 _PARENT_SECONDS = 1.0
-_RETRY_SECONDS = 1.0
-_LONGEST_RETRY_SECONDS = 30.0
 # How long a predecessor on the same spool is given to end.
 LOCK_SECONDS = 5.0
 
@@ -82,14 +81,14 @@ def claim(spool: Spool, work: str, stopping: threading.Event) -> IO[bytes]:
 
 def until_available(act: Callable[[], None], stopping: threading.Event) -> bool:
     """Repeat until what `act` needs is there; False when the process shall end."""
-    wait = _RETRY_SECONDS
+    delays = Backoff(first=1.0, longest=30.0)
     while not stopping.is_set():
         try:
             act()
         except RetryableError as error:
-            log.warning("waiting", reason=str(error), again_in_seconds=wait)
-            stopping.wait(wait)
-            wait = min(2 * wait, _LONGEST_RETRY_SECONDS)
+            delay = delays.next()
+            log.warning("waiting", reason=str(error), again_in_seconds=delay)
+            stopping.wait(delay)
         else:
             return True
     return False

@@ -1,0 +1,3 @@
+from tests.integration.worker.conftest import make_site, phantom_bundle
+
+__all__ = ["make_site", "phantom_bundle"]

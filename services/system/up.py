@@ -12,7 +12,8 @@ from services.system.programs import System, require_extras
 from services.system.up_display import StartDisplay, summary
 from veritag.errors import ConfigurationError, StopError
 from veritag.process.run_directory import SYSTEM, RunDirectory
-from veritag.process.supervisor import Program, SupervisedProcess, Supervisor
+from veritag.process.supervised_process import SupervisedProcess
+from veritag.process.supervisor import Program, Supervisor
 from veritag.settings import Settings
 from veritag.storage.spool import make_folder
 
@@ -55,7 +56,7 @@ def _prepare(settings: Settings) -> System:
 def _run(system: System, directory: RunDirectory, errors: Console) -> None:
     def say_restart(child: SupervisedProcess) -> None:
         errors.print(
-            f"{child.program.role} ended with status {child.last_status}; started again",
+            f"{child.name} ended with status {child.last_status}; started again",
             style="yellow",
         )
 
@@ -132,7 +133,7 @@ def _wait_ready(
             if child.starts >= _MOST_STARTS and not child.running:
                 raise _failure(
                     supervisor,
-                    child.program.role,
+                    child.name,
                     f"ended with status {child.last_status}",
                 )
         if waiting:

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from tests.acceptance.senders import dcmsend, write_phantoms
 from tests.acceptance.system import System
 from tests.waiting import wait_for
-from veritag.process.run_directory import birth
+from veritag.process.run_directory import RunningChild
 from veritag.records.status import SystemCounts
 
 pytestmark = pytest.mark.acceptance
@@ -105,7 +105,7 @@ def test_up_killed_and_started_again(system: System, outgoing: Path) -> None:
     ]
     system.kill()
     system.start()
-    wait_for(lambda: all(birth(c["pid"]) != c["born"] for c in children))
+    wait_for(lambda: not any(RunningChild(**c).runs() for c in children))
     assert sent == 40
     assert_nothing_lost_or_doubled(system, before, sent)
 

@@ -1,25 +1,29 @@
-"""The `run` folder of a data directory: who runs in it, and since when.
+"""The `run` folder of a data directory: which processes run there, and since when.
 
-A lock makes sure that only one `veritag up` runs in a data directory. Each child is
-written down with what tells it apart from a later process of the same number, so that
-children of a killed run are found and stopped, and nothing else ever is.
+A lock allows only one `veritag up` in a data directory. Each child is written down with
+its start time, which tells it apart from a later process of the same number: the
+children of a killed run are found and stopped, and no other process.
 """
 
 import fcntl
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from veritag.errors import ConfigurationError
 
 SYSTEM = "system"
+
+# Linux derives the start time from the boot time, which moves a little when the system
+# clock is adjusted. No process number comes again within so short a time.
+_SAME_START_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +33,38 @@ class RunningChild:
     Attributes
     ----------
     born
-        Start time as the operating system tells it; a process of the same number but
-        of another birth is somebody else.
+        Start time in seconds since 1970; None if it ended before that was read.
     """
 
     role: str
     pid: int
-    born: str
+    born: float | None
     starts: int = 1
     http_port: int | None = None
 
+    def runs(self) -> bool:
+        """Return whether this process runs, and not a later one of the same number."""
+        now = start_time(self.pid)
+        if now is None or self.born is None:
+            return False
+        return abs(now - self.born) < _SAME_START_SECONDS
+
 
 class RunDirectory:
-    """Owns `data_dir/run` while `veritag up` runs."""
+    """The folder `data_dir/run`, which one `veritag up` holds at a time."""
 
     def __init__(self, data_dir: Path) -> None:
         self.path = data_dir / "run"
         self._lock: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock; raises ConfigurationError if another run holds it."""
+        """Take the lock.
+
+        Raises
+        ------
+        ConfigurationError
+            If another run holds it.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -65,19 +81,19 @@ class RunDirectory:
         self._lock = lock
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def write(self, name: str, content: dict[str, Any]) -> None:
-        """Replace `run/<name>.json` at once, so that no reader sees half of it."""
+        """Write `run/<name>.json`; a reader sees the old or the new content."""
         temporary = self.path / f".{name}.part"
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         temporary.replace(self.path / f"{name}.json")
 
     def write_child(self, child: RunningChild) -> None:
-        """Write a child down."""
+        """Write `run/<role>.json`."""
         self.write(child.role, asdict(child))
 
     def forget(self, name: str) -> None:
@@ -95,57 +111,38 @@ class RunDirectory:
         return content if isinstance(content, dict) else None
 
     def orphans(self) -> Iterator[RunningChild]:
-        """Yield children of an earlier run that are still alive."""
+        """Yield the children of an earlier run that still run."""
         for file in sorted(self.path.glob("*.json")):
             try:
                 child = RunningChild(**(self.read(file.stem) or {}))
-            except TypeError:
+                runs = child.runs()
+            except TypeError:  # another file, or one of another version
                 continue
-            if child.born and birth(child.pid) == child.born:
+            if runs:
                 yield child
 
     def stop_orphans(self, grace_seconds: float) -> list[str]:
-        """Stop what an earlier run left behind; return the roles."""
-        found = list(self.orphans())
+        """Stop the children of an earlier run; return their roles."""
+        orphans = list(self.orphans())
         for number in (signal.SIGTERM, signal.SIGKILL):
             deadline = time.monotonic() + grace_seconds
-            for child in found:
-                _signal(child, number)
-            while any(_alive(c) for c in found) and time.monotonic() < deadline:
+            for child in orphans:
+                if child.runs():
+                    os.kill(child.pid, number)
+            while any(c.runs() for c in orphans) and time.monotonic() < deadline:
                 time.sleep(0.05)
         for file in self.path.glob("*.json"):
             file.unlink()
-        return [child.role for child in found]
+        return [child.role for child in orphans]
 
 
-def _alive(child: RunningChild) -> bool:
-    return birth(child.pid) == child.born
-
-
-def _signal(child: RunningChild, number: signal.Signals) -> None:
-    if _alive(child):
-        os.kill(child.pid, number)
-
-
-def birth(pid: int) -> str:
-    """Return when a process started, empty if nothing of it runs (a zombie is none)."""
-    if sys.platform == "linux":
-        return _linux_birth(pid)
-    answer = subprocess.run(
-        ["/bin/ps", "-o", "lstart=", "-p", str(pid)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return answer.stdout.strip()
-
-
-def _linux_birth(pid: int) -> str:
+def start_time(pid: int) -> float | None:
+    """Return when a process started, in seconds since 1970; None if nothing of it runs."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-    # Of a process that ends, the first thread may be gone before others let go of ports.
-    has_ended = fields[0] == "Z" and int(fields[17]) <= 1
-    return "" if has_ended else f"{boot}:{fields[19]}"
+        process = psutil.Process(pid)
+        # When a process ends, its first thread may be gone before others free the ports.
+        if process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1:
+            return None
+        return process.create_time()
+    except psutil.NoSuchProcess:
+        return None

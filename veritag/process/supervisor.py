@@ -1,7 +1,7 @@
-"""Keeps the processes of one data directory running, and stops them in good order.
+"""The supervisor: keeps the processes of one data directory running, stops them in order.
 
-Between events it sleeps in one `select`: a child's death and a signal to us both wake
-it through the same pipe, so that watching costs no CPU time.
+It sleeps in one `recv` between events. The end of a child and a signal both wake it
+through the same socket pair, so that watching costs no CPU time.
 """
 
 import ctypes
@@ -11,18 +11,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from veritag.process.health import Check
-from veritag.process.run_directory import RunDirectory, RunningChild, birth
+from veritag.process.run_directory import RunDirectory, RunningChild, start_time
+from veritag.process.supervised_process import SupervisedProcess
 
-_FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
-# A child that lived so long works: it starts again without delay, whatever ended it.
-_SETTLED_SECONDS = 10.0
 _LARGEST_LOG = 20_000_000
 _LOG_CHECK_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
@@ -35,9 +35,9 @@ class Program:
     Attributes
     ----------
     check
-        Asks the process whether it can do its work: None when it can, else the reason.
+        Whether the process can do its work: None when it can, else the reason.
     layer
-        The highest layer stops first and the lowest last; one layer stops together.
+        The highest layer stops first, the lowest last; one layer stops together.
     """
 
     role: str
@@ -49,33 +49,25 @@ class Program:
 
 
 @dataclass
-class SupervisedProcess:
-    """A program with its present process."""
-
-    program: Program
-    process: subprocess.Popen[bytes] | None = None
-    started_at: float = 0.0
-    starts: int = 0
-    delay: float = _FIRST_DELAY
-    start_again_at: float | None = None
-    last_status: int | None = None
-
-    @property
-    def running(self) -> bool:
-        """Say whether a process is there."""
-        return self.process is not None
-
-
-@dataclass
 class Supervisor:
-    """Starts programs in the given order and stops them in the opposite one."""
+    """Starts programs, starts again those that end, and stops them layer by layer.
+
+    Attributes
+    ----------
+    children
+        The process of each program, in the order of the programs.
+    on_restart
+        Called with a process after it was started again.
+    signals
+        Signals to stop that have arrived.
+    """
 
     programs: Sequence[Program]
     run: RunDirectory
     logs_dir: Path
     grace_seconds: float
-    children: list[SupervisedProcess] = field(init=False)
     on_restart: Callable[[SupervisedProcess], None] | None = None
+    children: list[SupervisedProcess] = field(init=False)
     signals: int = field(default=0, init=False)
     stopping: bool = field(default=False, init=False)
     _wake: tuple[socket.socket, socket.socket] = field(init=False)
@@ -83,8 +75,10 @@ class Supervisor:
     _logs_checked_at: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        """Make one child per program."""
-        self.children = [SupervisedProcess(program) for program in self.programs]
+        """Prepare one process per program."""
+        self.children = [
+            SupervisedProcess(p.role, partial(self._launch, p)) for p in self.programs
+        ]
 
     def __enter__(self) -> Self:
         """Take over the signals; only the main thread can."""
@@ -121,15 +115,17 @@ class Supervisor:
 
     def start(self, role: str) -> None:
         """Start one program."""
-        self._start(next(c for c in self.children if c.program.role == role))
+        for program, child in self._pairs():
+            if program.role == role:
+                self._start(program, child)
 
     def wait(self, timeout: float) -> None:
-        """Sleep until something happens, at most `timeout` seconds, and see to it."""
+        """Sleep until an event, at most `timeout` seconds, and act on it."""
         due = [c.start_again_at for c in self.children if c.start_again_at is not None]
         now = time.monotonic()
         until = min([now + timeout, now + _LOG_CHECK_SECONDS, *due])
         _sleep_on(self._wake[0], until - now)
-        self._reap()
+        self._note_ends()
         if not self.stopping:
             self._restart_due()
             self._trim_logs()
@@ -137,76 +133,70 @@ class Supervisor:
     def stop(self) -> None:
         """Stop all children, the highest layer first; each layer has the grace.
 
-        A second signal while we wait kills what is left.
+        A second signal during the grace kills the children that still run.
         """
         self.stopping = True
-        for layer in sorted({c.program.layer for c in self.children}, reverse=True):
-            self._stop([c for c in self.children if c.program.layer == layer])
+        for layer in sorted({p.layer for p in self.programs}, reverse=True):
+            self._stop([c for p, c in self._pairs() if p.layer == layer])
 
     def log_path(self, role: str) -> Path:
-        """Return where a child's output goes."""
+        """Return the file of a child's output."""
         return self.logs_dir / f"{role}.log"
 
-    def _start(self, child: SupervisedProcess) -> None:
-        program = child.program
+    def _pairs(self) -> Iterator[tuple[Program, SupervisedProcess]]:
+        return zip(self.programs, self.children, strict=True)
+
+    def _launch(self, program: Program) -> "subprocess.Popen[bytes]":
         with self.log_path(program.role).open("ab") as log:
-            child.process = subprocess.Popen(
+            return subprocess.Popen(
                 program.argv,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=dict(program.environment),
-                # Ctrl-C in the terminal is for us alone: we stop them in order.
+                # Ctrl-C must reach the supervisor alone, which stops them in order.
                 start_new_session=True,
                 preexec_fn=die_with_parent(),  # noqa: PLW1509 - one system call
             )
-        child.started_at, child.start_again_at = time.monotonic(), None
-        child.starts += 1
-        pid = child.process.pid
-        self.run.write_child(
-            RunningChild(program.role, pid, birth(pid), child.starts, program.http_port)
-        )
 
-    def _reap(self) -> None:
+    def _start(self, program: Program, child: SupervisedProcess) -> None:
+        child.start()
+        if child.process is not None:
+            pid, port = child.process.pid, program.http_port
+            self.run.write_child(
+                RunningChild(program.role, pid, start_time(pid), child.starts, port)
+            )
+
+    def _note_ends(self) -> None:
         for child in self.children:
-            if child.process is None or child.process.poll() is None:
-                continue
-            child.last_status, child.process = child.process.returncode, None
-            if self.stopping:
-                continue
-            lived = time.monotonic() - child.started_at
-            if lived > _SETTLED_SECONDS:
-                child.delay = _FIRST_DELAY
-            child.start_again_at = time.monotonic() + child.delay
-            child.delay = min(child.delay * 2, _LONGEST_DELAY)
+            child.poll()
 
     def _restart_due(self) -> None:
-        now = time.monotonic()
-        for child in self.children:
-            if child.start_again_at is not None and child.start_again_at <= now:
-                self._start(child)
+        for program, child in self._pairs():
+            if child.start_again_at is None or child.seconds_to_start:
+                continue
+            # Without memory or descriptors it cannot start; it stays planned.
+            with suppress(OSError):
+                self._start(program, child)
                 if self.on_restart is not None:
                     self.on_restart(child)
 
     def _stop(self, children: Sequence[SupervisedProcess]) -> None:
         deadline = time.monotonic() + self.grace_seconds
         for child in children:
-            child.start_again_at = None
-            if child.process is not None:
-                child.process.terminate()
+            child.terminate()
         while any(c.running for c in children):
             left = deadline - time.monotonic()
             if left < 0 or self.signals > 1:
                 for child in children:
-                    if child.process is not None:
-                        child.process.kill()
+                    child.kill()
             _sleep_on(self._wake[0], max(left, 0.05))
-            self._reap()
+            self._note_ends()
         for child in children:
-            self.run.forget(child.program.role)
+            self.run.forget(child.name)
 
     def _trim_logs(self) -> None:
-        """Keep one older copy; the children append, so that truncating is safe."""
+        """Copy each long log aside and empty it; the children append to it."""
         if time.monotonic() - self._logs_checked_at < _LOG_CHECK_SECONDS:
             return
         self._logs_checked_at = time.monotonic()
@@ -217,7 +207,7 @@ class Supervisor:
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """Handle SIGCHLD: being woken is all that is wanted."""
+    """Handle SIGCHLD: without a handler the signal would not wake the supervisor."""
 
 
 def _sleep_on(wake: socket.socket, seconds: float) -> None:
@@ -232,9 +222,9 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def die_with_parent() -> Callable[[], None] | None:
-    """Return, for `preexec_fn`, what ties a child's life to ours, for when we are killed outright.
+    """Return a `preexec_fn` with which a child ends when this process is killed.
 
-    Only Linux has this; elsewhere the next start finds the orphans by `run/`.
+    Only Linux has such a call; elsewhere the next start finds the orphans in `run/`.
     """
     if _libc is None:
         return None
@@ -242,7 +232,7 @@ def die_with_parent() -> Callable[[], None] | None:
 
     def tie() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # we died before the tie was made
+        if os.getppid() != parent:  # the parent ended before prctl was called
             os._exit(1)
 
     return tie

@@ -13,7 +13,7 @@ import pytest
 
 from tests.waiting import wait_for
 from veritag.errors import ConfigurationError
-from veritag.process.run_directory import RunDirectory, RunningChild, birth
+from veritag.process.run_directory import RunDirectory, RunningChild, start_time
 from veritag.process.supervisor import Program, Supervisor
 
 SLEEP = "import time; time.sleep(600)"
@@ -82,8 +82,9 @@ def test_restarts_slow_down(supervise: Callable[..., Supervisor]) -> None:
     with supervise(program("dying", "")) as supervisor:
         start_all(supervisor)
         child = supervisor.children[0]
-        wait_until(supervisor, lambda: child.starts == 3)
-        assert child.delay >= 1.0
+        wait_until(supervisor, lambda: child.starts == 3 and not child.running)
+        assert child.start_again_at is not None
+        assert child.start_again_at - child.started_at >= 1.0
 
 
 def test_layers_stop_from_the_top(
@@ -175,11 +176,11 @@ def test_children_end_with_a_killed_supervisor(tmp_path: Path) -> None:
     assert process.stdout is not None
     with process.stdout as said:
         assert said.readline() == b"up\n"
-    child = json.loads((tmp_path / "run" / "idle.json").read_text())
-    assert birth(child["pid"]) == child["born"]
+    child = RunningChild(**json.loads((tmp_path / "run" / "idle.json").read_text()))
+    assert child.runs()
     process.kill()
     process.wait()
-    wait_for(lambda: birth(child["pid"]) != child["born"])
+    wait_for(lambda: not child.runs())
 
 
 def sleeper() -> "subprocess.Popen[bytes]":
@@ -195,7 +196,7 @@ def test_an_orphan_is_found_and_stopped(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     run.acquire()
     process = sleeper()
-    run.write_child(RunningChild("worker", process.pid, birth(process.pid)))
+    run.write_child(RunningChild("worker", process.pid, start_time(process.pid)))
     assert orphans_of(run) == ["worker"]
     assert run.stop_orphans(60) == ["worker"]
     assert process.wait(60) == -signal.SIGTERM
@@ -209,22 +210,24 @@ def test_an_orphan_that_ends_is_waited_for_to_its_last_thread(tmp_path: Path) ->
     run = RunDirectory(tmp_path)
     run.acquire()
     process = subprocess.Popen([sys.executable, "-c", HALF_ENDED])
-    born = birth(process.pid)
+    born = start_time(process.pid)
     state = Path(f"/proc/{process.pid}/stat")
     wait_for(lambda: state.read_text().rpartition(")")[2].split()[0] == "Z")
     run.write_child(RunningChild("worker", process.pid, born))
     assert run.stop_orphans(60) == ["worker"]
-    assert birth(process.pid) == ""
+    assert start_time(process.pid) is None
     process.wait()
     run.release()
 
 
 def test_another_process_of_the_same_number_is_left_alone(tmp_path: Path) -> None:
-    """A process that was born at another time is not ours."""
+    """A process of the same number that started at another time is not stopped."""
     run = RunDirectory(tmp_path)
     run.acquire()
     process = sleeper()
-    run.write_child(RunningChild("worker", process.pid, "another birth"))
+    born = start_time(process.pid)
+    assert born is not None
+    run.write_child(RunningChild("worker", process.pid, born - 60))
     assert run.stop_orphans(1) == []
     assert process.poll() is None
     process.kill()

@@ -12,7 +12,7 @@ from services.listener.connections.server import StorageRequestHandler, StorageS
 from services.listener.connections.storage_association import StorageAssociation
 from services.listener.connections.tls_contexts import TlsContexts, tls_of
 from services.listener.fast.in_place import InPlaceDUL
-from services.listener.fast.negotiation_cache import remember_negotiations
+from services.listener.fast.negotiation_cache import cache_negotiations
 from services.listener.fast.pynetdicom_check import unexpected
 from services.listener.handlers import Reception
 from services.listener.presentation_contexts import VERIFICATION
@@ -104,7 +104,7 @@ class Acceptor:
         if problem:
             get_logger().warning("reception_falls_back", reason=problem)
             return STOCK
-        remember_negotiations()
+        cache_negotiations()
         for server in self._servers:
             server.upper_layer = partial(InPlaceDUL, reception, spool)
         return FAST

@@ -18,7 +18,7 @@ from pynetdicom.pdu import A_ASSOCIATE_AC
 from services.listener.connections.upper_layer import BoundedSocket, PromptDUL
 from services.listener.connections.wakeups import let_block
 from services.listener.fast.incoming_store import IncomingStore
-from services.listener.fast.negotiation_cache import decode_request, use_known_items
+from services.listener.fast.negotiation_cache import decode_request, use_encoded_items
 from services.listener.fast.pdus import (
     A_ASSOCIATE_RQ,
     P_DATA_TF,
@@ -84,7 +84,7 @@ class InPlaceDUL(PromptDUL):
 
     def _send(self, pdu: Any) -> None:
         if isinstance(pdu, A_ASSOCIATE_AC):
-            use_known_items(pdu)
+            use_encoded_items(pdu)
         super()._send(pdu)
 
     def _read_pdu_data(self) -> None:

@@ -1,54 +1,32 @@
-"""What was worked out for one association and is the same for the next.
+"""Caches of decoded requests, negotiated contexts and encoded items of associations.
 
-A modality asks for the same 128 presentation contexts each time, with the very same
-bytes. pynetdicom takes 5 ms to decode, check, negotiate and encode them; what it made of
-them is kept here and shared, for nothing writes to it.
+A modality requests the same 128 presentation contexts each time, with the same bytes.
+pynetdicom takes 5 ms to decode, check, negotiate and encode them. Associations share the
+results, which nothing modifies.
 
-This rests on internals of pynetdicom 3.0; its version is pinned.
+Replaced in pynetdicom 3.0: `acse.negotiate_as_acceptor`, and `set_uid` of `presentation`
+and `pdu_items`. Other names there would leave pynetdicom as slow as it is, not wrong.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Hashable
 from functools import lru_cache
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import pynetdicom
+from cachetools import LRUCache, cached
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 from pynetdicom.pdu_items import PresentationContextItemAC
 from pynetdicom.presentation import PresentationContext
 
-_KEPT = 64
-# One of 128 contexts, each with all transfer syntaxes, has more; it is not kept.
-_LONGEST = 1 << 16
-_SOME_UIDS = _SOME_ITEMS = 4096
-
-T = TypeVar("T")
+_MAX_REQUESTS = _MAX_NEGOTIATIONS = 64
+# 128 contexts, each with all transfer syntaxes, are longer; such a request is not cached.
+_MAX_REQUEST_BYTES = 1 << 16
+_MAX_UIDS = _MAX_ITEMS = 4096
 
 
-class Few(Generic[T]):
-    """The results that were used last."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[Any, T] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: Any, make: Callable[[], T]) -> T:
-        """Return what is kept, or make it."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        made = make()
-        with self._lock:
-            self._kept[key] = made
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        return made
-
-
-class KnownRequest(A_ASSOCIATE_RQ):
-    """An A-ASSOCIATE-RQ that was decoded, with its primitive."""
+class DecodedRequest(A_ASSOCIATE_RQ):
+    """A decoded A-ASSOCIATE-RQ that makes its primitive once."""
 
     def __init__(self, encoded: bytes) -> None:
         super().__init__()
@@ -56,76 +34,89 @@ class KnownRequest(A_ASSOCIATE_RQ):
         self._primitive = super().to_primitive()
 
     def to_primitive(self) -> Any:
-        """Return the primitive."""
+        """Return the primitive; pynetdicom's acceptor reads it only."""
         return self._primitive
 
 
-_requests = Few[KnownRequest]()
-_negotiations = Few[Any]()
+_cached_request = lru_cache(_MAX_REQUESTS)(DecodedRequest)
 
 
 def decode_request(encoded: bytes) -> A_ASSOCIATE_RQ:
     """Decode an A-ASSOCIATE-RQ (PS3.8 section 9.3.2), the same bytes once."""
-    if len(encoded) > _LONGEST:
-        return KnownRequest(encoded)
-    return _requests.get(encoded, lambda: KnownRequest(encoded))
+    if len(encoded) > _MAX_REQUEST_BYTES:
+        return DecodedRequest(encoded)
+    return _cached_request(encoded)
 
 
-class KnownItem(bytes):
-    """An item of a PDU that was encoded before."""
+class EncodedItem(bytes):
+    """An encoded item of a PDU, for a PDU that encodes its items."""
 
     def encode(self) -> bytes:
         """Return the item."""
         return self
 
 
-_items: dict[Any, KnownItem] = {}
-
-
-def use_known_items(pdu: A_ASSOCIATE_AC) -> None:
-    """Let an A-ASSOCIATE-AC (PS3.8 section 9.3.3) be encoded from what is known."""
-    items: Any = [_known(item) for item in pdu.variable_items]
+def use_encoded_items(pdu: A_ASSOCIATE_AC) -> None:
+    """Replace the contexts of an A-ASSOCIATE-AC (PS3.8 section 9.3.3) by encoded ones."""
+    items: Any = [
+        _encoded(item) if isinstance(item, PresentationContextItemAC) else item
+        for item in pdu.variable_items
+    ]
     pdu.variable_items = items
 
 
-def _known(item: Any) -> Any:
-    if not isinstance(item, PresentationContextItemAC):
-        return item
+def _item_key(item: PresentationContextItemAC) -> Hashable:
+    """Return all that is encoded of an item."""
     syntax = item.transfer_syntax_sub_item[0].transfer_syntax_name
-    key = item.presentation_context_id, item.result_reason, syntax
-    known = _items.get(key)
-    if known is None:
-        if len(_items) >= _SOME_ITEMS:
-            _items.clear()  # of other threads, too: they hold what they found
-        known = _items[key] = KnownItem(item.encode())
-    return known
+    return item.presentation_context_id, item.result_reason, syntax
 
 
-def remember_negotiations() -> None:
+# An LRUCache is not safe between threads; the lock is not held while a value is made.
+@cached(LRUCache[Hashable, EncodedItem](_MAX_ITEMS), key=_item_key, lock=Lock())
+def _encoded(item: PresentationContextItemAC) -> EncodedItem:
+    return EncodedItem(item.encode())
+
+
+def cache_negotiations() -> None:
     """Let pynetdicom negotiate the same contexts, and check the same UIDs, once."""
     acse: Any = pynetdicom.acse
     negotiate = acse.negotiate_as_acceptor
     if negotiate is not pynetdicom.presentation.negotiate_as_acceptor:
-        return  # it does already
+        return  # replaced already, by another Acceptor of this process
+    acse.negotiate_as_acceptor = caching(negotiate)
+    set_uid = lru_cache(_MAX_UIDS)(pynetdicom.utils.set_uid)
+    modules: tuple[Any, ...] = pynetdicom.presentation, pynetdicom.pdu_items
+    for module in modules:
+        module.set_uid = set_uid
 
-    def remembered(
+
+def caching(negotiate: Any) -> Any:
+    """Return `negotiate_as_acceptor` with a cache.
+
+    Proposed roles go past the cache: they are rare, and part of the result.
+    """
+    cache = LRUCache[Hashable, Any](_MAX_NEGOTIATIONS)
+    negotiate_once = cached(cache, key=_negotiation_key, lock=Lock())(negotiate)
+
+    def cached_negotiate(
         requested: list[PresentationContext],
         supported: list[PresentationContext],
         roles: Any = None,
     ) -> Any:
         if roles:
             return negotiate(requested, supported, roles)
-        key = _key(requested), _key(supported)
-        return _negotiations.get(key, lambda: negotiate(requested, supported, roles))
+        return negotiate_once(requested, supported)
 
-    acse.negotiate_as_acceptor = remembered
-    set_uid = lru_cache(_SOME_UIDS)(pynetdicom.utils.set_uid)
-    modules: tuple[Any, ...] = pynetdicom.presentation, pynetdicom.pdu_items
-    for module in modules:
-        module.set_uid = set_uid
+    return cached_negotiate
 
 
-def _key(contexts: list[PresentationContext]) -> tuple[Any, ...]:
+def _negotiation_key(
+    requested: list[PresentationContext], supported: list[PresentationContext]
+) -> Hashable:
+    return _contexts_key(requested), _contexts_key(supported)
+
+
+def _contexts_key(contexts: list[PresentationContext]) -> Hashable:
     return tuple(
         (
             c.context_id,

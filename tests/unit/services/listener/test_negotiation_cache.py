@@ -1,15 +1,17 @@
-"""What is remembered of one association is right for the next."""
-
-from functools import partial
+"""The caches of negotiation: what one association left is right for the next."""
 
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, MaximumLengthNotification
-from pynetdicom.presentation import AllStoragePresentationContexts, build_context
+from pynetdicom.presentation import (
+    AllStoragePresentationContexts,
+    PresentationContext,
+    build_context,
+)
 
 from services.listener.fast.negotiation_cache import (
-    Few,
+    caching,
     decode_request,
-    use_known_items,
+    use_encoded_items,
 )
 
 _SYNTAXES = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
@@ -29,8 +31,8 @@ def _request(calling: str) -> bytes:
     primitive = _primitive()
     primitive.calling_ae_title = calling
     contexts = []
-    for number, known in enumerate(AllStoragePresentationContexts[:20]):
-        context = build_context(str(known.abstract_syntax), list(_SYNTAXES))
+    for number, storage in enumerate(AllStoragePresentationContexts[:20]):
+        context = build_context(str(storage.abstract_syntax), list(_SYNTAXES))
         context.context_id = 2 * number + 1
         contexts.append(context)
     primitive.presentation_context_definition_list = contexts
@@ -51,7 +53,7 @@ def test_a_request_is_decoded_once_for_the_same_bytes() -> None:
 
 
 def test_an_acceptance_is_encoded_as_pynetdicom_would() -> None:
-    """With items known or new, accepted or not, the bytes are the same."""
+    """With items cached or new, accepted or not, the bytes are the same."""
     for _ in range(2):
         primitive = _primitive()
         primitive.result = 0
@@ -61,21 +63,33 @@ def test_an_acceptance_is_encoded_as_pynetdicom_would() -> None:
             context.context_id, context.result = 2 * number + 1, 0 if number % 3 else 3
             results.append(context)
         primitive.presentation_context_definition_results_list = results
-        plain, known = A_ASSOCIATE_AC(primitive), A_ASSOCIATE_AC(primitive)
-        use_known_items(known)
-        assert known.encode() == plain.encode()
+        plain, cached = A_ASSOCIATE_AC(primitive), A_ASSOCIATE_AC(primitive)
+        use_encoded_items(cached)
+        assert cached.encode() == plain.encode()
 
 
-def test_only_so_many_are_kept() -> None:
-    """Ever new keys take no more than a fixed number of places, the oldest go."""
-    few, made = Few[int](), []
+def test_only_so_many_negotiations_are_kept() -> None:
+    """New contexts take no more than a fixed number of places; the oldest go."""
+    calls: list[str] = []
 
-    def make(number: int) -> int:
-        made.append(number)
-        return number
+    def negotiate(requested: list[PresentationContext], _: object) -> str:
+        calls.append(str(requested[0].abstract_syntax))
+        return calls[-1]
 
-    for number in range(100):
-        assert few.get(number, partial(make, number)) == number
-    few.get(99, lambda: make(99))
-    few.get(0, lambda: make(0))
-    assert made == [*range(100), 0]
+    negotiate_once = caching(negotiate)
+    contexts = [[build_context(f"1.2.{number}")] for number in range(100)]
+    syntaxes = [str(context.abstract_syntax) for (context,) in contexts]
+    results = [negotiate_once(requested, []) for requested in contexts]
+    assert results == calls == syntaxes
+    assert negotiate_once(contexts[99], []) == syntaxes[99]
+    assert negotiate_once(contexts[0], []) == syntaxes[0]
+    assert calls == [*syntaxes, syntaxes[0]]
+
+
+def test_proposed_roles_are_negotiated_each_time() -> None:
+    """Roles are no part of the key, so that nothing is kept of them."""
+    calls: list[object] = []
+    negotiate_once = caching(lambda *arguments: calls.append(arguments))
+    for _ in range(2):
+        negotiate_once([], [], {"1.2": (True, False)})
+    assert calls == [([], [], {"1.2": (True, False)})] * 2

@@ -305,6 +305,8 @@ class Settings(BaseSettings):
 
     train_schedule: Crontab = Field(
         "0 2 * * 0",
+        # pydantic-settings validates defaults: every process would load Celery for this.
+        validate_default=False,
         description="When training starts by time, as minute, hour, day of the month, month "
         "and day of the week (0: Sunday) in local time; or `never`.",
     )

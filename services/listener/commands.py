@@ -18,10 +18,13 @@ def listen(
     ] = True,
     parent: Annotated[
         int | None,
-        typer.Option(hidden=True, help="Help the listener that is our parent."),
+        typer.Option(hidden=True, help="Process that started this one; end with it."),
     ] = None,
 ) -> None:
     """Receive instances over DICOM (C-ECHO, C-STORE) into the spool."""
+    from services.listener.memory import skip_unneeded_packages
+
+    skip_unneeded_packages()  # before anything below imports pydicom
     from services.listener.service import run_listener
     from veritag.settings import load_settings
 

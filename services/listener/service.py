@@ -1,12 +1,12 @@
 """The process of the listener, with its helpers and the indexer as children."""
 
-import gc
 import threading
 import time
 from collections.abc import Callable, Iterable
 
 from services.listener.acceptor import Acceptor
 from services.listener.child import HelperProcess
+from services.listener.memory import settle_memory
 from veritag.process.health import HealthServer
 from veritag.process.lifecycle import (
     claim,
@@ -83,9 +83,7 @@ def _receive(
         ae_title=settings.ae_title,
         reception=acceptor.reception,
     )
-    # The collector runs every few seconds; leave out what will never be garbage.
-    gc.collect()
-    gc.freeze()
+    settle_memory()
     stop.wait()
     started = time.monotonic()
     for child in children:

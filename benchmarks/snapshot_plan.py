@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.running import parser, show
-from model_training.process.publish_folder import publish
-from model_training.snapshots.archive.archive_snapshot import sample_of
-from model_training.snapshots.archive.plan import plan_snapshot
-from model_training.snapshots.samples import Sample, Shared
-from model_training.snapshots.sampling import SamplingConfig
-from model_training.snapshots.snapshot_files import load_snapshot, writing
+from model_training.process.publish_folder import publish_folder
+from model_training.snapshots.archive.snapshot_builder import sample_of
+from model_training.snapshots.archive.snapshot_plan import plan_snapshot
+from model_training.snapshots.image_sampling import SamplingConfig
+from model_training.snapshots.samples import Sample, SampleInterner
+from model_training.snapshots.snapshot_files import load_snapshot, new_snapshot
 from model_training.snapshots.split import split_samples
 from model_training.snapshots.tile_store import TileStore
 from veritag.pixels.preprocessing import Preprocessing
@@ -171,7 +171,7 @@ def measure_plan(folder: Path, count: int) -> dict[str, Any]:
     chosen = {"chosen": len(plan), "seconds": watch(), "peak_mb": memory_mb()}
     ids = plan_snapshot(records, EVERYTHING).ids.tolist()
     watch()
-    share = Shared()
+    share = SampleInterner()
     samples = [share(sample_of(one, ())) for one in learnable_instances(records, ids)]
     told = {"seconds": watch(), "peak_mb": memory_mb()}
     split_samples(samples, 1)
@@ -199,11 +199,11 @@ def measure_tiles(folder: Path, count: int) -> dict[str, Any]:
         for part in parts:
             store.append(part, list(noise[: len(part)]))
         kept = watch()
-        with writing(folder / "snapshots", preprocessing) as writer:
+        with new_snapshot(folder / "snapshots", preprocessing) as writer:
             for part in parts:
                 writer.add(store.read(store.find(part))[0], [sample] * len(part))
             place = folder / "snapshots" / writer.seal({})
-            publish(writer.work, place)
+            publish_folder(writer.work, place)
     written = watch()
     load_snapshot(place)
     size = sum(file.stat().st_size for file in place.iterdir())

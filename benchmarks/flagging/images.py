@@ -14,10 +14,10 @@ from benchmarks.flagging.errors import Strings, Truth, inject
 from benchmarks.flagging.measures import Mask, Rows
 from model_training.compare.images.label_noise import with_wrong_tags
 from model_training.compare.images.labelled import UNIFESP
-from model_training.snapshots.read_image import in_threads, read_entry
+from model_training.snapshots.image_sources import ImageEntry, image_entries
+from model_training.snapshots.read_image import map_in_threads, read_entry
 from model_training.snapshots.samples import Sample
-from model_training.snapshots.snapshot import Snapshot, assemble
-from model_training.snapshots.sources import ImageEntry, entries_of
+from model_training.snapshots.snapshot import Snapshot, assemble_snapshot
 from model_training.snapshots.split import Split, split_patients
 from veritag.errors import RejectError, StopError
 from veritag.pixels.preprocessing import Preprocessing
@@ -172,13 +172,13 @@ def read_images(
     StopError
         If hardly any patient is left to measure on.
     """
-    entries = thinned([e for folder in folders for e in entries_of(folder)], limit)
+    entries = thinned([e for folder in folders for e in image_entries(folder)], limit)
     preprocessing = Preprocessing(size=size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of every oddity of every file
-        taken = list(in_threads(lambda e: _taken(e, preprocessing), entries))
+        taken = list(map_in_threads(lambda e: _taken(e, preprocessing), entries))
     kept = [(e, t) for e, t in zip(entries, taken, strict=True) if t is not None]
-    snapshot = assemble((t for _, t in kept), preprocessing)
+    snapshot = assemble_snapshot((t for _, t in kept), preprocessing)
     images = BenchmarkImages(
         snapshot, split_patients(snapshot, seed), tuple(e.path for e, _ in kept)
     )

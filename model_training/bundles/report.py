@@ -12,7 +12,7 @@ from model_training.calibration.fit_bundle import FittedBundle
 from model_training.calibration.injection import ERROR_RATE
 from model_training.network.clustering import squared_distances
 from model_training.process.html_page import render_page
-from model_training.snapshots.snapshot import Snapshot, rows_of
+from model_training.snapshots.snapshot import Snapshot, as_slice
 from veritag.bundles.bundle import ClusterProfile
 from veritag.dicom.tags import JUDGED_TAGS
 
@@ -98,7 +98,7 @@ def _clusters(
     with_tiles: bool,
 ) -> Iterator[ClusterRow]:
     """Yield the largest clusters, the largest first."""
-    tiles = snapshot.tiles[rows_of(learnt.split.training)]
+    tiles = snapshot.tiles[as_slice(learnt.split.training)]
     squared = squared_distances(
         learnt.trained.embed(tiles), learnt.model.clusters.centers
     )

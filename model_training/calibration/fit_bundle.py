@@ -38,10 +38,10 @@ from model_training.constraints.sample_constraints import (
     sample_constraints,
 )
 from model_training.network.training_config import TrainingConfig
-from model_training.snapshots.blank_images import pictures_of_nothing
-from model_training.snapshots.learnable import require_learnable
+from model_training.snapshots.blank_images import blank_images
 from model_training.snapshots.samples import Sample
-from model_training.snapshots.snapshot import Snapshot, rows_of
+from model_training.snapshots.snapshot import Snapshot, as_slice
+from model_training.snapshots.snapshot_check import require_learnable
 from model_training.snapshots.split import Split, split_patients
 from model_training.training.loop import Trained
 from model_training.training.training_data import HEAD_TAGS, TrainingSet
@@ -180,7 +180,7 @@ def _correlation(
 
 
 def _nothing(trained: Trained, seed: int) -> EmbeddedImages:
-    tiles = pictures_of_nothing(trained.config.size, seed)
+    tiles = blank_images(trained.config.size, seed)
     return EmbeddedImages(trained.embed(tiles), trained.statistics(tiles), {})
 
 
@@ -228,7 +228,7 @@ def _views(
 ) -> EmbeddedImages:
     """Return the training part as it is and varied; the copies have no statistics."""
     config = trained.config
-    tiles = snapshot.tiles[rows_of(split.training)]
+    tiles = snapshot.tiles[as_slice(split.training)]
     device = trained.network.cluster_centers.device
     parts = [own.embedding]
     for view in range(1, config.views + 1):

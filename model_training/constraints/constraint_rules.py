@@ -17,7 +17,7 @@ from model_training.constraints.gower import (
     tag_dissimilarity,
 )
 from model_training.constraints.pair_sampling import (
-    Draw,
+    PairDraw,
     Rule,
     Tuples,
     index_tuples,
@@ -89,7 +89,7 @@ def _joint(classes: Indices) -> Indices:
 
 def must_links(
     tags: TagTuples, config: ConstraintConfig, rng: np.random.Generator
-) -> Draw:
+) -> PairDraw:
     """Return how must-links are drawn: partners agree in all required tags."""
     group = _agreeing(tags, config.required)
 
@@ -103,7 +103,7 @@ def must_links(
     in_group = group >= 0
     sizes = np.bincount(group[in_group], tags.tuples.counts[in_group])
     paired = np.append(sizes, 0)[group] > 1
-    return Draw(tags.tuples, partners, near, _chances(tags, paired, config))
+    return PairDraw(tags.tuples, partners, near, _chances(tags, paired, config))
 
 
 def cannot_links(
@@ -112,7 +112,7 @@ def cannot_links(
     rng: np.random.Generator,
     *,
     within_modality: bool,
-) -> Draw:
+) -> PairDraw:
     """Return how cannot-links are drawn: partners from all kinds or one modality."""
     group = tags.kind if config.balanced else np.zeros_like(tags.kind)
     if within_modality:
@@ -120,7 +120,7 @@ def cannot_links(
     partners = partners_among(
         tags.tuples, group, own_group=within_modality, balanced=config.balanced, rng=rng
     )
-    return Draw(
+    return PairDraw(
         tags.tuples, partners, _far(tags, config), _chances(tags, group >= 0, config)
     )
 

@@ -56,7 +56,7 @@ def index_tuples(of_instance: Indices, counts: Indices) -> Tuples:
 
 
 @dataclass(frozen=True)
-class Partners:
+class PartnerPool:
     """Where the partners of anchors are looked for.
 
     Attributes
@@ -96,7 +96,7 @@ def partners_among(
     own_group: bool,
     balanced: bool,
     rng: np.random.Generator,
-) -> Partners:
+) -> PartnerPool:
     """Return where partners are looked for: in the anchor's own group or in all.
 
     Balanced, each tuple has one entry; else one for each of its instances.
@@ -110,11 +110,11 @@ def partners_among(
     # The last number is what group -1 points to.
     renumbered = np.append(np.cumsum(sizes > 0) - 1, 0)
     own = renumbered[group] if own_group else None
-    return Partners(entries[order], starts, own)
+    return PartnerPool(entries[order], starts, own)
 
 
 @dataclass(frozen=True)
-class Draw:
+class PairDraw:
     """One kind of pair to be drawn.
 
     Attributes
@@ -125,13 +125,13 @@ class Draw:
     """
 
     tuples: Tuples
-    partners: Partners
+    partners: PartnerPool
     is_allowed: Rule
     chances: Floats
 
 
-def pairs_of(
-    draw: Draw, instances: Indices, codes: Pairs, n: int, rng: np.random.Generator
+def pairs_of_instances(
+    draw: PairDraw, instances: Indices, codes: Pairs, n: int, rng: np.random.Generator
 ) -> Pairs:
     """Return codes with one more pair for each instance that has one, n in all.
 
@@ -146,7 +146,7 @@ def pairs_of(
     return codes[:n]
 
 
-def more_pairs(draw: Draw, codes: Pairs, n: int, rng: np.random.Generator) -> Pairs:
+def add_pairs(draw: PairDraw, codes: Pairs, n: int, rng: np.random.Generator) -> Pairs:
     """Return codes with more pairs, n in all, fewer where no more are found."""
     rounds = PATIENCE * (1 + n // ANCHORS) if draw.chances.any() else 0
     stale = 0
@@ -174,7 +174,10 @@ def _fresh(codes: Pairs, found: Pairs) -> Pairs:
 
 
 def _one_each(
-    draw: Draw, anchors: Indices, instances: Indices | None, rng: np.random.Generator
+    draw: PairDraw,
+    anchors: Indices,
+    instances: Indices | None,
+    rng: np.random.Generator,
 ) -> Pairs:
     """Return the code of one allowed pair of each anchor that has one."""
     partners = draw.partners.of(anchors, rng)

@@ -30,7 +30,11 @@ from model_training.constraints.constraint_rules import (
     tag_tuples,
 )
 from model_training.constraints.gower import Indices
-from model_training.constraints.pair_sampling import as_pairs, more_pairs, pairs_of
+from model_training.constraints.pair_sampling import (
+    add_pairs,
+    as_pairs,
+    pairs_of_instances,
+)
 from model_training.snapshots.samples import Sample
 
 __all__ = [
@@ -146,8 +150,8 @@ def _sample_must_links(
     rng: np.random.Generator,
 ) -> Pairs:
     draw = must_links(tags, config, rng)
-    codes = pairs_of(draw, first, np.empty(0, np.int64), n, rng)
-    return as_pairs(more_pairs(draw, codes, n, rng), len(tags.tuples.of_instance))
+    codes = pairs_of_instances(draw, first, np.empty(0, np.int64), n, rng)
+    return as_pairs(add_pairs(draw, codes, n, rng), len(tags.tuples.of_instance))
 
 
 def _sample_cannot_links(
@@ -161,10 +165,10 @@ def _sample_cannot_links(
     anywhere = cannot_links(tags, config, rng, within_modality=False)
     if config.within_modality > 0:
         within = cannot_links(tags, config, rng, within_modality=True)
-        codes = pairs_of(within, first, codes, n, rng)
-        codes = more_pairs(within, codes, int(config.within_modality * n), rng)
-    codes = pairs_of(anywhere, first, codes, n, rng)
-    codes = more_pairs(anywhere, codes, n, rng)
+        codes = pairs_of_instances(within, first, codes, n, rng)
+        codes = add_pairs(within, codes, int(config.within_modality * n), rng)
+    codes = pairs_of_instances(anywhere, first, codes, n, rng)
+    codes = add_pairs(anywhere, codes, n, rng)
     return as_pairs(codes, len(tags.tuples.of_instance))
 
 

@@ -14,9 +14,13 @@ from model_training.calibration.injection import ERROR_RATE
 from model_training.evaluation.evaluation import Evaluation, Figures, evaluate_bundle
 from model_training.process.html_page import render_page
 from model_training.process.publish_folder import disk_errors
-from model_training.snapshots.learnable import require_images
+from model_training.snapshots.image_sources import (
+    ImageEntry,
+    body_part_term,
+    image_entries,
+)
 from model_training.snapshots.snapshot import Snapshot, take_snapshot
-from model_training.snapshots.sources import ImageEntry, entries_of, region
+from model_training.snapshots.snapshot_check import require_images
 from veritag.bundles.bundle import ModelBundle
 from veritag.bundles.registry import find
 from veritag.errors import ConfigurationError
@@ -63,7 +67,9 @@ def run_evaluate(
     if not folders:
         raise ConfigurationError("name the images to evaluate on: --images PATH...")
     bundle = find(settings.bundles_dir, name)
-    entries = [e for f in folders for e in entries_of(f, with_research=with_research)]
+    entries = [
+        e for f in folders for e in image_entries(f, with_research=with_research)
+    ]
     if labels is not None:
         entries = list(_labelled(entries, labels))
     snapshot = _read(entries, bundle)
@@ -105,7 +111,7 @@ def _rows(labels: Path) -> Iterator[tuple[Path, dict[str, str | None]]]:
                 path,
                 {
                     "Modality": row["modality"] or None,
-                    "BodyPartExamined": region(row["region"] or ""),
+                    "BodyPartExamined": body_part_term(row["region"] or ""),
                 },
             )
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from model_training.bundles.export import Seen, run_onnx
 from model_training.calibration.injection import wrong_values
-from model_training.snapshots.snapshot import Sample, Snapshot
+from model_training.snapshots.samples import Sample
+from model_training.snapshots.snapshot import Snapshot
 from veritag.bundles.bundle import BundleManifest, ModelBundle, TagCalibration
 from veritag.dicom.tags import JUDGED_TAGS
 from veritag.errors import BundleRejected, StopError

@@ -38,7 +38,7 @@ def disk_errors(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def part_folder(parent: Path) -> Iterator[Path]:
+def unpublished_folder(parent: Path) -> Iterator[Path]:
     """Yield a new folder to work in; what is not published of it is removed."""
     parent.mkdir(parents=True, exist_ok=True, mode=0o750)
     work = Path(tempfile.mkdtemp(prefix=PART, dir=parent))
@@ -48,7 +48,7 @@ def part_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def publish(work: Path, place: Path) -> None:
+def publish_folder(work: Path, place: Path) -> None:
     """Let a folder of plain files become `place` once all of it is on the disk."""
     for file in work.iterdir():
         _sync(file)
@@ -57,7 +57,7 @@ def publish(work: Path, place: Path) -> None:
     sync_folder(place.parent)
 
 
-def remove_parts(folder: Path) -> None:
+def remove_unpublished(folder: Path) -> None:
     """Remove what runs that were killed left behind; nobody else may be writing."""
     for part in folder.glob(f"{PART}*"):
         shutil.rmtree(part, ignore_errors=True)

@@ -22,11 +22,11 @@ DataDir = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("retrain")(retrain)
+    app.command("retrain")(run_retraining)
     app.command("trainer")(trainer)
 
 
-def retrain(
+def run_retraining(
     data: DataDir = None,
     run: Annotated[
         int | None,
@@ -39,13 +39,13 @@ def retrain(
     keep_memory()
     if data is not None:
         os.environ["VERITAG_DATA_DIR"] = str(data)
-    from model_training.promotion.retrain import run_scheduled
+    from model_training.promotion.retrain import run_retraining
     from model_training.runs.disk_guards import require_archive
     from veritag.settings import load_settings
 
     settings = load_settings()
     require_archive(settings)
-    done = run_scheduled(run, settings)
+    done = run_retraining(run, settings)
     typer.echo(f"{done.bundle.path}: {done.decision.outcome}")
     for reason in done.decision.reasons:
         typer.echo(f"  {reason}")

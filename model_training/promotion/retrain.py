@@ -18,19 +18,23 @@ from model_training.promotion.gate import (
 )
 from model_training.promotion.training_child import threads_of
 from model_training.runs.disk_guards import (
-    full_disk_named,
+    full_disk_reported,
     remove_scratch,
-    require_folder,
+    require_bundle_folder,
 )
-from model_training.runs.run_records import finish, take_run, watched_run
+from model_training.runs.run_records import (
+    claim_requested_run,
+    record_bundle,
+    watched_run,
+)
 from model_training.runs.train_bundle import TrainingRequest, train_bundle
-from model_training.snapshots.archive.source import archive_snapshot
+from model_training.snapshots.archive.archive_snapshot import archive_snapshot
+from model_training.snapshots.image_sampling import SamplingConfig
 from model_training.snapshots.reference_set import (
     ReferenceSet,
-    of_patients,
+    images_of_patients,
     reference_set,
 )
-from model_training.snapshots.sampling import SamplingConfig
 from model_training.snapshots.snapshot import Snapshot
 from veritag.bundles.bundle import ModelBundle, load_bundle, resolve_bundle_path
 from veritag.bundles.registry import promote
@@ -71,7 +75,7 @@ class Retrained:
     decision: GateDecision
 
 
-def run_scheduled(
+def run_retraining(
     run_id: int | None,
     settings: Settings,
     *,
@@ -93,7 +97,7 @@ def run_scheduled(
         If there is too little to learn from, or the disk is full; the run is recorded
         as failed, and the champion stays.
     """
-    require_folder(settings.bundles_dir)
+    require_bundle_folder(settings.bundles_dir)
     config = config or default_config(settings)
     records = Records.open(settings.records_url)
     try:
@@ -103,7 +107,7 @@ def run_scheduled(
             _require_no_other(records)
             run_id = begin_run(records, told, trigger=BY_HAND, reason="veritag retrain")
         else:
-            take_run(records, run_id, told)
+            claim_requested_run(records, run_id, told)
         with watched_run(records, run_id):
             remove_scratch(settings.bundles_dir)
             return _Job(settings, records, config, train, run_id).run()
@@ -144,7 +148,7 @@ class _Job:
             with_tiles=self.settings.train_pictures,
             note=f"training run {self.run_id}",
         )
-        with full_disk_named(self.settings.bundles_dir):
+        with full_disk_reported(self.settings.bundles_dir):
             bundle = self.train(request, self.settings)
         decision, champion_id = self._decide(bundle, reference)
         if decision.promoted:
@@ -153,7 +157,7 @@ class _Job:
             self.records, self.run_id, decision.outcome, champion_id, decision.as_json()
         )
         digest = bundle.manifest.lineage["snapshot"]["digest"]
-        finish(self.records, self.run_id, bundle, digest)
+        record_bundle(self.records, self.run_id, bundle, digest)
         log.info(
             "training_decided",
             run_id=self.run_id,
@@ -213,7 +217,9 @@ class _Job:
         if champion.manifest.preprocessing == bundle.manifest.preprocessing:
             return reference.snapshot, reference.snapshot
         ours, theirs = (
-            of_patients(self._archive(b.manifest.preprocessing), reference.patients)
+            images_of_patients(
+                self._archive(b.manifest.preprocessing), reference.patients
+            )
             for b in (bundle, champion)
         )
         return (ours, theirs) if ours.samples == theirs.samples else None

@@ -5,18 +5,18 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from model_training.runs.run_request import TrainingRequest
-from model_training.snapshots.archive.source import service_snapshot
-from model_training.snapshots.learnable import require_images
-from model_training.snapshots.phantoms import phantom_count, phantom_snapshot
-from model_training.snapshots.sampling import SamplingConfig
-from model_training.snapshots.snapshot import Snapshot, join, take_snapshot
-from model_training.snapshots.sources import archive_of, entries_of
+from model_training.runs.training_request import TrainingRequest
+from model_training.snapshots.archive.archive_snapshot import service_snapshot
+from model_training.snapshots.image_sampling import SamplingConfig
+from model_training.snapshots.image_sources import archive_folder, image_entries
+from model_training.snapshots.phantom_snapshot import phantom_count, phantom_snapshot
+from model_training.snapshots.snapshot import Snapshot, join_snapshots, take_snapshot
+from model_training.snapshots.snapshot_check import require_images
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.settings import Settings
 
 
-def gather(
+def collect_images(
     request: TrainingRequest, settings: Settings, progress: Progress
 ) -> Snapshot:
     """Return the images to learn from; what was left out is told.
@@ -40,12 +40,12 @@ def gather(
             parts.append(archive)
         else:
             # A copy of an archive without its records: the files speak for themselves.
-            folders.append(archive_of(settings.data_dir))
+            folders.append(archive_folder(settings.data_dir))
     if folders:
         parts.append(_folders(folders, request, preprocessing, progress))
     if request.phantoms:
         parts.append(_phantoms(request.phantoms, preprocessing, progress))
-    snapshot = parts[0] if len(parts) == 1 else join(parts)
+    snapshot = parts[0] if len(parts) == 1 else join_snapshots(parts)
     for reason, count in snapshot.left_out.items():
         progress.console.print(f"left out {count}: {reason}", highlight=False)
     require_images(snapshot)
@@ -77,7 +77,7 @@ def _folders(
     entries = [
         entry
         for folder in folders
-        for entry in entries_of(folder, with_research=request.with_research)
+        for entry in image_entries(folder, with_research=request.with_research)
         if entry.patient not in request.without
     ]
     bar = progress.add_task("reading images", total=len(entries))

@@ -201,7 +201,7 @@ def train(
 
     keep_memory()
     from model_training.runs.recipes import chosen_recipe
-    from model_training.runs.torchrun_worker import train_along
+    from model_training.runs.torchrun_worker import train_as_worker
     from model_training.runs.train_bundle import TrainingRequest, run_training
     from veritag.settings import load_settings
 
@@ -230,7 +230,7 @@ def train(
         resume=resume,
         tensorboard=tensorboard,
     )
-    if train_along(request):  # torchrun started us; the first process does the rest
+    if train_as_worker(request):  # torchrun started us; the first process does the rest
         return
     bundle = run_training(request, load_settings())
     typer.echo(bundle.path)

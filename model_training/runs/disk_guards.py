@@ -20,7 +20,7 @@ FULL = "the disk is full"
 
 
 @contextmanager
-def full_disk_named(bundles_dir: Path) -> Iterator[None]:
+def full_disk_reported(bundles_dir: Path) -> Iterator[None]:
     """Say that the disk is full, whatever a library makes of it.
 
     Raises
@@ -41,7 +41,7 @@ def full_disk_named(bundles_dir: Path) -> Iterator[None]:
         ) from error
 
 
-def require_folder(bundles_dir: Path) -> None:
+def require_bundle_folder(bundles_dir: Path) -> None:
     """Refuse to train what could never be put to use.
 
     Raises

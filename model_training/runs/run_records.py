@@ -55,18 +55,22 @@ def recorded_run(
         records.migrate()
         run_id = begin_run(records, configuration)
         with watched_run(records, run_id):
-            yield lambda bundle, digest: finish(records, run_id, bundle, digest)
+            yield lambda bundle, digest: record_bundle(records, run_id, bundle, digest)
     finally:
         records.close()
 
 
-def finish(records: Records, run_id: int, bundle: ModelBundle, digest: str) -> None:
+def record_bundle(
+    records: Records, run_id: int, bundle: ModelBundle, digest: str
+) -> None:
     """Record the bundle that a run made."""
     figures = bundle.manifest.training
     finish_run(records, run_id, bundle.bundle_id, digest, figures)
 
 
-def take_run(records: Records, run_id: int, configuration: Mapping[str, Any]) -> None:
+def claim_requested_run(
+    records: Records, run_id: int, configuration: Mapping[str, Any]
+) -> None:
     """Begin a run that was asked for, whether or not somebody has claimed it for us.
 
     Raises

@@ -1,14 +1,14 @@
 """The other processes of a training that `torchrun` started: they only train along."""
 
 from model_training.process.torch_runtime import choose_device
-from model_training.runs.run_request import TrainingRequest
+from model_training.runs.training_request import TrainingRequest
 from model_training.training.distributed import Ranks, join_ranks
 from model_training.training.loop import train
 from model_training.training.training_data import TrainingSet
 from veritag.errors import StopError
 
 
-def train_along(request: TrainingRequest) -> bool:
+def train_as_worker(request: TrainingRequest) -> bool:
     """Train with the images of the first process; tell whether this was another one.
 
     The first process reads, tells people and writes; here it is left alone.

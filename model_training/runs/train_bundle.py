@@ -26,12 +26,16 @@ from model_training.network.encoder import inner_side
 from model_training.process.progress import progress_bars
 from model_training.process.publish_folder import disk_errors
 from model_training.process.torch_runtime import choose_device
-from model_training.runs.collect_images import gather
-from model_training.runs.disk_guards import full_disk_named
+from model_training.runs.collect_images import collect_images
+from model_training.runs.disk_guards import full_disk_reported
 from model_training.runs.run_records import recorded_run
-from model_training.runs.run_request import TrainingRequest
-from model_training.snapshots.reference_set import NOTHING, frozen_patients, not_unseen
-from model_training.snapshots.snapshot import Snapshot, without
+from model_training.runs.training_request import TrainingRequest
+from model_training.snapshots.reference_set import (
+    NO_PATIENTS,
+    patients_to_withhold,
+    reference_patients,
+)
+from model_training.snapshots.snapshot import Snapshot, without_patients
 from model_training.training.checkpoint import Checkpoint
 from model_training.training.distributed import join_ranks
 from model_training.training.loop import EpochFigures, train
@@ -76,14 +80,16 @@ def train_bundle(request: TrainingRequest, settings: Settings) -> ModelBundle:
     with disk_errors(f"the folder {parent}"):
         parent.mkdir(parents=True, exist_ok=True)
     with progress_bars() as progress, written_to(request.tensorboard) as write:
-        snapshot = _apart(gather(request, settings, progress), request, settings)
+        snapshot = _apart(
+            collect_images(request, settings, progress), request, settings
+        )
         checkpoint = _checkpoint(request, snapshot, parent)
         try:
             learnt = _learn(request, snapshot, device, checkpoint, progress, write)
         except Diverged:
             checkpoint.discard()
             raise
-    with full_disk_named(parent):
+    with full_disk_reported(parent):
         place = _seal(learnt, snapshot, request, parent)
     checkpoint.discard()
     return load_bundle(place)
@@ -118,10 +124,12 @@ def _apart(
 
     Those that the split leaves unseen stay: they check the run as well.
     """
-    frozen = NOTHING
+    frozen = NO_PATIENTS
     if request.from_archive:
-        frozen = frozen_patients(settings.reference_dir)
-    return without(snapshot, not_unseen(snapshot.samples, frozen, request.config.seed))
+        frozen = reference_patients(settings.reference_dir)
+    return without_patients(
+        snapshot, patients_to_withhold(snapshot.samples, frozen, request.config.seed)
+    )
 
 
 def _checkpoint(

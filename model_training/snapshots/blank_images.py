@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 
 Tiles = NDArray[np.uint8]
 
-EACH = 60
+IMAGES_PER_PATTERN = 60
 
 
-def pictures_of_nothing(size: int, seed: int) -> Tiles:
+def blank_images(size: int, seed: int) -> Tiles:
     """Return noise of several grains, ramps and boards, of shape (n, size, size)."""
     rng = np.random.default_rng(seed)
     parts = [_noise(size, grain, rng) for grain in (1, 2, 4, 8)]
@@ -16,19 +16,19 @@ def pictures_of_nothing(size: int, seed: int) -> Tiles:
 
 
 def _noise(size: int, grain: int, rng: np.random.Generator) -> Tiles:
-    coarse = rng.integers(0, 256, (EACH, size // grain, size // grain))
+    coarse = rng.integers(0, 256, (IMAGES_PER_PATTERN, size // grain, size // grain))
     return coarse.repeat(grain, axis=1).repeat(grain, axis=2).astype(np.uint8)
 
 
 def _ramps(size: int, rng: np.random.Generator) -> Tiles:
     """Return gray values that rise along one direction."""
     along = np.linspace(-0.5, 0.5, size)
-    angles = rng.uniform(0, 2 * np.pi, (EACH, 1, 1))
+    angles = rng.uniform(0, 2 * np.pi, (IMAGES_PER_PATTERN, 1, 1))
     place = np.cos(angles) * along[:, None] + np.sin(angles) * along[None, :]
     return ((place + 0.71) / 1.42 * 255).astype(np.uint8)
 
 
 def _boards(size: int, rng: np.random.Generator) -> Tiles:
     rows, columns = np.indices((size, size))
-    fields = rng.integers(2, size // 2, (EACH, 1, 1))
+    fields = rng.integers(2, size // 2, (IMAGES_PER_PATTERN, 1, 1))
     return ((rows // fields + columns // fields) % 2 * 255).astype(np.uint8)

@@ -9,8 +9,8 @@ from typing import TypeVar
 import cv2
 from pydicom import Dataset
 
+from model_training.snapshots.image_sources import ImageEntry, patient_key, station_key
 from model_training.snapshots.samples import Sample, numbers_of
-from model_training.snapshots.sources import ImageEntry, patient_group, station_key
 from veritag.dicom.read_instance import open_instance
 from veritag.dicom.tags import read_tags
 from veritag.errors import NoPixels, RejectError, UnusableInstance
@@ -47,7 +47,7 @@ def read_entry(entry: ImageEntry, preprocessing: Preprocessing) -> tuple[Tile, S
     return _instance(entry, preprocessing)
 
 
-def drawn(tile: Tile) -> Tile:
+def require_contrast(tile: Tile) -> Tile:
     """Return the tile unless it is empty.
 
     Raises
@@ -60,14 +60,14 @@ def drawn(tile: Tile) -> Tile:
     return tile
 
 
-def reason_of(error: RejectError) -> str:
+def rejection_reason(error: RejectError) -> str:
     """Return why something is left out, in words that many objects share."""
     if isinstance(error, NoPixels):
         return "NoPixels"
     return f"{type(error).__name__}: {str(error)[:_LONGEST_REASON]}"
 
 
-def in_threads(
+def map_in_threads(
     work: Callable[[Item], Result], items: Iterable[Item], *, chunk: int = _CHUNK
 ) -> Iterator[Result]:
     """Yield what `work` makes of each item, in order; one chunk is held at a time."""
@@ -85,7 +85,9 @@ def _picture(entry: ImageEntry, preprocessing: Preprocessing) -> tuple[Tile, Sam
     if image is None:
         raise UnusableInstance("no readable picture")
     tile = tile_from_gray(image, preprocessing)
-    return drawn(tile), _sample(entry, {}, entry.patient or str(entry.path), False)
+    return require_contrast(tile), _sample(
+        entry, {}, entry.patient or str(entry.path), False
+    )
 
 
 def _instance(entry: ImageEntry, preprocessing: Preprocessing) -> tuple[Tile, Sample]:
@@ -102,7 +104,9 @@ def _instance(entry: ImageEntry, preprocessing: Preprocessing) -> tuple[Tile, Sa
     tile = make_tile(ds, preprocessing)
     normalized = {k: normalize(k, v) for k, v in received.items()}
     sample = _sample(entry, normalized, entry.patient or patient, True)
-    return drawn(tile), replace(sample, station=station, numbers=numbers_of(received))
+    return require_contrast(tile), replace(
+        sample, station=station, numbers=numbers_of(received)
+    )
 
 
 def _station(ds: Dataset, source: str) -> str:
@@ -117,7 +121,7 @@ def _sample(
     tags = {k: v for k, v in {**received, **curated}.items() if v}
     return Sample(
         tags=tags,
-        patient=patient_group(entry.source, patient),
+        patient=patient_key(entry.source, patient),
         source=entry.source,
         license=entry.license,
         is_dicom=is_dicom,

@@ -26,7 +26,7 @@ STATE = "reference.json"
 GROWTH = 2
 """So many times the images must be there before a reference set is drawn larger."""
 
-NOTHING: frozenset[str] = frozenset()
+NO_PATIENTS: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ReferenceSet:
     snapshot: Snapshot
 
 
-def frozen_patients(folder: Path) -> frozenset[str]:
+def reference_patients(folder: Path) -> frozenset[str]:
     """Return the patients of the reference set, none where there is none yet.
 
     Raises
@@ -46,7 +46,7 @@ def frozen_patients(folder: Path) -> frozenset[str]:
         If the folder is damaged.
     """
     state = _state(folder)
-    return frozenset(state[0]) if state else NOTHING
+    return frozenset(state[0]) if state else NO_PATIENTS
 
 
 def _state(folder: Path) -> tuple[list[str], str] | None:
@@ -84,10 +84,10 @@ def reference_set(
     """
     state = _state(folder)
     frozen = load_snapshot(folder / state[1]) if state else None
-    patients = frozenset(state[0]) if state else NOTHING
+    patients = frozenset(state[0]) if state else NO_PATIENTS
     if frozen is not None and frozen.preprocessing != snapshot.preprocessing:
         # Tiles of another size: the same patients, as the archive shows them now.
-        return _freeze(folder, patients, of_patients(snapshot, patients))
+        return _freeze(folder, patients, images_of_patients(snapshot, patients))
     held = 0 if frozen is None else len(frozen)
     unseen = unseen_patients(snapshot.samples, seed)
     usable = unseen | patients
@@ -104,7 +104,7 @@ def unseen_patients(samples: Sequence[Sample], seed: int) -> frozenset[str]:
     return frozenset(s.patient for s, u in zip(samples, unseen, strict=True) if u)
 
 
-def not_unseen(
+def patients_to_withhold(
     samples: Sequence[Sample], patients: frozenset[str], seed: int
 ) -> frozenset[str]:
     """Return those of the patients that a split would not leave unseen.
@@ -121,7 +121,7 @@ def not_unseen(
         left_out |= more
 
 
-def of_patients(snapshot: Snapshot, patients: frozenset[str]) -> Snapshot:
+def images_of_patients(snapshot: Snapshot, patients: frozenset[str]) -> Snapshot:
     """Return the images of these patients."""
     return snapshot.part(
         np.array([s.patient in patients for s in snapshot.samples], dtype=bool)
@@ -148,7 +148,7 @@ def _grown(
     frozen: Snapshot | None, snapshot: Snapshot, new: frozenset[str]
 ) -> Snapshot:
     """Return the frozen images as they are, and those of new patients after them."""
-    added = of_patients(snapshot, new)
+    added = images_of_patients(snapshot, new)
     if frozen is None:
         return added
     return Snapshot(

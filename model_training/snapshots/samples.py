@@ -115,7 +115,7 @@ def from_json(line: str) -> Sample:
 _FIELDS = tuple(f.name for f in fields(Sample))
 
 
-class Shared:
+class SampleInterner:
     """Lets samples share what is equal in them: a million need 0.2 GB, not 1.5."""
 
     def __init__(self) -> None:

@@ -10,24 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.snapshots.read_image import in_threads, read_entry, reason_of
+from model_training.snapshots.image_sources import ImageEntry
+from model_training.snapshots.read_image import (
+    map_in_threads,
+    read_entry,
+    rejection_reason,
+)
 from model_training.snapshots.samples import Sample
-from model_training.snapshots.sources import ImageEntry
 from veritag.errors import RejectError
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.pixels.tile import Tile
-
-__all__ = [
-    "Sample",
-    "Snapshot",
-    "assemble",
-    "digest_of",
-    "join",
-    "row_digest",
-    "rows_of",
-    "take_snapshot",
-    "without",
-]
 
 KEPT_APART = "of patients on whom bundles are compared"
 
@@ -74,7 +66,7 @@ class Snapshot:
         Tiles that lie together are not copied: a mapped part stays mapped.
         """
         kept = tuple(s for s, keep in zip(self.samples, chosen, strict=True) if keep)
-        return Snapshot(self.tiles[rows_of(chosen)], kept, self.preprocessing, {})
+        return Snapshot(self.tiles[as_slice(chosen)], kept, self.preprocessing, {})
 
     def summary(self) -> dict[str, Any]:
         """Return what lineage tells of it: digest, counts and sources."""
@@ -95,7 +87,7 @@ class Snapshot:
         }
 
 
-def without(snapshot: Snapshot, patients: frozenset[str]) -> Snapshot:
+def without_patients(snapshot: Snapshot, patients: frozenset[str]) -> Snapshot:
     """Return the snapshot without the images of these patients."""
     stays = np.array([s.patient not in patients for s in snapshot.samples], dtype=bool)
     if stays.all():
@@ -104,7 +96,7 @@ def without(snapshot: Snapshot, patients: frozenset[str]) -> Snapshot:
     return replace(snapshot.part(stays), left_out=left_out)
 
 
-def rows_of(chosen: NDArray[np.bool_]) -> "slice | NDArray[np.bool_]":
+def as_slice(chosen: NDArray[np.bool_]) -> "slice | NDArray[np.bool_]":
     """Return a mask as a slice where its rows lie together, else as it is."""
     rows = np.flatnonzero(chosen)
     if not len(rows):
@@ -136,13 +128,13 @@ def take_snapshot(
         try:
             return read_entry(entry, preprocessing)
         except RejectError as error:
-            return reason_of(error)
+            return rejection_reason(error)
 
     size = preprocessing.size
     tiles = np.empty((len(entries), size, size), dtype=np.uint8)
     samples: list[Sample] = []
     left_out: Counter[str] = Counter()
-    for outcome in in_threads(take, entries):
+    for outcome in map_in_threads(take, entries):
         on_step(1)
         if isinstance(outcome, str):
             left_out[outcome] += 1
@@ -154,7 +146,7 @@ def take_snapshot(
     )
 
 
-def assemble(
+def assemble_snapshot(
     taken: Iterable[tuple[Tile, Sample]],
     preprocessing: Preprocessing,
     left_out: Mapping[str, int] | None = None,
@@ -169,7 +161,7 @@ def assemble(
     return Snapshot(tiles, samples, preprocessing, dict(left_out or {}))
 
 
-def join(snapshots: Sequence[Snapshot]) -> Snapshot:
+def join_snapshots(snapshots: Sequence[Snapshot]) -> Snapshot:
     """Return one snapshot of several with the same preprocessing."""
     left_out: Counter[str] = Counter()
     for snapshot in snapshots:

@@ -17,8 +17,12 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from model_training.process.publish_folder import disk_errors, part_folder, publish
-from model_training.snapshots.samples import Sample, Shared, from_json, to_json
+from model_training.process.publish_folder import (
+    disk_errors,
+    publish_folder,
+    unpublished_folder,
+)
+from model_training.snapshots.samples import Sample, SampleInterner, from_json, to_json
 from model_training.snapshots.snapshot import Snapshot, digest_of, row_digest
 from veritag.errors import ConfigurationError, StopError
 from veritag.pixels.preprocessing import Preprocessing
@@ -88,7 +92,9 @@ _SEALED = (TILES, SAMPLES)
 
 
 @contextmanager
-def writing(parent: Path, preprocessing: Preprocessing) -> Iterator[SnapshotWriter]:
+def new_snapshot(
+    parent: Path, preprocessing: Preprocessing
+) -> Iterator[SnapshotWriter]:
     """Yield a writer whose folder in `parent` vanishes unless it is published.
 
     Raises
@@ -96,7 +102,7 @@ def writing(parent: Path, preprocessing: Preprocessing) -> Iterator[SnapshotWrit
     StopError
         If the disk is full or fails.
     """
-    with disk_errors(f"the snapshot in {parent}"), part_folder(parent) as work:
+    with disk_errors(f"the snapshot in {parent}"), unpublished_folder(parent) as work:
         writer = SnapshotWriter(work, preprocessing)
         try:
             yield writer
@@ -116,12 +122,12 @@ def save_snapshot(snapshot: Snapshot, place: Path) -> None:
     """
     if place.exists():
         raise ConfigurationError(f"{place} exists: name a folder that does not")
-    with writing(place.parent, snapshot.preprocessing) as writer:
+    with new_snapshot(place.parent, snapshot.preprocessing) as writer:
         for start in range(0, len(snapshot), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
             writer.add(snapshot.tiles[rows], snapshot.samples[rows])
         writer.seal(snapshot.left_out)
-        publish(writer.work, place)
+        publish_folder(writer.work, place)
 
 
 def load_snapshot(place: Path, *, verify: bool = True) -> Snapshot:
@@ -157,7 +163,7 @@ def _load(place: Path, *, verify: bool) -> Snapshot:
     preprocessing = Preprocessing(**told["preprocessing"])
     preprocessing.require_supported(str(place))
     tiles = np.load(place / TILES, mmap_mode="r" if told["images"] else None)
-    share = Shared()
+    share = SampleInterner()
     with (place / SAMPLES).open(encoding="utf-8") as file:
         samples = tuple(share(from_json(line)) for line in file)
     shape = (len(samples), preprocessing.size, preprocessing.size)

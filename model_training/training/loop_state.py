@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from model_training.constraints.pairs import pair_source
+from model_training.constraints.pair_source import pair_source
 from model_training.network.network import ClusteringNetwork
 from model_training.network.training_config import TrainingConfig
 from model_training.process.torch_runtime import tune

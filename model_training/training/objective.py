@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model_training.constraints.pairs import PairSource
+from model_training.constraints.pair_source import PairSource
 from model_training.network.augment import mirrored, restyled, varied
 from model_training.network.losses import (
     clustering_loss,

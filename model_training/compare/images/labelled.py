@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.compare.images.synthetic_instances import Picture, take
+from model_training.snapshots.image_sources import LABELS, MANIFEST, ImageEntry
 from model_training.snapshots.samples import Sample
 from model_training.snapshots.snapshot import (
     Snapshot,
-    assemble,
+    assemble_snapshot,
     row_digest,
     take_snapshot,
 )
-from model_training.snapshots.sources import LABELS, MANIFEST, ImageEntry
 from veritag.errors import ConfigurationError, StopError
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.pixels.tile import Tile
@@ -168,7 +168,7 @@ def read_labelled(
     if not taken:
         raise StopError("none of the images listed can be read; nothing to compare on")
     return LabelledSet(
-        assemble((pair for _, pair in taken), pre, left_out),
+        assemble_snapshot((pair for _, pair in taken), pre, left_out),
         np.array([item.picture.modality for item, _ in taken], dtype=np.str_),
         np.array([item.picture.region for item, _ in taken], dtype=np.str_),
     )

@@ -22,8 +22,12 @@ from model_training.compare.images.tag_recipe import (
     TagRecipe,
     recipe_of,
 )
+from model_training.snapshots.image_sources import (
+    body_part_term,
+    patient_key,
+    station_key,
+)
 from model_training.snapshots.samples import Sample, numbers_of
-from model_training.snapshots.sources import patient_group, region, station_key
 from veritag.dicom.tags import read_tags
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.pixels.tile import Tile, make_tile
@@ -74,7 +78,7 @@ def take(
     tags = {k: normalize(k, v) for k, v in received.items()}
     sample = Sample(
         tags={k: v for k, v in tags.items() if v},
-        patient=patient_group(picture.source, picture.patient or picture.name),
+        patient=patient_key(picture.source, picture.patient or picture.name),
         source=picture.source,
         license=picture.license,
         is_dicom=False,
@@ -100,7 +104,7 @@ def _draws(picture: Picture, recipe: TagRecipe) -> dict[str, tuple[float, Draw]]
     def of(table: Mapping[str, Shares]) -> Shares:
         return table.get(picture.region, table.get("", {}))
 
-    term = region(picture.region)
+    term = body_part_term(picture.region)
     time, exposure = recipe.doses.get(picture.region, recipe.doses.get("", (0.0, 0.0)))
     view = VIEWS.get(picture.view)
     planes = {view: 1.0} if view else of(recipe.planes)

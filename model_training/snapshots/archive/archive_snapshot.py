@@ -1,161 +1,106 @@
-"""One taking of a snapshot from the archive: first its tiles, then its files."""
+"""The service's own archive as a source to learn from, through its records.
 
-import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+What to learn from is chosen by the records; tiles that were kept are taken, the others
+made once and kept, so that they outlive the objects in the archive.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from model_training.process.publish_folder import publish
-from model_training.snapshots.archive.plan import Plan
-from model_training.snapshots.archive.reviewed import review
-from model_training.snapshots.read_image import drawn, in_threads, reason_of
-from model_training.snapshots.samples import Sample, Shared
-from model_training.snapshots.snapshot_files import (
-    SnapshotWriter,
-    load_snapshot,
-    writing,
-)
-from model_training.snapshots.sources import patient_group, station_key
-from model_training.snapshots.split import split_samples
+from model_training.process.publish_folder import remove_unpublished
+from model_training.snapshots.archive.snapshot_builder import SnapshotBuilder
+from model_training.snapshots.archive.snapshot_plan import SnapshotPlan, plan_snapshot
+from model_training.snapshots.image_sampling import SamplingConfig
+from model_training.snapshots.snapshot import Snapshot
+from model_training.snapshots.snapshot_files import SEAL, load_snapshot, prune_snapshots
 from model_training.snapshots.tile_store import TileStore
-from veritag.dicom.read_instance import open_instance
-from veritag.errors import ArchiveUnavailable, RejectError, StopError
 from veritag.pixels.preprocessing import Preprocessing
-from veritag.pixels.tile import Tile, make_tile
 from veritag.records import Records
-from veritag.records.training.learning import (
-    LearnableInstance,
-    SettledTag,
-    learnable_instances,
-)
+from veritag.settings import Settings
 from veritag.storage.archive import Archive
 
-SOURCE = "archive"
-GONE = "no longer in the archive, and no tile was kept"
-
-_ROWS_AT_ONCE = 1024
-
-
-def sample_of(instance: LearnableInstance, settled: Sequence[SettledTag]) -> Sample:
-    """Return what is known of an instance, decisions on its series laid over it."""
-    reviewed = review(instance.tags, settled)
-    maker, name = instance.manufacturer or "", instance.station_name or ""
-    return Sample(
-        tags=reviewed.tags,
-        patient=patient_group(SOURCE, instance.patient),
-        source=SOURCE,
-        station=station_key(maker, name) if name else station_key(SOURCE, maker),
-        numbers=reviewed.numbers,
-        verified=reviewed.verified,
-        weight=reviewed.weight,
-        received=reviewed.received,
-    )
+TILES_DIR = "tiles"
+SNAPSHOTS_DIR = "snapshots"
+SNAPSHOTS_KEPT = 3
 
 
-@dataclass
-class ArchiveSnapshot:
-    """One taking of a snapshot: first the tiles, then the files."""
+def service_snapshot(
+    settings: Settings,
+    preprocessing: Preprocessing,
+    *,
+    config: SamplingConfig,
+    on_total: Callable[[int], None] = lambda _: None,
+    on_step: Callable[[int], None] = lambda _: None,
+) -> Snapshot | None:
+    """Return a snapshot of a running Veritag's archive; None where it has no records.
 
-    plan: Plan
-    archive: Archive
-    preprocessing: Preprocessing
-    max_frame_mb: int
-    on_step: Callable[[int], None]
-    samples: list[Sample] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
+    Parameters
+    ----------
+    on_total
+        Called once with the number of steps to come.
 
-    def keep_tiles(self, records: Records, store: TileStore) -> None:
-        """Make and keep the tiles that are not kept yet; note what is known of each."""
-        share = Shared()
-        self.left_out.update(self.plan.left_out)
-        instances = learnable_instances(records, self.plan.ids.tolist())
-        while part := list(islice(instances, _ROWS_AT_ONCE)):
-            for one in self._with_tile(part, store):
-                settled = self.plan.settled.get(one.series_id, ())
-                self.samples.append(share(sample_of(one, settled)))
-                self.digests.append(one.digest)
-            self.on_step(len(part))
-
-    def _with_tile(
-        self, part: Sequence[LearnableInstance], store: TileStore
-    ) -> Iterator[LearnableInstance]:
-        rows = store.find([one.digest for one in part])
-        whole = rows >= 0
-        whole[whole] = store.read(rows[whole])[1]
-        lacking = [one for one, kept in zip(part, whole, strict=True) if not kept]
-        failed = self._make_tiles(lacking, store)
-        self.left_out.update(failed.values())
-        yield from (one for one in part if one.instance_id not in failed)
-
-    def _make_tiles(
-        self, lacking: Sequence[LearnableInstance], store: TileStore
-    ) -> dict[int, str]:
-        """Make and keep tiles; return id to reason of those that have none."""
-        if lacking and not self.archive.root.is_dir():
-            raise ArchiveUnavailable(f"there is no archive at {self.archive.root}")
-        failed: dict[int, str] = {}
-        made: dict[str, Tile] = {}
-        outcomes = in_threads(self._make_tile, lacking)
-        for one, outcome in zip(lacking, outcomes, strict=True):
-            if isinstance(outcome, str):
-                failed[one.instance_id] = outcome
-            else:
-                made[one.digest] = outcome
-        store.append(list(made), list(made.values()))
-        return failed
-
-    def _make_tile(self, instance: LearnableInstance) -> Tile | str:
-        path = self.archive.path(instance.archive_key)
-        if not path.exists():
-            return GONE
-        try:
-            ds = open_instance(path)
-            tile = make_tile(ds, self.preprocessing, max_frame_mb=self.max_frame_mb)
-            return drawn(tile)
-        except RejectError as error:
-            return reason_of(error)
-
-    def write(self, store: TileStore, parent: Path, seed: int) -> Path:
-        """Write the snapshot, part after part; return its folder."""
-        order = _by_part(self.samples, seed)
-        with writing(parent, self.preprocessing) as writer:
-            for start in range(0, len(order), _ROWS_AT_ONCE):
-                self._write_rows(store, writer, order[start : start + _ROWS_AT_ONCE])
-            place = parent / writer.seal(self.left_out)
-            # The same again is the same folder, unless somebody has damaged it.
-            if not _holds(place):
-                publish(writer.work, place)
-        return place
-
-    def _write_rows(
-        self, store: TileStore, writer: SnapshotWriter, rows: Sequence[int]
-    ) -> None:
-        kept = store.find([self.digests[row] for row in rows])
-        tiles, whole = store.read(kept)
-        if not whole.all():
-            raise StopError(f"the kept tiles in {store.folder} change while in use")
-        writer.add(tiles, [self.samples[row] for row in rows])
-
-
-def _by_part(samples: Sequence[Sample], seed: int) -> list[int]:
-    """Return the rows in the order training, calibration, new stations, unseen."""
-    split = split_samples(samples, seed)
-    part = split.calibration + 2 * split.new_stations + 3 * split.unseen
-    return [int(row) for row in np.argsort(part, kind="stable")]
-
-
-def _holds(place: Path) -> bool:
-    """Tell whether a folder holds a whole snapshot; remove what is none."""
-    if not place.exists():
-        return False
+    Raises
+    ------
+    StopError, RetryableError
+        As `archive_snapshot` does.
+    """
+    if settings.database_url is None and not settings.sqlite_file.is_file():
+        return None
+    records = Records.open(settings.records_url)
     try:
-        load_snapshot(place)
-    except StopError:
-        shutil.rmtree(place)
-        return False
-    return True
+        records.migrate()
+        plan = plan_snapshot(records, config)
+        on_total(len(plan))
+        return archive_snapshot(
+            records,
+            Archive(settings.archive_dir),
+            settings.data_dir,
+            preprocessing,
+            config=config,
+            plan=plan,
+            max_frame_mb=settings.max_frame_mb,
+            on_step=on_step,
+        )
+    finally:
+        records.close()
+
+
+def archive_snapshot(
+    records: Records,
+    archive: Archive,
+    data_dir: Path,
+    preprocessing: Preprocessing,
+    *,
+    config: SamplingConfig,
+    plan: SnapshotPlan | None = None,
+    max_frame_mb: int = 1024,
+    on_step: Callable[[int], None] = lambda _: None,
+) -> Snapshot:
+    """Return a snapshot of the archive, written to `data_dir` and mapped from there.
+
+    Its rows lie by the parts of `split_patients` under the seed of `config`, so that
+    each part is mapped as well.
+
+    Parameters
+    ----------
+    plan
+        As `plan_snapshot` made it, to know beforehand how many steps there are.
+
+    Raises
+    ------
+    StopError
+        If another run uses the kept tiles, or the disk is full or fails; what was
+        there before is untouched then.
+    RecordsUnavailable
+        If the database does not answer.
+    """
+    plan = plan or plan_snapshot(records, config)
+    taking = SnapshotBuilder(plan, archive, preprocessing, max_frame_mb, on_step)
+    parent = data_dir / SNAPSHOTS_DIR
+    with TileStore.open(data_dir / TILES_DIR, preprocessing) as store:
+        remove_unpublished(parent)
+        taking.keep_tiles(records, store)
+        place = taking.write(store, parent, config.seed)
+        (place / SEAL).touch()
+        prune_snapshots(parent, SNAPSHOTS_KEPT)
+    return load_snapshot(place, verify=False)

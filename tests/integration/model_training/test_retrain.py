@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from model_training.network.training_config import TrainingConfig
-from model_training.promotion.retrain import default_config, run_scheduled
+from model_training.promotion.retrain import default_config, run_retraining
 from model_training.promotion.trainer import Trainer
-from model_training.snapshots.reference_set import frozen_patients
+from model_training.snapshots.reference_set import reference_patients
 from tests.bundles import make_bundle
 from tests.real_parts import require
 from tests.unit.model_training.snapshots.archive_site import ArchiveSite
@@ -48,13 +48,13 @@ PATIENTS = 14
 CHILD = """
 import sys
 from model_training.network.training_config import TrainingConfig
-from model_training.promotion.retrain import run_scheduled
+from model_training.promotion.retrain import run_retraining
 from veritag.settings import load_settings
 config = TrainingConfig(
     size=32, clusters=6, epochs={epochs}, cluster_epochs=1, constraints=60, views=0
 )
 try:
-    run_scheduled(int(sys.argv[1]), load_settings(), config=config)
+    run_retraining(int(sys.argv[1]), load_settings(), config=config)
 except Exception as error:
     sys.exit(f"error: {{error}}")
 """
@@ -130,7 +130,7 @@ def test_what_is_better_is_promoted_and_told(
 ) -> None:
     """From the archive to `active`: recorded, with reasons, and rolled back at will."""
     champion_id = poor_champion(settings)
-    done = run_scheduled(None, settings, config=CONFIG)
+    done = run_retraining(None, settings, config=CONFIG)
     assert done.decision.outcome == "promoted", done.decision.reasons
     in_use = load_bundle(resolve_bundle_path(settings.bundles_dir))
     assert in_use.bundle_id == done.bundle.bundle_id
@@ -146,13 +146,13 @@ def test_what_is_better_is_promoted_and_told(
     assert len(set(names)) == len(names)
     assert in_use.manifest.training["occupancy"]["clusters"]
     assert in_use.manifest.training["images"]["unseen"] > 0
-    assert frozen_patients(settings.reference_dir)
+    assert reference_patients(settings.reference_dir)
 
 
 def test_few_images_leave_the_champion(settings: Settings, records: Records) -> None:
     """The bundle is there to be promoted by hand; the reason names the number."""
     few = settings.model_copy(update={"gate_least_images": 500})
-    done = run_scheduled(None, few, config=CONFIG)
+    done = run_retraining(None, few, config=CONFIG)
     assert done.decision.outcome == "undecided"
     assert resolve_bundle_path(few.bundles_dir) == starter_bundle_path()
     assert "500 are needed" in the_run(records).reasons[0]
@@ -164,7 +164,7 @@ def test_nothing_to_learn_from_is_recorded(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     settings.archive_dir.mkdir()
     with pytest.raises(StopError, match="no image to learn from"):
-        run_scheduled(None, settings, config=CONFIG)
+        run_retraining(None, settings, config=CONFIG)
     opened = Records.open(settings.records_url)
     assert the_run(opened).status == "failed"
     assert "no image to learn from" in (the_run(opened).error or "")
@@ -178,14 +178,14 @@ def test_one_bundle_named_by_the_setting_is_no_place_to_promote(
     one = make_bundle(settings.data_dir / "one")
     fixed = settings.model_copy(update={"bundle_dir": one.path})
     with pytest.raises(ConfigurationError, match="VERITAG_BUNDLE_DIR names one bundle"):
-        run_scheduled(None, fixed, config=CONFIG)
+        run_retraining(None, fixed, config=CONFIG)
 
 
 def test_one_training_at_a_time(settings: Settings, records: Records) -> None:
     """By hand it is refused while another run lives; the message names that run."""
     run_id = begin_run(records, {})
     with pytest.raises(StopError, match=f"run {run_id} is under way"):
-        run_scheduled(None, settings, config=CONFIG)
+        run_retraining(None, settings, config=CONFIG)
 
 
 def test_a_damaged_champion_is_not_compared_with(
@@ -194,7 +194,7 @@ def test_a_damaged_champion_is_not_compared_with(
     """Nothing is promoted over it: a person must look."""
     poor_champion(settings)
     (settings.bundles_dir / "champion/model.onnx").write_bytes(b"changed")
-    done = run_scheduled(None, settings, config=CONFIG)
+    done = run_retraining(None, settings, config=CONFIG)
     assert done.decision.outcome == "undecided"
     assert "damaged" in the_run(records).reasons[0]
     assert (settings.bundles_dir / "active").read_text() == "champion\n"

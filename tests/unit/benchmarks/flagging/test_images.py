@@ -22,9 +22,9 @@ from benchmarks.flagging.novelty import (
     images_without,
 )
 from benchmarks.flagging.series import made_up_series, real_series
+from model_training.snapshots.image_sources import ImageEntry
 from model_training.snapshots.samples import Sample
-from model_training.snapshots.snapshot import assemble
-from model_training.snapshots.sources import ImageEntry
+from model_training.snapshots.snapshot import assemble_snapshot
 from model_training.snapshots.split import split_patients
 from veritag.errors import StopError
 from veritag.pixels.preprocessing import Preprocessing
@@ -48,7 +48,7 @@ def images() -> BenchmarkImages:
     ]
     tiles = np.zeros((len(samples), 8, 8), dtype=np.uint8)
     preprocessing = Preprocessing(size=8)
-    snapshot = assemble(zip(tiles, samples, strict=True), preprocessing)
+    snapshot = assemble_snapshot(zip(tiles, samples, strict=True), preprocessing)
     paths = tuple(Path(str(n)) for n in range(len(samples)))
     return BenchmarkImages(snapshot, split_patients(snapshot, 1), paths)
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from model_training.evaluation.evaluation import Evaluation, evaluate_bundle
-from model_training.snapshots.snapshot import Sample, Snapshot
+from model_training.snapshots.samples import Sample
+from model_training.snapshots.snapshot import Snapshot
 from tests.bundles import make_bundle
 from tests.unit.model_training.promotion.gating import KINDS, reference_of
 from veritag.bundles.bundle import ModelBundle

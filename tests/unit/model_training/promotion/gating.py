@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from model_training.snapshots.snapshot import Sample, Snapshot, assemble
+from model_training.snapshots.samples import Sample
+from model_training.snapshots.snapshot import Snapshot, assemble_snapshot
 from tests.bundles import SIZE
 from veritag.bundles.bundle import MANIFEST, ModelBundle, load_bundle, seal_bundle
 from veritag.dicom.tags import read_tags
@@ -35,7 +36,7 @@ def reference_of(
     first
         Number of the first patient; other numbers are other patients.
     """
-    return assemble(
+    return assemble_snapshot(
         [
             (make_tile(ds, pre), _sample(ds, f"{kind}-{first + patient}"))
             for kind in kinds

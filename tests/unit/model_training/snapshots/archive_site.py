@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-from model_training.snapshots.archive.source import archive_snapshot
-from model_training.snapshots.sampling import SamplingConfig
+from model_training.snapshots.archive.archive_snapshot import archive_snapshot
+from model_training.snapshots.image_sampling import SamplingConfig
 from model_training.snapshots.snapshot import Snapshot
 from veritag.decisions import Decision
 from veritag.findings import Finding, FindingCode, SeriesJudgement, Severity, Verdict

@@ -9,12 +9,13 @@ import pytest
 from pydantic import SecretStr
 from pydicom import dcmread
 
-from model_training.snapshots.archive.archive_snapshot import GONE
-from model_training.snapshots.archive.plan import NOT_CHOSEN, plan_snapshot
-from model_training.snapshots.archive.reviewed import REVIEWED_WEIGHT
-from model_training.snapshots.archive.source import service_snapshot
-from model_training.snapshots.sampling import SamplingConfig
-from model_training.snapshots.snapshot import Sample, Snapshot
+from model_training.snapshots.archive.archive_snapshot import service_snapshot
+from model_training.snapshots.archive.reviewed_tags import REVIEWED_WEIGHT
+from model_training.snapshots.archive.snapshot_builder import GONE
+from model_training.snapshots.archive.snapshot_plan import NOT_CHOSEN, plan_snapshot
+from model_training.snapshots.image_sampling import SamplingConfig
+from model_training.snapshots.samples import Sample
+from model_training.snapshots.snapshot import Snapshot
 from model_training.snapshots.split import split_patients
 from model_training.snapshots.tile_store import TILES, store_folder
 from tests.unit.model_training.snapshots.archive_site import PRE, ArchiveSite

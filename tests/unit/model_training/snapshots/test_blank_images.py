@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from model_training.snapshots.blank_images import pictures_of_nothing
+from model_training.snapshots.blank_images import blank_images
 
 
 def test_pictures_of_nothing_are_of_many_kinds() -> None:
     """Each is a whole tile with some contrast, and a seed gives the same again."""
-    tiles = pictures_of_nothing(32, seed=3)
+    tiles = blank_images(32, seed=3)
     assert tiles.shape == (360, 32, 32)
     assert tiles.dtype == np.uint8
     assert (np.ptp(tiles.reshape(len(tiles), -1), axis=1) > 0).all()
-    np.testing.assert_array_equal(tiles, pictures_of_nothing(32, seed=3))
-    assert (tiles != pictures_of_nothing(32, seed=4)).any()
+    np.testing.assert_array_equal(tiles, blank_images(32, seed=3))
+    assert (tiles != blank_images(32, seed=4)).any()

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from model_training.snapshots.reference_set import (
-    frozen_patients,
-    of_patients,
+    images_of_patients,
+    reference_patients,
     reference_set,
     unseen_patients,
 )
-from model_training.snapshots.snapshot import Sample, Snapshot
+from model_training.snapshots.samples import Sample
+from model_training.snapshots.snapshot import Snapshot
 from veritag.errors import StopError
 from veritag.pixels.preprocessing import Preprocessing
 
@@ -43,7 +44,7 @@ def test_it_is_drawn_from_patients_that_never_train(tmp_path: Path) -> None:
     reference = reference_set(tmp_path, whole, 1, most=60)
     assert reference.patients < unseen
     assert 58 <= len(reference.snapshot) <= 60
-    assert frozen_patients(tmp_path) == reference.patients
+    assert reference_patients(tmp_path) == reference.patients
     for patient in reference.patients:
         assert sum(s.patient == patient for s in reference.snapshot.samples) == 3
 
@@ -84,7 +85,7 @@ def test_tiles_of_another_size_are_of_the_same_patients(tmp_path: Path) -> None:
     second = reference_set(tmp_path, larger, 1, most=60)
     assert second.patients == first.patients
     assert second.snapshot.tiles.shape[1:] == (64, 64)
-    assert second.snapshot.samples == of_patients(larger, first.patients).samples
+    assert second.snapshot.samples == images_of_patients(larger, first.patients).samples
 
 
 def test_a_damaged_one_is_never_replaced_silently(tmp_path: Path) -> None:
@@ -111,6 +112,6 @@ def test_an_archive_without_unseen_patients_has_an_empty_one(tmp_path: Path) -> 
 def test_images_of_some_patients() -> None:
     """Rows of others are left out, with what is known of each."""
     whole = archive(4, images=2)
-    some = of_patients(whole, frozenset({"patient-0001"}))
+    some = images_of_patients(whole, frozenset({"patient-0001"}))
     assert [s.patient for s in some.samples] == ["patient-0001"] * 2
     assert replace(some).preprocessing == PRE

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from model_training.snapshots.phantoms import phantom_snapshot
-from model_training.snapshots.snapshot import Sample, Snapshot, take_snapshot
-from model_training.snapshots.sources import entries_of, region
+from model_training.snapshots.image_sources import body_part_term, image_entries
+from model_training.snapshots.phantom_snapshot import phantom_snapshot
+from model_training.snapshots.samples import Sample
+from model_training.snapshots.snapshot import Snapshot, take_snapshot
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.pixels.tile import make_tile
 
@@ -29,7 +30,7 @@ def labelled(folder: Path, rows: list[str]) -> Path:
 
 def test_training_sees_the_tile_that_inference_sees(phantom_folder: Path) -> None:
     """A snapshot's tiles are those that `make_tile` makes of the same files."""
-    entries = list(entries_of(phantom_folder))[:6]
+    entries = list(image_entries(phantom_folder))[:6]
     snapshot = take_snapshot(entries, PRE)
     for tile, entry in zip(snapshot.tiles, entries, strict=True):
         np.testing.assert_array_equal(tile, make_tile(dcmread(entry.path), PRE))
@@ -37,7 +38,7 @@ def test_training_sees_the_tile_that_inference_sees(phantom_folder: Path) -> Non
 
 def test_files_speak_for_themselves(phantom_folder: Path) -> None:
     """Without a table, tags and patients are those of the files."""
-    snapshot = take_snapshot(list(entries_of(phantom_folder)), PRE)
+    snapshot = take_snapshot(list(image_entries(phantom_folder)), PRE)
     kinds = {sample.kind for sample in snapshot.samples}
     assert kinds == {"CT HEAD", "CR CHEST", "MG BREAST", "US ABDOMEN"}
     assert len({sample.patient for sample in snapshot.samples}) == 48
@@ -45,7 +46,7 @@ def test_files_speak_for_themselves(phantom_folder: Path) -> None:
 
 def test_no_patient_is_named(phantom_folder: Path) -> None:
     """Patient keys hold nothing of the Patient ID."""
-    entries = list(entries_of(phantom_folder))[:4]
+    entries = list(image_entries(phantom_folder))[:4]
     snapshot = take_snapshot(entries, PRE)
     for entry, sample in zip(entries, snapshot.samples, strict=True):
         assert str(dcmread(entry.path).PatientID) not in str(sample)
@@ -57,8 +58,8 @@ def test_research_images_stay_out_unless_asked_for(tmp_path: Path) -> None:
         tmp_path,
         ["a.png,CT,head,repo,p1,open", "b.png,MR,lower-leg,repo,,research"],
     )
-    assert [e.path.name for e in entries_of(folder)] == ["a.png"]
-    both = take_snapshot(list(entries_of(folder, with_research=True)), PRE)
+    assert [e.path.name for e in image_entries(folder)] == ["a.png"]
+    both = take_snapshot(list(image_entries(folder, with_research=True)), PRE)
     assert [s.kind for s in both.samples] == ["CT HEAD", "MR LOWERLEG"]
 
 
@@ -72,7 +73,7 @@ def test_a_curated_region_stands_over_the_files_tag(
     (tmp_path / "manifest.csv").write_text(
         "path,group,region,patient_key\n0.dcm,image,neck,k\n1.dcm,image,phantom,k\n2.dcm,odd,,k\n"
     )
-    snapshot = take_snapshot(list(entries_of(tmp_path)), PRE)
+    snapshot = take_snapshot(list(image_entries(tmp_path)), PRE)
     assert [s.kind for s in snapshot.samples] == ["CT NECK", "CT -"]
 
 
@@ -80,7 +81,7 @@ def test_what_cannot_be_used_is_counted_by_reason(tmp_path: Path) -> None:
     """Text, a report and a constant picture are left out, each with its reason."""
     (tmp_path / "notes.txt").write_text("nothing")
     cv2.imwrite(str(tmp_path / "black.png"), np.zeros((9, 9), np.uint8))
-    snapshot = take_snapshot(list(entries_of(tmp_path)), PRE)
+    snapshot = take_snapshot(list(image_entries(tmp_path)), PRE)
     assert len(snapshot) == 0
     assert sum(snapshot.left_out.values()) == 2
     assert any("empty picture" in reason for reason in snapshot.left_out)
@@ -99,7 +100,7 @@ def test_what_cannot_be_used_is_counted_by_reason(tmp_path: Path) -> None:
 )
 def test_regions_become_terms(name: str, term: str | None) -> None:
     """Curated regions are told in the terms of Body Part Examined."""
-    assert region(name) == term
+    assert body_part_term(name) == term
 
 
 def test_the_digest_is_of_the_content() -> None:

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_training.process.publish_folder import PART, remove_parts
-from model_training.snapshots.phantoms import phantom_snapshot
+from model_training.process.publish_folder import PART, remove_unpublished
+from model_training.snapshots.phantom_snapshot import phantom_snapshot
 from model_training.snapshots.samples import Sample, from_json, to_json
-from model_training.snapshots.snapshot import Snapshot, join
+from model_training.snapshots.snapshot import Snapshot, join_snapshots
 from model_training.snapshots.snapshot_files import (
     SAMPLES,
     SEAL,
@@ -73,7 +73,7 @@ def made(count: int = 4) -> Snapshot:
 
 def test_what_is_saved_is_loaded_and_mapped(tmp_path: Path) -> None:
     """Tiles, samples, preprocessing, counts and digest are the same; tiles are mapped."""
-    snapshot = join([made(), made(1)])
+    snapshot = join_snapshots([made(), made(1)])
     save_snapshot(snapshot, tmp_path / "one")
     loaded = load_snapshot(tmp_path / "one")
     np.testing.assert_array_equal(loaded.tiles, snapshot.tiles)
@@ -165,8 +165,8 @@ _WRITE = """
 import os, signal, sys
 from pathlib import Path
 from tests.unit.model_training.snapshots.test_snapshot_files import PRE, made
-from model_training.snapshots.snapshot_files import writing
-with writing(Path(sys.argv[1]), PRE) as writer:
+from model_training.snapshots.snapshot_files import new_snapshot
+with new_snapshot(Path(sys.argv[1]), PRE) as writer:
     writer.add(made().tiles, made().samples)
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -185,7 +185,7 @@ def test_a_killed_run_leaves_no_snapshot(tmp_path: Path) -> None:
     assert left.name.startswith(PART)
     with pytest.raises(SnapshotRejected):
         load_snapshot(left)
-    remove_parts(tmp_path)
+    remove_unpublished(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_training.snapshots.phantoms import phantom_snapshot
+from model_training.snapshots.image_sources import image_entries
+from model_training.snapshots.phantom_snapshot import phantom_snapshot
 from model_training.snapshots.samples import Sample
-from model_training.snapshots.snapshot import join, take_snapshot
-from model_training.snapshots.sources import entries_of
+from model_training.snapshots.snapshot import join_snapshots, take_snapshot
 from model_training.snapshots.split import (
     MOST_HELD_OUT,
     Split,
@@ -126,9 +126,9 @@ def test_a_patient_of_a_held_out_station_does_not_train_elsewhere() -> None:
 
 def test_phantoms_and_very_rare_kinds_only_train(phantom_folder: Path) -> None:
     """Drawn pictures, and kinds of fewer than four patients, are in no other part."""
-    files = take_snapshot(list(entries_of(phantom_folder)), PRE)
+    files = take_snapshot(list(image_entries(phantom_folder)), PRE)
     drawn = phantom_snapshot(1, PRE)
-    split = split_patients(join([files, drawn]), seed=1)
+    split = split_patients(join_snapshots([files, drawn]), seed=1)
     assert split.training[-len(drawn) :].all()
     assert split.unseen.any()
     assert split.calibration.any()

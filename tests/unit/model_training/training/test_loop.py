@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import normalized_mutual_info_score
 
-from model_training.constraints.pairs import pair_source
+from model_training.constraints.pair_source import pair_source
 from model_training.training.loop import EpochFigures, Trained, place_centers, train
 from model_training.training.loop_state import begin_run
 from model_training.training.objective import Objective

@@ -30,7 +30,7 @@ _ABOUT_THE_PICTURE = _ABOUT_A_WRONG_VALUE | {FindingCode.TAG_TOO_COARSE}
 
 
 @dataclass(frozen=True, slots=True)
-class Reviewed:
+class ReviewedTags:
     """What is known of an instance's tags after the review; see `Sample`."""
 
     tags: Mapping[str, str]
@@ -45,7 +45,7 @@ class Reviewed:
         return REVIEWED_WEIGHT if right else 1.0
 
 
-def matters(one: SettledTag) -> bool:
+def settles_value(one: SettledTag) -> bool:
     """Tell whether a decision says anything of a value that is learnt from."""
     if one.tag not in JUDGED_TAGS:
         return False
@@ -54,7 +54,9 @@ def matters(one: SettledTag) -> bool:
     return one.decision is Decision.CORRECTED or one.code in _ABOUT_THE_PICTURE
 
 
-def review(received: Mapping[str, TagValue], settled: Iterable[SettledTag]) -> Reviewed:
+def apply_decisions(
+    received: Mapping[str, TagValue], settled: Iterable[SettledTag]
+) -> ReviewedTags:
     """Lay the decisions on a series, the oldest first, over the tags of an instance.
 
     A correction holds for every instance of the series. A value that was confirmed to
@@ -64,7 +66,7 @@ def review(received: Mapping[str, TagValue], settled: Iterable[SettledTag]) -> R
     values = dict(received)
     verified: set[str] = set()
     for one in settled:
-        if not matters(one) or not _concerns(one, received.get(one.tag)):
+        if not settles_value(one) or not _concerns(one, received.get(one.tag)):
             continue
         verified.add(one.tag)
         right = _right_value(one, received)
@@ -73,7 +75,9 @@ def review(received: Mapping[str, TagValue], settled: Iterable[SettledTag]) -> R
         else:
             values[one.tag] = right
     before = {t: v for t, v in _meanings(received).items() if t in verified}
-    return Reviewed(_meanings(values), numbers_of(values), frozenset(verified), before)
+    return ReviewedTags(
+        _meanings(values), numbers_of(values), frozenset(verified), before
+    )
 
 
 def _concerns(one: SettledTag, value: TagValue | None) -> bool:

@@ -8,9 +8,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.snapshots.archive.reviewed import matters
+from model_training.snapshots.archive.reviewed_tags import settles_value
+from model_training.snapshots.image_sampling import SamplingConfig, choose_images
 from model_training.snapshots.samples import kind_of
-from model_training.snapshots.sampling import SamplingConfig, choose
 from veritag.records import Records
 from veritag.records.training.learning import (
     SettledTag,
@@ -26,7 +26,7 @@ Settled: TypeAlias = Mapping[int, Sequence[SettledTag]]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SnapshotPlan:
     """What to learn from, before anything was decoded.
 
     Attributes
@@ -47,7 +47,7 @@ class Plan:
         return len(self.ids)
 
 
-def plan_snapshot(records: Records, config: SamplingConfig) -> Plan:
+def plan_snapshot(records: Records, config: SamplingConfig) -> SnapshotPlan:
     """Choose by the records alone which instances to learn from.
 
     Raises
@@ -58,15 +58,15 @@ def plan_snapshot(records: Records, config: SamplingConfig) -> Plan:
     settled = {
         series_id: kept
         for series_id, found in settled_tags(records).items()
-        if (kept := tuple(one for one in found if matters(one)))
+        if (kept := tuple(one for one in found if settles_value(one)))
     }
     ids, series, kinds = _columns(records)
     reviewed = np.isin(series, np.fromiter(settled, np.int64))
-    chosen = choose(ids, series, kinds, config, always=reviewed)
+    chosen = choose_images(ids, series, kinds, config, always=reviewed)
     left_out = not_learnable(records)
     if not chosen.all():
         left_out[NOT_CHOSEN] = int((~chosen).sum())
-    return Plan(ids[chosen], settled, left_out)
+    return SnapshotPlan(ids[chosen], settled, left_out)
 
 
 def _columns(

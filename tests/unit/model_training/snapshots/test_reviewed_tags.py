@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
-from model_training.snapshots.archive.reviewed import REVIEWED_WEIGHT, review
+from model_training.snapshots.archive.reviewed_tags import (
+    REVIEWED_WEIGHT,
+    apply_decisions,
+)
 from veritag.decisions import Decision
 from veritag.findings import FindingCode, TagValue
 from veritag.records.training.learning import SettledTag
@@ -31,7 +34,7 @@ def settled(
 
 def test_without_a_decision_the_received_values_stand() -> None:
     """Tags are normalized, numbers kept, nothing is verified."""
-    reviewed = review(RECEIVED, ())
+    reviewed = apply_decisions(RECEIVED, ())
     assert reviewed.tags["BodyPartExamined"] == "BRAIN"
     assert reviewed.tags["ImageOrientationPatient"] == "AXIAL"
     assert reviewed.numbers["ExposureTime"] == (500.0,)
@@ -47,7 +50,7 @@ def test_a_correction_also_reaches_instances_that_lack_the_tag() -> None:
         "hfs",
         code=FindingCode.TAG_MISSING,
     )
-    reviewed = review(RECEIVED, [one])
+    reviewed = apply_decisions(RECEIVED, [one])
     assert reviewed.tags["PatientPosition"] == "HFS"
     assert reviewed.received == {}
     assert reviewed.weight == REVIEWED_WEIGHT
@@ -56,7 +59,7 @@ def test_a_correction_also_reaches_instances_that_lack_the_tag() -> None:
 @pytest.mark.parametrize("decision", [Decision.CONFIRMED, Decision.DISMISSED])
 def test_an_instance_with_another_value_is_not_meant(decision: Decision) -> None:
     """What was said of HAND says nothing of the instance that carries BRAIN."""
-    reviewed = review(RECEIVED, [settled(decision, observed="HAND")])
+    reviewed = apply_decisions(RECEIVED, [settled(decision, observed="HAND")])
     assert reviewed.tags["BodyPartExamined"] == "BRAIN"
     assert reviewed.verified == frozenset()
 
@@ -78,7 +81,7 @@ def test_a_decision_says_no_more_than_its_finding_asked(
     code: FindingCode, decision: Decision, stays: bool, verified: bool
 ) -> None:
     """Too coarse or misspelled is not wrong, and a mixed series names no value."""
-    reviewed = review(RECEIVED, [settled(decision, code=code)])
+    reviewed = apply_decisions(RECEIVED, [settled(decision, code=code)])
     assert ("BodyPartExamined" in reviewed.tags) == stays
     assert ("BodyPartExamined" in reviewed.verified) == verified
 
@@ -89,8 +92,8 @@ def test_the_later_of_two_findings_about_a_tag_has_the_word() -> None:
         settled(Decision.CORRECTED, value="KNEE"),
         settled(Decision.DISMISSED, code=FindingCode.TAG_TOO_COARSE),
     ]
-    assert review(RECEIVED, twice).tags["BodyPartExamined"] == "BRAIN"
-    assert review(RECEIVED, twice[::-1]).tags["BodyPartExamined"] == "KNEE"
+    assert apply_decisions(RECEIVED, twice).tags["BodyPartExamined"] == "BRAIN"
+    assert apply_decisions(RECEIVED, twice[::-1]).tags["BodyPartExamined"] == "KNEE"
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,7 @@ def test_a_plane_is_corrected_by_its_name_or_its_cosines(
     one = settled(
         Decision.CORRECTED, "ImageOrientationPatient", "1\\0\\0\\0\\1\\0", value
     )
-    reviewed = review(RECEIVED, [one])
+    reviewed = apply_decisions(RECEIVED, [one])
     assert reviewed.tags.get("ImageOrientationPatient") == plane
     assert reviewed.numbers.get("ImageOrientationPatient") == numbers
     assert reviewed.weight == (REVIEWED_WEIGHT if plane else 1.0)
@@ -127,7 +130,9 @@ def test_numbers_are_reviewed_too(
     decision: Decision, value: str | None, left: dict[str, Any]
 ) -> None:
     """A number has no concept: it is compared as it was shown."""
-    reviewed = review(RECEIVED, [settled(decision, "ExposureTime", "500", value)])
+    reviewed = apply_decisions(
+        RECEIVED, [settled(decision, "ExposureTime", "500", value)]
+    )
     numbers = {k: v for k, v in reviewed.numbers.items() if k == "ExposureTime"}
     assert numbers == left
 
@@ -135,4 +140,4 @@ def test_numbers_are_reviewed_too(
 def test_tags_that_are_not_learnt_from_are_left_alone() -> None:
     """A decision on a UID or a date changes nothing here."""
     one = settled(Decision.CORRECTED, "SOPInstanceUID", None, "1.2.3")
-    assert review(RECEIVED, [one]).verified == frozenset()
+    assert apply_decisions(RECEIVED, [one]).verified == frozenset()

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
+from model_training.snapshots.image_sources import patient_key, station_key
 from model_training.snapshots.samples import Sample, numbers_of
-from model_training.snapshots.snapshot import Snapshot, assemble
-from model_training.snapshots.sources import patient_group, station_key
+from model_training.snapshots.snapshot import Snapshot, assemble_snapshot
 from veritag.dicom.tags import read_tags
 from veritag.phantoms.series import KINDS, phantom_series
 from veritag.pixels.preprocessing import Preprocessing
@@ -29,7 +29,7 @@ def phantom_snapshot(
     on_step: Callable[[int], None] = lambda _: None,
 ) -> Snapshot:
     """Return pictures of so many made-up patients of every phantom kind."""
-    return assemble(_draw(patients, preprocessing, on_step), preprocessing)
+    return assemble_snapshot(_draw(patients, preprocessing, on_step), preprocessing)
 
 
 def _draw(
@@ -46,7 +46,7 @@ def _draw(
                     make_tile(ds, preprocessing),
                     Sample(
                         tags={k: v for k, v in tags.items() if v},
-                        patient=patient_group(SOURCE, f"{kind}-{patient}"),
+                        patient=patient_key(SOURCE, f"{kind}-{patient}"),
                         source=SOURCE,
                         license="drawn, Apache-2.0",
                         is_synthetic=True,

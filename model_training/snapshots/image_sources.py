@@ -49,7 +49,7 @@ class ImageEntry:
     license: str = ""
 
 
-def entries_of(folder: Path, *, with_research: bool = False) -> Iterator[ImageEntry]:
+def image_entries(folder: Path, *, with_research: bool = False) -> Iterator[ImageEntry]:
     """List the images under a folder, or the one file itself.
 
     A folder with `labels.csv` is a set of pictures with known modality and region, one
@@ -67,7 +67,7 @@ def entries_of(folder: Path, *, with_research: bool = False) -> Iterator[ImageEn
         yield from (ImageEntry(path, folder.name) for path in sorted(files))
 
 
-def archive_of(data_dir: Path) -> Path:
+def archive_folder(data_dir: Path) -> Path:
     """Return the archive of a running Veritag."""
     return data_dir / "archive"
 
@@ -86,7 +86,7 @@ def _labelled(folder: Path, *, with_research: bool) -> Iterator[ImageEntry]:
             source=row.get("source_repo") or folder.name,
             tags={
                 "Modality": row["modality"],
-                "BodyPartExamined": region(row["region"]),
+                "BodyPartExamined": body_part_term(row["region"]),
             },
             # Without a known patient an image stands for itself.
             patient=row.get("patient_key") or row["path"],
@@ -99,7 +99,9 @@ def _curated(folder: Path) -> Iterator[ImageEntry]:
         if row.get("group", "image") != "image":
             continue
         curated = (
-            {"BodyPartExamined": region(row["region"])} if row.get("region") else {}
+            {"BodyPartExamined": body_part_term(row["region"])}
+            if row.get("region")
+            else {}
         )
         yield ImageEntry(
             path=folder / row["path"],
@@ -110,7 +112,7 @@ def _curated(folder: Path) -> Iterator[ImageEntry]:
         )
 
 
-def region(name: str) -> str | None:
+def body_part_term(name: str) -> str | None:
     """Return the Body Part Examined term of a curated region."""
     name = name.strip().lower()
     if name in REGION_TERMS:
@@ -118,7 +120,7 @@ def region(name: str) -> str | None:
     return name.upper().replace("-", "").replace(" ", "") or None
 
 
-def patient_group(source: str, patient: str) -> str:
+def patient_key(source: str, patient: str) -> str:
     """Return a key that keeps patients apart and names none of them."""
     return hashlib.blake2b(f"{source}|{patient}".encode(), digest_size=8).hexdigest()
 

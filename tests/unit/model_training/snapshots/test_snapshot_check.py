@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_training.snapshots.learnable import require_images, require_learnable
+from model_training.snapshots.image_sources import image_entries
 from model_training.snapshots.samples import Sample
 from model_training.snapshots.snapshot import Snapshot, take_snapshot
-from model_training.snapshots.sources import entries_of
+from model_training.snapshots.snapshot_check import require_images, require_learnable
 from model_training.snapshots.split import split_patients
 from veritag.errors import StopError
 from veritag.pixels.preprocessing import Preprocessing
@@ -75,7 +75,7 @@ def test_why_there_is_no_image_is_told(tmp_path: Path) -> None:
     """A folder of something else says what was found there."""
     for n in range(3):
         (tmp_path / f"{n}.txt").write_text("nothing")
-    nothing = take_snapshot(list(entries_of(tmp_path)), PRE)
+    nothing = take_snapshot(list(image_entries(tmp_path)), PRE)
     with pytest.raises(StopError, match=r"no image to learn from; left out: 3 \(Unus"):
         require_images(nothing)
     with pytest.raises(StopError, match="give --images or --data"):

@@ -6,11 +6,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_training.snapshots.sampling import (
+from model_training.snapshots.image_sampling import (
     SamplingConfig,
-    choose,
+    choose_images,
     fair_cap,
-    lots,
+    hash_ids,
     rank_within,
     series_cap,
 )
@@ -44,7 +44,7 @@ def test_caps_hold_and_the_room_is_used(
 ) -> None:
     """No cap is exceeded, reviewed series are in, and no place is left without need."""
     ids, series, kinds, always = columns(rows)
-    chosen = choose(ids, series, kinds, config, always=always)
+    chosen = choose_images(ids, series, kinds, config, always=always)
     of_series = Counter(series[chosen].tolist())
     cap = series_cap(series, config)
     assert all(count <= cap for count in of_series.values())
@@ -54,7 +54,9 @@ def test_caps_hold_and_the_room_is_used(
     of_kind = Counter(kinds[rest].tolist())
     assert all(count <= config.per_kind for count in of_kind.values())
     room = max(0, config.most - int((chosen & always).sum()))
-    in_caps = rank_within(series, lots(ids, config.seed)) < series_cap(series, config)
+    in_caps = rank_within(series, hash_ids(ids, config.seed)) < series_cap(
+        series, config
+    )
     offered = Counter(kinds[in_caps & ~always].tolist())
     usable = sum(min(count, config.per_kind) for count in offered.values())
     assert rest.sum() == min(room, usable)
@@ -67,8 +69,10 @@ def test_a_rare_kind_gives_nothing_while_a_common_one_has_more(
 ) -> None:
     """Where a kind lost images to the total, no other kind has over one more than it."""
     ids, series, kinds, _ = columns(rows)
-    chosen = choose(ids, series, kinds, config)
-    in_caps = rank_within(series, lots(ids, config.seed)) < series_cap(series, config)
+    chosen = choose_images(ids, series, kinds, config)
+    in_caps = rank_within(series, hash_ids(ids, config.seed)) < series_cap(
+        series, config
+    )
     offered, kept = Counter(kinds[in_caps].tolist()), Counter(kinds[chosen].tolist())
     for kind, count in offered.items():
         if kept[kind] < min(count, config.per_kind):
@@ -84,8 +88,8 @@ def test_the_choice_depends_on_ids_and_seed_alone(
     ids, series, kinds, always = columns(rows)
     order = np.arange(len(rows))
     random.shuffle(order)  # type: ignore[attr-defined]
-    first = ids[choose(ids, series, kinds, config, always=always)]
-    again = choose(
+    first = ids[choose_images(ids, series, kinds, config, always=always)]
+    again = choose_images(
         ids[order], series[order], kinds[order], config, always=always[order]
     )
     assert set(first.tolist()) == set(ids[order][again].tolist())
@@ -95,7 +99,7 @@ def test_one_long_series_does_not_fill_its_kind() -> None:
     """Of a CT of 400 slices no more are taken than the cap on a series."""
     series = np.array([0] * 400 + list(range(1, 51)))
     config = SamplingConfig(enough=0)
-    chosen = choose(np.arange(450), series, np.zeros(450, np.int64), config)
+    chosen = choose_images(np.arange(450), series, np.zeros(450, np.int64), config)
     assert chosen[:400].sum() == config.per_series
     assert chosen[400:].all()
 
@@ -103,7 +107,9 @@ def test_one_long_series_does_not_fill_its_kind() -> None:
 def test_a_small_archive_is_learnt_from_whole() -> None:
     """Where all images together are few, the cap on a series takes none away."""
     series = np.array([0] * 400 + list(range(1, 51)))
-    chosen = choose(np.arange(450), series, np.zeros(450, np.int64), SamplingConfig())
+    chosen = choose_images(
+        np.arange(450), series, np.zeros(450, np.int64), SamplingConfig()
+    )
     assert chosen.all()
     assert series_cap(series, SamplingConfig(enough=250)) == 200
 
@@ -112,7 +118,8 @@ def test_another_seed_chooses_others() -> None:
     """The same thousand images under two seeds overlap by chance only."""
     ids, one = np.arange(1000), np.zeros(1000, np.int64)
     masks = [
-        choose(ids, ids, one, SamplingConfig(most=100, seed=seed)) for seed in (1, 2)
+        choose_images(ids, ids, one, SamplingConfig(most=100, seed=seed))
+        for seed in (1, 2)
     ]
     assert all(mask.sum() == 100 for mask in masks)
     assert (masks[0] & masks[1]).sum() < 40
@@ -122,8 +129,10 @@ def test_most_images_stay_when_new_ones_come() -> None:
     """After a tenth more instances, nine tenths of the choice are the same."""
     ids, one = np.arange(1, 11_001), np.zeros(11_000, np.int64)
     config = SamplingConfig(most=1000, per_kind=10**9)
-    before = set(ids[:10_000][choose(ids[:10_000], ids[:10_000], one[:10_000], config)])
-    after = set(ids[choose(ids, ids, one, config)])
+    before = set(
+        ids[:10_000][choose_images(ids[:10_000], ids[:10_000], one[:10_000], config)]
+    )
+    after = set(ids[choose_images(ids, ids, one, config)])
     assert len(before & after) > 850
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model_training.constraints.pairs import pair_source
+from model_training.constraints.pair_source import pair_source
 from model_training.constraints.sample_constraints import Constraints
 
 MUST = np.array([[0, 1], [1, 2], [5, 6]])

@@ -39,7 +39,7 @@ class SamplingConfig:
     seed: int = 1
 
 
-def choose(
+def choose_images(
     ids: Numbers,
     series: Numbers,
     kinds: Numbers,
@@ -56,7 +56,7 @@ def choose(
     always
         Those whose series was reviewed: only `per_series` caps them.
     """
-    lot = lots(ids, config.seed)
+    lot = hash_ids(ids, config.seed)
     kept = rank_within(series, lot) < series_cap(series, config)
     reviewed = np.zeros(len(ids), np.bool_) if always is None else kept & always
     rest = np.flatnonzero(kept & ~reviewed)
@@ -103,7 +103,7 @@ def fair_cap(counts: NDArray[np.intp], room: int) -> int:
     return low
 
 
-def lots(ids: Numbers, seed: int) -> NDArray[np.uint64]:
+def hash_ids(ids: Numbers, seed: int) -> NDArray[np.uint64]:
     """Return a number without order for each id (SplitMix64), of shape (N,)."""
     with np.errstate(over="ignore"):
         x = ids.astype(np.uint64) + np.uint64(seed % 2**64) * np.uint64(

@@ -1,0 +1,165 @@
+"""One taking of a snapshot from the archive: first its tiles, then its files."""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from model_training.process.publish_folder import publish_folder
+from model_training.snapshots.archive.reviewed_tags import apply_decisions
+from model_training.snapshots.archive.snapshot_plan import SnapshotPlan
+from model_training.snapshots.image_sources import patient_key, station_key
+from model_training.snapshots.read_image import (
+    map_in_threads,
+    rejection_reason,
+    require_contrast,
+)
+from model_training.snapshots.samples import Sample, SampleInterner
+from model_training.snapshots.snapshot_files import (
+    SnapshotWriter,
+    load_snapshot,
+    new_snapshot,
+)
+from model_training.snapshots.split import split_samples
+from model_training.snapshots.tile_store import TileStore
+from veritag.dicom.read_instance import open_instance
+from veritag.errors import ArchiveUnavailable, RejectError, StopError
+from veritag.pixels.preprocessing import Preprocessing
+from veritag.pixels.tile import Tile, make_tile
+from veritag.records import Records
+from veritag.records.training.learning import (
+    LearnableInstance,
+    SettledTag,
+    learnable_instances,
+)
+from veritag.storage.archive import Archive
+
+SOURCE = "archive"
+GONE = "no longer in the archive, and no tile was kept"
+
+_ROWS_AT_ONCE = 1024
+
+
+def sample_of(instance: LearnableInstance, settled: Sequence[SettledTag]) -> Sample:
+    """Return what is known of an instance, decisions on its series laid over it."""
+    reviewed = apply_decisions(instance.tags, settled)
+    maker, name = instance.manufacturer or "", instance.station_name or ""
+    return Sample(
+        tags=reviewed.tags,
+        patient=patient_key(SOURCE, instance.patient),
+        source=SOURCE,
+        station=station_key(maker, name) if name else station_key(SOURCE, maker),
+        numbers=reviewed.numbers,
+        verified=reviewed.verified,
+        weight=reviewed.weight,
+        received=reviewed.received,
+    )
+
+
+@dataclass
+class SnapshotBuilder:
+    """One taking of a snapshot: first the tiles, then the files."""
+
+    plan: SnapshotPlan
+    archive: Archive
+    preprocessing: Preprocessing
+    max_frame_mb: int
+    on_step: Callable[[int], None]
+    samples: list[Sample] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def keep_tiles(self, records: Records, store: TileStore) -> None:
+        """Make and keep the tiles that are not kept yet; note what is known of each."""
+        share = SampleInterner()
+        self.left_out.update(self.plan.left_out)
+        instances = learnable_instances(records, self.plan.ids.tolist())
+        while part := list(islice(instances, _ROWS_AT_ONCE)):
+            for one in self._with_tile(part, store):
+                settled = self.plan.settled.get(one.series_id, ())
+                self.samples.append(share(sample_of(one, settled)))
+                self.digests.append(one.digest)
+            self.on_step(len(part))
+
+    def _with_tile(
+        self, part: Sequence[LearnableInstance], store: TileStore
+    ) -> Iterator[LearnableInstance]:
+        rows = store.find([one.digest for one in part])
+        whole = rows >= 0
+        whole[whole] = store.read(rows[whole])[1]
+        lacking = [one for one, kept in zip(part, whole, strict=True) if not kept]
+        failed = self._make_tiles(lacking, store)
+        self.left_out.update(failed.values())
+        yield from (one for one in part if one.instance_id not in failed)
+
+    def _make_tiles(
+        self, lacking: Sequence[LearnableInstance], store: TileStore
+    ) -> dict[int, str]:
+        """Make and keep tiles; return id to reason of those that have none."""
+        if lacking and not self.archive.root.is_dir():
+            raise ArchiveUnavailable(f"there is no archive at {self.archive.root}")
+        failed: dict[int, str] = {}
+        made: dict[str, Tile] = {}
+        outcomes = map_in_threads(self._make_tile, lacking)
+        for one, outcome in zip(lacking, outcomes, strict=True):
+            if isinstance(outcome, str):
+                failed[one.instance_id] = outcome
+            else:
+                made[one.digest] = outcome
+        store.append(list(made), list(made.values()))
+        return failed
+
+    def _make_tile(self, instance: LearnableInstance) -> Tile | str:
+        path = self.archive.path(instance.archive_key)
+        if not path.exists():
+            return GONE
+        try:
+            ds = open_instance(path)
+            tile = make_tile(ds, self.preprocessing, max_frame_mb=self.max_frame_mb)
+            return require_contrast(tile)
+        except RejectError as error:
+            return rejection_reason(error)
+
+    def write(self, store: TileStore, parent: Path, seed: int) -> Path:
+        """Write the snapshot, part after part; return its folder."""
+        order = _by_part(self.samples, seed)
+        with new_snapshot(parent, self.preprocessing) as writer:
+            for start in range(0, len(order), _ROWS_AT_ONCE):
+                self._write_rows(store, writer, order[start : start + _ROWS_AT_ONCE])
+            place = parent / writer.seal(self.left_out)
+            # The same again is the same folder, unless somebody has damaged it.
+            if not _holds(place):
+                publish_folder(writer.work, place)
+        return place
+
+    def _write_rows(
+        self, store: TileStore, writer: SnapshotWriter, rows: Sequence[int]
+    ) -> None:
+        kept = store.find([self.digests[row] for row in rows])
+        tiles, whole = store.read(kept)
+        if not whole.all():
+            raise StopError(f"the kept tiles in {store.folder} change while in use")
+        writer.add(tiles, [self.samples[row] for row in rows])
+
+
+def _by_part(samples: Sequence[Sample], seed: int) -> list[int]:
+    """Return the rows in the order training, calibration, new stations, unseen."""
+    split = split_samples(samples, seed)
+    part = split.calibration + 2 * split.new_stations + 3 * split.unseen
+    return [int(row) for row in np.argsort(part, kind="stable")]
+
+
+def _holds(place: Path) -> bool:
+    """Tell whether a folder holds a whole snapshot; remove what is none."""
+    if not place.exists():
+        return False
+    try:
+        load_snapshot(place)
+    except StopError:
+        shutil.rmtree(place)
+        return False
+    return True

@@ -5,14 +5,17 @@ python docs/make_settings.py
 
 from pathlib import Path
 
-from veritag.settings import Settings
+from pydantic.fields import FieldInfo
+
+from veritag.settings import SECTIONS
+from veritag.settings.field_types import Section
 
 PAGE = Path(__file__).with_name("settings.md")
 
 HEAD = """\
 # Settings
 
-Written by `python docs/make_settings.py` from `veritag/settings.py`.
+Written by `python docs/make_settings.py` from `veritag/settings/`.
 
 Each setting is a variable of the environment, or a key of one TOML file under its name
 without `VERITAG_` in small letters (`dicom_port = 11112`). A variable wins over the
@@ -23,8 +26,10 @@ Everything is checked when a process starts: a wrong value or an unknown key sto
 with one line that says which. `veritag config` prints what is in use and where it comes
 from, with passwords hidden. Lists are separated by commas in variables, and are arrays in TOML.
 A yes or no is `1` or `0` in variables, `true` or `false` in TOML.
+"""
 
-| variable | default | what it is |
+TABLE_HEAD = """\
+| variable | default | meaning |
 |---|---|---|
 """
 
@@ -39,15 +44,19 @@ def _default(value: object) -> str:
     return f"`{value}`"
 
 
-def _row(name: str) -> str:
-    field = Settings.model_fields[name]
+def _section(section: type[Section]) -> str:
+    rows = "".join(_row(name, field) for name, field in section.model_fields.items())
+    return f"\n## {section.title}\n\n{TABLE_HEAD}{rows}"
+
+
+def _row(name: str, field: FieldInfo) -> str:
     description = (field.description or "").replace("|", r"\|")
     return f"| `VERITAG_{name.upper()}` | {_default(field.default)} | {description} |\n"
 
 
 def settings_page() -> str:
-    """Return the page as it must be."""
-    return HEAD + "".join(map(_row, Settings.model_fields))
+    """Return the text of the page."""
+    return HEAD + "".join(map(_section, SECTIONS))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from veritag.peers.peer import Peer
-from veritag.settings import Settings, config_file
+from veritag.settings import SECTIONS, Settings, config_file
 
 _PREFIX = "VERITAG_"
 _NOT_SETTINGS = {"VERITAG_CONFIG"}
@@ -47,7 +47,7 @@ class EffectiveSetting:
 
 
 def effective_settings(settings: Settings) -> list[EffectiveSetting]:
-    """Return all settings in the order of their definition."""
+    """Return all settings, in the order of the sections."""
     in_file = _file_content()
     return [
         EffectiveSetting(
@@ -57,7 +57,8 @@ def effective_settings(settings: Settings) -> list[EffectiveSetting]:
             _shown(field.get_default(call_default_factory=False)),
             field.description or "",
         )
-        for name, field in Settings.model_fields.items()
+        for section in SECTIONS
+        for name, field in section.model_fields.items()
     ]
 
 

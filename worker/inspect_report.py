@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape as without_markup
 from rich.table import Table
 
-from veritag.dicom.printable import shown
+from veritag.dicom.printable import escape_unprintable
 from veritag.findings import Finding, SeriesJudgement, Severity, Verdict
 from veritag.judging.observed_tags import observe
 
@@ -51,7 +51,7 @@ def print_report(
 
 def _plain(text: str) -> str:
     """Return text of a file as it can be printed on a terminal."""
-    return without_markup(shown(text))
+    return without_markup(escape_unprintable(text))
 
 
 def _table(judged: Sequence[Judged]) -> Table:

@@ -1,7 +1,7 @@
 """Foreign text as it can be shown, whoever reads it."""
 
 
-def shown(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     r"""Return text with every character that is not printed written as a code.
 
     A terminal obeys escape sequences and turns text around at direction marks.

@@ -29,7 +29,7 @@ from veritag.settings.review import ReviewSettings
 from veritag.settings.scheduler import SchedulerSettings
 from veritag.settings.training import TrainingSettings
 from veritag.settings.worker import WorkerSettings
-from veritag.terms.lexicon import use
+from veritag.terms.lexicon import use_lexicon
 from veritag.terms.site_spellings import read_site_spellings
 
 
@@ -160,5 +160,5 @@ def load_settings(**overrides: Any) -> Settings:
     except (ValueError, OSError) as error:
         raise ConfigurationError(f"{named}: {error}") from error
     # Applied here because every process that reads tags loads the settings first.
-    use(read_site_spellings(settings.body_parts_file))
+    use_lexicon(read_site_spellings(settings.body_parts_file))
     return settings

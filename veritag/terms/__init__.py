@@ -1,1 +1,1 @@
-"""Meaning of tag values: concepts, their hierarchy, their spellings."""
+"""Meaning of tag values: concepts, their hierarchy and their spellings."""

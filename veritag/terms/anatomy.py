@@ -1,4 +1,4 @@
-"""How body parts relate: which holds which, and which show in one another's pictures."""
+"""Relations between body parts: part and whole, and parts that one picture shows."""
 
 from collections.abc import Collection, Mapping
 from functools import cache
@@ -9,19 +9,19 @@ from veritag.terms.relation import Relation
 
 @cache
 def _ancestors(term: str) -> frozenset[str]:
-    above = PARTS[term].held_by - {ANYWHERE}
-    return above.union(*(_ancestors(holder) for holder in above))
+    regions = PARTS[term].part_of - {ANYWHERE}
+    return regions.union(*(_ancestors(region) for region in regions))
 
 
 ANCESTORS: Mapping[str, frozenset[str]] = {term: _ancestors(term) for term in PARTS}
-"""Term to every region that holds it, near or far."""
+"""Term to all regions that it is part of, directly or through other regions."""
 
 _DESCENDANTS = {
-    holder: frozenset(t for t, above in ANCESTORS.items() if holder in above)
-    for holder in PARTS
+    region: frozenset(t for t, regions in ANCESTORS.items() if region in regions)
+    for region in PARTS
 }
 
-_ALL_OVER = frozenset(t for t, part in PARTS.items() if ANYWHERE in part.held_by)
+_BODY_WIDE = frozenset(t for t, part in PARTS.items() if ANYWHERE in part.part_of)
 
 _NEIGHBORS = frozenset(
     frozenset((first, other))
@@ -41,14 +41,14 @@ _NEIGHBORS = frozenset(
         "ANKLE": "LOWERLEG TIBIAFIBULA TIBIA FIBULA FOOT CALCANEUS TARSUS HINDFOOT",
         "NECK": "CAROTID",
         "SPINE": "SIJOINT",
-        # The probe is in the one and looks at the other.
+        # The probe is in the esophagus and images the heart.
         "HEART": "ENDOESOPHAGEAL",
     }.items()
     for other in others.split()
 )
-"""Pairs whose pictures show much of one another, none of them part of the other."""
+"""Pairs of which neither is part of the other, but pictures of one show the other."""
 
-_SEEN_TOGETHER = tuple(
+_SHOWN_TOGETHER = tuple(
     frozenset(line.split())
     for line in (
         """LIVER GALLBLADDER BILEDUCT BILIARYTRACT COMMONBILEDUCT PANCREAS PANCBILEDUCT
@@ -64,65 +64,67 @@ _SEEN_TOGETHER = tuple(
         SUBMANDIBULAR""",
     )
 )
-"""Organs of one region, which one cross-section shows together."""
+"""Groups of organs that one cross-section shows together."""
 
 
 def anatomical_relation(a: str, b: str) -> Relation:
-    """Return what body part `a` is to another one, both as terms of the table."""
+    """Return the relation of body part `a` to body part `b`, both terms of the table."""
     if "PHANTOM" in (a, b):
         return Relation.DISJOINT
-    # A whole-body series consists of all regions: no picture of one contradicts it,
-    # and it is not a coarse word for one of them either. Veins are everywhere.
-    if a in _ALL_OVER or b in _ALL_OVER:
+    # A whole-body series covers all regions: no picture of one region contradicts it,
+    # but it is not a broader term for that region either. Veins are everywhere.
+    if a in _BODY_WIDE or b in _BODY_WIDE:
         return Relation.OVERLAPS
     if a in ANCESTORS.get(b, ()):
         return Relation.BROADER
     if b in ANCESTORS.get(a, ()):
         return Relation.NARROWER
-    return Relation.OVERLAPS if _share_a_picture(a, b) else Relation.DISJOINT
+    return Relation.OVERLAPS if _can_share_picture(a, b) else Relation.DISJOINT
 
 
-def is_all_over(term: str) -> bool:
-    """Tell whether a concept is found anywhere in the body."""
-    return term in _ALL_OVER
+def is_body_wide(term: str) -> bool:
+    """Return whether a concept can be anywhere in the body."""
+    return term in _BODY_WIDE
 
 
-def _share_a_picture(a: str, b: str) -> bool:
+def _can_share_picture(a: str, b: str) -> bool:
     if frozenset((a, b)) in _NEIGHBORS:
         return True
-    if any(organs.issuperset((a, b)) for organs in _SEEN_TOGETHER):
+    if any(organs.issuperset((a, b)) for organs in _SHOWN_TOGETHER):
         return True
     return bool(_DESCENDANTS.get(a, frozenset()) & _DESCENDANTS.get(b, frozenset()))
 
 
-def together(terms: Collection[str]) -> str | None:
-    """Return the one region that several body parts make, None without one.
+def combined_region(terms: Collection[str]) -> str | None:
+    """Return the one region that several body parts make up, None without one.
 
-    What holds another of them says nothing more: HEAD and BRAIN are BRAIN. CHEST and
-    ABDOMEN are CHESTABDOMEN, the least region that holds both.
+    A region is ignored beside a part of it: HEAD and BRAIN are BRAIN. CHEST and ABDOMEN
+    are CHESTABDOMEN, the smallest region that contains both.
     """
-    named = set(terms)
-    for all_of_it in ("PHANTOM", "WHOLEBODY"):
-        if all_of_it in named:
-            return all_of_it
-    finest = named - frozenset().union(*(ANCESTORS[term] for term in named))
+    distinct = set(terms)
+    for whole in ("PHANTOM", "WHOLEBODY"):
+        if whole in distinct:
+            return whole
+    finest = distinct - frozenset().union(*(ANCESTORS[term] for term in distinct))
     if len(finest) == 1:
         return finest.pop()
-    return _least_holder(finest)
+    return _smallest_common_region(finest)
 
 
-def _least_holder(terms: Collection[str]) -> str | None:
-    shared = [ANCESTORS[term] for term in terms]
-    holders = frozenset.intersection(*shared) - _ALL_OVER if shared else frozenset()
-    ranked = sorted((len(_DESCENDANTS[h]), h) for h in holders)
-    return ranked[0][1] if ranked else None
+def _smallest_common_region(terms: Collection[str]) -> str | None:
+    regions = [ANCESTORS[term] for term in terms]
+    common = frozenset.intersection(*regions) - _BODY_WIDE if regions else frozenset()
+    return min(common, key=_size, default=None)
 
 
-def defined_holder(term: str) -> str | None:
-    """Return a term, or else the least region that holds it, that Annex L defines."""
+def _size(region: str) -> tuple[int, str]:
+    """Return a sort key: number of parts, then the term, so that ties are stable."""
+    return len(_DESCENDANTS[region]), region
+
+
+def nearest_defined_region(term: str) -> str | None:
+    """Return a term that Annex L defines: the term or the smallest region around it."""
     if term in DEFINED:
         return term
-    holders = sorted(
-        (len(_DESCENDANTS[h]), h) for h in ANCESTORS.get(term, ()) if h in DEFINED
-    )
-    return holders[0][1] if holders else None
+    regions = (region for region in ANCESTORS.get(term, ()) if region in DEFINED)
+    return min(regions, key=_size, default=None)

@@ -1,4 +1,4 @@
-"""The body parts of `body_parts.tsv`: terms, codes, and which holds which."""
+"""The body parts of `body_parts.tsv`: terms, codes, regions and spellings."""
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 ANYWHERE = "*"
-"""Stands for the holder of what is found all over the body."""
+"""Region of concepts that can be anywhere in the body."""
 
 SNOMED_RT_SCHEMES = frozenset({"SRT", "SNM3", "99SDM"})
 """Coding Scheme Designators of SNOMED RT (PS3.16 8.1)."""
@@ -19,29 +19,30 @@ class BodyPart:
     Attributes
     ----------
     tables
-        The tables of PS3.16 Annex L that have the term; none for a concept of our own.
-    held_by
-        The terms of the regions that it is part of.
+        Tables of PS3.16 Annex L that define the term; empty for Veritag's own concepts.
+    part_of
+        Terms of the regions that directly contain it.
     codes, snomed_rt
-        SNOMED CT and SNOMED RT codes that mean it, its own first.
+        SNOMED CT and SNOMED RT codes that mean it, its own code first.
     spellings
-        What else is written for it, squeezed.
-    alone
-        Those of them (or the term itself) that mean something else beside other words.
+        Other spellings in use, normalized by `squeeze`.
+    ambiguous
+        Spellings (or the term itself) with another meaning among other words; they
+        count only as the whole value.
     """
 
     term: str
     tables: tuple[str, ...]
     meaning: str
-    held_by: frozenset[str]
+    part_of: frozenset[str]
     codes: tuple[str, ...]
     snomed_rt: tuple[str, ...]
     spellings: frozenset[str]
-    alone: frozenset[str]
+    ambiguous: frozenset[str]
 
     @property
     def defined(self) -> bool:
-        """Whether the standard has the term."""
+        """Whether the standard defines the term."""
         return bool(self.tables)
 
 
@@ -54,7 +55,7 @@ def _read_table() -> Iterator[BodyPart]:
             row["term"],
             tuple(row["tables"].split()),
             row["meaning"],
-            frozenset(row["held by"].split()),
+            frozenset(row["part of"].split()),
             tuple(f"{row['code']} {row['also']}".split()),
             tuple(row["SNOMED RT"].split()),
             frozenset(s.rstrip("?") for s in spellings),
@@ -69,30 +70,30 @@ DEFINED = frozenset(term for term, part in PARTS.items() if part.defined)
 """The terms that PS3.16 Annex L defines."""
 
 
-def _meant_by(codes: Iterable[tuple[str, str]]) -> dict[str, str]:
-    # Where Annex L gives one code two terms (heart, endo-cardiac), the first stands.
-    meant: dict[str, str] = {}
+def _first_terms(codes: Iterable[tuple[str, str]]) -> dict[str, str]:
+    # Annex L gives some codes two terms (heart, endo-cardiac): the first one counts.
+    terms: dict[str, str] = {}
     for code, term in codes:
-        meant.setdefault(code, term)
-    return meant
+        terms.setdefault(code, term)
+    return terms
 
 
-def _by_rank(kind: str) -> list[tuple[str, str]]:
-    """Return (code, term): human terms before those of animals, own codes first."""
+def _ranked_codes(field: str) -> list[tuple[str, str]]:
+    """Return (code, term): human before animal terms, own before further codes."""
     ranked = [
         ("L-1" not in part.tables, bool(rank), code, part.term)
         for part in PARTS.values()
-        for rank, code in enumerate(getattr(part, kind))
+        for rank, code in enumerate(getattr(part, field))
     ]
     return [(code, term) for *_, code, term in sorted(ranked, key=lambda r: r[:2])]
 
 
-_SNOMED_CT = _meant_by(_by_rank("codes"))
-_SNOMED_RT = _meant_by(_by_rank("snomed_rt"))
+_SNOMED_CT = _first_terms(_ranked_codes("codes"))
+_SNOMED_RT = _first_terms(_ranked_codes("snomed_rt"))
 
 
-def of_code(scheme: str, code: str) -> str | None:
-    """Return the body part that a code means, None for codes that we do not know.
+def body_part_of_code(scheme: str, code: str) -> str | None:
+    """Return the body part that a code means, None for an unknown code.
 
     Parameters
     ----------

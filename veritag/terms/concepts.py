@@ -1,4 +1,4 @@
-"""Values of the judged tags as concepts: what was meant, and how two meanings relate.
+"""Concepts that values of the judged tags mean, and relations between concepts.
 
 BodyPartExamined is compared by anatomy (PS3.16 Annex L), Modality by the kind of
 picture (PS3.3 C.7.3.1.1.1), never as strings.
@@ -10,8 +10,12 @@ from functools import lru_cache
 
 from veritag.findings import TagValue
 from veritag.terms import body_parts, vocabulary
-from veritag.terms.anatomy import anatomical_relation, defined_holder, is_all_over
-from veritag.terms.lexicon import Lexicon, lexicon
+from veritag.terms.anatomy import (
+    anatomical_relation,
+    is_body_wide,
+    nearest_defined_region,
+)
+from veritag.terms.lexicon import Lexicon, current_lexicon
 from veritag.terms.planes import plane_of
 from veritag.terms.relation import Relation
 from veritag.terms.spelling import squeeze
@@ -65,15 +69,15 @@ _CLOSE = 0.75
 
 
 def normalize(tag: str, value: TagValue) -> str | None:
-    """Return the concept that a value means, None where it means none that we know.
+    """Return the concept that a value means, None where it means no known concept.
 
-    Spellings in use map to their term (THORAX to CHEST): use `is_defined` to ask
-    whether the value itself is a defined term. ImageOrientationPatient becomes AXIAL,
-    CORONAL, SAGITTAL or OBLIQUE. ExposureTime and Exposure have no concepts. Of several
-    values, where one is due, the concept is the one that all of them mean; several body
-    parts make the region that holds them.
+    Common spellings map to their term (THORAX to CHEST); `is_defined` returns whether
+    the value itself is a defined term. ImageOrientationPatient becomes AXIAL, CORONAL,
+    SAGITTAL or OBLIQUE. ExposureTime and Exposure have no concepts. Where a tag with a
+    Value Multiplicity of 1 holds several values, the concept is the one that all of them
+    mean; several body parts become the region that contains them.
     """
-    return _normalize(tag, value, lexicon())
+    return _normalize(tag, value, current_lexicon())
 
 
 @lru_cache(maxsize=4096)
@@ -87,12 +91,12 @@ def _normalize(tag: str, value: TagValue, spellings: Lexicon) -> str | None:
     normalizer = _NORMALIZERS.get(tag)
     if normalizer is None:
         return None
-    meant = {normalizer(part) for part in value.split("\\") if part.strip()}
-    return meant.pop() if len(meant) == 1 else None
+    concepts = {normalizer(part) for part in value.split("\\") if part.strip()}
+    return concepts.pop() if len(concepts) == 1 else None
 
 
 def is_defined(tag: str, value: TagValue) -> bool:
-    """Tell whether a value is a defined term as it stands.
+    """Return whether a value is a defined term exactly as received.
 
     Tags without a list of terms (Manufacturer, the numbers) accept every value.
     """
@@ -101,67 +105,67 @@ def is_defined(tag: str, value: TagValue) -> bool:
 
 
 def nearest_term(tag: str, value: TagValue) -> str | None:
-    """Return the defined term that a value probably stands for, None without one.
+    """Return the defined term that a value probably means, None without one.
 
-    For a region that is coded but has no term (paranasal sinus) it is the least region
-    around it that has one.
+    For a region with a code but no term (paranasal sinus) it is the smallest region
+    around it that has a term.
     """
     terms = _TERMS.get(tag)
     if terms is None or not isinstance(value, str):
         return None
-    meant = normalize(tag, value) or _nearly_spelt(tag, value, terms)
-    if meant is None or tag != "BodyPartExamined":
-        return meant
-    return defined_holder(meant)
+    concept = normalize(tag, value) or _similar_spelling(tag, value, terms)
+    if concept is None or tag != "BodyPartExamined":
+        return concept
+    return nearest_defined_region(concept)
 
 
-def _nearly_spelt(tag: str, value: str, terms: Iterable[str]) -> str | None:
+def _similar_spelling(tag: str, value: str, terms: Iterable[str]) -> str | None:
     spellings: Mapping[str, str | None] = {term: term for term in terms}
     if tag == "BodyPartExamined":
-        spellings = lexicon().meanings
-    # No term is longer than 16 characters (PS3.5 6.2, CS); twice as much is no slip.
+        spellings = current_lexicon().meanings
+    # A term has at most 16 characters (PS3.5 6.2, CS); a misspelt one is not twice as long.
     close = difflib.get_close_matches(squeeze(value)[:32], spellings, 1, _CLOSE)
     return spellings[close[0]] if close else None
 
 
 @lru_cache(maxsize=16384)
 def relation(tag: str, a: str, b: str) -> Relation:
-    """Return what concept `a` is to concept `b`, both as `normalize` gives them."""
+    """Return the relation of concept `a` to concept `b`, both as of `normalize`."""
     if a == b:
         return Relation.EQUAL
     if tag == "BodyPartExamined":
         return anatomical_relation(a, b)
     if tag == "Modality":
-        return _picture_kind(a, b)
+        return _modality_relation(a, b)
     if tag == "ImageOrientationPatient" and "OBLIQUE" in (a, b):
         return Relation.OVERLAPS
     return Relation.DISJOINT
 
 
 def compatible(tag: str, a: str, b: str) -> bool:
-    """Tell whether one picture can carry either value."""
+    """Return whether both values can be correct for one picture."""
     return relation(tag, a, b) is not Relation.DISJOINT
 
 
 @lru_cache(maxsize=16384)
 def fit(tag: str, a: str, b: str) -> float:
-    """Return how well one value stands for the other, 0 to 1.
+    """Return how well one value agrees with the other, in 0..1.
 
-    1 where one holds the other, half where they overlap or are neighbors: a wrist's
-    picture does not rule HAND out, and speaks against it all the same.
+    1 where one contains the other, 0.5 where body parts overlap or are neighbors: a
+    picture of a wrist does not rule HAND out, but is evidence against it.
     """
-    found = relation(tag, a, b)
-    if found is Relation.DISJOINT:
+    ab = relation(tag, a, b)
+    if ab is Relation.DISJOINT:
         return 0.0
-    partly = found is Relation.OVERLAPS and tag == "BodyPartExamined"
-    return _PARTLY if partly and not (is_all_over(a) or is_all_over(b)) else 1.0
+    partly = ab is Relation.OVERLAPS and tag == "BodyPartExamined"
+    return _PARTLY if partly and not (is_body_wide(a) or is_body_wide(b)) else 1.0
 
 
-def _picture_kind(a: str, b: str) -> Relation:
-    if b in vocabulary.MODALITY_PARTS.get(a, ()):
+def _modality_relation(a: str, b: str) -> Relation:
+    if b in vocabulary.NARROWER_MODALITIES.get(a, ()):
         return Relation.BROADER
-    if a in vocabulary.MODALITY_PARTS.get(b, ()):
+    if a in vocabulary.NARROWER_MODALITIES.get(b, ()):
         return Relation.NARROWER
-    if any(kind.issuperset((a, b)) for kind in vocabulary.MODALITY_ALIKE):
+    if any(group.issuperset((a, b)) for group in vocabulary.SIMILAR_MODALITIES):
         return Relation.OVERLAPS
     return Relation.DISJOINT

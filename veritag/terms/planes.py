@@ -1,4 +1,4 @@
-"""The plane of a picture, from its direction cosines or from what is said of it."""
+"""Plane of a picture, from its direction cosines or from a description."""
 
 import math
 import re
@@ -10,7 +10,7 @@ OBLIQUE_COSINE = 0.8
 """Least cosine between an image's normal and a body axis to be in that plane."""
 
 SKEW_COSINE = 0.2
-"""Cosine between rows and columns beyond which they are no axes of one picture."""
+"""Cosine between rows and columns above which they are not axes of one picture."""
 
 _LEAST_LENGTH = 1e-6
 
@@ -41,8 +41,8 @@ _DIMENSIONS = re.compile(r"(?<![0-9])([23])D(?![A-Z])", re.IGNORECASE)
 def plane_of(orientation: tuple[float, ...]) -> str | None:
     """Return the plane of ImageOrientationPatient (PS3.3 C.7.6.2.1.1).
 
-    The lengths of its two directions do not matter, only where they point. None where
-    they are no axes of a picture: without length, or more than a little askew.
+    Only the directions of rows and columns count, not their lengths. None where they
+    cannot be axes of a picture: of no length, or far from a right angle.
     """
     if len(orientation) != 6:  # noqa: PLR2004 -- two direction cosines of three
         return None
@@ -67,14 +67,14 @@ def _unit(direction: tuple[float, ...]) -> tuple[float, ...] | None:
 
 
 @lru_cache(maxsize=2048)
-def described_plane(text: str) -> str | None:
+def plane_in_text(text: str) -> str | None:
     """Return the one plane that a description names, None where none or several."""
-    named = {_WORDS[word] for word in words(text) if word in _WORDS}
-    return named.pop() if len(named) == 1 else None
+    planes = {_WORDS[word] for word in words(text) if word in _WORDS}
+    return planes.pop() if len(planes) == 1 else None
 
 
 @lru_cache(maxsize=2048)
-def described_dimensions(text: str) -> str | None:
-    """Return 2D or 3D where a description says the one and not the other (`fl3d`)."""
-    named = {f"{digit}D" for digit in _DIMENSIONS.findall(text)}
-    return named.pop() if len(named) == 1 else None
+def dimensions_in_text(text: str) -> str | None:
+    """Return 2D or 3D where a description names exactly one of them (`fl3d`)."""
+    terms = {f"{digit}D" for digit in _DIMENSIONS.findall(text)}
+    return terms.pop() if len(terms) == 1 else None

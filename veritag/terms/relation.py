@@ -1,10 +1,10 @@
-"""How two concepts of one tag relate."""
+"""Relation between two concepts of one tag."""
 
 from enum import StrEnum
 
 
 class Relation(StrEnum):
-    """What a first value is to a second one."""
+    """Relation of a first value to a second one."""
 
     EQUAL = "EQUAL"
     BROADER = "BROADER"

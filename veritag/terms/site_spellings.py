@@ -1,4 +1,4 @@
-"""A site's own spellings of body parts, from the TOML file that a setting names."""
+"""A site's own spellings of body parts, from the TOML file of a setting."""
 
 import difflib
 import tomllib
@@ -12,26 +12,26 @@ from veritag.terms.spelling import squeeze
 
 
 def read_site_spellings(file: Path | None) -> Lexicon:
-    """Return the built-in spellings with a site's own on top.
+    """Return the built-in spellings, overridden by the site's own.
 
-    The file has lines such as `"BECKEN STEHEND" = "PELVIS"`. An empty term says that
-    the spelling means nothing here, even where it is a built-in one.
+    The file has lines such as `"BECKEN STEHEND" = "PELVIS"`. An empty term means that
+    the spelling has no meaning at this site, even if it is a built-in one.
 
     Raises
     ------
     ConfigurationError
-        With one line per wrong entry, where the file is not as described.
+        With one line for each wrong entry.
     """
     if file is None:
         return BUILT_IN
     entries = _entries(file)
-    wrong = [why for item in entries.items() if (why := _fault(*item))]
-    if wrong:
+    faults = [fault for item in entries.items() if (fault := _fault(*item))]
+    if faults:
         raise ConfigurationError(
-            "\n".join(f"VERITAG_BODY_PARTS_FILE: {file}: {why}" for why in wrong)
+            "\n".join(f"VERITAG_BODY_PARTS_FILE: {file}: {fault}" for fault in faults)
         )
     own = {squeeze(spelling): term or None for spelling, term in entries.items()}
-    return Lexicon({**BUILT_IN.meanings, **own}, BUILT_IN.alone - own.keys())
+    return Lexicon({**BUILT_IN.meanings, **own}, BUILT_IN.ambiguous - own.keys())
 
 
 def _entries(file: Path) -> dict[str, Any]:
@@ -46,13 +46,13 @@ def _entries(file: Path) -> dict[str, Any]:
 def _fault(spelling: str, term: object) -> str | None:
     squeezed = squeeze(spelling)
     if not squeezed:
-        return f"{spelling!r} holds no letter or digit"
+        return f"{spelling!r} has no letter or digit"
     if squeezed in PARTS and term != squeezed:
-        return f"{spelling!r} is a term of DICOM and cannot stand for another one"
+        return f"{spelling!r} is a defined term of DICOM and cannot mean another one"
     if not isinstance(term, str):
-        return f'{spelling!r} needs a body part in quotes, as in "KNEE"'
+        return f'{spelling!r} needs a body part in quotes, such as "KNEE"'
     if term and term not in PARTS:
         close = difflib.get_close_matches(term.upper(), PARTS, n=1)
-        hint = f"; do you mean {close[0]}?" if close else ""
-        return f"{term!r}, given for {spelling!r}, is no body part{hint}"
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"{term!r}, the term of {spelling!r}, is not a body part{hint}"
     return None

@@ -1,8 +1,8 @@
-"""Which modalities a Storage SOP Class allows, from its IOD in PS3.3.
+"""Modalities that each Storage SOP Class allows, from its IOD in PS3.3.
 
-Where an IOD leaves the Modality open (Secondary Capture, Raw Data, encapsulated
-documents), or practice is wider than the text and harms nobody (CR and DX), the table
-says so by a wider set or by leaving the class out.
+Classes whose IOD leaves the Modality open (Secondary Capture, Raw Data, encapsulated
+documents) are not in the table. Where practice is wider than the text and harmless (CR
+and DX), the set is wider.
 """
 
 _ROOT = "1.2.840.10008.5.1.4.1.1."
@@ -10,7 +10,7 @@ _ROOT = "1.2.840.10008.5.1.4.1.1."
 _PROJECTION = "CR DX RG PX IO MG RF BMD"
 
 _IMAGES = {
-    # Computed and Digital Radiography: detectors change names more often than pictures.
+    # Computed and Digital Radiography: practice mixes the terms, the pictures are alike.
     "1": _PROJECTION,
     "1.1": _PROJECTION,
     "1.1.1": _PROJECTION,
@@ -109,7 +109,7 @@ MODALITIES_OF = {
     _ROOT + suffix: frozenset(terms.split())
     for suffix, terms in (_IMAGES | _OTHER_OBJECTS).items()
 }
-"""SOP Class UID to the modalities that it allows; a class left out allows all."""
+"""SOP Class UID to the modalities that it allows; other classes allow all."""
 
 IMAGE_STORAGE = frozenset(
     _ROOT + suffix for suffix in (*_IMAGES, *_ANY_MODALITY_IMAGES)
@@ -117,4 +117,4 @@ IMAGE_STORAGE = frozenset(
 """SOP Classes whose instances hold a picture."""
 
 MULTI_FRAME_GROUPS = frozenset(_ROOT + suffix for suffix in _GROUPED.split())
-"""SOP Classes that tell of their frames in functional groups (PS3.3 C.7.6.16)."""
+"""SOP Classes that describe their frames in functional groups (PS3.3 C.7.6.16)."""

@@ -1,10 +1,10 @@
-"""Text as people write it, brought to a form in which spellings can be compared."""
+"""Normalization of text, so that spellings can be compared."""
 
 import re
 import unicodedata
 
 _LETTERS = str.maketrans({"Ø": "O", "Œ": "OE", "Æ": "AE", "Ł": "L", "Đ": "D"})
-"""Letters that Unicode does not take apart into a plain one and an accent."""
+"""Letters that Unicode does not decompose into a plain letter and an accent."""
 
 _SPELT_OUT = str.maketrans({"Ä": "AE", "Ö": "OE", "Ü": "UE", "Ø": "OE", "Å": "AA"})
 
@@ -21,19 +21,19 @@ def squeeze(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Return the words and numbers of a text, squeezed.
+    """Return the words and numbers of a text, each normalized by `squeeze`.
 
-    A word ends where it meets digits (`Thorax2`) or a capital inside (`AbdomenRoutine`);
-    what is as short as T2 or L5 stays whole.
+    A word ends before digits (`Thorax2`) and before an inner capital (`AbdomenRoutine`);
+    short names such as T2 and L5 are not split.
     """
-    found = _WORD.findall(_INNER_CAPITAL.sub(" ", text))
-    return [squeezed for word in found if (squeezed := squeeze(word))]
+    matches = _WORD.findall(_INNER_CAPITAL.sub(" ", text))
+    return [squeezed for word in matches if (squeezed := squeeze(word))]
 
 
 def variants(text: str) -> tuple[str, ...]:
-    """Return a text and, where it has umlauts, the text with them spelt out.
+    """Return a text and, if it is not ASCII, the text with umlauts spelt out.
 
-    SCHÄDEL is SCHADEL to one keyboard and SCHAEDEL to the other.
+    SCHÄDEL is written SCHADEL on some keyboards and SCHAEDEL on others.
     """
     spelt_out = unicodedata.normalize("NFC", text.upper()).translate(_SPELT_OUT)
     return (text,) if text.isascii() else (text, spelt_out)

@@ -1,4 +1,4 @@
-"""Views that are taken of one body part only (PS3.3 C.8.11.5, PS3.16 CID 4010, 4014)."""
+"""Views of exactly one body part (PS3.3 C.8.11.5, PS3.16 CID 4010, 4014)."""
 
 from veritag.terms.spelling import squeeze
 
@@ -16,8 +16,7 @@ _VIEWS = {
     "FOOT": "DORSOPLANTAR PLANTODORSAL",
     "SHOULDER": "GRASHEY",
 }
-"""Body part to values of ViewPosition. Those that fit several parts (AP, ML) are not
-among them."""
+"""Body part to values of ViewPosition; views of several parts (AP, ML) are left out."""
 
 _CODES = {
     "BREAST": """R-10226 399368009 R-10242 399162004 R-1024A 399192008 R-1024B 399101009
@@ -31,11 +30,11 @@ _PART_OF = {view: part for part, views in _VIEWS.items() for view in views.split
 _PART_OF_CODE = {code: part for part, codes in _CODES.items() for code in codes.split()}
 
 
-def part_of_view(view: str) -> str | None:
-    """Return the one body part of which a view is taken, None where several fit."""
+def body_part_of_view(view: str) -> str | None:
+    """Return the one body part that a view shows, None where it fits several."""
     return _PART_OF.get(squeeze(view))
 
 
-def view_of_code(code: str) -> str | None:
-    """Return the one body part of which a coded view is taken, see `part_of_view`."""
+def body_part_of_view_code(code: str) -> str | None:
+    """Return the one body part that a coded view shows, see `body_part_of_view`."""
     return _PART_OF_CODE.get(code)

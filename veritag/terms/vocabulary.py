@@ -1,4 +1,4 @@
-"""Defined terms of Modality, PatientPosition and the families of Manufacturer."""
+"""Defined terms of Modality, PatientPosition and MRAcquisitionType, and vendors."""
 
 import csv
 import re
@@ -19,27 +19,27 @@ MODALITIES = frozenset(
 """PS3.3 C.7.3.1.1.1, Modality (0008,0060)."""
 
 MODALITY_SPELLINGS = {
-    # Retired terms (PS3.3 C.7.3.1.1.1) and what took their place.
+    # Retired terms (PS3.3 C.7.3.1.1.1) and their successors.
     "AS": "ES", "CD": "US", "CF": "RF", "CP": "ES", "CS": "ES", "DD": "US",
     "DF": "RF", "DM": "GM", "DS": "XA", "EC": "US", "FA": "OP", "FS": "OP",
     "LP": "ES", "MA": "MR", "MS": "MR", "OPR": "AR", "ST": "NM", "VF": "RF",
-    # What is sent instead of a term.
+    # Other values in use.
     "MRI": "MR", "NMR": "MR", "PET": "PT", "PETCT": "PT", "CTSCAN": "CT", "CAT": "CT",
     "XRAY": "DX", "XR": "DX", "DR": "DX", "ULTRASOUND": "US", "USG": "US",
     "MAMMO": "MG", "MAMMOGRAPHY": "MG", "ANGIO": "XA", "SPECT": "NM", "CBCT": "CT",
     "FLUORO": "RF", "OPG": "PX", "ENDOSCOPY": "ES", "OTHER": "OT", "SC": "OT",
 }  # fmt: skip
 
-MODALITY_PARTS = {
+NARROWER_MODALITIES = {
     "OT": MODALITIES - {"OT"},
     "RG": frozenset({"CR", "DX", "IO", "PX", "MG"}),
     "US": frozenset({"IVUS", "BDUS"}),
     "XC": frozenset({"DMS", "ES", "OP", "GM"}),
 }
-"""A modality that also stands, less precisely, for others."""
+"""A modality to the more precise ones that it also covers."""
 
-MODALITY_ALIKE = (
-    # Projection radiography: the picture does not tell the detector.
+SIMILAR_MODALITIES = (
+    # Projection radiography: the picture does not show the kind of detector.
     frozenset({"CR", "DX", "IO", "PX"}),
     frozenset({"XA", "RF"}),
     frozenset({"OCT", "OPT"}),
@@ -47,7 +47,7 @@ MODALITY_ALIKE = (
     frozenset({"ES", "GM", "DMS"}),
     frozenset({"SM", "CFM"}),
 )
-"""Modalities whose pictures are of one kind."""
+"""Groups of modalities with pictures of one kind."""
 
 PATIENT_POSITIONS = frozenset(
     """
@@ -57,16 +57,16 @@ PATIENT_POSITIONS = frozenset(
 """PS3.3 C.7.3.1.1.2, Patient Position (0018,5100)."""
 
 PATIENT_POSITION_SPELLINGS = {
-    f"{end}FIRST{lying}": f"{end[0]}F{short}"
+    f"{end}FIRST{posture}": f"{end[0]}F{suffix}"
     for end in ("HEAD", "FEET")
-    for lying, short in {
+    for posture, suffix in {
         "SUPINE": "S",
         "PRONE": "P",
         "DECUBITUSRIGHT": "DR",
         "DECUBITUSLEFT": "DL",
     }.items()
 }
-"""What is sent in full instead of a term: HEAD FIRST-SUPINE."""
+"""Values written out in full, normalized by `squeeze`: HEAD FIRST-SUPINE."""
 
 ACQUISITION_TYPES = frozenset({"2D", "3D"})
 """PS3.3 C.8.3.1, MR Acquisition Type (0018,0023)."""
@@ -74,7 +74,7 @@ ACQUISITION_TYPES = frozenset({"2D", "3D"})
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """A vendor with the words of Manufacturer and of model names that show it."""
+    """A vendor, and the words of Manufacturer and of model names that identify it."""
 
     family: str
     names: re.Pattern[str]
@@ -94,21 +94,21 @@ VENDORS = tuple(_read_vendors())
 
 
 def vendor(text: str) -> str | None:
-    """Return the family of a vendor, or its name as it stands where we know none.
+    """Return the family of a known vendor, or the name itself in upper case.
 
-    A name without Latin letters or digits is kept as it is written.
+    A name without Latin letters or digits is kept as received.
     """
     words = " ".join(re.findall(r"[A-Z0-9]+", text.upper()))
-    for known in VENDORS:
-        if known.names.search(words):
-            return known.family
-    written = " ".join(text.upper().split())
-    return words or (written if any(map(str.isalnum, written)) else None)
+    for candidate in VENDORS:
+        if candidate.names.search(words):
+            return candidate.family
+    name = " ".join(text.upper().split())
+    return words or (name if any(map(str.isalnum, name)) else None)
 
 
 @lru_cache(maxsize=512)
 def vendor_of_model(model: str) -> str | None:
-    """Return the vendor that alone builds a model, None where that is not sure."""
+    """Return the only vendor of a model, None where none or several are known."""
     words = set(re.findall(r"[A-Z0-9_]+", model.upper()))
-    families = {known.family for known in VENDORS if known.models & words}
+    families = {candidate.family for candidate in VENDORS if candidate.models & words}
     return families.pop() if len(families) == 1 else None

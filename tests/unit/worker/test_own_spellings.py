@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 
 from veritag.bundles.bundle import ModelBundle
 from veritag.phantoms.series import phantom_series, plant_wrong_tag
-from veritag.terms.lexicon import BUILT_IN, use
+from veritag.terms.lexicon import BUILT_IN, use_lexicon
 from worker.commands import register
 
 
 @pytest.fixture(autouse=True)
 def _built_in_afterwards() -> Iterator[None]:
     yield
-    use(BUILT_IN)
+    use_lexicon(BUILT_IN)
 
 
 def findings(bundle: ModelBundle, folder: Path, **env: str) -> dict[str, Any]:

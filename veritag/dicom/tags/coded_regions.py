@@ -3,10 +3,10 @@
 from pydicom import Dataset
 from pydicom.sequence import Sequence
 
-from veritag.dicom.tags.functional_groups import found_anywhere
+from veritag.dicom.tags.functional_groups import find_value
 from veritag.dicom.tags.values import first_item, raw_value, text_of
-from veritag.terms.body_parts import of_code
-from veritag.terms.lexicon import described
+from veritag.terms.body_parts import body_part_of_code
+from veritag.terms.lexicon import body_part_in_text
 
 _MOST_ITEMS = 8
 
@@ -20,7 +20,7 @@ def coded_region(ds: Dataset, keyword: str) -> str | None:
         AnatomicRegionSequence or PrimaryAnatomicStructureSequence, of the object or of
         its Frame Anatomy.
     """
-    found = found_anywhere(ds, keyword)
+    found = find_value(ds, keyword)
     if not isinstance(found, Sequence):
         return None
     regions = (_meaning(item) for item in found[:_MOST_ITEMS])
@@ -31,14 +31,14 @@ def _meaning(item: Dataset) -> str | None:
     """Return what an item's code means; its Code Meaning where we do not know the code."""
     code = text_of(raw_value(item, "CodeValue"))
     scheme = text_of(raw_value(item, "CodingSchemeDesignator"))
-    known = of_code(scheme, code) if code and scheme else None
+    known = body_part_of_code(scheme, code) if code and scheme else None
     return known or described_meaning(item)
 
 
 def described_meaning(item: Dataset) -> str | None:
     """Return the body part that the Code Meaning of an item speaks of."""
     meaning = text_of(raw_value(item, "CodeMeaning"))
-    return described(meaning) if meaning else None
+    return body_part_in_text(meaning) if meaning else None
 
 
 def described_codes(ds: Dataset, keyword: str) -> str | None:

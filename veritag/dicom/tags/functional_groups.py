@@ -30,7 +30,7 @@ _UNASSIGNED = {
 }
 
 
-def found_anywhere(ds: Dataset, keyword: str) -> Any:
+def find_value(ds: Dataset, keyword: str) -> Any:
     """Return a value of the Data Set itself, or else of its functional groups.
 
     The shared groups come first, then those of the middle frame: the one of which the

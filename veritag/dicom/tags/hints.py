@@ -10,10 +10,10 @@ from pydicom import Dataset
 
 from veritag.dicom.tags.coded_regions import coded_region, described_codes
 from veritag.dicom.tags.values import first_item, raw_value, text_of
-from veritag.terms.lexicon import described
-from veritag.terms.planes import described_dimensions, described_plane
-from veritag.terms.positions import ENTERING, LYING
-from veritag.terms.views import part_of_view, view_of_code
+from veritag.terms.lexicon import body_part_in_text
+from veritag.terms.planes import dimensions_in_text, plane_in_text
+from veritag.terms.positions import GANTRY_RELATIONSHIPS, ORIENTATION_MODIFIERS
+from veritag.terms.views import body_part_of_view, body_part_of_view_code
 from veritag.terms.vocabulary import vendor_of_model
 
 Hints = dict[str, dict[str, str]]
@@ -35,7 +35,7 @@ def _text(read: Callable[[str], str | None]) -> _Reader:
 def _view_code(ds: Dataset, keyword: str) -> str | None:
     item = first_item(ds, keyword)
     code = text_of(raw_value(item, "CodeValue")) if item is not None else None
-    return view_of_code(code) if code else None
+    return body_part_of_view_code(code) if code else None
 
 
 def _gantry(ds: Dataset, keyword: str) -> str | None:
@@ -47,21 +47,21 @@ def _gantry(ds: Dataset, keyword: str) -> str | None:
     entering = first_item(ds, keyword)
     if lying is None or entering is None:
         return None
-    end = ENTERING.get(text_of(raw_value(entering, "CodeValue")) or "")
-    side = LYING.get(text_of(raw_value(lying, "CodeValue")) or "")
+    end = GANTRY_RELATIONSHIPS.get(text_of(raw_value(entering, "CodeValue")) or "")
+    side = ORIENTATION_MODIFIERS.get(text_of(raw_value(lying, "CodeValue")) or "")
     return end + side if end and side else None
 
 
-_BODY_PART = _text(described)
-_PLANE = _text(described_plane)
-_DIMENSIONS = _text(described_dimensions)
+_BODY_PART = _text(body_part_in_text)
+_PLANE = _text(plane_in_text)
+_DIMENSIONS = _text(dimensions_in_text)
 
 _SOURCES: dict[str, dict[str, _Reader]] = {
     "BodyPartExamined": {
         "AnatomicRegionSequence": coded_region,
         "PrimaryAnatomicStructureSequence": coded_region,
         "ViewCodeSequence": _view_code,
-        "ViewPosition": _text(part_of_view),
+        "ViewPosition": _text(body_part_of_view),
         "SeriesDescription": _BODY_PART,
         "ProtocolName": _BODY_PART,
         "AcquisitionDeviceProcessingDescription": _BODY_PART,

@@ -3,7 +3,7 @@
 from pydicom import Dataset
 
 from veritag.dicom.tags.coded_regions import coded_region
-from veritag.dicom.tags.functional_groups import found_anywhere
+from veritag.dicom.tags.functional_groups import find_value
 from veritag.dicom.tags.values import number_of, numbers_of, raw_value, text_of
 from veritag.findings import TagValue
 
@@ -69,14 +69,14 @@ def _judged_value(ds: Dataset, keyword: str) -> TagValue | None:
     if text is None and keyword == "BodyPartExamined":
         return coded_region(ds, "AnatomicRegionSequence")
     if text is None and keyword == "MRAcquisitionType":
-        return text_of(found_anywhere(ds, keyword))
+        return text_of(find_value(ds, keyword))
     return text
 
 
 def _exposure(ds: Dataset, keyword: str) -> float | None:
     rounded_away = None
     for attribute, unit in _UNITS[keyword]:
-        number = number_of(found_anywhere(ds, attribute))
+        number = number_of(find_value(ds, attribute))
         if number is not None and 0 < number <= MOST:
             # 9.15e3 us are 9.15 ms, not 9.150000000000002.
             return float(f"{number * unit:.9g}")
@@ -87,7 +87,7 @@ def _exposure(ds: Dataset, keyword: str) -> float | None:
 
 
 def _orientation(ds: Dataset) -> tuple[float, ...] | None:
-    numbers = numbers_of(found_anywhere(ds, "ImageOrientationPatient"))
+    numbers = numbers_of(find_value(ds, "ImageOrientationPatient"))
     if numbers is None or len(numbers) != _ORIENTATION_VALUES:
         return None
     return numbers if max(map(abs, numbers)) <= MOST else None

@@ -14,7 +14,7 @@ from veritag.findings import Defect, FindingCode
 from veritag.judging.checks import quoting
 from veritag.judging.checks.geometry import Vector, cosine_along, cross, read_plane
 from veritag.judging.checks.header import Header, sop_class
-from veritag.terms.positions import ENTERING, LYING
+from veritag.terms.positions import GANTRY_RELATIONSHIPS, ORIENTATION_MODIFIERS
 
 _CLEARLY = 0.5
 """Cosine of 60 degrees: no gantry tilts its slices half as far."""
@@ -124,12 +124,12 @@ def _against_codes(header: Header) -> Iterator[Defect]:
     position = header.value("PatientPosition")
     first, posture = position[:2], position[2:]
     for item in header.items("PatientGantryRelationshipCodeSequence"):
-        said = ENTERING.get(item.value("CodeValue"))
+        said = GANTRY_RELATIONSHIPS.get(item.value("CodeValue"))
         if said and first in {"HF", "FF"} and first != said:
             yield _position(position, (_MEANINGS[said],), _CODES_RULE)
     for item in header.items("PatientOrientationCodeSequence"):
         for modifier in item.items("PatientOrientationModifierCodeSequence"):
-            said = LYING.get(modifier.value("CodeValue"))
+            said = ORIENTATION_MODIFIERS.get(modifier.value("CodeValue"))
             # Which side "left" names is read in two ways: lying is all that is compared.
             if said and posture[:1] != said[:1]:
                 yield _position(position, (_MEANINGS[said],), _CODES_RULE)

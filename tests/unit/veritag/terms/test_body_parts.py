@@ -1,12 +1,18 @@
-"""The table of body parts against the codes that pydicom ships, and against itself."""
+"""The table of body parts is consistent, and agrees with the codes of pydicom."""
 
 from typing import Any, cast
 
 import pytest
 from pydicom.sr import _concepts_dict, _snomed_dict
 
-from veritag.terms.anatomy import ANCESTORS, defined_holder, together
-from veritag.terms.body_parts import ANYWHERE, DEFINED, PARTS, BodyPart, of_code
+from veritag.terms.anatomy import ANCESTORS, combined_region, nearest_defined_region
+from veritag.terms.body_parts import (
+    ANYWHERE,
+    DEFINED,
+    PARTS,
+    BodyPart,
+    body_part_of_code,
+)
 from veritag.terms.lexicon import BUILT_IN
 from veritag.terms.spelling import squeeze
 
@@ -24,7 +30,7 @@ WITHOUT_CODE = {
 
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
 def test_every_code_is_one_that_pydicom_knows(part: BodyPart) -> None:
-    """No code is made up: each stands in a context group, or in its map of old codes."""
+    """Each code is in a context group of pydicom or in its map of SNOMED RT codes."""
     known = SNOMED_CT | set(SNOMED_RT.values())
     assert set(part.codes) <= known
     assert {SNOMED_RT[code] for code in part.snomed_rt} <= set(part.codes)
@@ -46,21 +52,21 @@ def test_terms_fit_their_value_representation() -> None:
 
 
 def test_the_hierarchy_is_sound() -> None:
-    """Every region that holds another is itself in the table, and none holds itself."""
+    """Every region is in the table, and no body part is part of itself."""
     for term, part in PARTS.items():
-        assert part.held_by <= PARTS.keys() | {ANYWHERE}
+        assert part.part_of <= PARTS.keys() | {ANYWHERE}
         assert term not in ANCESTORS[term]
 
 
 def test_no_spelling_means_two_parts() -> None:
-    """A spelling is squeezed, stands once in the table, and is no other part's term."""
-    seen: dict[str, str] = {}
+    """A spelling is normalized, occurs once, and is not the term of another part."""
+    terms: dict[str, str] = {}
     for part in PARTS.values():
         for spelling in part.spellings:
             assert spelling == squeeze(spelling)
-            assert seen.setdefault(spelling, part.term) == part.term
+            assert terms.setdefault(spelling, part.term) == part.term
             assert spelling == part.term or spelling not in PARTS
-    assert set(seen) <= BUILT_IN.meanings.keys()
+    assert set(terms) <= BUILT_IN.meanings.keys()
 
 
 @pytest.mark.parametrize(
@@ -86,8 +92,8 @@ def test_no_spelling_means_two_parts() -> None:
 def test_codes_of_both_ages_lead_to_their_part(
     scheme: str, code: str, part: str | None
 ) -> None:
-    """SNOMED CT and SNOMED RT name the same parts; a code counts in its scheme only."""
-    assert of_code(scheme, code) == part
+    """SNOMED CT and SNOMED RT codes map to the same parts, each in its scheme only."""
+    assert body_part_of_code(scheme, code) == part
 
 
 @pytest.mark.parametrize(
@@ -108,10 +114,10 @@ def test_codes_of_both_ages_lead_to_their_part(
 def test_several_parts_make_the_least_region_that_holds_them(
     parts: set[str], region: str | None
 ) -> None:
-    """What holds another says nothing more; what has nothing in common is no region."""
-    assert together(parts) == region
+    """A region is ignored beside a part of it; parts without a common region give None."""
+    assert combined_region(parts) == region
 
 
 def test_every_part_has_a_defined_term_near() -> None:
-    """Whoever is told of an undefined value can be told what to write."""
-    assert all(defined_holder(term) in DEFINED for term in PARTS)
+    """A defined term can be suggested for every body part."""
+    assert all(nearest_defined_region(term) in DEFINED for term in PARTS)

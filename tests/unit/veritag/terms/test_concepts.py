@@ -1,3 +1,5 @@
+"""Concepts of tag values and their relations."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,12 +54,12 @@ ALL_TAGS = (*TAGS, "Manufacturer", "ImageOrientationPatient", "Exposure", "Nonse
 def test_anatomy_is_compared_by_part_and_whole(
     a: str, expected: Relation, b: str
 ) -> None:
-    """Body parts relate as the body does, whatever their names look like."""
+    """Relations of body parts follow anatomy, not their names."""
     assert relation("BodyPartExamined", a, b) is expected
 
 
 @pytest.mark.parametrize(
-    ("sent", "meant"),
+    ("value", "concept"),
     [
         ("THORAX", "CHEST"),
         ("Brain", "BRAIN"),
@@ -73,14 +75,14 @@ def test_anatomy_is_compared_by_part_and_whole(
         ("", None),
     ],
 )
-def test_spellings_in_use_map_to_their_term(sent: str, meant: str | None) -> None:
-    """What scanners send is understood; what means nothing is not."""
-    assert normalize("BodyPartExamined", sent) == meant
-    assert not is_defined("BodyPartExamined", sent)
+def test_spellings_in_use_map_to_their_term(value: str, concept: str | None) -> None:
+    """Spellings of scanners map to a term; a value without a meaning maps to None."""
+    assert normalize("BodyPartExamined", value) == concept
+    assert not is_defined("BodyPartExamined", value)
 
 
 def test_a_misspelt_term_has_a_nearest_one() -> None:
-    """A letter swapped leads to the term that was meant; nonsense to none."""
+    """Two swapped letters still give the intended term; nonsense gives None."""
     assert nearest_term("BodyPartExamined", "ABDOMNE") == "ABDOMEN"
     assert nearest_term("BodyPartExamined", "THORAX") == "CHEST"
     assert nearest_term("BodyPartExamined", "ANNOON") is None
@@ -89,14 +91,14 @@ def test_a_misspelt_term_has_a_nearest_one() -> None:
 
 
 def test_a_region_without_a_term_leads_to_the_one_around_it() -> None:
-    """The sinuses have a code and no term: they are a concept, and HEAD's skull near."""
+    """SINUS has a code but no term: its nearest term is SKULL, the region around it."""
     assert normalize("BodyPartExamined", "NNH") == "SINUS"
     assert not is_defined("BodyPartExamined", "SINUS")
     assert nearest_term("BodyPartExamined", "SINUS") == "SKULL"
 
 
 def test_overlapping_parts_fit_by_half_and_what_is_everywhere_fits_all() -> None:
-    """A wrist speaks half against HAND, nothing speaks against VEIN or WHOLEBODY."""
+    """A wrist agrees with HAND by half; every part agrees with VEIN and WHOLEBODY."""
     tag = "BodyPartExamined"
     assert fit(tag, "HAND", "WRIST") == 0.5
     assert fit(tag, "BRAIN", "HEAD") == 1
@@ -119,14 +121,14 @@ def test_overlapping_parts_fit_by_half_and_what_is_everywhere_fits_all() -> None
 def test_several_values_mean_what_all_of_them_mean(
     tag: str, value: str, concept: str | None
 ) -> None:
-    """One value is due; where several come, they count only if they agree."""
+    """Several values of a single-valued tag count only if they mean the same."""
     assert normalize(tag, value) == concept
     assert not is_defined(tag, value)
 
 
 @pytest.mark.parametrize("term", BODY_PART_TERMS)
 def test_a_body_part_term_means_itself(term: str) -> None:
-    """A defined term is its own concept and fits the value's VR (CS, 16 characters)."""
+    """A defined term is its own concept and fits its VR (CS, 16 characters)."""
     assert normalize("BodyPartExamined", term) == term
     assert is_defined("BodyPartExamined", term)
     assert len(term) <= 16
@@ -144,7 +146,7 @@ def test_modality_compares_kinds_of_pictures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "family"),
+    ("value", "family"),
     [
         ("GE MEDICAL SYSTEMS", "GE"),
         ("GEMS", "GE"),
@@ -156,10 +158,10 @@ def test_modality_compares_kinds_of_pictures() -> None:
         ("株式会社", "株式会社"),
     ],
 )
-def test_manufacturers_come_in_families(sent: str, family: str) -> None:
-    """Manufacturer is free text: names of one vendor are one concept, all are valid."""
-    assert normalize("Manufacturer", sent) == family
-    assert is_defined("Manufacturer", sent)
+def test_manufacturers_come_in_families(value: str, family: str) -> None:
+    """Manufacturer is free text: all values are valid, and one vendor is one concept."""
+    assert normalize("Manufacturer", value) == family
+    assert is_defined("Manufacturer", value)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_manufacturers_come_in_families(sent: str, family: str) -> None:
 def test_orientations_become_planes(
     orientation: tuple[float, ...], plane: str | None
 ) -> None:
-    """Six cosines are named by their plane; their lengths do not matter, angles do."""
+    """Six cosines map to a plane; angles count, lengths do not."""
     assert normalize("ImageOrientationPatient", orientation) == plane
 
 
@@ -199,7 +201,7 @@ VALUES = st.text() | st.floats() | st.tuples(*[st.floats()] * 6)
 def test_any_value_is_normalized_without_error(
     tag: str, value: str | float | tuple[float, ...]
 ) -> None:
-    """Whatever was received, normalizing it never raises and is idempotent."""
+    """`normalize` raises for no value and is idempotent."""
     concept = normalize(tag, value)
     nearest_term(tag, value)
     assert (
@@ -219,7 +221,7 @@ TERMS = {
 
 @given(st.sampled_from(TAGS), st.data())
 def test_relations_agree_when_swapped(tag: str, data: st.DataObject) -> None:
-    """If a is broader than b then b is narrower than a, and so on."""
+    """If a is broader than b, then b is narrower than a, and so on."""
     a, b = (
         data.draw(st.sampled_from(TERMS[tag])),
         data.draw(st.sampled_from(TERMS[tag])),

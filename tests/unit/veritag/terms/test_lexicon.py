@@ -1,4 +1,4 @@
-"""Values and descriptions as vendors, protocols and languages write them."""
+"""Body parts are found in the values and descriptions of vendors and languages."""
 
 import pytest
 from hypothesis import given
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from veritag.terms.body_parts import PARTS
 from veritag.terms.concepts import normalize
-from veritag.terms.lexicon import described
+from veritag.terms.lexicon import body_part_in_text
 
 LANGUAGES = {
     "Kniegelenk rechts": "KNEE",
@@ -72,36 +72,36 @@ SILENT = (
 @pytest.mark.parametrize("text", [*LANGUAGES, *PROTOCOLS])
 def test_descriptions_are_understood(text: str) -> None:
     """A body part is found among other words, in each of the languages."""
-    assert described(text) == {**LANGUAGES, **PROTOCOLS}[text]
+    assert body_part_in_text(text) == {**LANGUAGES, **PROTOCOLS}[text]
 
 
 @pytest.mark.parametrize("text", PROTOCOLS)
 def test_a_value_is_understood_as_a_description_is(text: str) -> None:
-    """Scanners put descriptions into Body Part Examined, too."""
+    """A description in Body Part Examined is understood like any description."""
     assert normalize("BodyPartExamined", text) == PROTOCOLS[text]
 
 
 @pytest.mark.parametrize("text", SILENT)
 def test_what_is_ambiguous_says_nothing(text: str) -> None:
-    """No hint is better than a wrong one."""
-    assert described(text) is None
+    """Ambiguous text gives no body part."""
+    assert body_part_in_text(text) is None
 
 
 @pytest.mark.parametrize(
     ("text", "part"), [("BODY", "WHOLEBODY"), ("LE", "LOWERLIMB"), ("Main", "HAND")]
 )
 def test_an_ambiguous_word_counts_as_a_value_of_its_own(text: str, part: str) -> None:
-    """What may mean anything in a sentence is clear where a body part is due."""
+    """A word that is ambiguous in a sentence is clear as the whole value."""
     assert normalize("BodyPartExamined", text) == part
 
 
 @given(st.text(max_size=200))
 def test_any_text_is_a_known_part_or_nothing(text: str) -> None:
-    """Reading never raises, and never gives back a word of the text itself."""
-    assert described(text) is None or described(text) in PARTS
+    """The result is always a term of the table or None, never a part of the text."""
+    assert body_part_in_text(text) is None or body_part_in_text(text) in PARTS
 
 
 def test_an_endless_text_is_read_to_a_limit() -> None:
-    """A value of 16 kB costs what a long one costs."""
-    assert described("x " * 8192 + "KNEE") is None
-    assert described("KNEE " + "x " * 8192) == "KNEE"
+    """Only the first words of a text of 16 kB are read."""
+    assert body_part_in_text("x " * 8192 + "KNEE") is None
+    assert body_part_in_text("KNEE " + "x " * 8192) == "KNEE"

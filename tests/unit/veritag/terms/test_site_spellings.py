@@ -1,4 +1,4 @@
-"""A site's own spellings: read at start, in use everywhere, refused with the reason."""
+"""Spellings of a site: read at start, used everywhere, rejected with a reason."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,36 +8,36 @@ import pytest
 from veritag.errors import ConfigurationError
 from veritag.settings import load_settings
 from veritag.terms.concepts import normalize
-from veritag.terms.lexicon import BUILT_IN, described, use
+from veritag.terms.lexicon import BUILT_IN, body_part_in_text, use_lexicon
 
 TAG = "BodyPartExamined"
 
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A file that the setting names; the built-in spellings are back afterwards."""
+    """The file of the setting; the built-in spellings are restored afterwards."""
     path = tmp_path / "ours.toml"
     monkeypatch.setenv("VERITAG_BODY_PARTS_FILE", str(path))
     yield path
-    use(BUILT_IN)
+    use_lexicon(BUILT_IN)
 
 
 def test_own_spellings_go_over_the_built_in_ones(file: Path) -> None:
-    """A new word is understood, a built-in one that misleads here is silenced."""
+    """A file adds a spelling and removes the meaning of a built-in one."""
     assert normalize(TAG, "BOB 7") is None
     assert normalize(TAG, "MAMA") == "BREAST"
     file.write_text('"BOB 7" = "KNEE"\nMAMA = ""\nbung = "ABDOMEN"\n')
     load_settings()
     assert normalize(TAG, "bob_7") == "KNEE"
     assert normalize(TAG, "MAMA") is None
-    assert described("CT bụng") == "ABDOMEN"
+    assert body_part_in_text("CT bụng") == "ABDOMEN"
     assert normalize(TAG, "THORAX") == "CHEST"
 
 
 def test_without_the_setting_the_built_in_ones_are_in_use(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What one start of a process put in use does not outlive the next one."""
+    """Loading settings without the file restores the built-in spellings."""
     file.write_text('"BOB 7" = "KNEE"\n')
     load_settings()
     monkeypatch.delenv("VERITAG_BODY_PARTS_FILE")
@@ -50,11 +50,11 @@ def test_without_the_setting_the_built_in_ones_are_in_use(
     [
         (
             'BOB = "PELVIX"',
-            "'PELVIX', given for 'BOB', is no body part; do you mean PELVIS",
+            "'PELVIX', the term of 'BOB', is not a body part; did you mean PELVIS",
         ),
-        ('CHEST = "KNEE"', "'CHEST' is a term of DICOM"),
-        ('CHEST = ""', "'CHEST' is a term of DICOM"),
-        ('"..." = "KNEE"', "holds no letter or digit"),
+        ('CHEST = "KNEE"', "'CHEST' is a defined term of DICOM"),
+        ('CHEST = ""', "'CHEST' is a defined term of DICOM"),
+        ('"..." = "KNEE"', "has no letter or digit"),
         ("BOB = 7", "'BOB' needs a body part in quotes"),
         ('BOB = ["KNEE"]', "'BOB' needs a body part in quotes"),
         ("BOB KNEE", "cannot be read as TOML"),
@@ -65,7 +65,7 @@ def test_without_the_setting_the_built_in_ones_are_in_use(
 def test_a_wrong_file_is_refused_with_the_entry_and_the_reason(
     text: str | bytes | None, why: str, file: Path
 ) -> None:
-    """The operator reads which setting, which file, which line to change."""
+    """The error names the setting, the file and the entry to change."""
     if isinstance(text, bytes):
         file.write_bytes(text)
     elif text is not None:
@@ -77,7 +77,7 @@ def test_a_wrong_file_is_refused_with_the_entry_and_the_reason(
 
 
 def test_all_wrong_entries_are_named_at_once(file: Path) -> None:
-    """Nobody has to start five times to find five slips."""
+    """One start reports all wrong entries."""
     file.write_text('A1 = "KNEEE"\nB1 = "HEADD"\n')
     with pytest.raises(ConfigurationError) as caught:
         load_settings()

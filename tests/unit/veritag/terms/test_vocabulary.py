@@ -1,11 +1,11 @@
-"""Lists of terms and codes against those that pydicom ships."""
+"""Lists of terms and codes agree with those of pydicom."""
 
 from typing import Any, cast
 
 import pytest
 from pydicom.sr import _cid_dict, _concepts_dict, _snomed_dict
 
-from veritag.terms.positions import ENTERING, LYING
+from veritag.terms.positions import GANTRY_RELATIONSHIPS, ORIENTATION_MODIFIERS
 from veritag.terms.views import _CODES
 from veritag.terms.vocabulary import (
     MODALITIES,
@@ -35,7 +35,7 @@ def test_no_modality_of_the_standard_is_missing(cid: int) -> None:
 
 
 def test_what_is_no_term_of_modality_leads_to_one() -> None:
-    """Retired terms and other spellings have successors, and are no terms themselves."""
+    """Retired terms and other spellings map to a term and are not terms themselves."""
     assert not MODALITY_SPELLINGS.keys() & MODALITIES
     assert set(MODALITY_SPELLINGS.values()) <= MODALITIES
     retired = "AS CD CF CP CS DD DF DM DS EC FA FS LP MA MS OPR ST VF".split()
@@ -43,20 +43,20 @@ def test_what_is_no_term_of_modality_leads_to_one() -> None:
 
 
 def test_coded_views_and_positions_are_those_of_the_standard() -> None:
-    """Each code that a hint is taken from stands in its context group, old or new."""
+    """Each code of a view or position is in its context group, as SNOMED CT or RT."""
     old = _snomed_dict.mapping["SRT"]
     for codes, cids in (
         ({c for text in _CODES.values() for c in text.split()}, (4010, 4014)),
-        (LYING.keys(), (20,)),
-        (ENTERING.keys(), (21,)),
+        (ORIENTATION_MODIFIERS.keys(), (20,)),
+        (GANTRY_RELATIONSHIPS.keys(), (21,)),
     ):
         known = set().union(*(context_group(cid, "SCT") for cid in cids))
         assert {old.get(code, code) for code in codes} <= known
 
 
 def test_each_vendor_is_known_by_its_own_names_and_models() -> None:
-    """No name leads to another vendor, no model to two of them."""
-    for known in VENDORS:
-        assert vendor(known.family) == known.family
-        for model in known.models:
-            assert vendor_of_model(f"{model} 7") == known.family
+    """Each name maps to its own vendor, and each model to one vendor."""
+    for one in VENDORS:
+        assert vendor(one.family) == one.family
+        for model in one.models:
+            assert vendor_of_model(f"{model} 7") == one.family

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from veritag.dicom.inexpensive_files import is_plain
+from veritag.dicom.small_native_files import is_small_native
 from veritag.findings import Verdict
 from veritag.pixels.decoding_process import DecodingLimits, DecodingProcess
 from veritag.pixels.preprocessing import Preprocessing
@@ -76,7 +76,7 @@ class Pipeline:
             identify=identify,
             received_at=received_at,
         )
-        prepared = job() if is_plain(path) else self._confined.call(job)
+        prepared = job() if is_small_native(path) else self._confined.call(job)
         for stage, seconds in prepared.seconds.items():
             STAGE_SECONDS.labels(stage).observe(seconds)
         return prepared

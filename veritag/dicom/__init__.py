@@ -1,1 +1,1 @@
-"""Reading of Data Sets, their elements and Part 10 files."""
+"""Reading of Data Sets, of their elements and of Part 10 files."""

@@ -1,9 +1,8 @@
-"""A small reader of the first elements of an encoded Data Set (PS3.5 section 7.1).
+"""Reader of the first elements of an encoded Data Set (PS3.5 section 7.1).
 
-Reception must know who an instance is without decoding it. This reader walks over
-the element headers, skips every value but the wanted ones, never recurses, never warns
-and never takes more memory than the values asked for; whoever wants the Data Set
-itself uses pydicom.
+Reception needs the UIDs of an instance without decoding it. This reader walks over the
+element headers and skips all other values. It does not recurse, emits no warnings and
+needs no more memory than the requested values. Data Sets are read with pydicom.
 """
 
 import io
@@ -22,15 +21,15 @@ SERIES_INSTANCE_UID = 0x0020000E
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
-# The whole Data Set is deflated (PS3.5 sections A.5 and A.6 and their HTJ2K sibling).
+# Transfer syntaxes with a deflated Data Set (PS3.5 sections A.5, A.7 and A.12).
 DEFLATED = frozenset(
     {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"}
 )
 
-# PS3.5 section 9.1 allows digits and dots; de-identified archives are full of hashes
-# and words, which identify as well. What could be a path or a control is refused.
+# PS3.5 section 9.1 allows digits and dots only, but UIDs of de-identified archives are
+# often hashes or words. Values that could be a path or a control are not accepted.
 _UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
-# PS3.5 table 7.1-1: these have a reserved field and a 32-bit length.
+# PS3.5 table 7.1-1: VRs with a reserved field and a 32-bit length.
 _LONG_VRS = frozenset(
     vr.encode() for vr in "OB OD OF OL OV OW SQ SV UC UN UR UT UV".split()
 )
@@ -39,21 +38,22 @@ _ITEM_END, _SEQUENCE_END = 0xFFFEE00D, 0xFFFEE0DD
 _DELIMITERS = 0xFFFE  # items and delimiters have no VR (PS3.5 section 7.5)
 _HEADER, _LONG_LENGTH = 8, 4
 _VALUE_LIMIT = 1024
-# Nobody has so many elements before the UIDs; gigabytes of empty ones are an attack.
+# No real object has so many elements before its UIDs; gigabytes of empty elements would
+# keep the listener busy.
 _ELEMENTS_LIMIT = 200_000
 _INFLATE_LIMIT = 4 << 20
 _CHUNK = 1 << 16
 
 
 def is_uid(value: str) -> bool:
-    """Tell whether a value can serve as a UID, in the widest sense that is safe."""
+    """Return whether a value can be used as a UID, in the widest sense that is safe."""
     return _UID.match(value) is not None
 
 
 def read_uids(
     stream: BinaryIO, transfer_syntax_uid: str, tags: Collection[int]
 ) -> dict[int, str]:
-    """Return the wanted top-level UIDs that are there, padding stripped.
+    """Return the requested top-level UIDs that are present, without padding.
 
     Parameters
     ----------
@@ -63,19 +63,19 @@ def read_uids(
     Raises
     ------
     UnusableInstance
-        If the elements cannot be followed or a wanted value is no UID.
+        If the elements cannot be parsed or a requested value is not a UID.
     """
     if transfer_syntax_uid in DEFLATED:
         stream = io.BytesIO(_inflate_beginning(stream))
     order = ">" if transfer_syntax_uid == EXPLICIT_BIG else "<"
     implicit = transfer_syntax_uid == IMPLICIT_LITTLE
-    found = {}
-    for tag, value in _wanted(stream, order, implicit, frozenset(tags)):
+    uids = {}
+    for tag, value in _find_elements(stream, order, implicit, frozenset(tags)):
         uid = value.rstrip(b" \0").decode("ascii", errors="replace")
         if not is_uid(uid):
             raise UnusableInstance(f"{_name(tag)} is not a UID")
-        found[tag] = uid
-    return found
+        uids[tag] = uid
+    return uids
 
 
 def _name(tag: int) -> str:
@@ -89,7 +89,7 @@ def _name(tag: int) -> str:
 
 
 def _inflate_beginning(stream: BinaryIO) -> bytes:
-    """Inflate no more than is needed: a few bytes may inflate to gigabytes."""
+    """Inflate the beginning only: a few bytes may inflate to gigabytes."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     out = bytearray()
     try:
@@ -103,14 +103,14 @@ def _inflate_beginning(stream: BinaryIO) -> bytes:
     return bytes(out)
 
 
-def _wanted(
+def _find_elements(
     stream: BinaryIO, order: str, implicit: bool, tags: frozenset[int]
 ) -> Iterator[tuple[int, bytes]]:
-    """Walk the elements; a nesting counter stands in for recursion."""
+    """Yield the requested top-level elements; a depth counter replaces recursion."""
     last, depth = max(tags), 0
     # A UN value of undefined length is Implicit VR inside (PS3.5 section 6.2.2).
     implicit_from: int | None = None
-    implicit = _really_implicit(stream, implicit)
+    implicit = _is_implicit(stream, implicit)
     for _ in range(_ELEMENTS_LIMIT):
         inside = implicit or implicit_from is not None
         header = read_header(stream, order, inside)
@@ -120,6 +120,7 @@ def _wanted(
         if depth == 0 and tag > last:
             return
         if tag in (_ITEM_END, _SEQUENCE_END):
+            # A delimiter without a beginning must not lift the walk above the top level.
             depth = max(0, depth - 1)
             if implicit_from is not None and depth < implicit_from:
                 implicit_from = None
@@ -134,12 +135,12 @@ def _wanted(
     raise UnusableInstance("too many elements before the UIDs")
 
 
-def _really_implicit(stream: BinaryIO, assumed: bool) -> bool:
-    """Look at the first element: some senders encode otherwise than negotiated."""
+def _is_implicit(stream: BinaryIO, negotiated: bool) -> bool:
+    """Return whether VRs are implicit; some senders do not encode as negotiated."""
     start = stream.tell()
     vr = stream.read(6)[4:]
     stream.seek(start)
-    return not (vr.isalpha() and vr.isupper()) if vr else assumed
+    return not (vr.isalpha() and vr.isupper()) if vr else negotiated
 
 
 def read_header(
@@ -150,13 +151,13 @@ def read_header(
     Parameters
     ----------
     order
-        `<` or `>`, as of `struct`.
+        Byte order, `<` or `>`, as for `struct`.
 
     Returns
     -------
     tuple of int, bytes and int, or None
-        The VR is empty in Implicit VR and of items and delimiters; a length of
-        0xFFFFFFFF is undefined.
+        The VR is empty for Implicit VR, items and delimiters; the length 0xFFFFFFFF
+        means undefined.
     """
     head = stream.read(_HEADER)
     if len(head) < _HEADER:

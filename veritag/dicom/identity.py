@@ -1,11 +1,11 @@
-"""Elements by which people recognize a study and a series."""
+"""Elements that identify a study and a series to reviewers."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """How people recognize the study and series; shown to reviewers, never logged."""
+    """Elements that identify a study and a series to reviewers; never logged."""
 
     patient_id: str | None = None
     accession_number: str | None = None

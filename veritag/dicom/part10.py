@@ -1,9 +1,7 @@
-"""Our Part 10 files: what was received, unchanged, and where it came from.
+"""Part 10 files of Veritag: the Data Set as received, and its provenance.
 
-The provenance stands in the File Meta Information (PS3.10 section 7.1).
-
-A single file so tells all that is known of its reception; the records can be made
-anew from the files alone.
+The provenance is in the File Meta Information (PS3.10 section 7.1), so each file holds
+all that is known of its reception, and the records can be rebuilt from the files.
 """
 
 import json
@@ -17,7 +15,7 @@ from veritag import __version__
 from veritag.errors import UnusableInstance
 from veritag.storage.stored_instance import Provenance
 
-# A UUID-derived UID (PS3.5 annex B.2), made once for this implementation.
+# A UUID-derived UID (PS3.5 annex B.2), generated once for this implementation.
 IMPLEMENTATION_CLASS_UID = "2.25.208473915216084219170652419866247305211"
 IMPLEMENTATION_VERSION_NAME = f"VERITAG_{__version__}"[:16]
 # Creator of our Private Information (0002,0102): a JSON object in UTF-8.
@@ -30,12 +28,12 @@ _GROUP_LENGTH = 12
 
 @dataclass(frozen=True, slots=True)
 class FileMeta:
-    """The File Meta Information of one of our files.
+    """File Meta Information of a file that Veritag wrote.
 
     Attributes
     ----------
     dataset_offset
-        Where the encoded Data Set begins, in bytes.
+        Offset of the encoded Data Set in the file, in bytes.
     """
 
     sop_class_uid: str
@@ -54,12 +52,17 @@ def encode_file_meta(
 ) -> bytes:
     """Return preamble, prefix and File Meta Information (PS3.10 table 7.1-1).
 
-    Encoded by hand: pydicom takes longer for it than the disk takes for the file.
+    Encoded by hand, because pydicom takes longer than the disk takes for the whole file.
 
     Parameters
     ----------
     length
-        Exact length to reach by padding our Private Information; it must suffice.
+        Exact length in bytes, reached by padding the Private Information.
+
+    Raises
+    ------
+    ValueError
+        If `length` is too small.
     """
     private = {
         "received_at": provenance.received_at.isoformat(),
@@ -87,7 +90,7 @@ def encode_file_meta(
 
 
 def _pad(body: bytes, length: int) -> bytes:
-    """Lengthen the last element, JSON text, by spaces."""
+    """Pad the last element, the JSON text of the Private Information, with spaces."""
     start = body.rindex(struct.pack("<HH2sH", 2, 0x0102, b"OB", 0))
     value = body[start + 12 :].ljust(length - start - 12)
     if start + 12 + len(value) != length:
@@ -112,7 +115,7 @@ def read_file_meta(path: Path) -> FileMeta:
     Raises
     ------
     UnusableInstance
-        If the file is not one of ours, or damaged.
+        If Veritag did not write the file, or it is damaged.
     """
     with path.open("rb") as file:
         offset, elements = _read_elements(file)
@@ -133,7 +136,7 @@ def read_file_meta(path: Path) -> FileMeta:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UnusableInstance(
-            f"{path.name}: the File Meta Information is not Veritag's"
+            f"{path.name}: Veritag did not write the File Meta Information"
         ) from error
 
 

@@ -1,13 +1,13 @@
-"""Foreign text as it can be shown, whoever reads it."""
+"""Escaping of received text for terminals and logs."""
 
 
 def escape_unprintable(text: str) -> str:
-    r"""Return text with every character that is not printed written as a code.
+    r"""Return text with every unprintable character replaced by its escape code.
 
-    A terminal obeys escape sequences and turns text around at direction marks.
+    Terminals execute escape sequences, and direction marks reverse the text after them.
     """
-    return "".join(c if c.isprintable() else _code(c) for c in text)
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
-def _code(character: str) -> str:
+def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode()

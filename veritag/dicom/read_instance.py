@@ -1,4 +1,4 @@
-"""Opening a file as a Data Set, tolerant of what scanners and archives write."""
+"""Opening of files as Data Sets, tolerant of common errors of scanners and archives."""
 
 import logging
 import warnings
@@ -25,12 +25,12 @@ MAX_INFLATED_MB = 2048
 
 _HEAD = 2048
 _DEFLATED = str(DeflatedExplicitVRLittleEndian).encode()
-# Tag and value of (0002,0000): what follows it in the File Meta Information, in bytes.
+# Tag, VR and length of (0002,0000), whose value is the length of the rest in bytes.
 _META_LENGTH = b"\x02\x00\x00\x00UL\x04\x00"
 
 _LOGGER = logging.getLogger("pydicom")
 
-_OTHER_KINDS = (
+_OTHER_FORMATS = (
     (b"\x89PNG", "a PNG picture"),
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"%PDF", "a PDF document"),
@@ -43,34 +43,37 @@ _OTHER_KINDS = (
 )
 
 _FIRST_GROUPS = (0x0002, 0x0004, 0x0008)
-"""Groups that a Data Set starts with, PS3.5 7.1: elements are in ascending order."""
+"""Groups that a Data Set can start with (PS3.5 7.1: elements are in ascending order)."""
 
-_QUIET = r"(pydicom|pylibjpeg|veritag\.(read|tags|frame|tile))\b"
+_SILENCED_MODULES = r"(pydicom|pylibjpeg|veritag\.(dicom|judging|pixels))\b"
 
 
 def _silence_pydicom() -> None:
-    """Keep pydicom's remarks on values off stderr: they quote patient data.
+    """Keep pydicom's warnings about values off stderr: they quote patient data.
 
-    Values are judged by Veritag itself; that one is odd is no reason for a warning.
+    Veritag checks values itself, so these warnings are not needed.
     """
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     if _LOGGER.level != logging.CRITICAL:
         _LOGGER.setLevel(logging.CRITICAL)
-    # `catch_warnings` is not safe among threads, a standing filter is.
+    # `catch_warnings` is not thread-safe, a permanent filter is.
     newest = warnings.filters[0] if warnings.filters else None
-    if newest is None or getattr(newest[3], "pattern", None) != _QUIET:
-        warnings.filterwarnings("ignore", category=UserWarning, module=_QUIET)
+    if newest is None or getattr(newest[3], "pattern", None) != _SILENCED_MODULES:
+        warnings.filterwarnings(
+            "ignore", category=UserWarning, module=_SILENCED_MODULES
+        )
 
 
 def open_instance(path: Path) -> Dataset:
     """Return the Data Set of a Part 10 file or of a bare Data Set.
 
-    `file_meta.TransferSyntaxUID` is always there afterwards: as written, else as found.
+    `file_meta.TransferSyntaxUID` is always set: to the value in the file, else to the
+    encoding that pydicom detected.
 
     Raises
     ------
     UnusableInstance
-        With a reason for people, free of patient data, for whatever is no DICOM object.
+        With a readable reason without patient data, if the file is not a DICOM object.
     """
     _silence_pydicom()
     try:
@@ -88,7 +91,7 @@ def open_instance(path: Path) -> Dataset:
     except RecursionError as error:
         raise UnusableInstance("its sequences are nested too deeply") from error
     except Exception as error:
-        # What a malformed file makes the parser raise is not foreseeable.
+        # A malformed file can make the parser raise any exception.
         raise UnusableInstance(
             f"the file is damaged: it cannot be parsed ({type(error).__name__})"
         ) from error
@@ -103,7 +106,7 @@ def _open(path: Path) -> Dataset:
         file.seek(0)
         ds = pydicom.dcmread(file, force=True)
     if not _has_prefix(head):
-        _require_sense(ds)
+        _require_plausible(ds)
     elif not ds and not ds.file_meta:
         raise UnusableInstance("the file ends before its Data Set")
     _refuse_directory(ds)
@@ -116,12 +119,13 @@ def _has_prefix(head: bytes) -> bool:
 
 
 def _require_bounded(file: BinaryIO, head: bytes) -> None:
-    """Refuse a deflated Data Set of a size that would end the process."""
+    """Refuse a deflated Data Set that would exhaust the memory when inflated."""
     start = head.find(_META_LENGTH, PREAMBLE)
     if start < 0:
         return
     start += len(_META_LENGTH) + 4
     file.seek(start + int.from_bytes(head[start - 4 : start], "little"))
+    # Counted piece by piece, since pydicom would inflate all of it at once.
     inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
     while not inflater.eof:
         piece = inflater.unconsumed_tail or file.read(1 << 16)
@@ -140,13 +144,13 @@ def _require_dicom_head(head: bytes) -> None:
     if _has_prefix(head):
         return
     start = head.lstrip().lower()
-    for magic, kind in _OTHER_KINDS:
+    for magic, name in _OTHER_FORMATS:
         if start.startswith(magic.lower()):
-            raise UnusableInstance(f"not a DICOM file but {kind}")
+            raise UnusableInstance(f"not a DICOM file but {name}")
 
 
-def _require_sense(ds: Dataset) -> None:
-    """Refuse what was parsed by force and makes no sense as DICOM."""
+def _require_plausible(ds: Dataset) -> None:
+    """Refuse bytes that were parsed by force but do not look like DICOM."""
     tags = [*ds.file_meta.keys(), *ds.keys()] if hasattr(ds, "file_meta") else [*ds]
     first = min((tag.group for tag in tags), default=None)
     if first not in _FIRST_GROUPS:
@@ -156,18 +160,18 @@ def _require_sense(ds: Dataset) -> None:
 def _refuse_directory(ds: Dataset) -> None:
     stored = ds.file_meta.get("MediaStorageSOPClassUID") if ds.file_meta else None
     if stored == MediaStorageDirectoryStorage or "DirectoryRecordSequence" in ds:
-        raise UnusableInstance("a DICOMDIR: it lists files and holds no picture")
+        raise UnusableInstance("a DICOMDIR, which lists files and holds no picture")
 
 
 def _complete_meta(ds: Dataset) -> None:
-    """Name the transfer syntax that pydicom found where the file does not name one."""
+    """Set the transfer syntax that pydicom detected where the file has none."""
     if getattr(ds, "file_meta", None) is None:
         ds.file_meta = FileMetaDataset()
     if not ds.file_meta.get("TransferSyntaxUID"):
-        ds.file_meta.TransferSyntaxUID = _found_syntax(ds)
+        ds.file_meta.TransferSyntaxUID = _detected_syntax(ds)
 
 
-def _found_syntax(ds: Dataset) -> UID:
+def _detected_syntax(ds: Dataset) -> UID:
     implicit, little = ds.original_encoding
     if little is False:
         return ExplicitVRBigEndian

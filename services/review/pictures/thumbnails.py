@@ -9,7 +9,7 @@ import cv2
 from fastapi import APIRouter, Depends, Header, HTTPException, Response
 
 from services.review.dependencies import Id, PicturesDep, RecordsDep, proxy_reviewer
-from veritag.dicom.inexpensive_files import is_plain
+from veritag.dicom.small_native_files import is_small_native
 from veritag.errors import RejectError
 from veritag.pixels.decoding_process import DecodingLimits, DecodingProcess
 from veritag.pixels.kept_pictures import KeptPictures
@@ -68,7 +68,7 @@ class Pictures:
             return kept
         job = partial(draw_file, path, size, self._max_frame_mb)
         with self._turn:
-            picture = job() if is_plain(path) else self._confined.call(job)
+            picture = job() if is_small_native(path) else self._confined.call(job)
         _, png = cv2.imencode(".png", picture)
         return png.tobytes()
 

@@ -1,4 +1,4 @@
-"""What a Data Set says of itself: the judged tags, and hints to them from elsewhere."""
+"""Judged tags of a Data Set, and hints at them from other elements."""
 
 from veritag.dicom.tags.hints import read_hints
 from veritag.dicom.tags.identity import read_identity, read_uid

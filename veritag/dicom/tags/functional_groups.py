@@ -1,4 +1,4 @@
-"""Where Enhanced objects keep what classic ones tell once (PS3.3 C.7.6.16)."""
+"""Search for attributes in the functional groups of Enhanced objects (PS3.3 C.7.6.16)."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +8,7 @@ from pydicom import Dataset
 from veritag.dicom.tags.values import first_item, middle_item, raw_value
 
 _MACROS = {
-    # The functional group whose item holds the attribute.
+    # Attribute to the functional groups that can hold it.
     "ImageOrientationPatient": ("PlaneOrientationSequence",),
     "ExposureTimeInms": ("CTExposureSequence",),
     "ExposureInmAs": ("CTExposureSequence",),
@@ -24,7 +24,7 @@ _ELSEWHERE = {
 }
 
 _UNASSIGNED = {
-    # Where a conversion to a legacy Enhanced object leaves the rest (C.7.6.16.2.25).
+    # Legacy converted Enhanced objects keep other attributes here (C.7.6.16.2.25).
     "SharedFunctionalGroupsSequence": "UnassignedSharedConvertedAttributesSequence",
     "PerFrameFunctionalGroupsSequence": "UnassignedPerFrameConvertedAttributesSequence",
 }
@@ -33,8 +33,8 @@ _UNASSIGNED = {
 def find_value(ds: Dataset, keyword: str) -> Any:
     """Return a value of the Data Set itself, or else of its functional groups.
 
-    The shared groups come first, then those of the middle frame: the one of which the
-    tile is made.
+    The shared groups are searched first, then those of the middle frame, which is the
+    frame of the tile.
     """
     value = raw_value(ds, keyword)
     if not _empty(value):

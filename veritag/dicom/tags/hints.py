@@ -1,14 +1,14 @@
-"""Hints: what other elements say of the judged tags, kept apart from them.
+"""Hints at the judged tags from descriptions, views and codes.
 
-Only concepts leave this module. The texts that they come from are written by people, and
-names of patients have been seen in all of them.
+This module returns concepts only. The texts are written by people, and each of these
+elements is known to hold names of patients at times.
 """
 
 from collections.abc import Callable
 
 from pydicom import Dataset
 
-from veritag.dicom.tags.coded_regions import coded_region, described_codes
+from veritag.dicom.tags.coded_regions import coded_region, local_code_region
 from veritag.dicom.tags.values import first_item, raw_value, text_of
 from veritag.terms.lexicon import body_part_in_text
 from veritag.terms.planes import dimensions_in_text, plane_in_text
@@ -17,13 +17,13 @@ from veritag.terms.views import body_part_of_view, body_part_of_view_code
 from veritag.terms.vocabulary import vendor_of_model
 
 Hints = dict[str, dict[str, str]]
-"""Keyword of a judged tag to (keyword of the source to the concept that it names)."""
+"""Keyword of a judged tag to (keyword of the source element to its concept)."""
 
 _Reader = Callable[[Dataset, str], str | None]
 
 
 def _text(read: Callable[[str], str | None]) -> _Reader:
-    """Return a reader of the text of one element."""
+    """Return a reader that applies `read` to the text of one element."""
 
     def reader(ds: Dataset, keyword: str) -> str | None:
         text = text_of(raw_value(ds, keyword))
@@ -38,18 +38,18 @@ def _view_code(ds: Dataset, keyword: str) -> str | None:
     return body_part_of_view_code(code) if code else None
 
 
-def _gantry(ds: Dataset, keyword: str) -> str | None:
-    """Return the position that NM and PET tell by code (PS3.3 C.8.4.6)."""
+def _coded_position(ds: Dataset, keyword: str) -> str | None:
+    """Return the Patient Position that NM and PET encode (PS3.3 C.8.4.6)."""
     orientation = first_item(ds, "PatientOrientationCodeSequence")
     if orientation is None:
         return None
-    lying = first_item(orientation, "PatientOrientationModifierCodeSequence")
-    entering = first_item(ds, keyword)
-    if lying is None or entering is None:
+    modifier = first_item(orientation, "PatientOrientationModifierCodeSequence")
+    gantry = first_item(ds, keyword)
+    if modifier is None or gantry is None:
         return None
-    end = GANTRY_RELATIONSHIPS.get(text_of(raw_value(entering, "CodeValue")) or "")
-    side = ORIENTATION_MODIFIERS.get(text_of(raw_value(lying, "CodeValue")) or "")
-    return end + side if end and side else None
+    entry = GANTRY_RELATIONSHIPS.get(text_of(raw_value(gantry, "CodeValue")) or "")
+    posture = ORIENTATION_MODIFIERS.get(text_of(raw_value(modifier, "CodeValue")) or "")
+    return entry + posture if entry and posture else None
 
 
 _BODY_PART = _text(body_part_in_text)
@@ -65,14 +65,14 @@ _SOURCES: dict[str, dict[str, _Reader]] = {
         "SeriesDescription": _BODY_PART,
         "ProtocolName": _BODY_PART,
         "AcquisitionDeviceProcessingDescription": _BODY_PART,
-        "PerformedProtocolCodeSequence": described_codes,
+        "PerformedProtocolCodeSequence": local_code_region,
         "PerformedProcedureStepDescription": _BODY_PART,
         "RequestedProcedureDescription": _BODY_PART,
-        "RequestedProcedureCodeSequence": described_codes,
-        "ProcedureCodeSequence": described_codes,
+        "RequestedProcedureCodeSequence": local_code_region,
+        "ProcedureCodeSequence": local_code_region,
         "StudyDescription": _BODY_PART,
     },
-    "PatientPosition": {"PatientGantryRelationshipCodeSequence": _gantry},
+    "PatientPosition": {"PatientGantryRelationshipCodeSequence": _coded_position},
     "MRAcquisitionType": {
         "SeriesDescription": _DIMENSIONS,
         "ProtocolName": _DIMENSIONS,
@@ -80,26 +80,26 @@ _SOURCES: dict[str, dict[str, _Reader]] = {
     "Manufacturer": {"ManufacturerModelName": _text(vendor_of_model)},
     "ImageOrientationPatient": {"SeriesDescription": _PLANE, "ProtocolName": _PLANE},
 }
-"""Where each tag is spoken of, the nearest to the picture first."""
+"""Sources of hints at each tag, those closest to the picture first."""
 
 _ONLY_FOR = {"MRAcquisitionType": frozenset({"MR"})}
 
 
 def read_hints(ds: Dataset) -> Hints:
-    """Return what descriptions, views and codes say of the judged tags.
+    """Return the concepts of the judged tags in descriptions, views and codes.
 
-    Tags and sources that say nothing, or nothing that is sure, are left out. A hint is
-    no value: it is never read in place of a tag, and may be of a whole study.
+    Tags and sources without a clear concept are left out. A hint never replaces the
+    value of a tag, and may describe the whole study.
     """
     modality = text_of(raw_value(ds, "Modality"))
     return {
-        tag: found
+        tag: concepts
         for tag, sources in _SOURCES.items()
         if modality in _ONLY_FOR.get(tag, (modality,))
-        and (found := _found(ds, sources))
+        and (concepts := _concepts(ds, sources))
     }
 
 
-def _found(ds: Dataset, sources: dict[str, _Reader]) -> dict[str, str]:
-    said = {keyword: read(ds, keyword) for keyword, read in sources.items()}
-    return {keyword: concept for keyword, concept in said.items() if concept}
+def _concepts(ds: Dataset, sources: dict[str, _Reader]) -> dict[str, str]:
+    concepts = {keyword: read(ds, keyword) for keyword, read in sources.items()}
+    return {keyword: concept for keyword, concept in concepts.items() if concept}

@@ -1,4 +1,4 @@
-"""What tells one study, series and instance from another."""
+"""UIDs and identifying attributes of a Data Set."""
 
 from pydicom import Dataset
 
@@ -12,7 +12,7 @@ def read_uid(ds: Dataset, keyword: str) -> str | None:
 
 
 def read_identity(ds: Dataset) -> Identity:
-    """Return what reviewers know study and series by; shown to them and nobody else."""
+    """Return the attributes that identify study and series, shown to reviewers only."""
 
     def text(keyword: str) -> str | None:
         return text_of(raw_value(ds, keyword))

@@ -19,7 +19,7 @@ JUDGED_TAGS = (
 )
 
 _UNITS = {
-    # (attribute, its unit in that of the tag), the first that holds a number counts.
+    # (attribute, its unit in units of the tag); the first one with a number counts.
     # PS3.3 C.8.7.2 for projections, C.8.15.3.8 for Enhanced CT.
     "ExposureTime": (
         ("ExposureTime", 1.0),
@@ -33,8 +33,8 @@ _UNITS = {
     ),
 }
 
-MOST = 1e9
-"""Above it no number is an exposure (in ms: twelve days) or a direction cosine."""
+MAX_NUMBER = 1e9
+"""No larger number is an exposure (in ms: twelve days) or a direction cosine."""
 
 _ORIENTATION_VALUES = 6
 
@@ -43,14 +43,14 @@ def read_tags(ds: Dataset) -> dict[str, TagValue]:
     """Return the judged tags that hold a value, keyword to value.
 
     Text is stripped and cut to 64 characters; several values stay joined by backslashes.
-    ExposureTime is in ms, Exposure in mAs, from whichever of the attributes of the
-    standard tells them. Empty, unparsable, negative and impossible numbers count as
-    absent. ImageOrientationPatient is six finite numbers as received, unit length and
-    orthogonal or not: rules say so, `normalize` finds no plane where there is none.
+    ExposureTime is in ms and Exposure in mAs, from any of the standard's attributes for
+    them. Empty, unparsable, negative and impossible numbers count as absent.
+    ImageOrientationPatient is six finite numbers as received, even if they are not
+    orthonormal: the checks report that, and `normalize` then returns no plane.
 
-    For Enhanced objects the functional groups are looked into. Where BodyPartExamined is
-    absent, a coded Anatomic Region stands in for it (PS3.3 10.5: the same statement,
-    said by code); descriptions never do, see `read_hints`.
+    The functional groups of Enhanced objects are searched. Where BodyPartExamined is
+    absent, a coded Anatomic Region replaces it (PS3.3 10.5 gives it the same meaning);
+    descriptions never do, see `read_hints`.
     """
     tags: dict[str, TagValue] = {}
     for keyword in JUDGED_TAGS:
@@ -77,11 +77,11 @@ def _exposure(ds: Dataset, keyword: str) -> float | None:
     rounded_away = None
     for attribute, unit in _UNITS[keyword]:
         number = number_of(find_value(ds, attribute))
-        if number is not None and 0 < number <= MOST:
+        if number is not None and 0 < number <= MAX_NUMBER:
             # 9.15e3 us are 9.15 ms, not 9.150000000000002.
             return float(f"{number * unit:.9g}")
         if number == 0:
-            # An integer of mAs may be 0 where the same in uAs is not.
+            # Exposure is an integer in mAs: it can be 0 where the same in uAs is not.
             rounded_away = 0.0
     return rounded_away
 
@@ -90,4 +90,4 @@ def _orientation(ds: Dataset) -> tuple[float, ...] | None:
     numbers = numbers_of(find_value(ds, "ImageOrientationPatient"))
     if numbers is None or len(numbers) != _ORIENTATION_VALUES:
         return None
-    return numbers if max(map(abs, numbers)) <= MOST else None
+    return numbers if max(map(abs, numbers)) <= MAX_NUMBER else None

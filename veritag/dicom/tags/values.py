@@ -1,4 +1,4 @@
-"""Single values of a Data Set, whatever state they are in."""
+"""Single values of a Data Set, read without raising on malformed elements."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -13,14 +13,14 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 from pydicom.valuerep import PersonName
 
-LONGEST = 64
-"""Characters that are kept of a text: what CS, LO and UI allow at most (PS3.5 6.2)."""
+MAX_LENGTH = 64
+"""Characters kept of a text: the maximum of LO and UI (PS3.5 6.2)."""
 
-_READ = 1024
-"""Bytes that are looked at where an element holds far more than its VR allows."""
+_MAX_READ = 1024
+"""Bytes or values read of an element that holds far more than its VR allows."""
 
 _ESCAPE = b"\x1b"
-"""Begins the switch to another character set (PS3.5 6.1.2.5), itself in ASCII."""
+"""Starts the switch to another character set (PS3.5 6.1.2.5); itself ASCII."""
 
 _TEXT_VRS = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UI UT".split())
 
@@ -30,16 +30,16 @@ def _element(keyword: str) -> tuple[BaseTag, bool]:
     """Return the tag of a keyword, and whether its values are text."""
     tag = tag_for_keyword(keyword)
     if tag is None:
-        raise ValueError(f"{keyword!r} is the keyword of no DICOM element")
+        raise ValueError(f"{keyword!r} is not a keyword of DICOM")
     return Tag(tag), dictionary_VR(tag) in _TEXT_VRS
 
 
 def raw_value(ds: Dataset, keyword: str) -> Any:
     """Return a value, None where the element is absent or cannot be read.
 
-    Plain text is taken as it was read: pydicom's conversion into its own types costs
-    ten times as much, and nothing here needs them. Anything else is decoded by the
-    character set of its Data Set.
+    ASCII text is returned as read, because pydicom's conversion into its own types takes
+    ten times as long and is not needed. All other values are decoded by pydicom with the
+    character set of the Data Set.
     """
     tag, is_text = _element(keyword)
     try:
@@ -48,7 +48,7 @@ def raw_value(ds: Dataset, keyword: str) -> Any:
             return None
         raw = element.value
         if is_text and isinstance(raw, bytes) and _may_be_text(element.VR):
-            head = raw[:_READ]
+            head = raw[:_MAX_READ]
             if head.isascii() and _ESCAPE not in head:
                 return head.decode("ascii")
         return ds[tag].value
@@ -61,56 +61,56 @@ def _may_be_text(vr: str | None) -> bool:
 
 
 def first_item(ds: Dataset, keyword: str) -> Dataset | None:
-    """Return the first item of a sequence, None where there is none or it is broken."""
+    """Return the first item of a sequence, None where it is absent or malformed."""
     return _item(ds, keyword, lambda _: 0)
 
 
 def middle_item(ds: Dataset, keyword: str) -> Dataset | None:
-    """Return the item in the middle of a sequence, None where there is none."""
+    """Return the middle item of a sequence, None where it is absent or malformed."""
     return _item(ds, keyword, lambda length: length // 2)
 
 
-def _item(ds: Dataset, keyword: str, place: Callable[[int], int]) -> Dataset | None:
+def _item(ds: Dataset, keyword: str, index_of: Callable[[int], int]) -> Dataset | None:
     value = raw_value(ds, keyword)
     if not isinstance(value, Sequence) or not value:
         return None
-    item: Dataset = value[place(len(value))]
+    item: Dataset = value[index_of(len(value))]
     return item
 
 
 def text_of(value: Any) -> str | None:
-    """Return a value as printable text, None where it is empty or no text.
+    """Return a value as printable text, None where it is empty or not text.
 
-    Several values stay apart by backslashes, as received; backslashes alone are empty.
+    Several values are joined by backslashes, as received; backslashes alone are empty.
     """
     if isinstance(value, MultiValue | list):
-        value = "\\".join(_plain(part) for part in value[:_READ])
-    kept = _plain(value)[:_READ]
-    if not kept.isprintable():
+        value = "\\".join(_as_text(part) for part in value[:_MAX_READ])
+    text = _as_text(value)[:_MAX_READ]
+    if not text.isprintable():
         # The padding of UI values is a NUL, which is not printable.
-        kept = "".join(filter(str.isprintable, kept))
-    return kept.strip()[:LONGEST].rstrip() if kept.strip("\\ ") else None
+        text = "".join(filter(str.isprintable, text))
+    return text.strip()[:MAX_LENGTH].rstrip() if text.strip("\\ ") else None
 
 
-def _plain(value: Any) -> str:
-    """Return text and numbers as text; of a sequence nothing, for it may hold names."""
+def _as_text(value: Any) -> str:
+    """Return text and numbers as text; nothing of a sequence, which may hold names."""
     if isinstance(value, bytes):
         return value.decode("latin-1")
-    known = isinstance(value, str | int | float | PersonName | UID)
-    return str(value) if known else ""
+    has_text = isinstance(value, str | int | float | PersonName | UID)
+    return str(value) if has_text else ""
 
 
 def number_of(value: Any) -> float | None:
-    """Return the first of a value's numbers, None where that is none or not finite."""
+    """Return the first number of a value, None where it is not a finite number."""
     parts = _parts(value)
     return _finite(parts[0]) if parts else None
 
 
 def numbers_of(value: Any) -> tuple[float, ...] | None:
-    """Return all numbers of a value, None where any of its parts is none."""
+    """Return all numbers of a value, None where any part is not a finite number."""
     numbers = [_finite(part) for part in _parts(value)]
-    kept = tuple(n for n in numbers if n is not None)
-    return kept if kept and len(kept) == len(numbers) else None
+    finite = tuple(n for n in numbers if n is not None)
+    return finite if finite and len(finite) == len(numbers) else None
 
 
 def _finite(value: Any) -> float | None:

@@ -1,4 +1,4 @@
-"""Reading the first elements, against pydicom and against ill will."""
+"""The reader of first elements agrees with pydicom and resists hostile Data Sets."""
 
 import io
 import struct
@@ -61,7 +61,7 @@ def test_uids_are_found_in_each_encoding(syntax: str) -> None:
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
 @pytest.mark.parametrize("undefined", [False, True])
 def test_sequences_are_skipped(syntax: str, undefined: bool) -> None:
-    """UIDs inside of nested items are not taken for the instance's own."""
+    """UIDs inside nested items are not returned as those of the instance."""
     inner, outer, ds = Dataset(), Dataset(), _data_set()
     inner.SOPInstanceUID, inner.StudyInstanceUID = "9.9.9", "9.9"
     outer.ReferencedSOPSequence = Sequence([inner, inner])
@@ -76,21 +76,21 @@ def test_sequences_are_skipped(syntax: str, undefined: bool) -> None:
 
 
 def test_unknown_sequences_are_implicit_inside() -> None:
-    """A UN value of undefined length is walked as Implicit VR (PS3.5 section 6.2.2)."""
+    """A UN value of undefined length is parsed as Implicit VR (PS3.5 section 6.2.2)."""
     nested = struct.pack("<HHL", 0x0009, 0x1002, 4) + b"abcd"
     item = struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF) + nested
     item += struct.pack("<HHL", 0xFFFE, 0xE00D, 0) + struct.pack(
         "<HHL", 0xFFFE, 0xE0DD, 0
     )
     private = struct.pack("<HH2sHL", 0x0009, 0x1001, b"UN", 0, 0xFFFFFFFF) + item
-    plain = _encode(_data_set(), EXPLICIT)
-    middle = plain.index(struct.pack("<HH", 0x0010, 0x0010))
-    data = plain[:middle] + private + plain[middle:]
+    encoded = _encode(_data_set(), EXPLICIT)
+    middle = encoded.index(struct.pack("<HH", 0x0010, 0x0010))
+    data = encoded[:middle] + private + encoded[middle:]
     assert read_uids(io.BytesIO(data), EXPLICIT, ALL) == _uids(_data_set())
 
 
 def test_a_wrongly_declared_encoding_is_noticed() -> None:
-    """Implicit VR that was negotiated as Explicit is read all the same, and vice versa."""
+    """Implicit VR negotiated as Explicit is read correctly, and vice versa."""
     ds = _data_set()
     assert read_uids(io.BytesIO(_encode(ds, IMPLICIT)), EXPLICIT, ALL) == _uids(ds)
     assert read_uids(io.BytesIO(_encode(ds, EXPLICIT)), IMPLICIT, ALL) == _uids(ds)
@@ -124,18 +124,18 @@ def _data_set_offset(path: Path) -> int:
 
 
 def test_deflated_data_is_inflated_only_as_far_as_needed() -> None:
-    """A deflated bomb behind the UIDs costs no memory."""
-    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
+    """A deflated bomb after the UIDs costs no memory."""
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
     pixels = struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OW", 0, 200 << 20)
-    data = squeeze.compress(_encode(_data_set(), EXPLICIT) + pixels)
+    data = deflater.compress(_encode(_data_set(), EXPLICIT) + pixels)
     for _ in range(200):
-        data += squeeze.compress(bytes(1 << 20))
-    data += squeeze.flush()
+        data += deflater.compress(bytes(1 << 20))
+    data += deflater.flush()
     tracemalloc.start()
-    found = read_uids(io.BytesIO(data), DEFLATED, ALL)
+    uids = read_uids(io.BytesIO(data), DEFLATED, ALL)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert found == _uids(_data_set())
+    assert uids == _uids(_data_set())
     assert peak < 20 << 20
 
 
@@ -143,7 +143,7 @@ def test_deflated_data_is_inflated_only_as_far_as_needed() -> None:
     "value", ["../../etc/x", "1.2\\1.3", "1.2\0003", "..", "1" * 65]
 )
 def test_a_value_that_is_no_uid_is_unusable(value: str) -> None:
-    """Path, list, NUL and excess length are not taken for a UID."""
+    """A path, a list, a NUL or more than 64 characters is not accepted as a UID."""
     encoded = value.encode()
     element = struct.pack("<HHL", 0x0008, 0x0018, len(encoded)) + encoded
     with pytest.raises(UnusableInstance, match="SOP Instance UID"):
@@ -151,20 +151,20 @@ def test_a_value_that_is_no_uid_is_unusable(value: str) -> None:
 
 
 def test_a_length_beyond_the_end_is_unusable() -> None:
-    """A UID that claims more bytes than there are is damaged, not awaited."""
+    """A UID longer than the rest of the Data Set is reported as damaged."""
     element = struct.pack("<HHL", 0x0008, 0x0018, 0xFFFFFFF0) + b"1.2"
     with pytest.raises(UnusableInstance, match="damaged"):
         read_uids(io.BytesIO(element), IMPLICIT, ALL)
 
 
 def test_endless_empty_elements_are_given_up() -> None:
-    """Megabytes of empty elements do not occupy the listener."""
+    """The reader stops after a limit of empty elements."""
     with pytest.raises(UnusableInstance, match="too many"):
         read_uids(io.BytesIO(bytes(8 << 20)), IMPLICIT, ALL)
 
 
 def test_deep_nesting_is_walked_without_recursion() -> None:
-    """Fifty thousand nested sequences are skipped or given up, never a crash."""
+    """Fifty thousand nested sequences do not crash the reader."""
     header = struct.pack("<HHL", 0x0008, 0x1110, 0xFFFFFFFF)
     item = struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)
     data = (header + item) * 50_000
@@ -173,5 +173,5 @@ def test_deep_nesting_is_walked_without_recursion() -> None:
 
 @pytest.mark.parametrize("value", ["1.2.3", "0.01.2", "deadbeef" * 8, "3gb_native.0"])
 def test_what_identifies_is_taken(value: str) -> None:
-    """Leading zeros, hashes and words of de-identified archives still identify."""
+    """Leading zeros, hashes and words, as in de-identified archives, are accepted."""
     assert is_uid(value)

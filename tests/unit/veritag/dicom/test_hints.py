@@ -1,4 +1,4 @@
-"""Hints: what other elements say, as concepts and nothing but concepts."""
+"""Hints at judged tags from other elements: concepts only."""
 
 import csv
 from pathlib import Path
@@ -31,7 +31,7 @@ def code(value: str, scheme: str, meaning: str = "") -> Dataset:
 
 
 def test_each_source_says_what_it_means_by_itself() -> None:
-    """Descriptions, views and codes stand side by side, and none becomes a tag."""
+    """Hints of descriptions, views and codes are separate, and none becomes a tag."""
     ds = dataset(
         Modality="MG",
         StudyDescription="THORAX^JANE DOE",
@@ -56,18 +56,18 @@ def test_each_source_says_what_it_means_by_itself() -> None:
 
 
 def test_the_series_description_tells_plane_and_dimensions() -> None:
-    """MR protocols name both; 2D and 3D are read for MR alone."""
+    """Protocols name both; 2D and 3D count for MR only."""
     text = "t1_fl3d_sag_dyn"
     assert read_hints(dataset(Modality="MR", SeriesDescription=text)) == {
         "ImageOrientationPatient": {"SeriesDescription": "SAGITTAL"},
         "MRAcquisitionType": {"SeriesDescription": "3D"},
     }
-    found = read_hints(dataset(Modality="CT", SeriesDescription="2D/3D COR SAG"))
-    assert found == {}
+    ct = dataset(Modality="CT", SeriesDescription="2D/3D COR SAG")
+    assert read_hints(ct) == {}
 
 
 def test_a_model_tells_its_vendor() -> None:
-    """Only one vendor builds a SOMATOM; anybody may build an Avant."""
+    """A SOMATOM has one vendor; an Avant is not in the table."""
     ds = dataset(ManufacturerModelName="SOMATOM Definition AS+")
     assert read_hints(ds) == {"Manufacturer": {"ManufacturerModelName": "SIEMENS"}}
     assert read_hints(dataset(ManufacturerModelName="Avant")) == {}
@@ -86,7 +86,7 @@ def test_a_model_tells_its_vendor() -> None:
 def test_nuclear_medicine_tells_the_position_by_codes(
     modifier: str, gantry: str, position: str | None
 ) -> None:
-    """How the patient lies and which end enters first make a term of PatientPosition."""
+    """Orientation modifier and gantry relationship make a term of PatientPosition."""
     orientation = dataset(
         PatientOrientationModifierCodeSequence=[code(modifier, "SRT")]
     )
@@ -100,7 +100,7 @@ def test_nuclear_medicine_tells_the_position_by_codes(
 
 
 def test_a_code_counts_before_its_meaning_and_the_meaning_without_one() -> None:
-    """A local code is read by its words; a known one whatever the words say."""
+    """A known code overrides its Code Meaning; an unknown one is read by it."""
     region = "AnatomicRegionSequence"
     for item, part in (
         (code("T-D1100", "SRT", "Knee"), "HEAD"),
@@ -108,12 +108,12 @@ def test_a_code_counts_before_its_meaning_and_the_meaning_without_one() -> None:
         (code("X", "99LOCAL", "nothing"), None),
         (Dataset(), None),
     ):
-        found = read_hints(dataset(**{region: [item]})).get(PART, {})
-        assert found.get(region) == part
+        hints = read_hints(dataset(**{region: [item]})).get(PART, {})
+        assert hints.get(region) == part
 
 
 def test_an_enhanced_object_tells_its_anatomy_per_frame() -> None:
-    """The Frame Anatomy of the middle frame is looked into."""
+    """The Frame Anatomy of the middle frame is read."""
     frames = [
         dataset(FrameAnatomySequence=[dataset(AnatomicRegionSequence=[item])])
         for item in (code("1", "X"), code("69536005", "SCT"), code("1", "X"))
@@ -134,7 +134,7 @@ CONCEPTS = PARTS.keys() | {"AXIAL", "CORONAL", "SAGITTAL", "OBLIQUE", "2D", "3D"
 
 @given(st.data())
 def test_whatever_is_received_only_concepts_come_out(data: st.DataObject) -> None:
-    """Bytes of any kind, in any VR, never raise and never get through."""
+    """Any bytes in any VR never raise and are never returned."""
     ds = Dataset()
     for keyword in data.draw(st.sets(st.sampled_from(HOSTILE), min_size=1)):
         tag = Tag(tag_for_keyword(keyword) or 0)
@@ -151,10 +151,10 @@ def test_whatever_is_received_only_concepts_come_out(data: st.DataObject) -> Non
 
 
 def test_hints_of_the_corpus_agree_with_what_its_pictures_show(corpus: Path) -> None:
-    """Real descriptions that speak of a body part speak of the one that is shown.
+    """Body parts in the descriptions of real files are those of their pictures.
 
-    Two kinds are left out: phantoms, whose descriptions name what they stand for, and
-    slices of the chest in studies of the abdomen, which are described as a whole.
+    Two kinds are left out: phantoms, whose descriptions name the simulated part, and
+    slices of the chest in studies of the abdomen, whose descriptions are of the study.
     """
     with (corpus / "manifest.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["group"] == "image"]
@@ -162,13 +162,13 @@ def test_hints_of_the_corpus_agree_with_what_its_pictures_show(corpus: Path) -> 
     for row in rows:
         shown = normalize(PART, row["region"])
         hints = read_hints(open_instance(corpus / row["path"])).get(PART, {})
-        for source, said in hints.items():
-            if shown and relation(PART, said, shown) is not Relation.DISJOINT:
+        for source, hint in hints.items():
+            if shown and relation(PART, hint, shown) is not Relation.DISJOINT:
                 right += 1
             elif shown not in (None, "PHANTOM"):
-                wrong.append((source, said, shown))
+                wrong.append((source, hint, shown))
     assert right > 700
-    assert {(said, shown) for _, said, shown in wrong} <= {
+    assert {(hint, shown) for _, hint, shown in wrong} <= {
         ("ABDOMENPELVIS", "CHEST"),
         ("ABDOMEN", "CHEST"),
     }

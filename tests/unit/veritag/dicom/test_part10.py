@@ -1,4 +1,4 @@
-"""Our Part 10 files, read back by us and by pydicom."""
+"""Part 10 files of Veritag, read back by Veritag and by pydicom."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +34,7 @@ def _file(folder: Path, data: bytes = b"") -> Path:
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    """UIDs, provenance and the place of the Data Set survive the way to disk."""
+    """UIDs, provenance and the offset of the Data Set are read as written."""
     path = _file(tmp_path, b"DATA")
     meta = read_file_meta(path)
     assert (meta.sop_class_uid, meta.sop_instance_uid) == (CT, "1.2.3")
@@ -67,7 +67,7 @@ def test_our_uids_are_valid() -> None:
 
 @pytest.mark.parametrize("cut", [0, 100, 133, 150, 200, 300])
 def test_a_cut_file_is_unusable(tmp_path: Path, cut: int) -> None:
-    """A file whose File Meta Information is cut off is named unusable."""
+    """A file whose File Meta Information is cut off raises UnusableInstance."""
     path = _file(tmp_path)
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(UnusableInstance):
@@ -75,14 +75,14 @@ def test_a_cut_file_is_unusable(tmp_path: Path, cut: int) -> None:
 
 
 def test_a_foreign_file_is_unusable() -> None:
-    """A Part 10 file that somebody else wrote has no provenance to read."""
+    """A Part 10 file of other software has no provenance."""
     folder = Path(pydicom.__file__).parent / "data" / "test_files"
     with pytest.raises(UnusableInstance):
         read_file_meta(folder / "CT_small.dcm")
 
 
 def test_a_header_can_have_a_given_length(tmp_path: Path) -> None:
-    """Padded to an exact length the File Meta Information says the same."""
+    """File Meta Information padded to an exact length holds the same values."""
     header = encode_file_meta(CT, "1.2.3", EXPLICIT, ORIGIN, length=2048)
     assert len(header) == 2048
     path = tmp_path / "x.dcm"

@@ -1,3 +1,6 @@
+"""Files are opened as Data Sets, or refused with a reason."""
+
+import warnings
 from pathlib import Path
 
 import pydicom
@@ -47,7 +50,7 @@ def write_bare(path: Path, *, implicit: bool, little: bool) -> Path:
 def test_bare_data_sets_are_read(
     tmp_path: Path, implicit: bool, little: bool, syntax: str
 ) -> None:
-    """Without preamble and File Meta Information the transfer syntax is found."""
+    """The transfer syntax is detected without preamble and File Meta Information."""
     ds = open_instance(write_bare(tmp_path / "x", implicit=implicit, little=little))
     assert ds.Modality == "CT"
     assert ds.file_meta.TransferSyntaxUID == syntax
@@ -70,7 +73,7 @@ def test_bare_data_sets_are_read(
 def test_other_files_are_refused_with_their_kind(
     tmp_path: Path, content: bytes, reason: str
 ) -> None:
-    """What is no DICOM object is said in words."""
+    """The reason names the format of a file that is not a DICOM object."""
     path = tmp_path / "file.dcm"
     path.write_bytes(content)
     with pytest.raises(UnusableInstance, match=f"^{reason}"):
@@ -78,23 +81,23 @@ def test_other_files_are_refused_with_their_kind(
 
 
 def test_a_dicomdir_is_refused_as_such() -> None:
-    """A DICOMDIR is no instance, and the reason says so."""
+    """A DICOMDIR is not an instance, and the reason says so."""
     with pytest.raises(UnusableInstance, match="DICOMDIR"):
         open_instance(example("DICOMDIR"))
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    """Nothing to read is a reason, not a traceback."""
+    """A missing file and a folder give a reason, not a traceback."""
     for path in (tmp_path / "nothing", tmp_path):
         with pytest.raises(UnusableInstance, match="cannot be read"):
             open_instance(path)
 
 
 def test_a_damaged_deflated_file_is_refused(tmp_path: Path) -> None:
-    """A deflated Data Set that does not inflate is named as that."""
-    whole = example("image_dfl.dcm").read_bytes()
+    """The reason says that a deflated Data Set does not inflate."""
+    content = example("image_dfl.dcm").read_bytes()
     path = tmp_path / "damaged"
-    path.write_bytes(whole[:400] + bytes(200) + whole[600:])
+    path.write_bytes(content[:400] + bytes(200) + content[600:])
     with pytest.raises(UnusableInstance, match="deflated Data Set is damaged"):
         open_instance(path)
 
@@ -102,7 +105,7 @@ def test_a_damaged_deflated_file_is_refused(tmp_path: Path) -> None:
 def test_a_deflated_bomb_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A small file that inflates without end is refused before it fills the memory."""
+    """A small file is refused before it inflates to more than the limit."""
     monkeypatch.setattr(read_instance, "MAX_INFLATED_MB", 8)
     ds = Dataset()
     ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, "1.2.3"
@@ -120,7 +123,7 @@ def test_a_deflated_bomb_is_refused(
 
 @pytest.mark.parametrize("kept", [140, 300, 900, 4000, 20000])
 def test_a_truncated_file_ends_in_a_reason(tmp_path: Path, kept: int) -> None:
-    """Cut anywhere, a file is read as far as it goes or refused; nothing else."""
+    """A file cut anywhere is read as far as it goes or refused with a reason."""
     path = tmp_path / "cut"
     path.write_bytes(example("CT_small.dcm").read_bytes()[:kept])
     with pytest.raises((UnusableInstance, NoPixels)) as caught:
@@ -128,8 +131,19 @@ def test_a_truncated_file_ends_in_a_reason(tmp_path: Path, kept: int) -> None:
     assert str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "module", ["pydicom.dataset", "veritag.dicom.tags.values", "veritag.pixels.frame"]
+)
+def test_warnings_about_values_are_silenced(tmp_path: Path, module: str) -> None:
+    """Warnings of pydicom quote patient data: none is emitted after a file is opened."""
+    with warnings.catch_warnings(record=True) as emitted:
+        open_instance(write_bare(tmp_path / "x", implicit=True, little=True))
+        warnings.warn_explicit("Doe^Jane", UserWarning, "x.py", 1, module)
+    assert not emitted
+
+
 def test_each_file_of_the_corpus_is_read_or_refused(corpus: Path) -> None:
-    """No other exception ever leaves reading and tiling, and pictures stay readable."""
+    """Each file of the corpus becomes a tile or is refused with a one-line reason."""
     reasons = []
     pictures = 0
     for path in sorted(p for p in corpus.rglob("*") if p.is_file()):

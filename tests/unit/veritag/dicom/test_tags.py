@@ -1,3 +1,5 @@
+"""Judged tags and identity of a Data Set, as received."""
+
 import math
 from io import BytesIO
 
@@ -24,7 +26,7 @@ def dataset(**values: object) -> Dataset:
 
 
 def test_values_are_read_as_received() -> None:
-    """Text is stripped, numbers are numbers, the orientation has its six values."""
+    """Text is stripped, numbers are floats, the orientation has six values."""
     with disable_value_validation():
         ds = dataset(
             Modality="MR",
@@ -79,7 +81,7 @@ def test_enhanced_objects_are_read_from_their_functional_groups() -> None:
 
 
 def test_an_anatomic_region_stands_in_for_the_body_part() -> None:
-    """A coded region in the Frame Anatomy says what BodyPartExamined would."""
+    """A coded region in the Frame Anatomy replaces an absent BodyPartExamined only."""
     region = dataset(CodeMeaning="Brain")
     anatomy = dataset(FrameAnatomySequence=[dataset(AnatomicRegionSequence=[region])])
     ds = dataset(SharedFunctionalGroupsSequence=[anatomy])
@@ -106,21 +108,21 @@ def test_an_anatomic_region_stands_in_for_the_body_part() -> None:
 def test_exposures_come_in_ms_and_mas(
     received: dict[str, object], tags: dict[str, float]
 ) -> None:
-    """Whichever attribute tells them; what no device can emit counts as absent."""
+    """Each attribute is converted; values that no device can emit count as absent."""
     with disable_value_validation():
         assert read_tags(dataset(**received)) == tags
 
 
 def test_converted_objects_are_read_from_their_unassigned_attributes() -> None:
-    """A legacy Enhanced object keeps there what has no macro (PS3.3 C.7.6.16.2.25)."""
-    rest = dataset(MRAcquisitionType="3D", ExposureTime="7")
-    shared = dataset(UnassignedSharedConvertedAttributesSequence=[rest])
+    """Attributes without a macro are read there (PS3.3 C.7.6.16.2.25)."""
+    converted = dataset(MRAcquisitionType="3D", ExposureTime="7")
+    shared = dataset(UnassignedSharedConvertedAttributesSequence=[converted])
     ds = dataset(SharedFunctionalGroupsSequence=[shared])
     assert read_tags(ds) == {"MRAcquisitionType": "3D", "ExposureTime": 7.0}
 
 
 def test_detectors_and_tomosynthesis_have_sequences_of_their_own() -> None:
-    """NM tells the orientation by detector, tomosynthesis the exposure as a whole."""
+    """NM has the orientation per detector, tomosynthesis one exposure per acquisition."""
     detector = dataset(ImageOrientationPatient=[1, 0, 0, 0, 0, -1])
     source = dataset(ExposureTimeInms=1500.0, ExposureInmAs=60.0)
     ds = dataset(
@@ -146,7 +148,7 @@ def test_detectors_and_tomosynthesis_have_sequences_of_their_own() -> None:
 def test_an_orientation_is_six_numbers_as_received(
     orientation: list[float], read: tuple[float, ...] | None
 ) -> None:
-    """Not unit length or not orthogonal is kept for the rules; other counts are not."""
+    """Six numbers are kept even if not orthonormal; any other count is absent."""
     with disable_value_validation():
         ds = dataset(ImageOrientationPatient=orientation)
     assert read_tags(ds).get("ImageOrientationPatient") == read
@@ -175,7 +177,7 @@ def parsed(keyword: str, vr: str, value: bytes, charset: bytes = b"") -> Dataset
     ],
 )
 def test_texts_are_read_in_their_character_set(charset: str, value: bytes) -> None:
-    """Bytes mean what Specific Character Set says (PS3.5 6.1)."""
+    """Bytes are decoded with Specific Character Set (PS3.5 6.1)."""
     ds = Dataset()
     ds.SpecificCharacterSet = charset
     text = value.decode(pydicom.charset.python_encoding[charset])
@@ -188,7 +190,7 @@ def test_texts_are_read_in_their_character_set(charset: str, value: bytes) -> No
 
 
 def test_a_long_hostile_text_is_cut_and_stays_text() -> None:
-    """16 kB, HTML and NUL bytes come out as one printable line of 64 characters."""
+    """16 kB, HTML and NUL bytes become one printable line of at most 64 characters."""
     long = parsed("BodyPartExamined", "CS", b"KNEE " * 3300)
     assert read_tags(long) == {"BodyPartExamined": ("KNEE " * 13)[:64].strip()}
     html = parsed("BodyPartExamined", "CS", b"<b>KNEE\0\r\n</b>")
@@ -196,7 +198,7 @@ def test_a_long_hostile_text_is_cut_and_stays_text() -> None:
 
 
 def test_several_values_stay_joined() -> None:
-    """What was received is told as received, not the first of it."""
+    """All values are returned as received, not only the first."""
     ds = parsed("Modality", "CS", b"CT\\PT")
     assert read_tags(ds) == {"Modality": "CT\\PT"}
     ds.Modality = ["CT", "PT"]
@@ -204,7 +206,7 @@ def test_several_values_stay_joined() -> None:
 
 
 def test_a_sequence_in_place_of_a_text_gives_nothing_away() -> None:
-    """Its items may hold names: a Modality of the wrong VR is absent, not quoted."""
+    """A sequence may hold names: a Modality of VR SQ is absent, not quoted."""
     ds = Dataset()
     ds[0x00080060] = DataElement(0x00080060, "SQ", [dataset(PatientName="Doe^Jane")])
     assert read_tags(ds) == {}
@@ -215,7 +217,7 @@ def test_a_sequence_in_place_of_a_text_gives_nothing_away() -> None:
 def test_whatever_bytes_are_received_tags_keep_their_shape(
     data: st.DataObject,
 ) -> None:
-    """Text is short and printable, numbers are finite and possible, in any VR."""
+    """In any VR, text is short and printable and numbers are finite and possible."""
     ds = Dataset()
     for keyword in data.draw(st.sets(st.sampled_from(JUDGED_TAGS), min_size=1)):
         tag = Tag(tag_for_keyword(keyword) or 0)
@@ -252,7 +254,7 @@ RAW = {
 
 @given(st.sampled_from(sorted(RAW)), st.binary(max_size=64))
 def test_malformed_elements_never_raise(keyword: str, value: bytes) -> None:
-    """Whatever bytes an element holds, reading it gives a value or nothing."""
+    """Any bytes of an element give a value or nothing."""
     group, element, vr = RAW[keyword]
     tag = Tag(group, element)
     ds = Dataset()
@@ -264,7 +266,7 @@ def test_malformed_elements_never_raise(keyword: str, value: bytes) -> None:
 
 @pytest.mark.parametrize("keyword", JUDGED_TAGS)
 def test_a_text_in_place_of_a_value_is_no_error(keyword: str) -> None:
-    """A value of the wrong kind is either kept as text or counts as absent."""
+    """A text in place of a number is absent; any other text is kept."""
     stream = BytesIO()
     source = Dataset()
     source.add_new(keyword, "LO", "nonsense")
@@ -276,7 +278,7 @@ def test_a_text_in_place_of_a_value_is_no_error(keyword: str) -> None:
 
 
 def test_the_identity_is_what_reviewers_search_by() -> None:
-    """Study and series are named; what is absent stays None."""
+    """Attributes of study and series are read; absent ones are None."""
     ds = dataset(PatientID="P1", StudyDate="20260101", SeriesNumber="3")
     identity = read_identity(ds)
     assert identity.patient_id == "P1"

@@ -3,7 +3,8 @@
 # make test-fast  passes the unit tests that take little time, while you work
 # make test-stock  passes those that receive on pynetdicom's own message handling
 # make setup  the environment alone, in .venv
-# make check  lint, types and architecture
+# make check  lint, types, architecture, and the documentation
+# make docs   writes the documentation as HTML to build/docs
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,11 +16,14 @@ TORCH := torch==2.13.0
 # Tests of a file stay together; two processes keep two cores busy, with a thread each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
+# Broken links and pages that no menu shows are errors.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 # Both are named by what they were made from, and made again when that changes.
 SETUP_DONE := $(VENV)/.setup-done
 DEMO_DONE := $(VENV)/.demo-done
 
-.PHONY: demo test test-fast test-stock setup check clean
+.PHONY: demo test test-fast test-stock setup check docs clean
 .DEFAULT_GOAL := setup
 
 demo: $(DEMO_DONE)
@@ -42,6 +46,11 @@ check: $(SETUP_DONE)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MKDOCS)
+
+docs: $(SETUP_DONE)
+	$(MKDOCS)
+	@echo "open build/docs/index.html"
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

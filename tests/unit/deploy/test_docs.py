@@ -5,12 +5,20 @@ import runpy
 from pathlib import Path
 
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
+
+from veritag.process import metrics
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [
     str(page.relative_to(ROOT))
-    for page in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")))
+    for page in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")))
 ]
+# A path that begins with a folder of the repository, up to a file's ending or a slash.
+_PATH = re.compile(
+    r"(?<![\w./-])((?:veritag|services|worker|model_training|benchmarks|tests|docs|deploy)"
+    r"/(?:[\w.-]+/)*(?:[\w.-]+\.[a-z]+\b)?)"
+)
 
 
 def _anchors(page: Path) -> set[str]:
@@ -24,6 +32,34 @@ def test_settings_page_is_up_to_date(root: Path) -> None:
     script = runpy.run_path(str(root / "docs/make_settings.py"))
     page = (root / "docs/settings.md").read_text("utf-8")
     assert page == script["settings_page"](), "run: python docs/make_settings.py"
+
+
+def test_metrics_page_is_up_to_date(root: Path) -> None:
+    """The page of metrics is what the script writes from the metrics."""
+    script = runpy.run_path(str(root / "docs/make_metrics.py"))
+    page = (root / "docs/metrics.md").read_text("utf-8")
+    assert page == script["metrics_page"](), "run: python docs/make_metrics.py"
+
+
+def test_metrics_page_names_every_metric(root: Path) -> None:
+    """No metric is missing from the page."""
+    page = (root / "docs/metrics.md").read_text("utf-8")
+    names = [
+        metric._name
+        for metric in vars(metrics).values()
+        if isinstance(metric, MetricWrapperBase)
+    ]
+    assert [name for name in names if f"`{name}" not in page] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_named_files_exist(root: Path, name: str) -> None:
+    """Every file or folder of the code that a page names is there."""
+    text = (root / name).read_text("utf-8")
+    missing = {
+        path for path in _PATH.findall(text) if not (root / path.rstrip("/")).exists()
+    }
+    assert missing == set()
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -72,9 +108,9 @@ def test_readme_gives_the_ports_of_the_settings(root: Path) -> None:
 def test_the_demo_and_the_tests_are_make_targets(root: Path) -> None:
     """The two commands of the README exist."""
     makefile = (root / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
     told = re.findall(
-        r"^make (\w+)", (root / "README.md").read_text("utf-8"), re.MULTILINE
+        r"^make ([\w-]+)", (root / "README.md").read_text("utf-8"), re.MULTILINE
     )
-    assert told == ["demo", "test"]
+    assert told[:2] == ["demo", "test"]
     assert set(told) <= targets

@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,40 @@ def test_the_demo_and_the_tests_are_make_targets(root: Path) -> None:
     )
     assert told[:2] == ["demo", "test"]
     assert set(told) <= targets
+
+
+def test_decisions_are_numbered_and_listed(root: Path) -> None:
+    """Each decision has the next number, the same sections, and a line in the index."""
+    folder = root / "docs/decisions"
+    index = (folder / "README.md").read_text("utf-8")
+    records = sorted(folder.glob("0*.md"))
+    numbers = [record.name[:4] for record in records]
+    assert numbers == [f"{number:04}" for number in range(1, len(records) + 1)]
+    for record in records:
+        text = record.read_text("utf-8")
+        assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == [
+            "Context",
+            "Decision",
+            "Consequences",
+        ]
+        title = text.partition("\n")[0].partition(": ")[2]
+        assert f"| [{record.name[:4]}]({record.name}) | {title} |" in index
+
+
+def test_architecture_shows_the_floors(root: Path) -> None:
+    """The page shows the floors in the order in which import-linter holds them."""
+    page = (root / "docs/architecture.md").read_text("utf-8")
+    table = page.partition("## Floors")[2].partition("\n\n`services`")[0]
+    rows = re.findall(r"^\|([^|]+)\|([^|]+)\|$", table, re.MULTILINE)[2:]
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    contracts = {c["name"]: c for c in project["tool"]["importlinter"]["contracts"]}
+    for column, package, name in (
+        (0, "veritag", "Floors of the shared language"),
+        (1, "model_training", "Floors of the training"),
+    ):
+        shown = [set(re.findall(r"`(\w+)`", row[column])) for row in rows]
+        held = [
+            {room.strip().removeprefix(f"{package}.") for room in floor.split("|")}
+            for floor in contracts[name]["layers"]
+        ]
+        assert [floor for floor in shown if floor] == held

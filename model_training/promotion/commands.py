@@ -30,10 +30,10 @@ def run_retraining(
     data: DataDir = None,
     run: Annotated[
         int | None,
-        typer.Option(help="A run that was asked for, by its number.", hidden=True),
+        typer.Option(help="Number of a requested run.", hidden=True),
     ] = None,
 ) -> None:
-    """Learn from the archive, compare with the bundle in use, promote what is better."""
+    """Learn from the archive, compare with the bundle in use, promote a better one."""
     from model_training.process.torch_runtime import keep_memory
 
     keep_memory()
@@ -45,14 +45,14 @@ def run_retraining(
 
     settings = load_settings()
     require_archive(settings)
-    done = run_retraining(run, settings)
-    typer.echo(f"{done.bundle.path}: {done.decision.outcome}")
-    for reason in done.decision.reasons:
+    result = run_retraining(run, settings)
+    typer.echo(f"{result.bundle.path}: {result.decision.outcome}")
+    for reason in result.decision.reasons:
         typer.echo(f"  {reason}")
 
 
 def trainer() -> None:
-    """Carry out training runs that the scheduler asks for, one at a time."""
+    """Carry out training runs that the scheduler requests, one at a time."""
     from model_training.promotion.trainer import run_trainer
     from veritag.process.logs import configure_logging
     from veritag.settings import load_settings

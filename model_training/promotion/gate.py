@@ -1,13 +1,12 @@
-"""The gate: whether a challenger takes the champion's place, and why.
+"""The gate: whether a new bundle, the challenger, replaces the champion, and why.
 
-Both are asked the same about the same images of patients that neither has learnt from.
-A figure is worse or better only if the difference stays on one side of zero when
-patients are drawn anew (paired bootstrap, Efron and Tibshirani 1993, chapter 13). By
-default a challenger is promoted if no figure is worse and at least one is better.
+Both judge the same tags of the same images, of patients that neither has learnt from.
+A figure is worse or better only if its difference keeps its sign when patients are
+resampled (paired bootstrap, Efron and Tibshirani 1993, chapter 13). A challenger is
+promoted if no figure is worse and at least one is better.
 
-What nobody can see on a reference set: tags of the reference that are wrong in the
-same way as those that were learnt. The flag rate, what reviewers decided, and the
-champion's own findings are what is left to notice it by.
+Reference tags that are wrong in the same way as the learnt ones raise the figures. Only
+the flag rate, the reviewers' decisions and the champion's findings can show that.
 """
 
 from collections.abc import Mapping
@@ -30,20 +29,20 @@ from model_training.evaluation.measures import entropy, share
 from veritag.records.training.runs import KEPT, PROMOTED, UNDECIDED
 
 LEAST_EFFECTIVE = 2.0
-"""Clusters that must be in real use, as the exponential of the occupancy's entropy."""
+"""Least effective number of clusters: exp of the entropy of the images per cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateConfig:
-    """When and how the gate decides.
+    """Limits of the gate.
 
     Attributes
     ----------
     least_images, least_patients
-        Of the reference set; with fewer it does not decide.
+        Size of the reference set under which the gate does not decide.
     most_flag_change
-        Share of the reference's images that the challenger may flag anew, and may no
-        longer flag.
+        Largest share of the reference images that only the challenger flags, and
+        likewise that only the champion flags.
     """
 
     least_images: int = 100
@@ -54,7 +53,7 @@ class GateConfig:
 
 @dataclass(frozen=True)
 class GateDecision:
-    """What the gate decided and why, for the records and for people."""
+    """Outcome of the gate with its reasons."""
 
     outcome: str
     reasons: tuple[str, ...]
@@ -64,11 +63,11 @@ class GateDecision:
 
     @property
     def promoted(self) -> bool:
-        """Whether the challenger shall be used."""
+        """Whether the challenger replaces the champion."""
         return self.outcome == PROMOTED
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the records keep."""
+        """Return the decision as stored in the records."""
         return {
             "outcome": self.outcome,
             "reasons": list(self.reasons),
@@ -79,14 +78,14 @@ class GateDecision:
 
 
 def undecided(reason: str) -> GateDecision:
-    """Return that the champion stays because nothing can be compared."""
+    """Return an undecided gate: the champion stays because nothing can be compared."""
     return GateDecision(UNDECIDED, (f"not decided, the champion stays: {reason}",))
 
 
 def decide_promotion(
     challenger: Evaluation, champion: Evaluation, config: GateConfig
 ) -> GateDecision:
-    """Compare two bundles' evaluations on the same images.
+    """Decide by two bundles' evaluations on the same images.
 
     Raises
     ------
@@ -98,14 +97,14 @@ def decide_promotion(
     small = _too_small(challenger, config)
     if small:
         return undecided(small)
-    compared = compare(challenger, champion, config.noise)
+    comparisons = compare(challenger, champion, config.noise)
     flags = flag_changes(challenger, champion)
     against = [
         *_collapse(challenger),
         *_changed_flags(flags, config),
-        *(sentence(c) for c in compared if c.verdict == WORSE),
+        *(sentence(c) for c in comparisons if c.verdict == WORSE),
     ]
-    in_favor = [sentence(c) for c in compared if c.verdict == BETTER]
+    in_favor = [sentence(c) for c in comparisons if c.verdict == BETTER]
     if challenger.bundle_id == champion.bundle_id:
         against.append("it is the bundle that is in use")
     elif not against and not in_favor:
@@ -113,39 +112,42 @@ def decide_promotion(
     outcome = KEPT if against else PROMOTED
     reference = {"images": challenger.images, "patients": challenger.patients}
     reasons = tuple(against or in_favor)
-    return GateDecision(outcome, reasons, tuple(compared), flags, reference)
+    return GateDecision(outcome, reasons, tuple(comparisons), flags, reference)
 
 
 def _too_small(evaluation: Evaluation, config: GateConfig) -> str | None:
-    asked = (
+    sizes = (
         ("images", evaluation.images, config.least_images),
         ("patients", evaluation.patients, config.least_patients),
     )
-    for what, found, least in asked:
-        if found < least:
+    for unit, count, least in sizes:
+        if count < least:
             return (
-                f"the reference set holds {found} {what}, and {least} are needed to "
-                "tell a difference from noise"
+                f"the reference set holds {count} {unit}, and {least} are needed to "
+                "distinguish a difference from noise"
             )
     return None
 
 
 def _collapse(challenger: Evaluation) -> list[str]:
-    """Say that clusters are not in use although there are kinds to tell apart."""
+    """Return why the clusters are unusable: most are empty, or all images are unknown."""
     asked = challenger.asked
-    held = np.array([n for _, _, n in challenger.clusters], dtype=np.float64)
-    known = asked.region[asked.region >= 0]
-    kinds = float(np.exp(entropy(np.bincount(known).astype(np.float64))))
-    effective = float(np.exp(entropy(held)))
+    occupancy = np.array([n for _, _, n in challenger.clusters], dtype=np.float64)
+    regions = asked.region[asked.region >= 0]
+    # Images of two regions need two clusters, images of one region only one.
+    kinds = float(np.exp(entropy(np.bincount(regions).astype(np.float64))))
+    effective = float(np.exp(entropy(occupancy)))
     if effective < min(LEAST_EFFECTIVE, kinds):
-        return [f"its clusters collapsed: images lie in {effective:.1f} of {len(held)}"]
+        return [
+            f"its clusters collapsed: images lie in {effective:.1f} of {len(occupancy)}"
+        ]
     if not challenger.outcome.known.any():
-        return ["it knows none of the reference's images"]
+        return ["all reference images are of an unknown kind to it"]
     return []
 
 
 def flag_changes(challenger: Evaluation, champion: Evaluation) -> dict[str, float]:
-    """Return the shares of images flagged by each, flagged anew, and no longer."""
+    """Return the shares of images that each flags, and that only one of them flags."""
     old, new = _flagged(champion), _flagged(challenger)
     everything = np.ones(len(old))
     masks = {
@@ -158,20 +160,20 @@ def flag_changes(challenger: Evaluation, champion: Evaluation) -> dict[str, floa
 
 
 def _flagged(evaluation: Evaluation) -> NDArray[np.bool_]:
-    """Return where any tag is flagged as it was received, of shape (N,)."""
+    """Return which images have a flag on any received value, of shape (N,)."""
     answers = evaluation.outcome.tags.values()
     flagged: NDArray[np.bool_] = np.any([a.received.flagged for a in answers], axis=0)
     return flagged
 
 
 def _changed_flags(flags: Mapping[str, float], config: GateConfig) -> list[str]:
-    told = {
+    changes = {
         "flagged_anew": "are flagged by it and were not before",
         "no_longer_flagged": "were flagged before and are not by it",
     }
     return [
         f"{flags[name]:.1%} of the reference's images {words}; "
-        f"up to {config.most_flag_change:.0%} are taken without a look by a person"
-        for name, words in told.items()
+        f"only changes of up to {config.most_flag_change:.0%} are promoted automatically"
+        for name, words in changes.items()
         if flags[name] > config.most_flag_change
     ]

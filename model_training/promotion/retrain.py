@@ -1,7 +1,7 @@
-"""The periodic job, and `veritag retrain`: learn from the archive, pass the gate, promote.
+"""A retraining: learn from the archive, compare with the champion, promote what is better.
 
-The champion stays in use until the very last step, which replaces one small file: a
-run that is interrupted anywhere, or that finds the disk full, changes nothing.
+The bundle in use, the champion, is replaced by the promotion alone, which is one rename
+of a small file: a run that is interrupted or finds the disk full changes nothing.
 """
 
 import getpass
@@ -57,7 +57,7 @@ from veritag.storage.archive import Archive
 
 log = get_logger()
 
-OTHER_TILES = (
+DIFFERENT_IMAGES = (
     "the two bundles read tiles of different sizes, and not all images of the reference "
     "set could be made in both"
 )
@@ -67,7 +67,7 @@ Train = Callable[[TrainingRequest, Settings], ModelBundle]
 
 @dataclass(frozen=True)
 class Retrained:
-    """How a run ended."""
+    """Result of a retraining."""
 
     run_id: int
     bundle: ModelBundle
@@ -82,14 +82,14 @@ def run_retraining(
     config: TrainingConfig | None = None,
     train: Train = train_bundle,
 ) -> Retrained:
-    """Train on the archive, compare with the champion, promote what is better.
+    """Train on the archive, compare with the champion, promote a better bundle.
 
     Parameters
     ----------
     run_id
-        Of a run that was asked for; None for one by hand.
+        Of a requested run; None for one started by hand.
     config
-        By default the recipe of `veritag train`, with the clusters of the settings.
+        See `default_config` for the default.
 
     Raises
     ------
@@ -102,23 +102,26 @@ def run_retraining(
     records = Records.open(settings.records_url)
     try:
         records.migrate()
-        told = asdict(config)
+        configuration = asdict(config)
         if run_id is None:
-            _require_no_other(records)
-            run_id = begin_run(records, told, trigger=BY_HAND, reason="veritag retrain")
+            _require_no_running_run(records)
+            run_id = begin_run(
+                records, configuration, trigger=BY_HAND, reason="veritag retrain"
+            )
         else:
-            claim_requested_run(records, run_id, told)
+            claim_requested_run(records, run_id, configuration)
         with watched_run(records, run_id):
             remove_scratch(settings.bundles_dir)
-            return _Job(settings, records, config, train, run_id).run()
+            return _Retraining(settings, records, config, train, run_id).run()
     finally:
         records.close()
 
 
 def default_config(settings: Settings) -> TrainingConfig:
-    """Return the recipe of `veritag train`, with as many clusters as the champion.
+    """Return the default recipe with as many clusters as the champion or the settings.
 
-    With fewer it would tell kinds apart less well for that reason alone.
+    With fewer clusters than the champion it would separate kinds less well for that
+    reason alone.
     """
     if settings.train_clusters:
         return TrainingConfig(clusters=settings.train_clusters)
@@ -130,7 +133,9 @@ def default_config(settings: Settings) -> TrainingConfig:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Retraining:
+    """The steps of one retraining; see `run_retraining`."""
+
     settings: Settings
     records: Records
     config: TrainingConfig
@@ -138,7 +143,7 @@ class _Job:
     run_id: int
 
     def run(self) -> Retrained:
-        """Carry out every step in turn."""
+        """Carry out all steps."""
         reference = self._reference()
         request = TrainingRequest(
             config=self.config,
@@ -151,6 +156,8 @@ class _Job:
         with full_disk_reported(self.settings.bundles_dir):
             bundle = self.train(request, self.settings)
         decision, champion_id = self._decide(bundle, reference)
+        # A crash between promotion and records leaves a run without heartbeat, which is
+        # failed later; the next run compares with the bundle promoted here.
         if decision.promoted:
             self._promote(bundle)
         store_gate(
@@ -167,7 +174,7 @@ class _Job:
         return Retrained(self.run_id, bundle, champion_id, decision)
 
     def _reference(self) -> ReferenceSet:
-        """Return the reference set, whose patients `train_bundle` keeps apart."""
+        """Return the reference set; `train_bundle` leaves its patients out."""
         return reference_set(
             self.settings.reference_dir,
             self._archive(Preprocessing(size=self.config.size)),
@@ -195,17 +202,17 @@ class _Job:
     def _decide(
         self, bundle: ModelBundle, reference: ReferenceSet
     ) -> tuple[GateDecision, str]:
-        # Anew: somebody may have promoted another one while this one was trained.
+        # Loaded again: another bundle may have been promoted during the training.
         champion = self._champion_or_none()
         if champion is None:
             return undecided("the bundle in use is damaged, promote one by hand"), ""
         images = self._images_for(champion, bundle, reference)
         if images is None:
-            return undecided(OTHER_TILES), champion.bundle_id
-        ours, theirs = images
+            return undecided(DIFFERENT_IMAGES), champion.bundle_id
+        new_images, old_images = images
         decision = decide_promotion(
-            evaluate_bundle(bundle, ours, seed=self.config.seed),
-            evaluate_bundle(champion, theirs, seed=self.config.seed),
+            evaluate_bundle(bundle, new_images, seed=self.config.seed),
+            evaluate_bundle(champion, old_images, seed=self.config.seed),
             gate_config(self.settings),
         )
         return decision, champion.bundle_id
@@ -213,16 +220,20 @@ class _Job:
     def _images_for(
         self, champion: ModelBundle, bundle: ModelBundle, reference: ReferenceSet
     ) -> tuple[Snapshot, Snapshot] | None:
-        """Return the same images as each of the two reads them."""
+        """Return the reference images as tiles for the new bundle and for the champion.
+
+        None where not all images could be read in both sizes.
+        """
         if champion.manifest.preprocessing == bundle.manifest.preprocessing:
             return reference.snapshot, reference.snapshot
-        ours, theirs = (
+        new_images, old_images = (
             images_of_patients(
                 self._archive(b.manifest.preprocessing), reference.patients
             )
             for b in (bundle, champion)
         )
-        return (ours, theirs) if ours.samples == theirs.samples else None
+        same = new_images.samples == old_images.samples
+        return (new_images, old_images) if same else None
 
     def _promote(self, bundle: ModelBundle) -> None:
         promote(self.settings.bundles_dir, bundle.path.name)
@@ -230,8 +241,8 @@ class _Job:
         record_event(self.records, "promotion", getpass.getuser(), detail)
 
 
-def _require_no_other(records: Records) -> None:
-    """Refuse to train beside another run; one that died is in nobody's way."""
+def _require_no_running_run(records: Records) -> None:
+    """Refuse to train beside a running run; a run without heartbeat is failed first."""
     fail_stale_runs(records, STALE_SECONDS)
     run = open_run(records)
     if run is not None and run.status == RUNNING:
@@ -242,7 +253,7 @@ def _require_no_other(records: Records) -> None:
 
 
 def gate_config(settings: Settings) -> GateConfig:
-    """Return the gate as the settings want it."""
+    """Return the gate's limits from the settings."""
     return GateConfig(
         least_images=settings.gate_least_images,
         least_patients=settings.gate_least_patients,

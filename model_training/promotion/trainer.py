@@ -1,9 +1,9 @@
-"""The trainer: takes requests for training and carries each out in a child process.
+"""The trainer: carries out requested training runs, each in a child process.
 
-It stays small and loads no torch: it may wait for weeks. The child is one `veritag
-retrain`, with limits of its own, and is ended together with everything that it has
-started. The message is acknowledged before the work: a training outlives every
-visibility timeout, and what is lost is asked for again from the records.
+The trainer loads no torch, so that it stays small while it waits, perhaps for weeks.
+The child is one `veritag retrain` with limits of its own, and is ended together with
+its descendants. A message is acknowledged before the work because a training outlasts
+every visibility timeout; the scheduler sends a lost request again from the records.
 """
 
 import os
@@ -24,6 +24,7 @@ from veritag.messaging.celery_config import celery_app
 from veritag.messaging.consumer import StrictRequest, consume
 from veritag.messaging.dispatcher import Dispatcher
 from veritag.messaging.messages import QUEUE_TRAINING, TASK_TRAIN, TrainBundle
+from veritag.process.backoff import Backoff
 from veritag.process.health import HealthServer
 from veritag.process.lifecycle import answers, stop_signals, until_available
 from veritag.process.logs import get_logger
@@ -35,11 +36,11 @@ log = get_logger()
 
 BEAT_SECONDS = 15.0
 LOG = "training.log"
-_TRIES, _WAIT_SECONDS = 20, 3.0
+_TRIES = 15
 
 
 class Trainer:
-    """Carries out one run after another."""
+    """Carries out training runs, one at a time."""
 
     def __init__(
         self,
@@ -54,14 +55,14 @@ class Trainer:
         self._command = command
 
     def carry_out(self, payload: Mapping[str, Any]) -> None:
-        """Train as a message asks; what was done already is left alone.
+        """Train as requested by a message; a run that is not open is left alone.
 
         Raises
         ------
         UnknownMessage
             If the message is of another version.
         RecordsUnavailable
-            If the database does not answer; the scheduler will ask again.
+            If the database does not answer; the scheduler sends the request again.
         """
         run_id = TrainBundle.decode(payload).run_id
         if not claim_run(self._records, run_id):
@@ -74,10 +75,10 @@ class Trainer:
             TrainingLimits.of(self._settings),
         )
         problem = self._watch(child, run_id)
-        self._close(run_id, problem)
+        self._record_end(run_id, problem)
 
     def _watch(self, child: TrainingChild, run_id: int) -> str | None:
-        """Return why the run ended badly, None where it ended well."""
+        """Run the child to its end; return why it failed, None where it succeeded."""
         problem = None
         try:
             child.start()
@@ -94,29 +95,30 @@ class Trainer:
             return "stopped: the trainer was asked to end"
         try:
             if not beat(self._records, run_id):
-                # A short-lived child has just ended well, or the run was given up.
+                # Either the child has just recorded its success, or the run was given up.
                 return None if child.ended(1.0) else "stopped: the run was given up"
         except RecordsUnavailable:
             log.warning("heartbeat_missed", run_id=run_id)
         return child.excess()
 
-    def _close(self, run_id: int, problem: str | None) -> None:
-        """Record the end of a run whose child could not say it itself."""
-        for _ in range(_TRIES):
+    def _record_end(self, run_id: int, problem: str | None) -> None:
+        """Record the end of a run whose child could not record it itself."""
+        delays = Backoff(first=1.0, longest=5.0)
+        while delays.failures < _TRIES:
             try:
                 run = run_of(self._records, run_id)
                 if run is not None and run.status == RUNNING:
                     fail_run(self._records, run_id, problem or "it ended silently")
                 break
             except RecordsUnavailable:
-                # The scheduler marks it as died if this goes on.
-                if self._stopping.wait(_WAIT_SECONDS):
+                # If this goes on, the scheduler finds the missing heartbeat.
+                if self._stopping.wait(delays.next()):
                     break
         log.info("training_ended", run_id=run_id, problem=problem)
 
 
 class TrainingTask(Task):  # type: ignore[misc]  # Celery has no types
-    """Acknowledges at once; a failure is in the records, never a redelivery."""
+    """Task that is acknowledged at once: a failure is recorded, not redelivered."""
 
     name = TASK_TRAIN
     acks_late = False
@@ -137,21 +139,21 @@ class TrainingTask(Task):  # type: ignore[misc]  # Celery has no types
 
 
 def build_app(settings: Settings, trainer: Trainer) -> Celery:
-    """Return the application with the one task of the trainer."""
+    """Return the Celery application with the trainer's one task."""
     app = celery_app(settings, "veritag.trainer")
     app.register_task(type("_Task", (TrainingTask,), {"trainer": trainer})())
     return app
 
 
 def run_trainer(settings: Settings) -> int:
-    """Train on request until SIGTERM or SIGINT; return the exit status."""
+    """Carry out requested runs until SIGTERM or SIGINT; return the exit status."""
     stopping = threading.Event()
     records = Records.open(settings.records_url)
     dispatcher = Dispatcher.open(settings, "veritag.trainer.health")
     checks = {
         "records": answers(records.ping),
         "broker": answers(dispatcher.ping),
-        "data": lambda: _unwritable(settings),
+        "data": lambda: _folder_problem(settings),
     }
     health = HealthServer(settings.http_host, settings.trainer_http_port, checks)
     stop_signals(stopping)
@@ -174,6 +176,6 @@ def run_trainer(settings: Settings) -> int:
         log.info("trainer_stopped")
 
 
-def _unwritable(settings: Settings) -> str | None:
+def _folder_problem(settings: Settings) -> str | None:
     folder = settings.data_dir
     return None if os.access(folder, os.W_OK) else f"{folder} cannot be written"

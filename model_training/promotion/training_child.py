@@ -1,4 +1,4 @@
-"""A training run in a process of its own, with limits, ended with all it has started."""
+"""A training run as a child process with limits, ended together with its descendants."""
 
 import contextlib
 import os
@@ -13,25 +13,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 from veritag.process.supervisor import die_with_parent
 from veritag.settings import Settings
 
 GRACE_SECONDS = 10.0
 _POLL_SECONDS = 0.25
 _TAIL_BYTES = 20_000
-_LONGEST = 1000
+_LONGEST_ERROR = 1000
 _MEGABYTE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingLimits:
-    """What a training may use.
+    """Limits of a training process.
 
     Attributes
     ----------
+    nice
+        Added to the niceness of the process.
     memory_mb
-        Resident memory of the process and its children; 0: no limit. What is reserved
-        is not limited: torch and CUDA reserve far more than they use.
+        Resident memory of the process and its children in MB; 0: no limit. Reserved
+        memory is not limited: torch and CUDA reserve far more than they use.
+    seconds
+        Longest duration.
     """
 
     threads: int
@@ -51,7 +57,7 @@ class TrainingLimits:
 
 
 def threads_of(settings: Settings) -> int:
-    """Return the CPU threads of scheduled training."""
+    """Return the number of CPU threads of scheduled training, by default half of all."""
     return settings.train_threads or max(1, (os.cpu_count() or 2) // 2)
 
 
@@ -61,7 +67,7 @@ def retrain_command(run_id: int) -> list[str]:
 
 
 class TrainingChild:
-    """One training process, started, watched and ended."""
+    """One training process: start it, watch its limits, end it."""
 
     def __init__(self, argv: Sequence[str], log: Path, limits: TrainingLimits) -> None:
         self._argv = argv
@@ -71,7 +77,7 @@ class TrainingChild:
         self._started = 0.0
 
     def start(self) -> None:
-        """Start the process; its output replaces that of the run before."""
+        """Start the process; its output replaces the output of the previous run."""
         self._log.parent.mkdir(parents=True, exist_ok=True)
         threads = str(self._limits.threads)
         with self._log.open("wb") as log:
@@ -90,20 +96,20 @@ class TrainingChild:
         return _Prepare(self._limits.nice)
 
     def ended(self, seconds: float, stopping: threading.Event | None = None) -> bool:
-        """Wait so long for the end, or until `stopping`; tell whether it has ended."""
+        """Return whether the process ends within so many seconds, or before `stopping`."""
         deadline = time.monotonic() + seconds
         while self._running.poll() is None:
             if time.monotonic() >= deadline or (stopping and stopping.is_set()):
                 return False
-            # Not wait(timeout): Celery's signal handlers want to run in between.
+            # Not wait(timeout): Celery's signal handlers must run in between.
             time.sleep(_POLL_SECONDS)
         return True
 
     def excess(self) -> str | None:
-        """Return which limit is exceeded, None while all are kept."""
+        """Return which limit the process exceeds, None while it keeps all."""
         if time.monotonic() - self._started > self._limits.seconds:
             hours = self._limits.seconds / 3600
-            return f"ended after {hours:g} hours, as VERITAG_TRAIN_HOURS says"
+            return f"ended after {hours:g} hours, the limit of VERITAG_TRAIN_HOURS"
         limit = self._limits.memory_mb
         used = group_memory(self._running.pid) // _MEGABYTE if limit else 0
         if used > limit:
@@ -113,14 +119,14 @@ class TrainingChild:
         return None
 
     def end(self) -> None:
-        """End the process and its children, first kindly; nothing where it has ended."""
+        """End the process and its children: SIGTERM, after a grace period SIGKILL."""
         if self._process is None:
             return
         self._signal(signal.SIGTERM)
         if not self.ended(GRACE_SECONDS):
             self._signal(signal.SIGKILL)
         self._process.wait()
-        # Children that outlived it.
+        # Children may outlive their parent; they are in the same process group.
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
@@ -128,7 +134,7 @@ class TrainingChild:
             os.killpg(self._running.pid, number)
 
     def failure(self) -> str | None:
-        """Return why the ended process failed, None where it did not."""
+        """Return why the ended process failed, None where it succeeded."""
         status = self._running.returncode
         if status == 0:
             return None
@@ -151,7 +157,10 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 
 
 class _Prepare:
-    """What the child does before it becomes the training; no allocation, no locks."""
+    """Function that runs in the child between fork and exec.
+
+    Another thread may hold a lock at the fork: it makes system calls only.
+    """
 
     def __init__(self, nice: int) -> None:
         self._nice = nice
@@ -164,10 +173,10 @@ class _Prepare:
 
 
 def last_error(log: Path) -> str | None:
-    """Return the last error that the output tells.
+    """Return the last error in the output, None where there is none.
 
-    Our own errors as they stand, they are written without patient data; of others only
-    the kind: their text may quote a Data Set.
+    Veritag's own errors are returned as written, they hold no patient data; of others
+    only the class name, because their text may quote a Data Set.
     """
     try:
         with log.open("rb") as file:
@@ -175,24 +184,22 @@ def last_error(log: Path) -> str | None:
             text = file.read().decode(errors="replace")
     except OSError:
         return None
-    found = text.rfind("error: ")
-    if found >= 0:
-        return " ".join(text[found + len("error: ") :].split())[:_LONGEST]
-    kinds = re.findall(r"^([A-Za-z_][\w.]*(?:Error|Exception))\b", text, re.MULTILINE)
-    return f"the training process ended with {kinds[-1]}" if kinds else None
+    start = text.rfind("error: ")
+    if start >= 0:
+        return " ".join(text[start + len("error: ") :].split())[:_LONGEST_ERROR]
+    names = re.findall(r"^([A-Za-z_][\w.]*(?:Error|Exception))\b", text, re.MULTILINE)
+    return f"the training process ended with {names[-1]}" if names else None
 
 
 def group_memory(group: int) -> int:
-    """Return the resident memory of a process group in bytes; 0 where it cannot be told.
+    """Return the resident memory of a process group in bytes.
 
     Pages that processes share are counted for each.
     """
     total = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        # A process may end while we look.
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            # proc(5): pgrp is field 5 and rss field 24; the name, field 2, may hold blanks.
-            fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[2]) == group:
-                total += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+    for process in psutil.process_iter():
+        # A process may end between the listing and the reading.
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(process.pid) == group:
+                total += process.memory_info().rss
     return total

@@ -1,9 +1,8 @@
-"""The periodic job, from an archive of phantoms to a promoted bundle, and its accidents."""
+"""Retraining on an archive of phantoms up to the promotion, and its failures."""
 
 import ctypes
 import os
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -12,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from model_training.network.training_config import TrainingConfig
@@ -37,7 +37,10 @@ from veritag.records.training.runs import (
 )
 from veritag.settings import Settings
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 CONFIG = TrainingConfig(
     size=32, clusters=6, epochs=2, cluster_epochs=1, constraints=60, views=0
@@ -62,7 +65,7 @@ except Exception as error:
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory in which 112 images of 56 patients were received and inspected."""
+    """A data directory with 112 received and inspected images of 56 patients."""
     folder = tmp_path_factory.mktemp("archive") / "data"
     records = Records.open(Settings(data_dir=folder).records_url)
     records.migrate()
@@ -76,7 +79,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(archive: Path, tmp_path: Path) -> Settings:
-    """A site of its own with that archive, whose gate decides on few images."""
+    """A copy of that archive, with a gate that decides on few images."""
     shutil.copytree(archive, tmp_path / "data")
     return Settings(
         data_dir=tmp_path / "data",
@@ -97,7 +100,7 @@ def records(settings: Settings) -> Iterator[Records]:
 
 
 def poor_champion(settings: Settings) -> str:
-    """Put a bundle to use that knows nothing and flags nothing; return its id."""
+    """Activate a bundle that knows no image and flags nothing; return its id."""
     from tests.unit.model_training.promotion.gating import changed
 
     folder = settings.bundles_dir
@@ -120,15 +123,15 @@ def the_run(records: Records) -> TrainingRun:
     return run
 
 
-def nothing_half_made(settings: Settings) -> bool:
-    """Tell whether every folder that claims to be a bundle is one."""
+def all_bundles_whole(settings: Settings) -> bool:
+    """Tell whether every folder among the bundles is a whole bundle."""
     return all(entry.problem is None for entry in entries(settings.bundles_dir))
 
 
 def test_what_is_better_is_promoted_and_told(
     settings: Settings, records: Records
 ) -> None:
-    """From the archive to `active`: recorded, with reasons, and rolled back at will."""
+    """A better bundle gets into `active`; run and promotion are recorded with reasons."""
     champion_id = poor_champion(settings)
     done = run_retraining(None, settings, config=CONFIG)
     assert done.decision.outcome == "promoted", done.decision.reasons
@@ -150,17 +153,17 @@ def test_what_is_better_is_promoted_and_told(
 
 
 def test_few_images_leave_the_champion(settings: Settings, records: Records) -> None:
-    """The bundle is there to be promoted by hand; the reason names the number."""
+    """The bundle stays for a promotion by hand; the reason names the number needed."""
     few = settings.model_copy(update={"gate_least_images": 500})
     done = run_retraining(None, few, config=CONFIG)
     assert done.decision.outcome == "undecided"
     assert resolve_bundle_path(few.bundles_dir) == starter_bundle_path()
     assert "500 are needed" in the_run(records).reasons[0]
-    assert nothing_half_made(few)
+    assert all_bundles_whole(few)
 
 
 def test_nothing_to_learn_from_is_recorded(tmp_path: Path) -> None:
-    """An empty archive ends in a sentence, in the terminal and in the records."""
+    """An empty archive ends in an error in the terminal and in the records."""
     settings = Settings(data_dir=tmp_path)
     settings.archive_dir.mkdir()
     with pytest.raises(StopError, match="no image to learn from"):
@@ -174,7 +177,7 @@ def test_nothing_to_learn_from_is_recorded(tmp_path: Path) -> None:
 def test_one_bundle_named_by_the_setting_is_no_place_to_promote(
     settings: Settings,
 ) -> None:
-    """It is said before anything is trained."""
+    """The error comes before any training."""
     one = make_bundle(settings.data_dir / "one")
     fixed = settings.model_copy(update={"bundle_dir": one.path})
     with pytest.raises(ConfigurationError, match="VERITAG_BUNDLE_DIR names one bundle"):
@@ -182,7 +185,7 @@ def test_one_bundle_named_by_the_setting_is_no_place_to_promote(
 
 
 def test_one_training_at_a_time(settings: Settings, records: Records) -> None:
-    """By hand it is refused while another run lives; the message names that run."""
+    """A run by hand is refused while another runs; the error names that run."""
     run_id = begin_run(records, {})
     with pytest.raises(StopError, match=f"run {run_id} is under way"):
         run_retraining(None, settings, config=CONFIG)
@@ -191,7 +194,7 @@ def test_one_training_at_a_time(settings: Settings, records: Records) -> None:
 def test_a_damaged_champion_is_not_compared_with(
     settings: Settings, records: Records
 ) -> None:
-    """Nothing is promoted over it: a person must look."""
+    """The gate stays undecided and promotes nothing over a damaged champion."""
     poor_champion(settings)
     (settings.bundles_dir / "champion/model.onnx").write_bytes(b"changed")
     done = run_retraining(None, settings, config=CONFIG)
@@ -201,7 +204,7 @@ def test_a_damaged_champion_is_not_compared_with(
 
 
 class Running:
-    """A trainer at work on one run, in a thread of the test."""
+    """A trainer that carries out one run in a thread of the test."""
 
     def __init__(
         self,
@@ -231,50 +234,48 @@ class Running:
         )
         self.thread.start()
 
-    def until_it_says(self, text: str) -> None:
+    def wait_for_output(self, text: str) -> None:
         """Wait until the training's output holds a text."""
         deadline = time.monotonic() + 240
-        while text not in (said := self._said()):
-            assert time.monotonic() < deadline, "it did not come so far"
-            assert self.thread.is_alive(), said
+        while text not in (output := self._output()):
+            assert time.monotonic() < deadline, f"no {text!r} in the output"
+            assert self.thread.is_alive(), output
             time.sleep(0.05)
 
-    def _said(self) -> str:
+    def _output(self) -> str:
         return self.log.read_text() if self.log.is_file() else ""
 
     def kill(self) -> None:
-        """Kill the training as the kernel does when memory is out."""
-        own = str(os.getpid())
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            # Processes of others end while we look.
-            with suppress(OSError):
-                fields = stat.read_text().rpartition(")")[2].split()
-                if fields[1] == own and fields[2] == stat.parent.name:
-                    os.kill(int(stat.parent.name), signal.SIGKILL)
+        """Kill the training as the kernel does when memory is short."""
+        for child in psutil.Process().children():
+            # The training leads a process group of its own.
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
+                if os.getpgid(child.pid) == child.pid:
+                    child.kill()
 
     def end(self) -> TrainingRun:
-        """Return what the records say once the run has ended."""
+        """Return the recorded run once it has ended."""
         self.thread.join(240)
         assert not self.thread.is_alive()
-        found = run_of(self.records, self.run_id)
+        run = run_of(self.records, self.run_id)
         self.records.close()
-        assert found is not None
-        return found
+        assert run is not None
+        return run
 
 
 def test_a_run_that_is_killed_changes_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGKILL in the middle: the champion stays, and no half of a bundle can load."""
+    """After SIGKILL during the training the champion stays, and no partial bundle loads."""
     poor_champion(settings)
     running = Running(settings, monkeypatch, epochs=1000)
-    running.until_it_says("encoder 2")
+    running.wait_for_output("encoder 2")
     running.kill()
     run = running.end()
     assert run.status == "failed"
     assert "killed by SIGKILL" in (run.error or "")
     assert (settings.bundles_dir / "active").read_text() == "champion\n"
-    assert nothing_half_made(settings)
+    assert all_bundles_whole(settings)
     left = [p for p in settings.bundles_dir.iterdir() if p.name.startswith(".")]
     for folder in (p for p in left if p.is_dir()):
         with pytest.raises(BundleRejected):
@@ -282,7 +283,7 @@ def test_a_run_that_is_killed_changes_nothing(
 
 
 def _small_disk(path: Path, kilobytes: int) -> None:
-    """Mount a file system of this size, or skip where we may not."""
+    """Mount a file system of this size; skip the test where that is not permitted."""
     path.mkdir(parents=True, exist_ok=True)
     libc = ctypes.CDLL(None, use_errno=True)
     size = f"size={kilobytes}k".encode()
@@ -291,11 +292,11 @@ def _small_disk(path: Path, kilobytes: int) -> None:
         pytest.skip("only root may mount a small disk")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="tmpfs is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="tmpfs exists on Linux only")
 def test_a_full_disk_changes_nothing_and_is_named(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bundle does not fit: the run says that the disk is full, the champion stays."""
+    """Where the bundle does not fit, the run's error is a full disk, and the champion stays."""
     disk = settings.data_dir / "small"
     require(hasattr(ctypes.CDLL(None), "mount"), "there is no mount(2)")
     _small_disk(disk, 500)
@@ -306,7 +307,7 @@ def test_a_full_disk_changes_nothing_and_is_named(
         assert run.status == "failed"
         assert "the disk is full" in (run.error or "")
         assert resolve_bundle_path(on_it.bundles_dir) == starter_bundle_path()
-        assert nothing_half_made(on_it)
+        assert all_bundles_whole(on_it)
     finally:
         ctypes.CDLL(None).umount2(str(disk).encode(), 2)
 
@@ -314,7 +315,7 @@ def test_a_full_disk_changes_nothing_and_is_named(
 def test_a_request_is_carried_out_by_a_child(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The whole way: claimed, trained in a process of its own, decided, recorded."""
+    """The trainer claims the run, trains in a child process, decides and records it."""
     champion_id = poor_champion(settings)
     run = Running(settings, monkeypatch).end()
     assert (run.status, run.trigger, run.champion_id) == (
@@ -327,7 +328,7 @@ def test_a_request_is_carried_out_by_a_child(
 
 
 def test_a_challenger_has_as_many_clusters_as_the_champion(settings: Settings) -> None:
-    """Where the settings do not say how many, the bundle in use does."""
+    """Without a setting, the number of clusters is that of the bundle in use."""
     champion = load_bundle(resolve_bundle_path(settings.bundles_dir))
     free = settings.model_copy(update={"train_clusters": 0})
     assert default_config(settings).clusters == 25

@@ -6,6 +6,8 @@ import signal
 import time
 from collections.abc import Callable
 
+import psutil
+
 from tests.integration.worker.testbed import SCHEDULE, TRAIN, Site
 from veritag.messaging.celery_config import celery_app
 from veritag.messaging.messages import QUEUE_TRAINING, TASK_TRAIN
@@ -14,10 +16,10 @@ from veritag.records.training.runs import BY_NEED, TrainingRun, request_run, run
 
 MakeSite = Callable[..., Site]
 
-# Stands for a training that takes long: what the trainer does with it is the same.
+# A child that never ends stands for a long training.
 ENDLESS = """
 import sys
-from model_training import trainer
+from model_training.promotion import trainer
 code = "import subprocess, sys, time; " + (
     "print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)"
 )
@@ -28,7 +30,7 @@ HUNGRY = ENDLESS.replace("time.sleep(600)", "x = bytearray(300 << 20); time.slee
 
 
 def ask(site: Site) -> int:
-    """Ask for a run as the scheduler does."""
+    """Request a run as the scheduler does."""
     run_id = request_run(site.records, BY_NEED, "a test")
     site.dispatcher.train(run_id)
     return run_id
@@ -36,9 +38,9 @@ def ask(site: Site) -> int:
 
 def run(site: Site, run_id: int) -> TrainingRun:
     """Return what the records say of a run."""
-    found = run_of(site.records, run_id)
-    assert found is not None
-    return found
+    row = run_of(site.records, run_id)
+    assert row is not None
+    return row
 
 
 def grandchild(site: Site) -> int:
@@ -49,20 +51,19 @@ def grandchild(site: Site) -> int:
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process runs; one that is dead and not yet buried does not."""
+    """Tell whether a process runs; a zombie does not."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:  # noqa: PTH123
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
 
 
 def test_a_run_that_cannot_train_has_its_reason_in_the_records(
     make_site: MakeSite,
 ) -> None:
-    """The real command in the real child says why.
+    """The reason of the real command in the real child is recorded.
 
-    Messages of another version, and the same message once more, do no harm.
+    A message of another version is rejected, and a repeated message does nothing.
     """
     site = make_site()
     site.dispatcher._publish(TASK_TRAIN, {"schema": 7, "run_ids": [1]})
@@ -85,7 +86,7 @@ def test_a_run_that_cannot_train_has_its_reason_in_the_records(
 
 
 def test_a_stopped_trainer_takes_its_training_with_it(make_site: MakeSite) -> None:
-    """SIGTERM ends child and grandchild within the grace, and the run says so."""
+    """SIGTERM ends child and grandchild within the grace period, and fails the run."""
     site = make_site(stop_grace_seconds=30)
     process = site.start(TRAIN, ENDLESS)
     run_id = ask(site)
@@ -111,15 +112,16 @@ def test_a_killed_trainer_leaves_no_training_behind(make_site: MakeSite) -> None
     process.kill()
     process.wait()
     assert run(site, run_id).status == "running"
-    fast = "from worker import training\ntraining.STALE_SECONDS = 1.0"
-    fast += "\nfrom worker import scheduler\nscheduler._TRAINING_SECONDS = 0.5"
+    fast = "from services.scheduler import scheduler, training_schedule"
+    fast += "\ntraining_schedule.STALE_SECONDS = 1.0"
+    fast += "\nscheduler._TRAINING_SECONDS = 0.5"
     site.start(SCHEDULE, fast)
     site.until(lambda: run(site, run_id).status == "failed")
     assert "its heartbeat ended" in (run(site, run_id).error or "")
 
 
 def test_a_killed_training_is_told_from_one_that_failed(make_site: MakeSite) -> None:
-    """SIGKILL, as the kernel sends it when memory is out, is named."""
+    """The error names SIGKILL, which the kernel sends when memory is short."""
     site = make_site()
     site.start(TRAIN, ENDLESS)
     run_id = ask(site)
@@ -130,7 +132,7 @@ def test_a_killed_training_is_told_from_one_that_failed(make_site: MakeSite) -> 
 
 
 def test_a_training_that_takes_too_long_is_ended(make_site: MakeSite) -> None:
-    """The limit on hours ends it with all that it has started."""
+    """The limit on hours ends the child and its descendants."""
     site = make_site(train_hours=0.002)
     site.start(TRAIN, ENDLESS)
     run_id = ask(site)
@@ -141,7 +143,7 @@ def test_a_training_that_takes_too_long_is_ended(make_site: MakeSite) -> None:
 
 
 def test_a_training_that_takes_too_much_memory_is_ended(make_site: MakeSite) -> None:
-    """The limit looks at what is used, of all the run's processes."""
+    """The limit holds for the resident memory of all the run's processes."""
     site = make_site(train_memory_mb=150)
     site.start(TRAIN, HUNGRY)
     run_id = ask(site)
@@ -152,7 +154,7 @@ def test_a_training_that_takes_too_much_memory_is_ended(make_site: MakeSite) -> 
 def test_the_scheduler_asks_once_and_again_when_the_message_is_lost(
     make_site: MakeSite,
 ) -> None:
-    """One run is open at a time; a queue that was emptied is filled again."""
+    """One run is open at a time, and a lost message is sent again."""
     site = make_site(
         train_schedule="never", train_least_instances=1, train_new_instances=2
     )
@@ -184,7 +186,7 @@ def test_the_scheduler_asks_once_and_again_when_the_message_is_lost(
 
 
 def test_the_trainer_waits_without_torch(make_site: MakeSite) -> None:
-    """What may idle for weeks stays small."""
+    """The trainer may idle for weeks and stays small."""
     site = make_site()
     before = 'import atexit\natexit.register(lambda: print(\'{"event": "loaded", '
     before += "\"torch\": ' + str('torch' in sys.modules).lower() + '}'))"

@@ -1,4 +1,4 @@
-"""Files that cost their reader more than their size lets expect."""
+"""Builders of files that need far more time or memory than their size suggests."""
 
 import struct
 import zlib
@@ -60,11 +60,11 @@ def compressed(path: Path, ds: Dataset, frame: bytes) -> Path:
 
 
 def deflated(path: Path, megabytes: int) -> Path:
-    """Write a deflated Data Set of so many MB; a MB of it takes a kB of the file."""
+    """Write a deflated Data Set of so many MB; each takes 1 kB of the file."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     start = struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OW", 0, megabytes * _MEGABYTE)
     first = packer.compress(start) + packer.flush(zlib.Z_FULL_FLUSH)
-    # Blocks after a full flush know nothing of one another, so one can be repeated.
+    # Blocks after a full flush are independent of each other, so one can be repeated.
     block = packer.compress(bytes(_MEGABYTE)) + packer.flush(zlib.Z_FULL_FLUSH)
     content = first + block * megabytes + packer.flush()
     path.write_bytes(header(DeflatedExplicitVRLittleEndian) + content)
@@ -72,7 +72,7 @@ def deflated(path: Path, megabytes: int) -> Path:
 
 
 def nested(path: Path, depth: int) -> Path:
-    """Write sequences of undefined length within one another."""
+    """Write nested sequences of undefined length."""
     start = struct.pack("<HH2sHL", 0x0008, 0x1115, b"SQ", 0, UNDEFINED)
     start += struct.pack("<HHL", 0xFFFE, 0xE000, UNDEFINED)
     path.write_bytes(header() + start * depth)
@@ -80,7 +80,7 @@ def nested(path: Path, depth: int) -> Path:
 
 
 def many_elements(path: Path, megabytes: int) -> Path:
-    """Write nothing but empty elements, eight bytes each."""
+    """Write empty elements only, eight bytes each."""
     count = megabytes * _MEGABYTE // 8
     parts = (
         struct.pack("<HH2sH", 0x0009 + 2 * (n >> 16), n & 0xFFFF, b"LO", 0)

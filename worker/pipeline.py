@@ -14,7 +14,8 @@ import numpy as np
 
 from veritag.dicom.small_native_files import is_small_native
 from veritag.findings import Verdict
-from veritag.pixels.decoding_process import DecodingLimits, DecodingProcess
+from veritag.pixels.decoding_pool import DecodingPool
+from veritag.pixels.decoding_process import DecodingLimits
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.process.metrics import STAGE_SECONDS
 from worker.inference import Model
@@ -53,7 +54,7 @@ class Pipeline:
     def __init__(self, threads: int, max_frame_mb: int, limits: DecodingLimits) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._threads, self._ahead = threads, _AHEAD * threads
-        self._confined = DecodingProcess(limits, prepare.__module__)
+        self._confined = DecodingPool(limits, prepare.__module__)
         self._max_frame_mb = max_frame_mb
 
     def warm(self) -> list[Future[None]]:

@@ -25,7 +25,7 @@ from services.review.pictures.thumbnails import Pictures
 from veritag import __version__
 from veritag.decisions import Decision
 from veritag.pixels.decoding_process import DecodingLimits
-from veritag.pixels.kept_pictures import KeptPictures
+from veritag.pixels.thumbnail_store import ThumbnailStore
 from veritag.process.metrics import DECISIONS, count_from_zero
 from veritag.records import Records
 from veritag.settings import Settings
@@ -51,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.records = MigratedRecords(records)
     app.state.pictures = Pictures(
         Archive(settings.archive_dir),
-        KeptPictures(settings.pictures_dir),
+        ThumbnailStore(settings.pictures_dir),
         threads=settings.decode_threads,
         max_frame_mb=settings.max_frame_mb,
         limits=DecodingLimits.of(settings),

@@ -11,9 +11,10 @@ from functools import partial
 import cv2
 
 from veritag.errors import ArchiveUnavailable, RejectError
-from veritag.pixels.decoding_process import DecodingLimits, DecodingProcess
-from veritag.pixels.kept_pictures import SIZE, KeptPictures
-from veritag.pixels.thumbnail import draw_file
+from veritag.pixels.decoding_pool import DecodingPool
+from veritag.pixels.decoding_process import DecodingLimits
+from veritag.pixels.thumbnail import draw_thumbnail
+from veritag.pixels.thumbnail_store import SIZE, ThumbnailStore
 from veritag.process.logs import get_logger
 from veritag.process.metrics import REMOVED, REMOVED_BYTES
 from veritag.records import Records
@@ -41,9 +42,9 @@ class Retention:
         self._max_frame_mb = settings.max_frame_mb
         self._records = records
         self._archive = Archive(settings.archive_dir)
-        self._pictures = KeptPictures(settings.pictures_dir)
-        self._confined = DecodingProcess(
-            DecodingLimits.of(settings), draw_file.__module__
+        self._pictures = ThumbnailStore(settings.pictures_dir)
+        self._confined = DecodingPool(
+            DecodingLimits.of(settings), draw_thumbnail.__module__
         )
 
     def round(self) -> int:
@@ -93,7 +94,7 @@ class Retention:
             return
         try:
             path = self._archive.path(key)
-            draw = partial(draw_file, path, SIZE, self._max_frame_mb)
+            draw = partial(draw_thumbnail, path, SIZE, self._max_frame_mb)
             tile = self._confined.call(draw)
         except RejectError as error:
             log.warning("picture_not_kept", archive_key=key, reason=str(error))

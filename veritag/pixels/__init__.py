@@ -1,1 +1,1 @@
-"""From Pixel Data to the tile that the model reads, and decoding under limits."""
+"""Tiles for the model from Pixel Data, and decoding of untrusted files under limits."""

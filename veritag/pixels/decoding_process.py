@@ -1,9 +1,7 @@
-"""Work on hostile files in processes of its own, which may be ended.
+"""One process that reads and decodes untrusted files, as its parent sees it.
 
-What takes too long or too much memory, or crashes in a decoder, costs a process that has
-nothing else to do; it is replaced by a fresh one. A thread could not be ended, and a
-crash would take the whole worker along. What comes back is small (a tile, a few tags),
-so a pipe is as good as shared memory.
+Jobs and answers are pickled and prefixed by their length. `decoding_main` is the program
+of the process.
 """
 
 import os
@@ -14,24 +12,18 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ParamSpec, Self, TypeVar, cast
+from typing import Any, Self
 
-from veritag.errors import DecoderUnavailable, DecodingEnded, OutOfMemory
-from veritag.process.metrics import DECODING_ENDED, count_from_zero
+from veritag.errors import DecoderUnavailable, DecodingEnded
 from veritag.settings import Settings
 
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
-
-LIMITS = ("time", "memory", "crash")
 LENGTH = struct.Struct("<Q")
 
 _START_SECONDS = 30.0
 _CHUNK = 1 << 20
-# glibc gives memory back after each file and takes it anew for the next, which costs
-# 500 page faults and 2 ms for a CT slice; so much it may keep, in bytes.
+# By default glibc returns the memory of each file to the system, which costs 500 page
+# faults and 2 ms for each CT slice. These settings let it keep so many bytes.
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -39,18 +31,18 @@ _ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
     "MALLOC_TOP_PAD_": str(16 << 20),
 }
-# More is no answer but a process that writes whatever it likes.
-_LONGEST_ANSWER = 64 << 20
+# A longer answer comes from a process that an exploited decoder controls.
+_MAX_ANSWER = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class DecodingLimits:
-    """What one file may take.
+    """Limits of time and memory for one file.
 
     Attributes
     ----------
     memory_mb
-        Beyond what the process takes when idle.
+        Memory in MB, in addition to that of the idle process.
     """
 
     seconds: float
@@ -63,89 +55,12 @@ class DecodingLimits:
 
 
 class DecodingProcess:
-    """Processes that are kept warm, one for each thread that calls at the same time.
-
-    Parameters
-    ----------
-    modules
-        To load at start; the functions that are called are there.
-    """
-
-    def __init__(self, limits: DecodingLimits, *modules: str) -> None:
-        self._limits = limits
-        self._modules = modules
-        self._idle: list[DecodingChild] = []
-        self._closed = False
-        count_from_zero(DECODING_ENDED, LIMITS)
-
-    def call(
-        self,
-        function: Callable[Parameters, Result],
-        *args: Parameters.args,
-        **kwargs: Parameters.kwargs,
-    ) -> Result:
-        """Return what a module's function returns there, or raise what it raises.
-
-        Raises
-        ------
-        DecodingEnded
-            If the process took too long or too much memory, or crashed.
-        DecoderUnavailable
-            If there is none.
-        """
-        job = pickle.dumps((function, args, kwargs))
-        child = self._take()
-        try:
-            answer = child.ask(job, self._limits.seconds)
-        except DecodingEnded as error:
-            DECODING_ENDED.labels(error.limit).inc()
-            raise
-        except BaseException:
-            child.end()  # its answer, still to come, would be taken for the next one
-            raise
-        finally:
-            self._give_back(child)
-        if isinstance(answer, OutOfMemory):
-            DECODING_ENDED.labels("memory").inc()
-        if isinstance(answer, Exception):
-            raise answer
-        return cast(Result, answer)
-
-    def warm(self) -> None:
-        """Start one more process, for the first call not to wait for it."""
-        self._give_back(DecodingChild(self._limits, self._modules))
-
-    def _take(self) -> "DecodingChild":
-        while self._idle:
-            try:
-                child = self._idle.pop()
-            except IndexError:
-                break  # another thread was faster
-            if child.is_alive:
-                return child
-            child.end()
-        return DecodingChild(self._limits, self._modules)
-
-    def _give_back(self, child: "DecodingChild") -> None:
-        if child.is_alive and not self._closed:
-            self._idle.append(child)
-        else:
-            child.end()
-
-    def close(self) -> None:
-        """End the processes; those that work end with their work."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().end()
-
-
-class DecodingChild:
-    """One process that works off one job at a time."""
+    """One process that runs one job at a time."""
 
     def __init__(self, limits: DecodingLimits, modules: tuple[str, ...]) -> None:
         numbers = [str(limits.memory_mb), str(limits.seconds)]
-        # -P: what lies in the working directory is no module of ours.
-        command = [sys.executable, "-P", "-m", "veritag.pixels.decoding_child"]
+        # -P: no module is imported from the working directory.
+        command = [sys.executable, "-P", "-m", "veritag.pixels.decoding_main"]
         self._process = subprocess.Popen(
             [*command, *numbers, *modules],
             stdin=subprocess.PIPE,
@@ -161,21 +76,21 @@ class DecodingChild:
         except DecodingEnded as error:
             self.end()
             raise DecoderUnavailable(
-                f"the process that decodes does not start: {error}"
+                f"the decoding process does not start: {error}"
             ) from error
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
-    def ask(self, job: bytes, seconds: float) -> Any:
-        """Return the answer to a job, an exception as such.
+    def run(self, job: bytes, seconds: float) -> Any:
+        """Return the result of a pickled job; an exception of the job is returned, too.
 
         Raises
         ------
         DecodingEnded
-            If there is none.
+            If the process does not answer in time or ends.
         """
         deadline = time.monotonic() + seconds
         try:
@@ -183,13 +98,13 @@ class DecodingChild:
             self._jobs.flush()
         except BrokenPipeError:
             raise self._ended() from None
-        return pickle.loads(self._read(deadline, seconds))  # noqa: S301 - our own process
+        return pickle.loads(self._read(deadline, seconds))  # noqa: S301 - of our own process
 
     def _read(self, deadline: float, seconds: float) -> bytes:
         (length,) = LENGTH.unpack(self._receive(LENGTH.size, deadline, seconds))
-        if length > _LONGEST_ANSWER:
+        if length > _MAX_ANSWER:
             self.end()
-            raise DecodingEnded("the process that decoded it answered nonsense")
+            raise DecodingEnded("the decoding process sent an invalid answer")
         return self._receive(length, deadline, seconds)
 
     def _receive(self, size: int, deadline: float, seconds: float) -> bytes:
@@ -208,25 +123,25 @@ class DecodingChild:
         return bytes(received)
 
     def _ended(self) -> DecodingEnded:
-        """Return how it has ended by itself."""
+        """Return the reason why the process ended by itself."""
         status = self._process.wait()
         self.end()
         if status == -signal.SIGKILL:
+            # Only the kernel's out-of-memory killer does this.
             return DecodingEnded(
-                "the process that decoded it was killed, mostly for lack of memory",
-                "memory",
+                "the decoding process was killed, probably for lack of memory", "memory"
             )
         name = signal.Signals(-status).name if status < 0 else f"status {status}"
-        # What C++ does where no memory is left and nobody has thought of it.
-        why = ", often for lack of memory" if status == -signal.SIGABRT else ""
-        return DecodingEnded(f"the decoder crashed ({name}{why})")
+        # C++ aborts where an allocation fails and the exception is not caught.
+        cause = ", often for lack of memory" if status == -signal.SIGABRT else ""
+        return DecodingEnded(f"the decoder crashed ({name}{cause})")
 
     def end(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._jobs, self._answers):
-            # What was not written is for nobody.
+            # Closing flushes, and the reader of the pipe is gone.
             try:
                 pipe.close()
             except BrokenPipeError:

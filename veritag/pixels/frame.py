@@ -1,4 +1,4 @@
-"""One frame of a Data Set as stored values, decoded the fastest correct way."""
+"""One frame of a Data Set as stored values, read by the fastest correct decoder."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from veritag.pixels.layout import Layout, read_layout
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 GRAY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
-# What cv2.resize can shrink as it is; everything else becomes float32 first.
+# Types that cv2.resize accepts; all others are converted to float32 first.
 SHRINKABLE = (np.dtype("u1"), np.dtype("u2"), np.dtype("i2"), np.dtype("f4"))
 
 
@@ -31,7 +31,10 @@ SHRINKABLE = (np.dtype("u1"), np.dtype("u2"), np.dtype("i2"), np.dtype("f4"))
 class Frame:
     """Stored values of one frame, of shape (rows, columns) or (rows, columns, 3).
 
-    `inverted` says that higher values are darker.
+    Attributes
+    ----------
+    inverted
+        Whether higher values are darker.
     """
 
     pixels: NDArray[Any]
@@ -46,7 +49,7 @@ def stored_frame(ds: Dataset, *, max_frame_mb: int) -> Frame:
     NoPixels
         If the Data Set holds no picture.
     UnusableInstance
-        With the reason, free of patient data, whatever else is wrong with the pixels.
+        If the pixels cannot be decoded or are too large; the reason holds no patient data.
     """
     try:
         return _stored_frame(ds, max_frame_mb)
@@ -57,13 +60,13 @@ def stored_frame(ds: Dataset, *, max_frame_mb: int) -> Frame:
     except MemoryError as error:
         raise OutOfMemory("not enough memory to decode the frame") from error
     except RuntimeError as error:
-        # pydicom joins what each of its plugins said: nothing that a person could use.
+        # The text joins the messages of all plugins of pydicom and helps no reader.
         raise UnusableInstance(
-            "the pixels are damaged, or in a form that no decoder here reads "
+            "the pixels are damaged, or in a form that no installed decoder reads "
             f"({_syntax(ds).name})"
         ) from error
     except Exception as error:
-        # Decoders and malformed elements raise anything; each costs one instance only.
+        # Decoders raise any exception on malformed data; only this instance is lost.
         raise UnusableInstance(
             f"the pixels cannot be decoded: {_brief(error)}"
         ) from error
@@ -86,9 +89,10 @@ def _stored_frame(ds: Dataset, max_frame_mb: int) -> Frame:
     if keyword != "PixelData":
         pixels = _floats(ds[keyword].value, layout, index)
     else:
+        # The decoder allocates what the codestream claims, whatever Rows and Columns say.
         _require_size(_claimed_bytes(ds, layout, index), max_frame_mb)
         pixels = _integers(ds, layout, index)
-    inverted = (layout.photometric == "MONOCHROME1") != _falls(ds, index)
+    inverted = (layout.photometric == "MONOCHROME1") != _has_negative_slope(ds, index)
     return Frame(np.ascontiguousarray(_shrinkable(pixels)), inverted)
 
 
@@ -100,7 +104,7 @@ def _require_size(frame_bytes: int, max_frame_mb: int) -> None:
 
 
 def _claimed_bytes(ds: Dataset, layout: Layout, index: int) -> int:
-    """Return what a compressed frame would decode to; 0 where it does not say."""
+    """Return the decoded size that a compressed frame claims, in bytes; 0 if unknown."""
     syntax = _syntax(ds)
     if not (syntax.is_transfer_syntax and syntax.is_encapsulated):
         return 0
@@ -116,10 +120,10 @@ def _claimed_bytes(ds: Dataset, layout: Layout, index: int) -> int:
 
 
 def _syntax(ds: Dataset) -> UID:
-    """Return the transfer syntax; without File Meta Information, how pydicom read it."""
-    named = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
-    if named:
-        return UID(named)
+    """Return the transfer syntax, or the encoding that pydicom detected."""
+    uid = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
+    if uid:
+        return UID(uid)
     implicit, little = ds.original_encoding
     if little is False:
         return ExplicitVRBigEndian
@@ -136,6 +140,7 @@ def _integers(ds: Dataset, layout: Layout, index: int) -> NDArray[Any]:
         raise _no_decoder(syntax)
     native = not syntax.is_encapsulated and syntax != ExplicitVRBigEndian
     one_sample = layout.samples == 1 and layout.bits_allocated in (8, 16, 32)
+    # The usual case, which needs no decoder of pydicom and is faster without.
     if native and one_sample:
         pixels = _native(ds["PixelData"].value, layout, index)
     else:
@@ -145,7 +150,7 @@ def _integers(ds: Dataset, layout: Layout, index: int) -> NDArray[Any]:
     if layout.samples == 1:
         pixels = _without_padding(pixels, ds, layout)
         if ds.get("ModalityLUTSequence"):
-            # Not linear: it must come before anything is averaged.
+            # A LUT is not linear: it has to be applied before pixels are averaged.
             pixels = apply_modality_lut(pixels, ds)
     return pixels
 
@@ -167,8 +172,8 @@ def _native(data: bytes, layout: Layout, index: int) -> NDArray[Any]:
     above = layout.bits_allocated - 1 - layout.high_bit
     unused = layout.bits_allocated - layout.bits_stored
     if unused:
-        # The bits beside the stored ones may hold overlays (PS3.5 8.1.1, retired use);
-        # the way back is an arithmetic shift, which carries the sign.
+        # Unused bits can hold overlays (retired, PS3.5 8.1.1): shifted out to the left.
+        # The shift back to the right is arithmetic and extends the sign.
         pixels = (pixels << dtype.type(above)) >> dtype.type(unused)
     return pixels
 
@@ -180,23 +185,23 @@ def _floats(data: bytes, layout: Layout, index: int) -> NDArray[Any]:
 
 
 def _without_padding(pixels: NDArray[Any], ds: Dataset, layout: Layout) -> NDArray[Any]:
-    """Draw the padding around a picture like its darkest value, PS3.3 C.7.5.1.1.2."""
+    """Replace padding by the darkest value of the picture (PS3.3 C.7.5.1.1.2)."""
     value = ds.get("PixelPaddingValue")
     if not isinstance(value, int) or pixels.dtype.kind not in "iu":
         return pixels
     bits = pixels.dtype.itemsize * 8
-    # A padding value may be written with the other signedness than the pixels.
+    # Some senders encode the padding value with the other signedness than the pixels.
     wrapped = np.array(value % (1 << bits), dtype=f"u{bits // 8}").view(pixels.dtype)
     padding = pixels == wrapped
-    rest = pixels[~padding]
-    if rest.size in (0, pixels.size):
+    image = pixels[~padding]
+    if image.size in (0, pixels.size):
         return pixels
-    darkest = rest.max() if layout.photometric == "MONOCHROME1" else rest.min()
+    darkest = image.max() if layout.photometric == "MONOCHROME1" else image.min()
     return np.where(padding, darkest, pixels)
 
 
-def _falls(ds: Dataset, index: int) -> bool:
-    """Whether the rescale of this frame turns the gray scale over."""
+def _has_negative_slope(ds: Dataset, index: int) -> bool:
+    """Return whether the Rescale Slope of this frame inverts the gray scale."""
     slope = ds.get("RescaleSlope")
     if slope is None:
         slope = _functional_group_slope(ds, index)
@@ -204,7 +209,7 @@ def _falls(ds: Dataset, index: int) -> bool:
 
 
 def _functional_group_slope(ds: Dataset, index: int) -> object:
-    """Return the slope of an Enhanced image's frame, PS3.3 C.7.6.16.2.9."""
+    """Return the Rescale Slope of a frame of an Enhanced image (PS3.3 C.7.6.16.2.9)."""
     per_frame = ds.get("PerFrameFunctionalGroupsSequence") or ()
     groups = [*per_frame[index : index + 1]]
     groups += ds.get("SharedFunctionalGroupsSequence") or ()
@@ -224,6 +229,6 @@ def _shrinkable(pixels: NDArray[Any]) -> NDArray[Any]:
     if not finite.all():
         least = values[finite].min() if finite.any() else 0.0
         values = np.where(finite, values, least)
-    # Scaled into -1..1: averages cannot overflow, and the window undoes the scale.
+    # Scaled to -1..1, so that averages cannot overflow; the window undoes the scale.
     largest = float(np.abs(values).max()) or 1.0
     return (values / largest).astype(np.float32)

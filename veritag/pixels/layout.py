@@ -1,4 +1,4 @@
-"""How a Data Set describes its pixels, checked before anything is decoded."""
+"""Description of the pixels in a Data Set, checked before decoding."""
 
 from dataclasses import dataclass
 
@@ -33,14 +33,14 @@ def read_layout(ds: Dataset, keyword: str) -> Layout:
     Raises
     ------
     UnusableInstance
-        If a needed element is missing, or makes no sense.
+        If a required element is missing or invalid.
     """
     float_bits = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(keyword)
     allocated = float_bits or _count(ds, "BitsAllocated")
     stored = float_bits or _count(ds, "BitsStored", allocated)
     high_bit = _number(ds, "HighBit", stored - 1)
     if not stored <= high_bit < allocated:
-        # What PS3.5 8.1.1 asks for today; a lower or higher one cannot be meant.
+        # The only value that PS3.5 8.1.1 allows today; any other one is an error.
         high_bit = stored - 1
     layout = Layout(
         rows=_count(ds, "Rows"),
@@ -53,16 +53,16 @@ def read_layout(ds: Dataset, keyword: str) -> Layout:
         signed=_number(ds, "PixelRepresentation", 0) == 1,
         photometric=str(ds.get("PhotometricInterpretation") or "MONOCHROME2").strip(),
     )
-    _require_sense(layout)
+    _require_valid(layout)
     return layout
 
 
-def _require_sense(layout: Layout) -> None:
+def _require_valid(layout: Layout) -> None:
     if layout.bits_allocated not in (1, 8, 16, 32, 64):
         raise UnusableInstance(f"Bits Allocated is {layout.bits_allocated}")
     if layout.bits_stored > layout.bits_allocated:
         raise UnusableInstance(
-            f"Bits Stored is {layout.bits_stored}, over the {layout.bits_allocated} allocated"
+            f"Bits Stored is {layout.bits_stored}, above Bits Allocated ({layout.bits_allocated})"
         )
     if layout.samples not in (1, 3):
         raise UnusableInstance(f"Samples per Pixel is {layout.samples}")
@@ -75,7 +75,7 @@ def _number(ds: Dataset, keyword: str, default: int | None = None) -> int:
             value = default
         return int(value)
     except (TypeError, ValueError, OverflowError, NotImplementedError):
-        raise UnusableInstance(f"{keyword} is missing or no number") from None
+        raise UnusableInstance(f"{keyword} is missing or not a number") from None
 
 
 def _count(ds: Dataset, keyword: str, default: int | None = None) -> int:

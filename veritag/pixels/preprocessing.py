@@ -1,6 +1,6 @@
-"""How a picture becomes a tile, as data: read with a bundle, carried out by `tile`.
+"""Parameters that turn a picture into a tile; part of every bundle.
 
-Apart from the carrying out, so that whoever lists bundles needs no picture libraries.
+Separate from `tile`, so that programs which list bundles load no image libraries.
 """
 
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ MAX_SIZE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How a picture becomes a tile; part of every bundle.
+    """Parameters that turn a picture into a tile.
 
     Attributes
     ----------
     version
-        Of the steps themselves; a bundle of another version is refused.
+        Version of the steps; a bundle with another version is rejected.
     size
         Side of the square tile, in pixels.
     low_percentile, high_percentile
-        The window: what is drawn black and what is drawn white.
+        The window: percentiles of the picture that become black and white.
     """
 
     version: int = VERSION
@@ -32,20 +32,22 @@ class Preprocessing:
     high_percentile: float = 99.0
 
     def require_supported(self, where: str) -> None:
-        """Refuse a preprocessing that this version cannot do.
+        """Reject a preprocessing that this version does not support.
 
         Raises
         ------
         BundleRejected
-            If version, size or window are not those of this module.
+            If the version, size or window is not supported.
         """
         if self.version != VERSION:
             raise BundleRejected(
-                f"{where}: preprocessing version {self.version!r}, this version does {VERSION}"
+                f"{where}: preprocessing version {self.version!r} is not supported, only {VERSION}"
             )
         if not MIN_SIZE <= self.size <= MAX_SIZE:
             raise BundleRejected(
                 f"{where}: tile size {self.size!r} is not in {MIN_SIZE}..{MAX_SIZE}"
             )
         if not 0 <= self.low_percentile < self.high_percentile <= 100:  # noqa: PLR2004 -- per cent
-            raise BundleRejected(f"{where}: the window's percentiles are out of order")
+            raise BundleRejected(
+                f"{where}: the percentiles of the window are not in increasing order"
+            )

@@ -1,8 +1,8 @@
-"""From a Data Set's pixels to the model's input: one way for training and inference.
+"""Tiles, the model's input, from the pixels of a Data Set; the same in training.
 
-The window runs from a low to a high percentile of the picture, so any rising linear map
-of the stored values leaves the tile as it is. That is why a Rescale Slope matters only
-by its sign (PS3.3 C.11.1), and why the stored integers can be shrunk first.
+The window runs from a low to a high percentile of the picture, so an increasing linear
+map of the stored values does not change the tile. Therefore only the sign of a Rescale
+Slope matters (PS3.3 C.11.1), and the stored integers can be shrunk first.
 """
 
 import math
@@ -22,9 +22,9 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def make_tile(ds: Dataset, pre: Preprocessing, *, max_frame_mb: int = 1024) -> Tile:
-    """Return the picture of a Data Set as the model sees it, of shape (size, size).
+    """Return the tile of a Data Set, the model's input, of shape (size, size).
 
-    A multi-frame image is shown by its middle frame, and only that one is decoded.
+    Of a multi-frame image only the middle frame is decoded.
 
     Raises
     ------
@@ -37,12 +37,12 @@ def make_tile(ds: Dataset, pre: Preprocessing, *, max_frame_mb: int = 1024) -> T
 
 
 def make_picture(ds: Dataset, size: int, *, max_frame_mb: int = 1024) -> Tile:
-    """Return the picture of a Data Set for people, of shape (size, size); see `make_tile`."""
+    """Return a picture for reviewers, of shape (size, size); see `make_tile`."""
     return make_tile(ds, Preprocessing(size=size), max_frame_mb=max_frame_mb)
 
 
 def tile_from_gray(image: NDArray[Any], pre: Preprocessing) -> Tile:
-    """Return the tile of a plain gray picture of shape (rows, columns)."""
+    """Return the tile of a gray picture of shape (rows, columns)."""
     return _draw(Frame(np.ascontiguousarray(image), inverted=False), pre)
 
 
@@ -60,12 +60,12 @@ def _resize(pixels: NDArray[Any], size: int) -> NDArray[Any]:
     width = min(size, max(1, round(columns * scale)))
     if (height, width) == (rows, columns):
         return pixels
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return cv2.resize(pixels, (width, height), interpolation=how)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(pixels, (width, height), interpolation=interpolation)
 
 
 def _luminance(small: NDArray[Any]) -> NDArray[Any]:
-    """Weigh red, green and blue as PS3.3 C.7.6.3.1.2 does for Y."""
+    """Return the luminance Y of red, green and blue (PS3.3 C.7.6.3.1.2)."""
     if small.ndim == 2:  # noqa: PLR2004 -- rows and columns only
         return small
     return small[..., :3] @ LUMINANCE
@@ -78,7 +78,7 @@ def _window(small: NDArray[np.float32], low: float, high: float) -> Tile:
     ordered = np.partition(values, (first, last))
     darkest, brightest = ordered[first], ordered[last]
     if brightest <= darkest:
-        # Nearly all of the picture is background: show what little there is.
+        # Nearly all of the picture is background: show the few other pixels.
         darkest, brightest = values.min(), values.max()
     if brightest <= darkest:
         return np.zeros(small.shape, dtype=np.uint8)

@@ -11,10 +11,11 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Response
 from services.review.dependencies import Id, PicturesDep, RecordsDep, proxy_reviewer
 from veritag.dicom.small_native_files import is_small_native
 from veritag.errors import RejectError
-from veritag.pixels.decoding_process import DecodingLimits, DecodingProcess
-from veritag.pixels.kept_pictures import KeptPictures
+from veritag.pixels.decoding_pool import DecodingPool
+from veritag.pixels.decoding_process import DecodingLimits
 from veritag.pixels.preprocessing import VERSION
-from veritag.pixels.thumbnail import draw_file
+from veritag.pixels.thumbnail import draw_thumbnail
+from veritag.pixels.thumbnail_store import ThumbnailStore
 from veritag.records.review.study import instance_location
 from veritag.storage.archive import Archive
 
@@ -41,7 +42,7 @@ class Pictures:
     def __init__(
         self,
         archive: Archive,
-        kept: KeptPictures,
+        kept: ThumbnailStore,
         *,
         threads: int,
         max_frame_mb: int,
@@ -50,7 +51,7 @@ class Pictures:
         self._archive = archive
         self._kept = kept
         self._max_frame_mb = max_frame_mb
-        self._confined = DecodingProcess(limits, draw_file.__module__)
+        self._confined = DecodingPool(limits, draw_thumbnail.__module__)
         self._turn = threading.BoundedSemaphore(threads)
         self._small = lru_cache(maxsize=CACHED)(self._draw)
 
@@ -66,7 +67,7 @@ class Pictures:
         path = self._archive.path(archive_key)
         if not path.exists() and (kept := self._kept.read(archive_key)) is not None:
             return kept
-        job = partial(draw_file, path, size, self._max_frame_mb)
+        job = partial(draw_thumbnail, path, size, self._max_frame_mb)
         with self._turn:
             picture = job() if is_small_native(path) else self._confined.call(job)
         _, png = cv2.imencode(".png", picture)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.integration.review.testbed import Ward
-from veritag.pixels.kept_pictures import KeptPictures
+from veritag.pixels.thumbnail_store import ThumbnailStore
 from veritag.records.review.study import instance_location
 from veritag.storage.archive import Archive
 
@@ -51,7 +51,7 @@ def test_what_the_archive_let_go_of_is_still_shown(
     assert location is not None
     shown = client.get("/pictures/2/256.png").content
     Archive(day.data_dir / "archive").remove([location.archive_key])
-    kept = KeptPictures(day.data_dir / "pictures")
+    kept = ThumbnailStore(day.data_dir / "pictures")
     assert "svg" in client.get("/pictures/2/1024.png").headers["content-type"]
     kept.keep(location.archive_key, shown)
     assert client.get("/pictures/2/1024.png").content == shown

@@ -15,7 +15,7 @@ from services.scheduler.scheduler import Scheduler
 from tests.integration.worker.testbed import Site
 from veritag.findings import SeriesJudgement, Verdict, VerdictStatus
 from veritag.phantoms.series import phantom_series
-from veritag.pixels.kept_pictures import KeptPictures
+from veritag.pixels.thumbnail_store import ThumbnailStore
 from veritag.pixels.tile import make_picture
 from veritag.records.inspection.series_snapshot import series_snapshot
 from veritag.records.inspection.settling import settle
@@ -80,7 +80,7 @@ def test_a_small_picture_of_each_is_kept(site: Site, parts: Retention) -> None:
     before = REGISTRY.get_sample_value("veritag_instances_removed_total") or 0
     assert parts.round() == 3
     assert not any(path.exists() for path in files)
-    pictures = KeptPictures(site.settings.pictures_dir)
+    pictures = ThumbnailStore(site.settings.pictures_dir)
     for path, picture in zip(files, shown, strict=True):
         png = pictures.read(f"{path.parent.name}/{path.name}")
         assert png is not None
@@ -134,7 +134,7 @@ def test_nothing_is_noted_as_removed_where_the_archive_is_not(
     elsewhere.rename(root)
     assert parts.round() == 3
     assert not any(path.exists() for path in files)
-    pictures = KeptPictures(site.settings.pictures_dir)
+    pictures = ThumbnailStore(site.settings.pictures_dir)
     assert all(pictures.read(f"{path.parent.name}/{path.name}") for path in files)
 
 

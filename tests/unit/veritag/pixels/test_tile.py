@@ -1,4 +1,4 @@
-"""Pixels to tiles."""
+"""Tiles from the pixels of Data Sets."""
 
 import warnings
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_a_tile_is_square_bytes_over_the_whole_range() -> None:
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "u4", "i4"])
 def test_the_stored_type_leaves_no_trace(dtype: str) -> None:
-    """Equal pictures give equal tiles in whatever integers they are stored."""
+    """Equal pictures give equal tiles in all integer types."""
     tile = make_tile(gray(ramp(dtype)), PRE)
     np.testing.assert_array_equal(tile, make_tile(gray(ramp("u2")), PRE))
 
@@ -77,7 +77,7 @@ def test_monochrome1_is_turned_over() -> None:
 
 
 def test_a_falling_rescale_turns_the_picture_over() -> None:
-    """A negative Rescale Slope makes high stored values dark; a rising one changes nothing."""
+    """A negative Rescale Slope inverts the tile; a positive one does not change it."""
     upright = make_tile(gray(ramp()), PRE)
     rising = gray(ramp(), RescaleSlope="2.5", RescaleIntercept="-1024")
     falling = gray(ramp(), RescaleSlope="-1", RescaleIntercept="0")
@@ -103,7 +103,7 @@ def test_an_enhanced_image_rescales_by_its_frames_functional_group() -> None:
 
 
 def test_a_lut_sequence_is_applied_before_anything_is_averaged() -> None:
-    """A Modality LUT that swaps black and white turns the picture over."""
+    """A Modality LUT that swaps black and white inverts the tile."""
     lut = Dataset()
     lut.LUTDescriptor = [32, 0, 16]
     lut.LUTData = list(range(31, -1, -1))
@@ -115,25 +115,25 @@ def test_a_lut_sequence_is_applied_before_anything_is_averaged() -> None:
 
 
 def test_the_middle_frame_is_shown() -> None:
-    """Of several frames the middle one becomes the tile."""
+    """The tile is that of the middle frame."""
     frames = np.stack([np.zeros_like(ramp()), ramp(), np.zeros_like(ramp())])
     tile = make_tile(gray(frames, NumberOfFrames=3), PRE)
     np.testing.assert_array_equal(tile, make_tile(gray(ramp()), PRE))
 
 
 def test_padding_does_not_take_part_in_the_window() -> None:
-    """Pixels of the Pixel Padding Value are drawn like the darkest of the rest."""
+    """Pixels with the Pixel Padding Value become as dark as the darkest other one."""
     pixels = ramp("i2").copy()
     pixels[:8] = -2000
-    plain = make_tile(gray(ramp("i2")), PRE)
-    for written in (-2000, 63536):  # the same bits, read as US
-        tile = make_tile(gray(pixels, PixelPaddingValue=written), PRE)
-        np.testing.assert_array_equal(tile[8:], plain[8:])
+    unpadded = make_tile(gray(ramp("i2")), PRE)
+    for value in (-2000, 63536):  # the same bits, read as US
+        tile = make_tile(gray(pixels, PixelPaddingValue=value), PRE)
+        np.testing.assert_array_equal(tile[8:], unpadded[8:])
         assert tile[:8].max() == 0
 
 
 def test_bits_beside_the_stored_ones_are_ignored() -> None:
-    """Old overlays in the high bits do not show."""
+    """Overlays in unused high bits do not change the tile."""
     overlaid = ramp() | np.uint16(0x8000)
     ds = gray(overlaid, BitsStored=12, HighBit=11)
     np.testing.assert_array_equal(make_tile(ds, PRE), make_tile(gray(ramp()), PRE))
@@ -148,7 +148,7 @@ def test_the_aspect_is_kept() -> None:
 
 
 def test_a_constant_picture_gives_a_constant_tile() -> None:
-    """Nothing is divided by an empty range."""
+    """An empty range of values causes no division by zero."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tile = make_tile(gray(np.full((20, 30), 700, dtype="u2")), PRE)
@@ -167,7 +167,7 @@ def test_float_pixels_survive_what_is_not_a_number() -> None:
 
 
 def test_a_plain_picture_takes_the_same_way() -> None:
-    """A converted picture and the Data Set of the same pixels give one tile."""
+    """A picture file and a Data Set with the same pixels give the same tile."""
     rng = np.random.default_rng(1)
     pixels = rng.integers(0, 256, (90, 70)).astype(np.uint8)
     np.testing.assert_array_equal(
@@ -176,7 +176,7 @@ def test_a_plain_picture_takes_the_same_way() -> None:
 
 
 def test_a_picture_for_people_is_a_tile_of_another_size() -> None:
-    """Thumbnails are drawn by the very same function."""
+    """`make_picture` draws like `make_tile`."""
     ds = gray(ramp())
     np.testing.assert_array_equal(
         make_picture(ds, 96), make_tile(ds, Preprocessing(size=96))
@@ -224,7 +224,7 @@ def test_compressing_without_loss_leaves_the_tile() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_every_file_gives_a_tile_or_a_reason() -> None:
-    """No file that ships inside pydicom raises anything but our two errors."""
+    """Each file of pydicom gives a tile or one of two errors of Veritag."""
     outcomes: list[object] = []
     for path in sorted(
         (Path(pydicom.data.__file__).parent / "test_files").glob("*.dcm")
@@ -238,7 +238,7 @@ def test_every_file_gives_a_tile_or_a_reason() -> None:
 
 
 def test_an_object_without_pixels_says_so() -> None:
-    """A report has no picture, and neither has an image with empty Pixel Data."""
+    """An object without Pixel Data and one with empty Pixel Data hold no picture."""
     with pytest.raises(NoPixels, match="no Pixel Data"):
         make_tile(Dataset(), PRE)
     with pytest.raises(NoPixels, match="empty"):
@@ -250,7 +250,7 @@ def test_an_object_without_pixels_says_so() -> None:
     [
         ({"Rows": 0}, "Rows is 0"),
         ({"Columns": None}, "Columns is missing"),
-        ({"BitsStored": 17}, "17, over the 16 allocated"),
+        ({"BitsStored": 17}, "17, above Bits Allocated .16."),
         ({"BitsAllocated": 12}, "Bits Allocated is 12"),
         ({"SamplesPerPixel": 7}, "Samples per Pixel is 7"),
         ({"NumberOfFrames": "5"}, "hold 2048 bytes where 6144 are needed"),
@@ -258,13 +258,13 @@ def test_an_object_without_pixels_says_so() -> None:
     ],
 )
 def test_a_wrong_description_is_named(elements: dict[str, Any], reason: str) -> None:
-    """Each contradiction in the pixel description has its own reason."""
+    """Each error in the description of the pixels has its own reason."""
     with pytest.raises(UnusableInstance, match=reason):
         make_tile(gray(ramp(), **elements), PRE)
 
 
 def test_a_huge_frame_is_refused_before_it_is_decoded() -> None:
-    """Rows and Columns alone decide, whatever the Pixel Data hold."""
+    """Rows and Columns alone decide, not the length of the Pixel Data."""
     ds = gray(ramp(), Rows=65535, Columns=65535)
     with pytest.raises(UnusableInstance, match="over the limit of 64 MB"):
         make_tile(ds, PRE, max_frame_mb=64)
@@ -281,7 +281,7 @@ J2K_OF_ALL = b"\xff\x4f\xff\x51\x00\x29\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00"
 def test_a_codestream_that_claims_gigabytes_is_refused(
     syntax: str, frame: bytes
 ) -> None:
-    """A small header does not help a compressed frame that claims 65,535 rows and more."""
+    """A frame whose codestream claims 65,535 rows is refused despite small Rows."""
     ds = gray(ramp("u1"), PixelData=encapsulate([frame.ljust(64, b"\x00")]))
     ds.file_meta.TransferSyntaxUID = UID(syntax)
     with pytest.raises(UnusableInstance, match="over the limit of 64 MB"):
@@ -289,7 +289,7 @@ def test_a_codestream_that_claims_gigabytes_is_refused(
 
 
 def test_the_reason_tells_nothing_of_the_patient() -> None:
-    """No patient data get into a reason."""
+    """A reason holds no patient data."""
     ds = gray(
         ramp(), PatientName="SECRET^NAME", PatientID="SECRET", PixelData=b"\x00\x00"
     )
@@ -345,7 +345,7 @@ SHORTS = st.integers(0, 65535)
 def test_hostile_descriptions_give_a_tile_or_a_reason(
     description: dict[str, Any], length: int, syntax: str
 ) -> None:
-    """Whatever a header claims, the outcome is a tile or one of our two errors."""
+    """Any header gives a tile or one of two errors of Veritag."""
     ds = gray(ramp())
     for keyword, value in description.items():
         setattr(ds, keyword, value)
@@ -370,7 +370,7 @@ def test_hostile_descriptions_give_a_tile_or_a_reason(
 def test_every_shape_fits_into_the_tile(
     rows: int, columns: int, seed: int, size: int
 ) -> None:
-    """However long or thin a picture is, its tile has the asked-for size."""
+    """A picture of any shape gives a tile of the requested size."""
     pixels = np.random.default_rng(seed).integers(0, 4096, (rows, columns)).astype("u2")
     tile = make_tile(gray(pixels), Preprocessing(size=size))
     assert tile.shape == (size, size)
@@ -386,6 +386,6 @@ def test_every_shape_fits_into_the_tile(
     ],
 )
 def test_a_foreign_preprocessing_is_refused(pre: Preprocessing) -> None:
-    """A bundle whose preprocessing this version cannot do is rejected by name."""
+    """An unsupported preprocessing is rejected; the error names the bundle."""
     with pytest.raises(BundleRejected, match="here"):
         pre.require_supported("here")

@@ -1,7 +1,7 @@
-"""The process of `veritag.pixels.decoding_process`: takes jobs from stdin, answers on stdout.
+"""Program of a decoding process: reads jobs from stdin and writes answers to stdout.
 
-Limited by the operating system: memory, no files written, no core dumps (they would hold
-patient data), and a timer of its own in case nobody is left to end it.
+The operating system limits its memory and forbids it to write files and core dumps (they
+would hold patient data). A timer of its own ends it if the parent is gone.
 """
 
 import importlib
@@ -17,28 +17,28 @@ from typing import Any, BinaryIO
 from veritag.errors import DecodingEnded, OutOfMemory, VeritagError, in_words
 from veritag.pixels.decoding_process import LENGTH
 
-# The parent ends a job at the limit; this is for a parent that is gone.
+# The parent ends a job at the limit; the alarm is for the case that it is gone.
 _GRACE_SECONDS = 10
 _MEGABYTE = 1 << 20
 
 
 def main(memory_mb: str, seconds: str, *modules: str) -> None:
-    """Work until stdin ends."""
+    """Run jobs until stdin ends."""
     for name in modules:
         importlib.import_module(name)
-    answers = _keep_to_ourselves()
+    answers = _silence_output()
     _limit(int(memory_mb))
-    # Ctrl-C in a terminal is for the parent, who then closes stdin.
+    # Ctrl-C in a terminal reaches the parent too, which then closes stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _answer(answers, None)
-    while (job := _next(sys.stdin.buffer)) is not None:
+    _answer(answers, None)  # the parent waits for this: the process is ready
+    while (job := _read_job(sys.stdin.buffer)) is not None:
         signal.alarm(math.ceil(float(seconds)) + _GRACE_SECONDS)
-        _answer(answers, _do(job))
+        _answer(answers, _run(job))
         signal.alarm(0)
 
 
-def _keep_to_ourselves() -> BinaryIO:
-    """Return where answers go; what libraries print goes nowhere."""
+def _silence_output() -> BinaryIO:
+    """Return a stream for answers; stdout and stderr of libraries go to /dev/null."""
     answers = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
@@ -49,28 +49,29 @@ def _keep_to_ourselves() -> BinaryIO:
 def _limit(memory_mb: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    # RLIMIT_AS counts address space, of which the libraries alone have mapped a lot.
     status = Path("/proc/self/statm")
     if status.is_file():
         pages = int(status.read_text().split()[0])
-        most = pages * resource.getpagesize() + memory_mb * _MEGABYTE
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        limit = pages * resource.getpagesize() + memory_mb * _MEGABYTE
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _next(jobs: BinaryIO) -> bytes | None:
+def _read_job(jobs: BinaryIO) -> bytes | None:
     head = jobs.read(LENGTH.size)
     return jobs.read(LENGTH.unpack(head)[0]) if len(head) == LENGTH.size else None
 
 
-def _do(job: bytes) -> Any:
-    """Return what the job returns, or what it raises."""
+def _run(job: bytes) -> Any:
+    """Return the result of a job, or the exception that it raised."""
     try:
-        function, args, kwargs = pickle.loads(job)  # noqa: S301 - from our own parent
+        function, args, kwargs = pickle.loads(job)  # noqa: S301 - from the parent
         return function(*args, **kwargs)
     except VeritagError as error:
         return error
     except MemoryError:
         return OutOfMemory("not enough memory to read the file")
-    except Exception as error:  # noqa: BLE001 - decoders and odd files raise anything
+    except Exception as error:  # noqa: BLE001 - decoders raise anything on malformed files
         return DecodingEnded(in_words(error))
 
 

@@ -1,4 +1,4 @@
-"""Small pictures of instances, kept when the archive lets go of their files."""
+"""Store of thumbnails, kept after the archive removes the files of instances."""
 
 import os
 import secrets
@@ -10,25 +10,25 @@ from veritag.storage.spool import sync_folder
 SIZE = 256
 
 
-class KeptPictures:
-    """A folder of PNG files of 256 x 256 pixels, named as the archive names instances."""
+class ThumbnailStore:
+    """A folder of PNG files of 256 x 256 pixels, under the archive keys of instances."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._names = Archive(root)
+        self._paths = Archive(root)
 
     def _path(self, archive_key: str) -> Path:
-        return self._names.path(archive_key).with_suffix(".png")
+        return self._paths.path(archive_key).with_suffix(".png")
 
     def read(self, archive_key: str) -> bytes | None:
-        """Return the PNG of an instance, None where none was kept."""
+        """Return the PNG of an instance, None where none is stored."""
         try:
             return self._path(archive_key).read_bytes()
         except FileNotFoundError:
             return None
 
     def keep(self, archive_key: str, png: bytes) -> None:
-        """Keep a PNG so that it survives a power cut; one that is there stays.
+        """Store a PNG durably (fsync); an existing one is not replaced.
 
         Raises
         ------

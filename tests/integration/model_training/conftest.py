@@ -1,4 +1,4 @@
-"""A site with a real broker and records, for the trainer."""
+"""A site with a real broker and records for the trainer, and folders of images."""
 
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -10,6 +10,7 @@ import pytest
 from tests.bundles import make_bundle
 from tests.integration.worker.testbed import Site
 from tests.real_parts import require
+from tests.unit.model_training.image_folders import write_labelled, write_phantoms
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,6 +18,18 @@ def _training_packages() -> None:
     """Skip the folder where PyTorch is not installed."""
     require(find_spec("torch"), "PyTorch is not installed")
     require(find_spec("sklearn"), "scikit-learn is not installed")
+
+
+@pytest.fixture(scope="session")
+def phantom_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of phantom files of four kinds."""
+    return write_phantoms(tmp_path_factory.mktemp("phantoms"))
+
+
+@pytest.fixture(scope="session")
+def labelled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return drawn pictures of four kinds, a patient each, with their labels."""
+    return write_labelled(tmp_path_factory.mktemp("labelled"))
 
 
 @pytest.fixture

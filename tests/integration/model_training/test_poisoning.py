@@ -16,7 +16,10 @@ from tests.unit.model_training.promotion.gating import changed, reference_of, to
 from veritag.bundles.bundle import ModelBundle
 from veritag.pixels.preprocessing import Preprocessing
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 PRE = Preprocessing(size=32)
 KINDS = ("CT-HEAD", "CT-ABDOMEN", "MR-BRAIN", "CR-HAND")

@@ -17,7 +17,10 @@ from veritag.cli import build_app
 from veritag.errors import ConfigurationError, MissingPart, StopError
 from veritag.settings import Settings
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 CONFIG = TrainingConfig(size=32, epochs=3, cluster_epochs=2, clusters=4, views=1)
 
 

@@ -91,7 +91,6 @@ def create_app(settings: Settings) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    app.state.records.try_migrate()
     yield
     app.state.pictures.close()
     app.state.records.close()

@@ -27,6 +27,9 @@ def review() -> None:
     configure_logging(settings, "review")
     log = get_logger()
     listening = _bind(settings.review_host, settings.review_port)
+    app = create_app(settings)
+    # Not in the lifespan: uvicorn would log a StopError as a traceback.
+    app.state.records.try_migrate()
     log.info(
         "review_started",
         host=settings.review_host,
@@ -37,7 +40,7 @@ def review() -> None:
     signal.signal(signal.SIGTERM, lambda *_: None)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(settings),
+            app,
             access_log=False,
             log_config=None,
             server_header=False,

@@ -1,4 +1,4 @@
-"""The records as the pages use them: migrated before the first question."""
+"""The records of the pages, migrated before their first use."""
 
 import threading
 
@@ -10,9 +10,9 @@ log = get_logger()
 
 
 class MigratedRecords:
-    """Hands out the records once their schema is this version's.
+    """The records, handed out once their schema is this version's.
 
-    A database that is down when the process starts is migrated when it is back.
+    A database that is down when the process starts is migrated as soon as it answers.
     """
 
     def __init__(self, records: Records) -> None:
@@ -21,7 +21,15 @@ class MigratedRecords:
         self._migrated = False
 
     def ready(self) -> Records:
-        """Return the records; raises RecordsUnavailable."""
+        """Return the records.
+
+        Raises
+        ------
+        ConfigurationError
+            If another version of Veritag made the database.
+        RecordsUnavailable
+            If the database does not answer.
+        """
         if not self._migrated:
             with self._lock:
                 self._migrate()
@@ -33,7 +41,13 @@ class MigratedRecords:
             self._migrated = True
 
     def try_migrate(self) -> None:
-        """Migrate now where the database answers, else say that it does not."""
+        """Migrate now if the database answers, else log that it does not.
+
+        Raises
+        ------
+        ConfigurationError
+            If another version of Veritag made the database.
+        """
         try:
             self.ready()
         except RecordsUnavailable:

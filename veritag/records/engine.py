@@ -11,7 +11,6 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
@@ -114,18 +113,21 @@ class Records:
             connection.execute(query, {"key": lock})
 
     def migrate(self) -> None:
-        """Bring the schema to this version; processes that start together queue up."""
-        from alembic import command
-        from alembic.config import Config
+        """Upgrade the schema to this version; processes that start together queue up.
 
-        config = Config()
-        config.set_main_option(
-            "script_location", str(files("veritag.records") / "migrations")
-        )
+        Raises
+        ------
+        ConfigurationError
+            If another version of Veritag made the database.
+        RecordsUnavailable
+            If the database does not answer.
+        """
+        # Alembic is slow to import, and needed at the start only.
+        from veritag.records.schema_upgrade import upgrade_schema
+
         with self.begin() as connection:
             self.go_alone(connection, _MIGRATION_LOCK)
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            upgrade_schema(connection)
 
     def ping(self) -> None:
         """Ask the database for a row; raises RecordsUnavailable."""

@@ -3,9 +3,11 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -70,6 +72,31 @@ def test_a_taken_port_is_said_in_words(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "error: cannot serve the review pages" in ended.stderr
     assert "VERITAG_REVIEW_PORT" in ended.stderr.replace("\n", " ")
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_database_of_another_version_is_said_in_words(tmp_path: Path) -> None:
+    """The operator reads which database it is, not a traceback."""
+    (tmp_path / "data").mkdir()
+    database = sqlite3.connect(tmp_path / "data" / "records.sqlite3")
+    with closing(database):
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        database.execute("INSERT INTO alembic_version VALUES ('0007')")
+        database.commit()
+    ended = subprocess.run(
+        [sys.executable, "-m", "veritag.cli", "review"],
+        env={
+            **os.environ,
+            "VERITAG_DATA_DIR": str(tmp_path / "data"),
+            "VERITAG_REVIEW_PORT": str(free_port()),
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ended.returncode == 1
+    assert "was made by another version of Veritag" in ended.stderr.replace("\n", " ")
     assert "Traceback" not in ended.stderr
 
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import text
 
 from veritag.errors import ConfigurationError, RecordsUnavailable
 from veritag.records import Records
@@ -12,10 +13,25 @@ from veritag.records.schema import metadata
 
 
 def test_migrations_make_the_schema_that_the_code_expects(records: Records) -> None:
-    """Alembic finds no difference between migrations and table definitions."""
+    """Alembic finds no difference between the migration and the table definitions."""
     with records.read() as connection:
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, metadata) == []
+
+
+def test_a_database_of_another_version_is_refused_in_one_sentence(
+    records: Records,
+) -> None:
+    """The error names the database, its revision and the settings to change."""
+    with records.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    with pytest.raises(ConfigurationError) as caught:
+        records.migrate()
+    message = str(caught.value)
+    assert str(records.engine.url.database) in message
+    assert "revision 0001 is not known here" in message
+    assert "VERITAG_DATABASE_URL" in message
+    assert "VERITAG_DATA_DIR" in message
 
 
 def test_processes_that_start_together_may_all_migrate(records_url: str) -> None:

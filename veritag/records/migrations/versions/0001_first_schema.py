@@ -1,254 +1,294 @@
-"""First schema."""
+"""First schema: every table of the records.
 
-import sqlalchemy as sa
+Constraints and indexes get their names from the naming convention of the tables in
+`schema.py`.
+"""
+
+from typing import Any
+
 from alembic import op
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
 
-revision = "0001"
+revision = "0001_first_schema"
 down_revision = None
 
-ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-MOMENT = sa.DateTime(timezone=True)
+ID = BigInteger().with_variant(Integer(), "sqlite")
+MOMENT = DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    """Apply the change."""
-    op.create_table(
-        "audit_events",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("at", MOMENT, nullable=False),
-        sa.Column("kind", sa.String(length=64), nullable=False),
-        sa.Column("actor", sa.Text(), nullable=False),
-        sa.Column("detail", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_audit_events"),
-    )
-    op.create_index("ix_audit_events_at", "audit_events", ["at"])
+    """Create the tables."""
+    _reception()
+    _inspection()
+    _findings()
+    _training()
+    _delivery()
+    _audit()
 
-    op.create_table(
-        "bundles",
-        sa.Column("id", sa.String(length=64), nullable=False),
-        sa.Column("path", sa.Text(), nullable=False),
-        sa.Column("created_at", sa.Text(), nullable=False),
-        sa.Column("training", sa.JSON(), nullable=False),
-        sa.Column("lineage", sa.JSON(), nullable=False),
-        sa.Column("registered_at", MOMENT, nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_bundles"),
-    )
+
+def _id() -> Column[int]:
+    return Column("id", ID, primary_key=True)
+
+
+def _reference(name: str, target: str, **options: Any) -> Column[int]:
+    return Column(name, ID, ForeignKey(target), **options)
+
+
+def _reception() -> None:
     op.create_table(
         "studies",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("study_instance_uid", sa.Text(), nullable=False),
-        sa.Column("patient_id", sa.Text(), nullable=True),
-        sa.Column("accession_number", sa.Text(), nullable=True),
-        sa.Column("study_date", sa.Text(), nullable=True),
-        sa.Column("study_description", sa.Text(), nullable=True),
-        sa.Column("first_received_at", MOMENT, nullable=False),
-        sa.Column("last_received_at", MOMENT, nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_studies"),
-        sa.UniqueConstraint("study_instance_uid", name="uq_studies_study_instance_uid"),
-    )
-    op.create_index("ix_studies_last_received_at", "studies", ["last_received_at"])
-
-    op.create_table(
-        "training_runs",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("started_at", MOMENT, nullable=False),
-        sa.Column("finished_at", MOMENT, nullable=True),
-        sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("snapshot_digest", sa.String(length=64), nullable=True),
-        sa.Column("configuration", sa.JSON(), nullable=False),
-        sa.Column("bundle_id", sa.String(length=64), nullable=True),
-        sa.Column("figures", sa.JSON(), nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name="pk_training_runs"),
+        _id(),
+        Column("study_instance_uid", Text(), nullable=False, unique=True),
+        Column("patient_id", Text()),
+        Column("accession_number", Text()),
+        Column("study_date", Text()),
+        Column("study_description", Text()),
+        Column("first_received_at", MOMENT, nullable=False),
+        Column("last_received_at", MOMENT, nullable=False, index=True),
     )
     op.create_table(
         "series",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("study_id", ID, nullable=False),
-        sa.Column("series_instance_uid", sa.Text(), nullable=False),
-        sa.Column("series_number", sa.Text(), nullable=True),
-        sa.Column("series_description", sa.Text(), nullable=True),
-        sa.Column("modality", sa.Text(), nullable=True),
-        sa.Column("body_part_examined", sa.Text(), nullable=True),
-        sa.Column("manufacturer", sa.Text(), nullable=True),
-        sa.Column("station_name", sa.Text(), nullable=True),
-        sa.Column("first_received_at", MOMENT, nullable=False),
-        sa.Column("last_received_at", MOMENT, nullable=False),
-        sa.Column("opened_at", MOMENT, nullable=False),
-        sa.Column("settled_at", MOMENT, nullable=True),
-        sa.Column("settle_reason", sa.String(length=16), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["study_id"], ["studies.id"], name="fk_series_study_id"
+        _id(),
+        _reference("study_id", "studies.id", nullable=False),
+        Column("series_instance_uid", Text(), nullable=False, index=True),
+        Column("series_number", Text()),
+        Column("series_description", Text()),
+        Column("modality", Text()),
+        Column("body_part_examined", Text()),
+        Column("manufacturer", Text()),
+        Column("station_name", Text()),
+        Column("first_received_at", MOMENT, nullable=False),
+        Column("last_received_at", MOMENT, nullable=False),
+        Column("opened_at", MOMENT, nullable=False),
+        Column("settled_at", MOMENT),
+        Column("settle_reason", String(16)),
+        UniqueConstraint("study_id", "series_instance_uid"),
+        Index(
+            "ix_series_settled_at_last_received_at", "settled_at", "last_received_at"
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_series"),
-        sa.UniqueConstraint(
-            "study_id",
-            "series_instance_uid",
-            name="uq_series_study_id_series_instance_uid",
-        ),
+        Index("ix_series_station_name_manufacturer", "station_name", "manufacturer"),
     )
-    op.create_index(
-        "ix_series_settled_at_last_received_at",
-        "series",
-        ["settled_at", "last_received_at"],
-    )
-
-    op.create_table(
-        "findings",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("series_id", ID, nullable=False),
-        sa.Column("bundle_id", sa.String(length=64), nullable=False),
-        sa.Column("code", sa.String(length=64), nullable=False),
-        sa.Column("severity", sa.String(length=16), nullable=False),
-        sa.Column("tag", sa.String(length=64), nullable=True),
-        sa.Column("observed", sa.Text(), nullable=True),
-        sa.Column("score", sa.Float(), nullable=False),
-        sa.Column("expected", sa.JSON(), nullable=False),
-        sa.Column("evidence", sa.JSON(), nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("updated_at", MOMENT, nullable=False),
-        sa.Column("withdrawn_at", MOMENT, nullable=True),
-        sa.Column("decision", sa.String(length=16), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["series_id"], ["series.id"], name="fk_findings_series_id"
-        ),
-        sa.PrimaryKeyConstraint("id", name="pk_findings"),
-    )
-    op.create_index("ix_findings_open", "findings", ["withdrawn_at", "decision"])
-    op.create_index("ix_findings_series_id", "findings", ["series_id"])
-
     op.create_table(
         "instances",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("series_id", ID, nullable=True),
-        sa.Column("sop_instance_uid", sa.Text(), nullable=False),
-        sa.Column("sop_class_uid", sa.Text(), nullable=False),
-        sa.Column("transfer_syntax_uid", sa.Text(), nullable=False),
-        sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("archive_key", sa.String(length=255), nullable=False),
-        sa.Column("size", sa.BigInteger(), nullable=False),
-        sa.Column("conflict", sa.Boolean(), nullable=False),
-        sa.Column("received_at", MOMENT, nullable=False),
-        sa.Column("indexed_at", MOMENT, nullable=False),
-        sa.Column("dispatched_at", MOMENT, nullable=True),
-        sa.Column("claimed_at", MOMENT, nullable=True),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("inspected_at", MOMENT, nullable=True),
-        sa.Column("dead_at", MOMENT, nullable=True),
-        sa.ForeignKeyConstraint(
-            ["series_id"], ["series.id"], name="fk_instances_series_id"
-        ),
-        sa.PrimaryKeyConstraint("id", name="pk_instances"),
-        sa.UniqueConstraint(
-            "sop_instance_uid", "digest", name="uq_instances_sop_instance_uid_digest"
-        ),
+        _id(),
+        _reference("series_id", "series.id", index=True),
+        Column("sop_instance_uid", Text(), nullable=False, index=True),
+        Column("sop_class_uid", Text(), nullable=False),
+        Column("transfer_syntax_uid", Text(), nullable=False),
+        Column("digest", String(64), nullable=False),
+        Column("archive_key", String(255), nullable=False),
+        Column("size", BigInteger(), nullable=False),
+        Column("conflict", Boolean(), nullable=False),
+        Column("received_at", MOMENT, nullable=False),
+        Column("indexed_at", MOMENT, nullable=False),
+        Column("dispatched_at", MOMENT),
+        Column("claimed_at", MOMENT),
+        Column("attempts", Integer(), nullable=False),
+        Column("inspected_at", MOMENT),
+        Column("dead_at", MOMENT),
+        Column("removing_at", MOMENT),
+        Column("removed_at", MOMENT),
+        UniqueConstraint("sop_instance_uid", "digest"),
+        Index("ix_instances_waiting", "inspected_at", "dead_at", "received_at"),
+        Index("ix_instances_removed_at_received_at", "removed_at", "received_at"),
     )
-    op.create_index("ix_instances_series_id", "instances", ["series_id"])
-    op.create_index("ix_instances_sop_instance_uid", "instances", ["sop_instance_uid"])
-    op.create_index(
-        "ix_instances_waiting", "instances", ["inspected_at", "dead_at", "received_at"]
+    op.create_table(
+        "receptions",
+        Column("spool_name", String(128), primary_key=True),
+        _reference("instance_id", "instances.id", nullable=False, index=True),
+        Column("kind", String(16), nullable=False),
+        Column("calling_ae_title", String(64), nullable=False),
+        Column("called_ae_title", String(64), nullable=False),
+        Column("peer_address", String(64), nullable=False),
+        Column("association_id", String(64), nullable=False),
+        Column("received_at", MOMENT, nullable=False),
     )
 
+
+def _inspection() -> None:
     op.create_table(
         "attempts",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("instance_id", ID, nullable=False),
-        sa.Column("worker", sa.String(length=128), nullable=False),
-        sa.Column("started_at", MOMENT, nullable=False),
-        sa.Column("error", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["instance_id"], ["instances.id"], name="fk_attempts_instance_id"
-        ),
-        sa.PrimaryKeyConstraint("id", name="pk_attempts"),
+        _id(),
+        _reference("instance_id", "instances.id", nullable=False, index=True),
+        Column("worker", String(128), nullable=False),
+        Column("started_at", MOMENT, nullable=False),
+        Column("error", Text()),
     )
-    op.create_index("ix_attempts_instance_id", "attempts", ["instance_id"])
-
     op.create_table(
         "dead_letters",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("instance_id", ID, nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["instance_id"], ["instances.id"], name="fk_dead_letters_instance_id"
-        ),
-        sa.PrimaryKeyConstraint("id", name="pk_dead_letters"),
-        sa.UniqueConstraint("instance_id", name="uq_dead_letters_instance_id"),
+        _id(),
+        _reference("instance_id", "instances.id", nullable=False, unique=True),
+        Column("reason", Text(), nullable=False),
+        Column("attempts", Integer(), nullable=False),
+        Column("created_at", MOMENT, nullable=False),
+    )
+    op.create_table(
+        "bundles",
+        Column("id", String(64), primary_key=True),
+        Column("path", Text(), nullable=False),
+        Column("created_at", Text(), nullable=False),
+        Column("training", JSON(), nullable=False),
+        Column("lineage", JSON(), nullable=False),
+        Column("registered_at", MOMENT, nullable=False),
+    )
+    op.create_table(
+        "verdicts",
+        _id(),
+        _reference("instance_id", "instances.id", nullable=False),
+        Column("bundle_id", String(64), nullable=False),
+        Column("status", String(16), nullable=False),
+        Column("sop_class_uid", Text(), nullable=False),
+        Column("tags", JSON(), nullable=False),
+        Column("cluster", Integer()),
+        Column("cluster_probability", Float()),
+        Column("novelty", Float()),
+        Column("soft_assignment", LargeBinary(), nullable=False),
+        Column("tag_probability", LargeBinary()),
+        Column("neighbors", JSON()),
+        Column("hints", JSON()),
+        Column("defects", JSON()),
+        Column("facts", JSON()),
+        Column("reason", Text()),
+        Column("created_at", MOMENT, nullable=False),
+        UniqueConstraint("instance_id", "bundle_id"),
+    )
+
+
+def _findings() -> None:
+    op.create_table(
+        "findings",
+        _id(),
+        _reference("series_id", "series.id", nullable=False, index=True),
+        Column("bundle_id", String(64), nullable=False),
+        Column("code", String(64), nullable=False),
+        Column("severity", String(16), nullable=False),
+        Column("tag", String(64)),
+        Column("observed", Text()),
+        Column("score", Float(), nullable=False),
+        Column("expected", JSON(), nullable=False),
+        Column("evidence", JSON(), nullable=False),
+        Column("created_at", MOMENT, nullable=False),
+        Column("updated_at", MOMENT, nullable=False),
+        Column("withdrawn_at", MOMENT),
+        Column("decision", String(16)),
+        Index("ix_findings_open", "withdrawn_at", "decision"),
+    )
+    op.create_table(
+        "judgements",
+        _id(),
+        _reference("series_id", "series.id", nullable=False),
+        Column("bundle_id", String(64), nullable=False),
+        Column("tag", String(64), nullable=False),
+        Column("observed", Text(), nullable=False),
+        Column("shows", Text()),
+        Column("probability_wrong", Float()),
+        Column("score", Float()),
+        Column("flagged", Boolean(), nullable=False),
+        Column("withheld", Boolean(), nullable=False),
+        UniqueConstraint("series_id", "tag"),
     )
     op.create_table(
         "decisions",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("finding_id", ID, nullable=False),
-        sa.Column("decision", sa.String(length=16), nullable=False),
-        sa.Column("corrected_value", sa.Text(), nullable=True),
-        sa.Column("note", sa.Text(), nullable=False),
-        sa.Column("reviewer", sa.Text(), nullable=False),
-        sa.Column("decided_at", MOMENT, nullable=False),
-        sa.Column("shown", sa.JSON(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["finding_id"], ["findings.id"], name="fk_decisions_finding_id"
-        ),
-        sa.PrimaryKeyConstraint("id", name="pk_decisions"),
+        _id(),
+        _reference("finding_id", "findings.id", nullable=False, index=True),
+        Column("decision", String(16), nullable=False),
+        Column("corrected_value", Text()),
+        Column("note", Text(), nullable=False),
+        Column("reviewer", Text(), nullable=False),
+        Column("decided_at", MOMENT, nullable=False, index=True),
+        Column("shown", JSON(), nullable=False),
     )
-    op.create_index("ix_decisions_decided_at", "decisions", ["decided_at"])
-    op.create_index("ix_decisions_finding_id", "decisions", ["finding_id"])
 
+
+def _training() -> None:
     op.create_table(
-        "receptions",
-        sa.Column("spool_name", sa.String(length=128), nullable=False),
-        sa.Column("instance_id", ID, nullable=False),
-        sa.Column("kind", sa.String(length=16), nullable=False),
-        sa.Column("calling_ae_title", sa.String(length=64), nullable=False),
-        sa.Column("called_ae_title", sa.String(length=64), nullable=False),
-        sa.Column("peer_address", sa.String(length=64), nullable=False),
-        sa.Column("association_id", sa.String(length=64), nullable=False),
-        sa.Column("received_at", MOMENT, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["instance_id"], ["instances.id"], name="fk_receptions_instance_id"
-        ),
-        sa.PrimaryKeyConstraint("spool_name", name="pk_receptions"),
-    )
-    op.create_index("ix_receptions_instance_id", "receptions", ["instance_id"])
-
-    op.create_table(
-        "verdicts",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("instance_id", ID, nullable=False),
-        sa.Column("bundle_id", sa.String(length=64), nullable=False),
-        sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("sop_class_uid", sa.Text(), nullable=False),
-        sa.Column("tags", sa.JSON(), nullable=False),
-        sa.Column("cluster", sa.Integer(), nullable=True),
-        sa.Column("cluster_probability", sa.Float(), nullable=True),
-        sa.Column("novelty", sa.Float(), nullable=True),
-        sa.Column("soft_assignment", sa.LargeBinary(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=True),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["instance_id"], ["instances.id"], name="fk_verdicts_instance_id"
-        ),
-        sa.PrimaryKeyConstraint("id", name="pk_verdicts"),
-        sa.UniqueConstraint(
-            "instance_id", "bundle_id", name="uq_verdicts_instance_id_bundle_id"
-        ),
-    )
-
-
-def downgrade() -> None:
-    """Take the change back."""
-    for table in (
-        "verdicts",
-        "receptions",
-        "decisions",
-        "dead_letters",
-        "attempts",
-        "instances",
-        "findings",
-        "series",
         "training_runs",
-        "studies",
-        "bundles",
+        _id(),
+        Column("started_at", MOMENT, nullable=False),
+        Column("finished_at", MOMENT),
+        Column("status", String(16), nullable=False),
+        Column("snapshot_digest", String(64)),
+        Column("configuration", JSON(), nullable=False),
+        Column("bundle_id", String(64)),
+        Column("figures", JSON()),
+        Column("error", Text()),
+        Column("trigger", String(16)),
+        Column("reason", Text()),
+        Column("heartbeat_at", MOMENT),
+        Column("champion_id", String(64)),
+        Column("gate", JSON()),
+        Column("outcome", String(16)),
+    )
+
+
+def _delivery() -> None:
+    op.create_table(
+        "destinations",
+        _id(),
+        Column("name", String(64), nullable=False, unique=True),
+        Column("active", Boolean(), nullable=False),
+        Column("added_at", MOMENT, nullable=False),
+        Column("since", MOMENT),
+        Column("sent", BigInteger(), nullable=False),
+        Column("skipped", BigInteger(), nullable=False),
+        Column("last_success_at", MOMENT),
+        Column("last_failure_at", MOMENT),
+        Column("last_failure", Text()),
+    )
+    op.create_table(
+        "forwards",
+        _id(),
+        _reference("destination_id", "destinations.id", nullable=False),
+        _reference("instance_id", "instances.id", nullable=False),
+        Column("state", String(16), nullable=False),
+        Column("attempts", Integer(), nullable=False),
+        Column("queued_at", MOMENT, nullable=False),
+        Column("due_at", MOMENT),
+        Column("ended_at", MOMENT),
+        Column("reason", Text()),
+        UniqueConstraint("instance_id", "destination_id"),
+        Index("ix_forwards_destination_id_state_id", "destination_id", "state", "id"),
+    )
+    op.create_table(
+        "commitments",
+        _id(),
+        Column("name", String(128), nullable=False, unique=True),
+        Column("transaction_uid", String(64), nullable=False),
+        Column("calling_ae_title", String(64), nullable=False),
+        Column("called_ae_title", String(64), nullable=False),
+        Column("references", JSON(), nullable=False),
+        Column("instances", Integer(), nullable=False),
+        Column("received_at", MOMENT, nullable=False),
+        Column("state", String(16), nullable=False),
+        Column("attempts", Integer(), nullable=False),
+        Column("due_at", MOMENT, nullable=False),
+        Column("ended_at", MOMENT),
+        Column("committed", Integer()),
+        Column("reason", Text()),
+        Index("ix_commitments_state_due_at", "state", "due_at"),
+    )
+
+
+def _audit() -> None:
+    op.create_table(
         "audit_events",
-    ):
-        op.drop_table(table)
+        _id(),
+        Column("at", MOMENT, nullable=False, index=True),
+        Column("kind", String(64), nullable=False),
+        Column("actor", Text(), nullable=False),
+        Column("detail", JSON(), nullable=False),
+    )

@@ -5,12 +5,12 @@ several stations, all that some of them made. The second shows what a new scanne
 pictures do to the model; a threshold must hold on both.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 from sklearn.isotonic import IsotonicRegression
 
 from model_training.calibration.evidence import HeldOutEvidence, without_contamination
@@ -18,6 +18,7 @@ from model_training.calibration.images import EmbeddedImages
 from model_training.calibration.injection import ERROR_RATE
 from model_training.calibration.novelty import NOTHING
 from model_training.calibration.tag_model import TagModel
+from model_training.calibration.wilson import CONFIDENCE
 from veritag.bundles.bundle import TagCalibration
 from veritag.dicom.tags import JUDGED_TAGS
 from veritag.judging.tag_probabilities import JUST_BELOW, Floats, cautious
@@ -29,8 +30,6 @@ ENOUGH = 300
 can only speak by the precision."""
 LEAST_FLAGGED = 10
 """Wrong values that must be found before a tag counts as shown."""
-ONE_SIDED = 1.645
-TWO_SIDED = 1.96
 KNOWN = 0.99
 """Share of held-out images from known stations that are of a known kind."""
 FAMILIAR = (0.99, 0.98, 0.95, 0.9, 0.8, 0.7)
@@ -145,13 +144,15 @@ def _precise(alarms: NDArray[np.intp], found: NDArray[np.intp]) -> NDArray[np.bo
 
 
 def _rare(alarms: NDArray[np.intp], carried: int) -> NDArray[np.bool_]:
-    """Tell where false alarms are rare for certain."""
-    if carried == 0:
-        return np.zeros(len(alarms), dtype=np.bool_)
-    share, z = alarms / carried, ONE_SIDED
-    half = z * np.sqrt(share * (1 - share) / carried + (z / (2 * carried)) ** 2)
-    upper = (share + z * z / (2 * carried) + half) / (1 + z * z / carried)
-    return np.asarray(upper <= MOST_FALSE_ALARMS)
+    """Tell where the upper Wilson bound of the false alarm rate is low enough.
+
+    The Wilson interval inverts the score test: its upper end is at most p0 where the
+    observed share lies z standard errors of p0 below p0. This needs no loop over
+    candidates.
+    """
+    rate = MOST_FALSE_ALARMS
+    error = norm.ppf(CONFIDENCE) * np.sqrt(carried * rate * (1 - rate))
+    return np.asarray((carried > 0) & (alarms <= carried * rate - error))
 
 
 def _known(evidence: HeldOutEvidence, scores: Floats, limit: float) -> Floats:
@@ -167,17 +168,6 @@ def alarming(
         return np.zeros(len(scores), dtype=np.bool_)
     high: NDArray[np.bool_] = np.nan_to_num(scores, nan=-1.0) >= threshold
     return high & evidence.known(familiar)
-
-
-def wilson(hits: int, n: int, z: float = TWO_SIDED) -> tuple[float, float]:
-    """Return the Wilson score interval of a share; (0, 1) of nothing."""
-    if n == 0:
-        return 0.0, 1.0
-    share = hits / n
-    middle = share + z * z / (2 * n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def _tag_calibration(

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.calibration.calibrate import Calibration, wilson
+from model_training.calibration.calibrate import Calibration
 from model_training.calibration.images import EmbeddedImages
 from model_training.calibration.injection import ERROR_RATE, wrong_values
 from model_training.calibration.tag_model import TagModel
+from model_training.calibration.wilson import wilson
 from veritag.bundles.bundle import Detectability
 from veritag.dicom.tags import JUDGED_TAGS
 

@@ -5,14 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.calibration.calibrate import (
-    LEAST_PRECISION,
-    ONE_SIDED,
-    alarming,
-    wilson,
-)
+from model_training.calibration.calibrate import LEAST_PRECISION, alarming
 from model_training.calibration.evidence import HeldOutEvidence
 from model_training.calibration.injection import ERROR_RATE
+from model_training.calibration.wilson import ONE_SIDED, wilson
 from veritag.bundles.bundle import Detectability, TagCalibration
 from veritag.judging.numeric_ranges import NUMERIC
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import softmax
 
 from model_training.calibration.cluster_model import ClusterModel, Values
 from model_training.calibration.injection import wrong_values
@@ -16,6 +17,7 @@ from model_training.calibration.tag_pool import (
     References,
     TagSources,
 )
+from model_training.network.clustering import squared_distances
 from model_training.training.trained import Trained
 from veritag.judging.tag_probabilities import Floats
 from veritag.terms.concepts import fit
@@ -58,11 +60,7 @@ def choose_references(
 def _usual_distance(embedding: Floats, rng: np.random.Generator) -> float:
     """Return the median distance from one of some embeddings to its nearest neighbor."""
     some = rng.permutation(len(embedding))[:500]
-    squared = (
-        (embedding[some] ** 2).sum(1)[:, None]
-        - 2 * embedding[some] @ embedding.T
-        + (embedding**2).sum(1)
-    )
+    squared = squared_distances(embedding[some], embedding)
     squared[np.arange(len(some)), some] = np.inf
     nearest = squared.min(axis=1)
     nearest = nearest[np.isfinite(nearest)]
@@ -166,9 +164,7 @@ def fit_weights(logs: Floats, right: Floats, wrong: Floats) -> Floats:
 
 def pooled(weights: Floats, logs: Floats) -> Floats:
     """Return the pooled probabilities of log probabilities (n, 3, V), (n, V)."""
-    together = np.einsum("s,nsv->nv", weights, logs)
-    p = np.exp(together - together.max(axis=1, keepdims=True))
-    result: Floats = p / p.sum(axis=1, keepdims=True)
+    result: Floats = softmax(np.einsum("s,nsv->nv", weights, logs), axis=1)
     return result
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import median_abs_deviation
 
 from model_training.snapshots.samples import Sample
 from veritag.judging.numeric_ranges import NUMERIC, range_scores
@@ -11,8 +12,6 @@ from veritag.judging.tag_probabilities import Floats
 LEAST_VALUES = 8
 """Values under which a cluster has no range."""
 DEVIATIONS = 3.0
-TO_DEVIATION = 1.4826
-"""Median absolute deviation to standard deviation, for normal errors (Hampel 1974)."""
 LEAST_DEVIATION = 0.1
 SLIPS = (1000.0, 0.001)
 """Seconds or microseconds taken for milliseconds, and the like."""
@@ -55,7 +54,7 @@ def fit_ranges(weights: Floats, numbers: Numbers) -> Ranges:
 
 def _range(logs: Floats) -> Floats:
     middle = np.median(logs)
-    deviation = TO_DEVIATION * float(np.median(np.abs(logs - middle)))
+    deviation = float(median_abs_deviation(logs, scale="normal"))
     reach = DEVIATIONS * max(deviation, LEAST_DEVIATION)
     ends: Floats = np.exp([middle - reach, middle + reach])
     return ends

@@ -99,11 +99,8 @@ def stepper(
 ) -> Stepper:
     """Return a stepper whose rate reaches its floor after so many steps."""
     optimizer = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda at: (
-            FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * min(1, at / steps))) / 2
-        ),
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+        optimizer, T_max=steps, eta_min=FLOOR * rate
     )
     return Stepper(network, optimizer, schedule, ranks)
 

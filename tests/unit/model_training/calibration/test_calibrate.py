@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from model_training.calibration.calibrate import (
+    MOST_FALSE_ALARMS,
+    _rare,
     _tag_calibration,
     calibrate,
     choose_threshold,
-    wilson,
 )
 from model_training.calibration.check import inject
 from model_training.calibration.evidence import HeldOutEvidence, contamination
 from model_training.calibration.injection import wrong_values
+from model_training.calibration.wilson import ONE_SIDED, wilson
 from veritag.dicom.tags import JUDGED_TAGS
 from veritag.judging.tag_probabilities import calibrated
 from veritag.terms.concepts import compatible
@@ -41,6 +43,15 @@ def test_wilson_by_hand() -> None:
     """8 of 10 give 0.490 to 0.943; nothing gives the whole range."""
     assert wilson(8, 10) == pytest.approx((0.490, 0.943), abs=5e-4)
     assert wilson(0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("carried", [0, 100, 299, 1000, 20_000])
+def test_rare_false_alarms_are_those_below_the_upper_wilson_bound(carried: int) -> None:
+    """The vectorized test and the interval draw the line at the same count."""
+    counts = np.arange(min(carried, 300) + 1)
+    upper = [wilson(int(n), carried, ONE_SIDED)[1] for n in counts]
+    expected = np.array(upper) <= MOST_FALSE_ALARMS
+    np.testing.assert_array_equal(_rare(counts, carried), expected)
 
 
 def test_a_clear_tag_gets_a_threshold() -> None:

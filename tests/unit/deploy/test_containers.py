@@ -115,6 +115,22 @@ def test_service_runs_a_command_that_exists(
 
 
 @pytest.mark.parametrize("name", OURS)
+def test_service_gives_options_that_exist(compose: dict[str, Any], name: str) -> None:
+    """The options behind a service's command are options of that command."""
+    from typer.main import get_group
+
+    from veritag.cli import build_app
+
+    command, *options = compose["services"][name]["command"]
+    known = {
+        option
+        for parameter in get_group(build_app()).commands[command].params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    assert set(options) <= known
+
+
+@pytest.mark.parametrize("name", OURS)
 def test_service_uses_settings_that_exist(compose: dict[str, Any], name: str) -> None:
     """Every VERITAG_ variable of a service is a setting."""
     fields = {f"VERITAG_{field.upper()}" for field in Settings.model_fields}

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
+from typer.main import get_group
 
+from veritag.cli import build_app
 from veritag.process import metrics
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -152,3 +154,30 @@ def test_architecture_shows_the_floors(root: Path) -> None:
             for floor in contracts[name]["layers"]
         ]
         assert [floor for floor in shown if floor] == held
+
+
+def test_options_of_commands_exist(root: Path) -> None:
+    """Every option behind a `veritag` command in the pages is one of that command."""
+    wrong = []
+    for name in PAGES:
+        text = (root / name).read_text("utf-8").replace("\\\n", " ")
+        for command, arguments in re.findall(r"veritag ([a-z]+)( [^`\n#]*)?", text):
+            options = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", arguments))
+            wrong += [
+                f"{name}: veritag {command} {option}"
+                for option in options - _options(command)
+            ]
+    assert wrong == []
+
+
+def _options(name: str) -> set[str]:
+    """Return the options of a command and of its sub-commands, `--help` among them."""
+    command = get_group(build_app()).commands.get(name)
+    commands = [command, *getattr(command, "commands", {}).values()]
+    return {"--help"} | {
+        option
+        for each in commands
+        if each is not None
+        for parameter in each.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }

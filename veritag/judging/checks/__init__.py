@@ -1,8 +1,8 @@
-"""Deterministic checks: what a Data Set says that cannot be right.
+"""Deterministic checks of a Data Set against DICOM.
 
-Few and exact: each check cites the part of DICOM that it rests on and speaks only where
-that part is broken beyond doubt. Nothing here raises on whatever was received, and
-nothing quotes patient data.
+Few and exact: each check cites the section of DICOM that it rests on and reports a
+defect only where that section is certainly violated. The checks raise no exception on
+malformed elements and quote no patient data.
 """
 
 from veritag.judging.checks.instance import check_instance

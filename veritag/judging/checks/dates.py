@@ -1,6 +1,6 @@
-"""Dates and times: their form (PS3.5 6.2), their order, and the clock that wrote them.
+"""Checks of dates and times: form (PS3.5 6.2), order, and clock of the sender.
 
-Dates may identify a patient: what is observed is told by its form or as a distance.
+Dates may identify a patient: defects quote their pattern or an interval only.
 """
 
 import re
@@ -11,60 +11,64 @@ from veritag.findings import Defect, FindingCode
 from veritag.judging.checks import quoting
 from veritag.judging.checks.header import Header
 
-_MOMENTS = {
+_TIME_OF_DATE = {
     "StudyDate": "StudyTime",
     "SeriesDate": "SeriesTime",
     "AcquisitionDate": "AcquisitionTime",
     "ContentDate": "ContentTime",
 }
-_DATES = (*_MOMENTS, "PatientBirthDate")
+_DATES = (*_TIME_OF_DATE, "PatientBirthDate")
 _TIME = re.compile(
     r"([01]\d|2[0-3])(([0-5]\d)(([0-5]\d|60)(\.\d{1,6})?)?)?\Z", re.ASCII
 )
 _ZONE = re.compile(r"([+-])(0\d|1[0-4])([0-5]\d)\Z", re.ASCII)
 
-_FARTHEST_EAST = timedelta(hours=14)
-"""No clock on Earth is further ahead of UTC (PS3.3 C.12.1 allows no more)."""
+_EASTERNMOST = timedelta(hours=14)
+"""The easternmost time zone (PS3.3 C.12.1 allows no larger offset)."""
 
 SKEW = timedelta(hours=1)
-"""How far a clock may be ahead before it is worth a word."""
+"""How far a clock may be ahead before it is reported."""
 
 _A_DAY = timedelta(days=1)
-"""Zones and midnights: a date is known to within a day."""
+"""Because of time zones and midnight, a date is known to within a day."""
 
 _FORM_RULE = (
-    "A date is YYYYMMDD and a day of the calendar, a time HHMMSS.FFFFFF or a beginning "
-    "of it (PS3.5 6.2)."
+    "A date has the form YYYYMMDD and is a day of the calendar; a time has the form "
+    "HHMMSS.FFFFFF, of which only the beginning is required (PS3.5 6.2)."
 )
 _ORDER_RULE = (
-    "Study Date is when the study started (PS3.3 C.7.2.1): an original image of it is "
-    "not acquired before (C.7.6.1)."
+    "Study Date is the date on which the study started (PS3.3 C.7.2.1): no original "
+    "image of the study is acquired before it (C.7.6.1)."
 )
-_BIRTH_RULE = "Patients are born before they are examined (PS3.3 C.7.1.1, C.7.2.1)."
+_BIRTH_RULE = "Patient's Birth Date is not after Study Date (PS3.3 C.7.1.1, C.7.2.1)."
 _CLOCK_RULE = (
-    "Nothing arrives before it was made: date and time are ahead of the arrival, in "
-    "whatever time zone (PS3.3 C.12.1)."
+    "A date and time of an instance is not later than its arrival, in its own time "
+    "zone or else in the easternmost one (PS3.3 C.12.1)."
 )
 
 
-def malformed(header: Header) -> Iterator[Defect]:
-    """Tell of the first date or time of a wrong form and name the others."""
-    wrong = [
-        *(name for name in _DATES if _is_wrong(header.value(name), _day)),
-        *(name for name in _MOMENTS.values() if _is_wrong(header.value(name), _clock)),
+def check_form(header: Header) -> Iterator[Defect]:
+    """Yield one defect: the first invalid date or time, with the names of the others."""
+    invalid = [
+        *(name for name in _DATES if _is_invalid(header.value(name), _day)),
+        *(
+            name
+            for name in _TIME_OF_DATE.values()
+            if _is_invalid(header.value(name), _clock)
+        ),
     ]
-    if wrong:
-        first, *others = wrong
-        observed = quoting.listed(_told(header.value(first)), others)
+    if invalid:
+        first, *others = invalid
+        observed = quoting.with_others(_quote_date(header.value(first)), others)
         yield Defect(FindingCode.DATE_INVALID, first, observed, (), _FORM_RULE)
 
 
-def _told(value: str) -> str:
+def _quote_date(value: str) -> str:
     well_formed = len(value) == 8 and value.isdigit()  # noqa: PLR2004 -- YYYYMMDD
-    return "no day of the calendar" if well_formed else quoting.form(value)
+    return "not a day of the calendar" if well_formed else quoting.pattern(value)
 
 
-def _is_wrong(value: str, parse: Callable[[str], object]) -> bool:
+def _is_invalid(value: str, parse: Callable[[str], object]) -> bool:
     return bool(value) and parse(value) is None
 
 
@@ -78,25 +82,25 @@ def _day(value: str) -> date | None:
 
 
 def _clock(value: str) -> time | None:
-    found = _TIME.match(value)
-    if not found:
+    match = _TIME.match(value)
+    if not match:
         return None
-    hour, _, minute, _, second, _ = found.groups()
-    # 60 is a leap second (PS3.5 6.2).
+    hour, _, minute, _, second, _ = match.groups()
+    # 60 is a leap second (PS3.5 6.2), which `time` does not accept.
     return time(int(hour), int(minute or 0), min(59, int(second or 0)))
 
 
-def disagreeing(header: Header) -> Iterator[Defect]:
-    """Tell of an image acquired before its study, and of a study before the birth."""
+def check_order(header: Header) -> Iterator[Defect]:
+    """Yield defects of an acquisition before the study and of a birth after it."""
     study = _day(header.value("StudyDate"))
     if study is None:
         return
     code = FindingCode.DATES_DISAGREE
     if header.values("ImageType")[:1] == ["ORIGINAL"]:
         for name in ("AcquisitionDate", "ContentDate"):
-            made = _day(header.value(name))
-            if made and study - made > _A_DAY:
-                observed = f"{(study - made).days} days before Study Date"
+            acquired = _day(header.value(name))
+            if acquired and study - acquired > _A_DAY:
+                observed = f"{(study - acquired).days} days before Study Date"
                 yield Defect(code, name, observed, (), _ORDER_RULE)
                 break
     birth = _day(header.value("PatientBirthDate"))
@@ -105,33 +109,33 @@ def disagreeing(header: Header) -> Iterator[Defect]:
         yield Defect(code, "PatientBirthDate", observed, (), _BIRTH_RULE)
 
 
-def ahead(header: Header, received_at: datetime) -> Iterator[Defect]:
-    """Tell of the first date and time that lie after the arrival."""
+def check_clock(header: Header, received_at: datetime) -> Iterator[Defect]:
+    """Yield a defect of the first date and time that are later than the arrival."""
     zone = _zone(header.value("TimezoneOffsetFromUTC"))
     latest = received_at.astimezone(UTC).replace(tzinfo=None) + zone + SKEW
-    for day_name, time_name in _MOMENTS.items():
+    for day_name, time_name in _TIME_OF_DATE.items():
         day = _day(header.value(day_name))
         if day is None:
             continue
         moment = datetime.combine(day, _clock(header.value(time_name)) or time())
         if moment > latest:
-            observed = _distance(moment - latest + SKEW)
+            observed = _interval(moment - latest + SKEW)
             code = FindingCode.DATE_IN_FUTURE
             yield Defect(code, day_name, observed, (), _CLOCK_RULE)
             return
 
 
 def _zone(value: str) -> timedelta:
-    """Return the offset from UTC; the greatest that can be where none is told."""
-    found = _ZONE.match(value)
-    if not found:
-        return _FARTHEST_EAST
-    sign, hours, minutes = found.groups()
+    """Return an offset from UTC, by default the largest possible one."""
+    match = _ZONE.match(value)
+    if not match:
+        return _EASTERNMOST
+    sign, hours, minutes = match.groups()
     offset = timedelta(hours=int(hours), minutes=int(minutes))
     return offset if sign == "+" else -offset
 
 
-def _distance(ahead_by: timedelta) -> str:
+def _interval(ahead_by: timedelta) -> str:
     hours = ahead_by // timedelta(hours=1)
-    told = f"{hours // 24} days" if hours >= 48 else f"{hours} hours"  # noqa: PLR2004
-    return f"{told} ahead of its arrival"
+    interval = f"{hours // 24} days" if hours >= 48 else f"{hours} hours"  # noqa: PLR2004
+    return f"{interval} ahead of its arrival"

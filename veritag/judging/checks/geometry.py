@@ -1,4 +1,4 @@
-"""The image plane as two vectors, PS3.3 C.7.6.2.1.1."""
+"""Direction cosines of the image plane (PS3.3 C.7.6.2.1.1)."""
 
 import math
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from typing import TypeAlias
 Vector: TypeAlias = tuple[float, float, float]
 
 TOLERANCE = 0.01
-"""How far lengths may be from 1 and the product of rows and columns from 0.
+"""Tolerance of the lengths (1) and of the product of rows and columns (0).
 
-The standard names none. Cosines written with two digits are off by half of this, and it
-moves no corner of a picture by more than a hundredth of its side.
+DICOM defines none. Cosines of two digits differ by half of it, and it moves the corners
+of a picture by at most a hundredth of its side.
 """
 
 _VALUES = 6
@@ -19,7 +19,7 @@ _VALUES = 6
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """Directions of rows and columns, or what keeps them from being such."""
+    """Directions of rows and columns, or the reason why they are invalid."""
 
     rows: Vector | None = None
     columns: Vector | None = None

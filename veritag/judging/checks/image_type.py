@@ -1,4 +1,4 @@
-"""Image Type (0008,0008), PS3.3 C.7.6.1.1.2."""
+"""Check of Image Type (0008,0008), PS3.3 C.7.6.1.1.2."""
 
 from collections.abc import Iterator
 
@@ -15,8 +15,8 @@ _RULE = (
 )
 
 
-def invalid(header: Header) -> Iterator[Defect]:
-    """Tell of an Image Type whose first two values are not those of the standard."""
+def check(header: Header) -> Iterator[Defect]:
+    """Yield a defect if the first two values are not those of the standard."""
     uid = header.value("SOPClassUID")
     values = header.values("ImageType")
     if uid not in IMAGE_STORAGE or not values:
@@ -25,14 +25,14 @@ def invalid(header: Header) -> Iterator[Defect]:
     mixed = pixels == "MIXED" and uid in MULTI_FRAME_GROUPS
     if (pixels in _PIXELS or mixed) and examination in _EXAMINATION:
         return
-    observed = quoting.code("\\".join(values[:2]))
+    observed = quoting.quote_code("\\".join(values[:2]))
     yield Defect(
-        FindingCode.IMAGE_TYPE_INVALID, "ImageType", observed, _meant(values), _RULE
+        FindingCode.IMAGE_TYPE_INVALID, "ImageType", observed, _intended(values), _RULE
     )
 
 
-def _meant(values: list[str]) -> tuple[str, ...]:
-    """Return the pair that was probably meant: the four words, found anywhere."""
+def _intended(values: list[str]) -> tuple[str, ...]:
+    """Return the probably intended pair, if one word of each set occurs anywhere."""
     words = {word.upper() for value in values for word in value.split()}
     pixels, examination = words & _PIXELS, words & _EXAMINATION
     if len(pixels) == len(examination) == 1:

@@ -16,34 +16,34 @@ from veritag.judging.checks import (
 from veritag.judging.checks.header import Header
 
 _CHECKS = (
-    required_attributes.missing,
-    uids.invalid,
-    uids.shared,
-    orientation.invalid,
-    orientation.disagreeing,
-    orientation.against_position,
-    laterality.undefined,
-    laterality.missing,
-    laterality.disagreeing,
-    laterality.against_body_part,
-    image_type.invalid,
-    dates.malformed,
-    dates.disagreeing,
+    required_attributes.check,
+    uids.check_form,
+    uids.check_distinct,
+    orientation.check_cosines,
+    orientation.check_letters,
+    orientation.check_position,
+    laterality.check_terms,
+    laterality.check_presence,
+    laterality.check_agreement,
+    laterality.check_body_part,
+    image_type.check,
+    dates.check_form,
+    dates.check_order,
 )
 
 
 def check_instance(
     ds: Dataset, *, received_at: datetime | None = None
 ) -> tuple[Defect, ...]:
-    """Return what is wrong in one Data Set by itself.
+    """Return the defects of one Data Set.
 
     Parameters
     ----------
     received_at
-        When it arrived, with a time zone; None to leave the clock alone.
+        Time of arrival, with a time zone; None to skip the check of the clock.
     """
     header = Header(ds)
-    found = [defect for check in _CHECKS for defect in check(header)]
+    defects = [defect for check in _CHECKS for defect in check(header)]
     if received_at is not None:
-        found += dates.ahead(header, received_at)
-    return tuple(found)
+        defects += dates.check_clock(header, received_at)
+    return tuple(defects)

@@ -1,11 +1,11 @@
-"""Patient Position and the orientation of the image plane.
+"""Checks of Image Orientation (Patient), Patient Orientation and Patient Position.
 
-Image and patient are tied by Image Orientation (Patient) (PS3.3 C.7.6.2.1.1), patient
-and machine by Patient Position (C.7.3.1.1.2). Nothing ties the image to the machine: a
-reconstruction may turn and flip its images. So no cosines of a head-first patient mean
-feet first, nor those of a supine one decubitus, and any plane goes with any position in
-MR. What remains is the one axis that a machine cannot turn away, and attributes that say
-the same thing twice.
+Image Orientation (Patient) relates the image to the patient (PS3.3 C.7.6.2.1.1), and
+Patient Position the patient to the machine (C.7.3.1.1.2). No attribute relates the image
+to the machine, because a reconstruction may rotate and flip images. So cosines alone
+never contradict head first, feet first, supine or decubitus, and in MR every plane is
+possible in every position. The checks are limited to the one axis that a reconstruction
+cannot change, and to attributes that give the same information twice.
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,11 @@ from veritag.judging.checks.header import Header, sop_class
 from veritag.terms.positions import GANTRY_RELATIONSHIPS, ORIENTATION_MODIFIERS
 
 _CLEARLY = 0.5
-"""Cosine of 60 degrees: no gantry tilts its slices half as far."""
+"""Cosine of 60 degrees: gantries tilt slices by less than half of it."""
 
 _BARELY = 0.1
+"""Least cosine between a vector and the direction that its letter names."""
+
 _FORM = (
     "The rows and columns of Image Orientation (Patient) are two unit vectors at a "
     "right angle (PS3.3 C.7.6.2.1.1)."
@@ -33,8 +35,8 @@ _AXIAL_RULE = (
     "C.8.2.1.1.1), along which Patient Position puts the patient (C.7.3.1.1.2)."
 )
 _CODES_RULE = (
-    "Patient Position and the codes of patient orientation and gantry relationship "
-    "tell the same thing (PS3.3 C.7.3.1.1.2, C.8.4.6)."
+    "Patient Position agrees with the codes of patient orientation and gantry "
+    "relationship (PS3.3 C.7.3.1.1.2, C.8.4.6)."
 )
 
 # PS3.3 C.7.6.2.1.1: x grows to the patient's left, y to the back, z to the head.
@@ -47,7 +49,7 @@ _DIRECTIONS: dict[str, Vector] = {
     "F": (0.0, 0.0, -1.0),
 }
 _AXES = {
-    # What enters the gantry first, and the axis of the patient that lies along it.
+    # Part that enters the gantry first, and the body axis along the gantry.
     "HF": (0.0, 0.0, 1.0),
     "FF": (0.0, 0.0, 1.0),
     "LF": (1.0, 0.0, 0.0),
@@ -67,48 +69,50 @@ _MEANINGS = {
 }
 
 
-def invalid(header: Header) -> Iterator[Defect]:
-    """Tell of an Image Orientation (Patient) that is no orientation."""
-    for holder in header.holders("PlaneOrientationSequence"):
-        values = holder.values("ImageOrientationPatient")
-        found = read_plane(values).flaw if values else None
-        if found:
+def check_cosines(header: Header) -> Iterator[Defect]:
+    """Yield a defect if Image Orientation (Patient) is not a valid orientation."""
+    for place in header.with_macro("PlaneOrientationSequence"):
+        values = place.values("ImageOrientationPatient")
+        flaw = read_plane(values).flaw if values else None
+        if flaw:
             tag, code = "ImageOrientationPatient", FindingCode.ORIENTATION_INVALID
-            yield Defect(code, tag, found, (), _FORM)
+            yield Defect(code, tag, flaw, (), _FORM)
             return
 
 
-def disagreeing(header: Header) -> Iterator[Defect]:
-    """Tell of rows and columns that letters and cosines direct differently."""
+def check_letters(header: Header) -> Iterator[Defect]:
+    """Yield a defect if Patient Orientation contradicts the cosines."""
     letters = header.values("PatientOrientation")
     if len(letters) != 2 or header.value("AnatomicalOrientationType") == "QUADRUPED":  # noqa: PLR2004
         return
     plane = read_plane(header.values("ImageOrientationPatient"))
     if plane.rows is None or plane.columns is None:
         return
-    for named, vector in zip(letters, (plane.rows, plane.columns), strict=True):
-        direction = _DIRECTIONS.get(named[:1])
+    for value, vector in zip(letters, (plane.rows, plane.columns), strict=True):
+        direction = _DIRECTIONS.get(value[:1])
         if direction and cosine_along(vector, direction) < _BARELY:
             code, tag = FindingCode.ORIENTATIONS_DISAGREE, "PatientOrientation"
-            expected = "\\".join(_named(v) for v in (plane.rows, plane.columns))
-            observed = quoting.directions(letters)
+            expected = "\\".join(
+                _main_direction(v) for v in (plane.rows, plane.columns)
+            )
+            observed = quoting.quote_directions(letters)
             yield Defect(code, tag, observed, (expected,), _LETTERS_RULE)
             return
 
 
-def _named(vector: Vector) -> str:
-    """Return the letter of the body axis that a vector runs along most."""
+def _main_direction(vector: Vector) -> str:
+    """Return the letter of the direction that is closest to a vector."""
     return max(_DIRECTIONS, key=lambda name: cosine_along(vector, _DIRECTIONS[name]))
 
 
-def against_position(header: Header) -> Iterator[Defect]:
-    """Tell of a Patient Position that plane or codes rule out; once is enough."""
+def check_position(header: Header) -> Iterator[Defect]:
+    """Yield one defect if the plane or codes contradict Patient Position."""
     position = header.value("PatientPosition")
     if position[:2] in _AXES:
-        yield from [*_against_plane(header, position), *_against_codes(header)][:1]
+        yield from [*_check_plane(header, position), *_check_codes(header)][:1]
 
 
-def _against_plane(header: Header, position: str) -> Iterator[Defect]:
+def _check_plane(header: Header, position: str) -> Iterator[Defect]:
     acquired = header.values("ImageType")[:3] == ["ORIGINAL", "PRIMARY", "AXIAL"]
     if sop_class(header) != "2" or not acquired:
         return
@@ -117,24 +121,24 @@ def _against_plane(header: Header, position: str) -> Iterator[Defect]:
         return
     normal = cross(plane.rows, plane.columns)
     if abs(cosine_along(normal, _AXES[position[:2]])) < _CLEARLY:
-        yield _position(position, (), _AXIAL_RULE)
+        yield _position_defect(position, (), _AXIAL_RULE)
 
 
-def _against_codes(header: Header) -> Iterator[Defect]:
+def _check_codes(header: Header) -> Iterator[Defect]:
     position = header.value("PatientPosition")
     first, posture = position[:2], position[2:]
     for item in header.items("PatientGantryRelationshipCodeSequence"):
-        said = GANTRY_RELATIONSHIPS.get(item.value("CodeValue"))
-        if said and first in {"HF", "FF"} and first != said:
-            yield _position(position, (_MEANINGS[said],), _CODES_RULE)
+        entry = GANTRY_RELATIONSHIPS.get(item.value("CodeValue"))
+        if entry and first in {"HF", "FF"} and first != entry:
+            yield _position_defect(position, (_MEANINGS[entry],), _CODES_RULE)
     for item in header.items("PatientOrientationCodeSequence"):
         for modifier in item.items("PatientOrientationModifierCodeSequence"):
-            said = ORIENTATION_MODIFIERS.get(modifier.value("CodeValue"))
-            # Which side "left" names is read in two ways: lying is all that is compared.
-            if said and posture[:1] != said[:1]:
-                yield _position(position, (_MEANINGS[said],), _CODES_RULE)
+            coded = ORIENTATION_MODIFIERS.get(modifier.value("CodeValue"))
+            # "Left decubitus" can mean lying on the left or left side up: not compared.
+            if coded and posture[:1] != coded[:1]:
+                yield _position_defect(position, (_MEANINGS[coded],), _CODES_RULE)
 
 
-def _position(observed: str, expected: tuple[str, ...], rule: str) -> Defect:
+def _position_defect(observed: str, expected: tuple[str, ...], rule: str) -> Defect:
     code = FindingCode.POSITION_CONTRADICTS_ORIENTATION
-    return Defect(code, "PatientPosition", quoting.code(observed), expected, rule)
+    return Defect(code, "PatientPosition", quoting.quote_code(observed), expected, rule)

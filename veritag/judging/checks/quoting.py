@@ -1,4 +1,4 @@
-"""How a check tells of a value without repeating what may identify a patient."""
+"""Quotation of values in defects, without anything that may identify a patient."""
 
 import re
 from collections.abc import Sequence
@@ -9,44 +9,46 @@ _WORDS = frozenset(
     LEFT RIGHT BOTH BILATERAL UNPAIRED UNKNOWN NO YES NA
     """.split()
 )
-"""What stands in coded attributes, rightly or by mistake, and is nobody's name."""
+"""Words that occur in coded attributes, correctly or not, and are not names."""
 
 _LETTERS = re.compile(r"[A-Z]|[APRLHF]{2}|[HFLRAP]F(S|P|DR|DL)")
 _AXES = ("LR", "AP", "HF")
-_SHOWN = 24
-_LONGEST = 64
+_MAX_PATTERN = 24
+_MAX_LENGTH = 64
 
 
-def code(value: str) -> str:
-    """Return a value that consists of known words as it is, any other by its form.
+def quote_code(value: str) -> str:
+    """Return a value of known words unchanged, any other as its pattern.
 
-    Names are written into codes by mistake, too, and have the form of one.
+    Some people enter names in coded attributes, so the form alone proves nothing.
     """
-    words = re.split(r"[ \\]+", value) if len(value) <= _LONGEST else [value]
+    words = re.split(r"[ \\]+", value) if len(value) <= _MAX_LENGTH else [value]
     known = all(not w or w.upper() in _WORDS or _LETTERS.fullmatch(w) for w in words)
-    return value if known else form(value)
+    return value if known else pattern(value)
 
 
-def directions(letters: Sequence[str]) -> str:
-    """Return values of Patient Orientation as they are, or all of them by their form.
+def quote_directions(letters: Sequence[str]) -> str:
+    """Return valid values of Patient Orientation unchanged, others as their pattern.
 
-    PS3.3 C.7.6.1.1.1: at most one letter of each axis. Some names are such letters, too.
+    A valid value has at most one letter of each axis (PS3.3 C.7.6.1.1.1), which excludes
+    most names of the same letters.
     """
     value = "\\".join(letters)
-    return value if all(map(_is_direction, letters)) else form(value)
+    return value if all(map(_is_direction, letters)) else pattern(value)
 
 
 def _is_direction(letters: str) -> bool:
-    named = [sum(letters.count(end) for end in axis) for axis in _AXES]
-    return max(named) <= 1 and sum(named) == len(letters)
+    counts = [sum(letters.count(end) for end in axis) for axis in _AXES]
+    return max(counts) <= 1 and sum(counts) == len(letters)
 
 
-def form(value: str) -> str:
-    """Return the form of a value: 9 for a digit, A for a letter, ? for a riddle."""
-    return "".join(map(_kind, value[:_SHOWN])) + ("..." if len(value) > _SHOWN else "")
+def pattern(value: str) -> str:
+    """Return the pattern of a value: 9 for a digit, A for a letter, ? for others."""
+    ending = "..." if len(value) > _MAX_PATTERN else ""
+    return "".join(map(_symbol, value[:_MAX_PATTERN])) + ending
 
 
-def _kind(character: str) -> str:
+def _symbol(character: str) -> str:
     if character.isdigit():
         return "9"
     if character.isalpha():
@@ -54,6 +56,6 @@ def _kind(character: str) -> str:
     return character if character in " .:-/+\\^" else "?"
 
 
-def listed(first: str, others: Sequence[str]) -> str:
-    """Return what is wrong with a first element, and the names of others."""
+def with_others(first: str, others: Sequence[str]) -> str:
+    """Return the fault of a first element, and the names of other faulty elements."""
     return f"{first}; also {', '.join(others)}" if others else first

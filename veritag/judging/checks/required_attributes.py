@@ -1,7 +1,6 @@
-"""Attributes that shall be there with a value (Type 1, PS3.5 7.4.1).
+"""Check of required attributes (Type 1, PS3.5 7.4.1).
 
-Only those of the modules that hold the judged tags, and the UIDs that say where an
-object belongs.
+Only those of the modules with judged tags, and the UIDs of study, series and instance.
 """
 
 from collections.abc import Iterator
@@ -17,8 +16,8 @@ _HIERARCHY = {
     "StudyInstanceUID": "General Study Module (PS3.3 C.7.2.1)",
     "SeriesInstanceUID": "General Series Module (PS3.3 C.7.3.1)",
 }
-_OF_NOBODY = frozenset("131 200.1 200.3 200.7 201.1".split())
-"""Protocols, approvals, displays and inventories: they belong to no study."""
+_WITHOUT_STUDY = frozenset("131 200.1 200.3 200.7 201.1".split())
+"""Protocols, approvals, displays and inventories, which belong to no study."""
 
 _PLANE = {
     "FrameOfReferenceUID": "Frame of Reference Module (PS3.3 C.7.4.1)",
@@ -34,15 +33,15 @@ _OF_CLASS = {
 }
 
 
-def missing(header: Header) -> Iterator[Defect]:
-    """Tell of each Type 1 attribute that is absent or empty.
+def check(header: Header) -> Iterator[Defect]:
+    """Yield a defect for each Type 1 attribute that is absent or empty.
 
-    Modality is left to TAG_MISSING, which can suggest a value.
+    Modality is not checked here: TAG_MISSING reports it and can suggest a value.
     """
-    kind = sop_class(header)
-    of_a_patient = kind and kind not in _OF_NOBODY
-    due = _COMMON | (_HIERARCHY if of_a_patient else {}) | _OF_CLASS.get(kind, {})
-    for name, module in due.items():
+    uid = sop_class(header)
+    hierarchy = _HIERARCHY if uid and uid not in _WITHOUT_STUDY else {}
+    required = _COMMON | hierarchy | _OF_CLASS.get(uid, {})
+    for name, module in required.items():
         if not header.value(name):
             rule = f"{name} is of Type 1 in the {module}: it shall have a value."
             yield Defect(FindingCode.ATTRIBUTE_MISSING, name, None, (), rule)

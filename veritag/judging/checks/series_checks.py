@@ -1,4 +1,4 @@
-"""From the defects and facts of instances to findings of their series."""
+"""Findings of a series from the defects and facts of its instances."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,11 +14,11 @@ from veritag.findings import (
 )
 
 ODD_SHARE = 0.05
-"""Share of a series' instances up to which a deviation is an odd slice, no finding."""
+"""Share of a series' instances up to which a deviation is ignored as an odd slice."""
 
 _T = TypeVar("_T")
 
-_RULES_SHOWN = 3
+_MAX_RULES = 3
 
 _SEVERITY = {
     FindingCode.SERIES_IN_SEVERAL_STUDIES: Severity.ERROR,
@@ -29,49 +29,49 @@ _SEVERITY = {
     FindingCode.LATERALITIES_DISAGREE: Severity.ERROR,
     FindingCode.LATERALITY_MISSING: Severity.INFO,
 }
-"""Where sides, places or the object itself are lost; all others are WARNING."""
+"""ERROR where side, place or the object itself is lost; codes left out are WARNING."""
 
-_LESS_HARM = frozenset(
+_LESS_HARMFUL = frozenset(
     {"FrameOfReferenceUID", "ImageType", "ScanningSequence", "SequenceVariant"}
 )
-"""Type 1 attributes whose absence costs a filter or a reference line, not a place."""
+"""Type 1 attributes whose absence disables a filter or reference line only."""
 
-_ALIKE = {
-    # Fact: how grave it is when it differs.
+_EQUAL_FACTS = {
+    # Fact that must be equal in a series, and the severity if it is not.
     "PatientID": Severity.ERROR,
     "FrameOfReferenceUID": Severity.WARNING,
     "Laterality": Severity.WARNING,
 }
 
 _DIFFERENT = "different values"
-"""Never their number: by what was observed a finding is known again."""
+"""Without their number, because the observed text is part of a finding's identity."""
 
 
 def defect_findings(verdicts: Sequence[Verdict]) -> list[Finding]:
-    """Return a finding for each code and tag that more than an odd slice breaks."""
+    """Return a finding for each code and tag with defects in more than odd slices."""
     groups: dict[tuple[FindingCode, str | None], list[Defect]] = defaultdict(list)
-    hit: Counter[tuple[FindingCode, str | None]] = Counter()
+    counts: Counter[tuple[FindingCode, str | None]] = Counter()
     for verdict in verdicts:
         for defect in verdict.defects:
             groups[defect.code, defect.tag].append(defect)
-        hit.update({(defect.code, defect.tag) for defect in verdict.defects})
+        counts.update({(defect.code, defect.tag) for defect in verdict.defects})
     return [
-        _finding(defects, hit[key], len(verdicts))
+        _finding(defects, counts[key], len(verdicts))
         for key, defects in groups.items()
-        if hit[key] > ODD_SHARE * len(verdicts)
+        if counts[key] > ODD_SHARE * len(verdicts)
     ]
 
 
 def _finding(defects: Sequence[Defect], instances: int, of: int) -> Finding:
     code, tag = defects[0].code, defects[0].tag
     (observed, expected), _ = _most_common((d.observed, d.expected) for d in defects)[0]
-    rules = _most_common(d.rule for d in defects)[:_RULES_SHOWN]
-    less = code is FindingCode.ATTRIBUTE_MISSING and tag in _LESS_HARM
+    rules = _most_common(d.rule for d in defects)[:_MAX_RULES]
+    less_harmful = code is FindingCode.ATTRIBUTE_MISSING and tag in _LESS_HARMFUL
     severity = _SEVERITY.get(code, Severity.WARNING)
     share = round(1 / len(expected), 4) if expected else 0.0
     return Finding(
         code,
-        Severity.WARNING if less else severity,
+        Severity.WARNING if less_harmful else severity,
         tag,
         observed,
         1.0,
@@ -84,33 +84,33 @@ def _finding(defects: Sequence[Defect], instances: int, of: int) -> Finding:
     )
 
 
-def _most_common(things: Iterable[_T]) -> list[tuple[_T, int]]:
-    """Return things by number; of equally many, in an order that never changes."""
-    return sorted(Counter(things).items(), key=lambda pair: (-pair[1], repr(pair[0])))
+def _most_common(values: Iterable[_T]) -> list[tuple[_T, int]]:
+    """Return values by descending count; ties in a stable order."""
+    return sorted(Counter(values).items(), key=lambda pair: (-pair[1], repr(pair[0])))
 
 
 def fact_findings(verdicts: Sequence[Verdict], studies: int) -> list[Finding]:
-    """Return what instances of one series do not have in common and must.
+    """Return findings of facts that must be equal in a series but are not.
 
-    PS3.3 A.1.2.3: a series is of one study and so of one patient, and has one Frame of
-    Reference at most; Laterality belongs to the series (C.7.3.1).
+    PS3.3 A.1.2.3: a series belongs to one study, hence one patient, and has at most one
+    Frame of Reference. Laterality is an attribute of the series (C.7.3.1).
 
     Parameters
     ----------
     studies
-        That the Series Instance UID was received in.
+        Number of studies in which the Series Instance UID was received.
     """
-    found = [*_several_studies(verdicts, studies)]
-    for name, severity in _ALIKE.items():
-        found += _differing(verdicts, name, severity)
-    return found
+    findings = [*_several_studies(verdicts, studies)]
+    for name, severity in _EQUAL_FACTS.items():
+        findings += _differing(verdicts, name, severity)
+    return findings
 
 
 def _several_studies(verdicts: Sequence[Verdict], studies: int) -> list[Finding]:
-    """PS3.3 A.1.2.3, PS3.5 9.1: a series belongs to one study for ever."""
-    counted = _values(verdicts, "StudyInstanceUID")
-    studies = max(studies, len(counted))
-    if studies < 2:  # noqa: PLR2004 -- one is as it should be
+    """PS3.3 A.1.2.3, PS3.5 9.1: a series belongs to one study."""
+    uids = _value_counts(verdicts, "StudyInstanceUID")
+    studies = max(studies, len(uids))
+    if studies < 2:  # noqa: PLR2004 -- one is correct
         return []
     return [
         Finding(
@@ -127,18 +127,19 @@ def _several_studies(verdicts: Sequence[Verdict], studies: int) -> list[Finding]
 def _differing(
     verdicts: Sequence[Verdict], name: str, severity: Severity
 ) -> list[Finding]:
-    counted = _values(verdicts, name)
-    if len(counted) < 2:  # noqa: PLR2004 -- nothing to differ
+    counts = _value_counts(verdicts, name)
+    if len(counts) < 2:  # noqa: PLR2004 -- all are equal
         return []
-    carriers, most = counted.total(), max(counted.values())
-    # A slice of another patient is never just odd.
-    allowed = 0.0 if name == "PatientID" else ODD_SHARE * carriers
-    if carriers - most <= allowed:
+    total = counts.total()
+    deviating = total - max(counts.values())
+    # A single slice of another patient is an error, not an odd slice.
+    allowed = 0.0 if name == "PatientID" else ODD_SHARE * total
+    if deviating <= allowed:
         return []
-    evidence = {"different": len(counted), "instances": carriers - most, "of": carriers}
+    evidence = {"different": len(counts), "instances": deviating, "of": total}
     code = FindingCode.MIXED_SERIES
     return [Finding(code, severity, name, _DIFFERENT, 1.0, evidence=evidence)]
 
 
-def _values(verdicts: Sequence[Verdict], name: str) -> Counter[str]:
+def _value_counts(verdicts: Sequence[Verdict], name: str) -> Counter[str]:
     return Counter(v.facts[name] for v in verdicts if name in v.facts)

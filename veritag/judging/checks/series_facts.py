@@ -1,4 +1,4 @@
-"""What instances of a series must have in common, and what sets one of them apart."""
+"""Facts of an instance that are compared within its series."""
 
 from hashlib import blake2b
 
@@ -12,18 +12,18 @@ _LOCALIZER = "LOCALIZER"
 
 
 def series_facts(ds: Dataset) -> dict[str, str]:
-    """Return what is compared within a series, keyword to value.
+    """Return the facts that are compared within a series, keyword to value.
 
     Identifiers are hashed with the Series Instance UID as the key: they can be compared
-    within the series and say nothing outside of it. Absent ones are left out, all of
-    them where there is no such UID. Of Image Type only localizers are told.
+    within the series only. Absent ones are left out; without that UID, all of them. Of
+    Image Type only LOCALIZER is kept.
     """
     header = Header(ds)
     facts = _identifiers(header)
     side = header.value("Laterality")
     if side in _SIDES:
         facts["Laterality"] = side
-    # PS3.3 C.8.2.1.1.1, C.8.3.1.1.1, C.8.16.1: value 3; other words may be anybody's.
+    # Value 3 (PS3.3 C.8.2.1.1.1, C.8.3.1.1.1, C.8.16.1); other words may be a name.
     if header.values("ImageType")[2:3] == [_LOCALIZER]:
         facts["ImageType"] = _LOCALIZER
     return facts
@@ -32,7 +32,7 @@ def series_facts(ds: Dataset) -> dict[str, str]:
 def _identifiers(header: Header) -> dict[str, str]:
     key = header.value("SeriesInstanceUID")
     if not key:
-        # Without a key every Patient ID could be tried out.
+        # An unkeyed hash of a Patient ID can be reversed by trying all IDs.
         return {}
     return {
         name: _hash(value, key) for name in _HASHED if (value := header.value(name))
@@ -40,7 +40,7 @@ def _identifiers(header: Header) -> dict[str, str]:
 
 
 def _hash(value: str, key: str) -> str:
-    # The key of BLAKE2 has at most 64 bytes (RFC 7693); a UID is no longer than that.
+    # The key of BLAKE2 has at most 64 bytes (RFC 7693), as many as a UID.
     secret = key.encode("utf-8", "replace")[:64]
     return blake2b(
         value.encode("utf-8", "replace"), digest_size=8, key=secret

@@ -1,4 +1,4 @@
-"""The form of UIDs, PS3.5 9.1."""
+"""Checks of UIDs (PS3.5 9.1)."""
 
 import re
 from collections.abc import Iterator
@@ -15,40 +15,40 @@ _UIDS = (
     "SOPClassUID",
     "FrameOfReferenceUID",
 )
-_LONGEST = 64
+_MAX_LENGTH = 64
 _RULE = (
     "A UID has at most 64 characters: numbers without leading zeros, with single dots "
     "between them (PS3.5 9.1)."
 )
-_IDENTITIES = _UIDS[:3]
-_SHARED = "Study, series and instance each have a UID of their own (PS3.5 9.1)."
-_RIGHT = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*\Z")
+_HIERARCHY = _UIDS[:3]
+_DISTINCT_RULE = "Study, series and instance each have a UID of their own (PS3.5 9.1)."
+_VALID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*\Z")
 
 
-def invalid(header: Header) -> Iterator[Defect]:
-    """Tell of the first UID of a wrong form and name the others."""
-    wrong = [(name, found) for name in _UIDS if (found := flaw(header.value(name)))]
-    if wrong:
-        (name, found), *others = wrong
-        observed = quoting.listed(found, [other for other, _ in others])
+def check_form(header: Header) -> Iterator[Defect]:
+    """Yield one defect: the first invalid UID, with the names of the others."""
+    flaws = [(name, flaw) for name in _UIDS if (flaw := find_flaw(header.value(name)))]
+    if flaws:
+        (name, flaw), *others = flaws
+        observed = quoting.with_others(flaw, [other for other, _ in others])
         yield Defect(FindingCode.UID_INVALID, name, observed, (), _RULE)
 
 
-def shared(header: Header) -> Iterator[Defect]:
-    """Tell of one UID that stands for two of study, series and instance."""
-    for name, other in combinations(_IDENTITIES, 2):
+def check_distinct(header: Header) -> Iterator[Defect]:
+    """Yield a defect if two of study, series and instance have the same UID."""
+    for name, other in combinations(_HIERARCHY, 2):
         uid = header.value(name)
         if uid and uid == header.value(other):
             observed = f"the same as {other}"
-            yield Defect(FindingCode.UID_INVALID, name, observed, (), _SHARED)
+            yield Defect(FindingCode.UID_INVALID, name, observed, (), _DISTINCT_RULE)
             return
 
 
-def flaw(uid: str) -> str | None:
-    """Return what is wrong with a UID's form, None for a right or empty one."""
-    if not uid or (len(uid) <= _LONGEST and _RIGHT.match(uid)):
+def find_flaw(uid: str) -> str | None:
+    """Return what is wrong with the form of a UID, None for a valid or empty one."""
+    if not uid or (len(uid) <= _MAX_LENGTH and _VALID.match(uid)):
         return None
-    if len(uid) > _LONGEST:
+    if len(uid) > _MAX_LENGTH:
         return f"{len(uid)} characters"
     if not re.fullmatch(r"[0-9.]*", uid):
         return "characters other than digits and dots"

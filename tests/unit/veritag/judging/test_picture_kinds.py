@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.veritag.judging.checks.objects import received
+from tests.unit.veritag.judging.checks.builders import received
 from tests.unit.veritag.judging.seeing import DX, SC, manifest, seen, tags
 from veritag.findings import Finding, FindingCode, Verdict
 from veritag.judging.checks import series_facts

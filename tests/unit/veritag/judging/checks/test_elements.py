@@ -1,11 +1,11 @@
-"""UIDs, dates, Image Type and required attributes."""
+"""Checks of UIDs, dates, Image Type and required attributes."""
 
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.unit.veritag.judging.checks.objects import (
+from tests.unit.veritag.judging.checks.builders import (
     ARRIVAL,
     ENHANCED_MR,
     MR,
@@ -15,24 +15,24 @@ from tests.unit.veritag.judging.checks.objects import (
 )
 from veritag.findings import FindingCode
 from veritag.judging.checks import check_instance
-from veritag.judging.checks.uids import flaw
+from veritag.judging.checks.uids import find_flaw
 from veritag.phantoms.series import KINDS, phantom_series
 
 
 def test_a_right_slice_breaks_no_rule() -> None:
-    """What every other test changes is right to begin with."""
+    """The slice that the other tests change has no defects."""
     assert codes() == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_phantoms_break_no_rule(kind: str) -> None:
-    """What the demo sends has only the errors that were planted."""
+    """Phantoms have no defects, so the demo shows only planted errors."""
     for ds in phantom_series(kind, instances=2, patient=1, seed=1):
         assert check_instance(ds, received_at=ARRIVAL) == ()
 
 
 @pytest.mark.parametrize(
-    ("uid", "told"),
+    ("uid", "flaw"),
     [
         ("1.2.840.113619.2.1", None),
         ("2.25.0", None),
@@ -50,13 +50,13 @@ def test_the_phantoms_break_no_rule(kind: str) -> None:
         ("١.٢", "characters other than digits and dots"),
     ],
 )
-def test_uids_have_one_form(uid: str, told: str | None) -> None:
-    """PS3.5 9.1, letter by letter."""
-    assert flaw(uid) == told
+def test_uids_have_one_form(uid: str, flaw: str | None) -> None:
+    """Each violation of PS3.5 9.1 is named."""
+    assert find_flaw(uid) == flaw
 
 
-def test_wrong_uids_are_told_once() -> None:
-    """One finding names them all and repeats none of them."""
+def test_invalid_uids_make_one_defect() -> None:
+    """One defect names all invalid UIDs and quotes none."""
     [defect] = defects(StudyInstanceUID="1.02", FrameOfReferenceUID="x.1")
     assert defect.code is FindingCode.UID_INVALID
     assert defect.tag == "StudyInstanceUID"
@@ -64,7 +64,7 @@ def test_wrong_uids_are_told_once() -> None:
 
 
 def test_study_series_and_instance_are_three_things() -> None:
-    """A UID that stands for two of them identifies neither."""
+    """One UID for two of study, series and instance is a defect."""
     [defect] = defects(SeriesInstanceUID="1.2.3")
     assert (defect.code, defect.tag) == (FindingCode.UID_INVALID, "StudyInstanceUID")
     assert defect.observed == "the same as SeriesInstanceUID"
@@ -91,7 +91,7 @@ def test_type_1_attributes_have_a_value(
 
 
 @pytest.mark.parametrize(
-    ("value", "sop_class", "wrong"),
+    ("value", "sop_class", "invalid"),
     [
         (["DERIVED", "SECONDARY", "MPR"], None, False),
         (["DERIVED ", "PRIMARY", ""], None, False),
@@ -105,26 +105,26 @@ def test_type_1_attributes_have_a_value(
     ],
 )
 def test_image_type_begins_with_two_enumerated_values(
-    value: object, sop_class: str | None, wrong: bool
+    value: object, sop_class: str | None, invalid: bool
 ) -> None:
-    """PS3.3 C.7.6.1.1.2, and MIXED where frames have functional groups."""
+    """Value 1 and 2 follow PS3.3 C.7.6.1.1.2; MIXED needs functional groups."""
     changes: dict[str, Any] = {"ImageType": value, "PatientPosition": None}
     found = codes(**changes, **({"SOPClassUID": sop_class} if sop_class else {}))
-    assert found == ([FindingCode.IMAGE_TYPE_INVALID] if wrong else [])
+    assert found == ([FindingCode.IMAGE_TYPE_INVALID] if invalid else [])
 
 
-def test_the_meant_image_type_is_suggested() -> None:
-    """The four words are recognized wherever they stand."""
+def test_the_intended_image_type_is_suggested() -> None:
+    """The intended pair is recognized in any order."""
     [defect] = defects(ImageType="ORIGINAL PRIMARY")
     assert defect.expected == ("ORIGINAL\\PRIMARY",)
 
 
 @pytest.mark.parametrize(
-    ("keyword", "value", "told"),
+    ("keyword", "value", "quoted"),
     [
         ("StudyDate", "2026.03.01", "9999.99.99"),
-        ("StudyDate", "20260230", "no day of the calendar"),
-        ("StudyDate", "00000000", "no day of the calendar"),
+        ("StudyDate", "20260230", "not a day of the calendar"),
+        ("StudyDate", "00000000", "not a day of the calendar"),
         ("StudyDate", "1 MARCH", "9 AAAAA"),
         ("StudyTime", "09:15:00", "99:99:99"),
         ("StudyTime", "2460", "9999"),
@@ -137,19 +137,19 @@ def test_the_meant_image_type_is_suggested() -> None:
     ],
 )
 def test_dates_and_times_have_one_form(
-    keyword: str, value: str, told: str | None
+    keyword: str, value: str, quoted: str | None
 ) -> None:
-    """PS3.5 6.2; what is told is the form, never the value."""
+    """Dates and times follow PS3.5 6.2; a defect quotes the pattern, not the value."""
     found = defects(**{keyword: value})
-    if told == "before":
+    if quoted == "before":
         assert [d.code for d in found] == [FindingCode.DATES_DISAGREE]
         return
-    assert [d.observed for d in found] == ([told] if told else [])
+    assert [d.observed for d in found] == ([quoted] if quoted else [])
     assert all(d.code is FindingCode.DATE_INVALID for d in found)
 
 
 def test_all_wrong_dates_make_one_defect() -> None:
-    """A device that writes dates in a way of its own is one cause."""
+    """All invalid dates and times of an instance make one defect."""
     [defect] = defects(StudyDate="2026.03.01", StudyTime="09:15", ContentTime="9:16")
     assert defect.observed == "9999.99.99; also StudyTime, ContentTime"
 
@@ -173,14 +173,14 @@ def test_all_wrong_dates_make_one_defect() -> None:
     ],
 )
 def test_events_have_an_order(changes: dict[str, Any], tag: str | None) -> None:
-    """A day is let pass for midnights and time zones, derived images altogether."""
+    """One day is tolerated because of time zones; derived images are not checked."""
     found = defects(**changes)
     assert [d.tag for d in found] == ([tag] if tag else [])
     assert all(d.code is FindingCode.DATES_DISAGREE for d in found)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "interval"),
     [
         ({"StudyDate": "20260303", "StudyTime": "0200"}, None),
         ({"StudyDate": "20260303", "StudyTime": "0301"}, "1 hours ahead"),
@@ -214,16 +214,18 @@ def test_events_have_an_order(changes: dict[str, Any], tag: str | None) -> None:
     ],
 )
 def test_nothing_arrives_before_it_was_made(
-    changes: dict[str, Any], told: str | None
+    changes: dict[str, Any], interval: str | None
 ) -> None:
-    """Without a time zone the easternmost one is given; an hour is let pass."""
+    """The default time zone is the easternmost one; one hour is tolerated."""
     found = defects(AcquisitionDate=None, **changes)
-    assert [d.code for d in found] == ([FindingCode.DATE_IN_FUTURE] if told else [])
-    assert [d.observed for d in found] == ([f"{told} of its arrival"] if told else [])
+    assert [d.code for d in found] == ([FindingCode.DATE_IN_FUTURE] if interval else [])
+    assert [d.observed for d in found] == (
+        [f"{interval} of its arrival"] if interval else []
+    )
 
 
-def test_without_an_arrival_the_clock_is_left_alone() -> None:
-    """Nobody knows then what is ahead."""
+def test_without_an_arrival_the_clock_is_not_checked() -> None:
+    """Dates in the future are reported only if the arrival is known."""
     late = build(StudyDate="29990101", AcquisitionDate=None)
     assert check_instance(late) == ()
     assert check_instance(late, received_at=ARRIVAL - timedelta(days=1)) != ()

@@ -1,10 +1,10 @@
-"""Orientation, Patient Position and the side of the body."""
+"""Checks of orientation, Patient Position and the side of the body."""
 
 from typing import Any
 
 import pytest
 
-from tests.unit.veritag.judging.checks.objects import (
+from tests.unit.veritag.judging.checks.builders import (
     CR,
     DX,
     ENHANCED_MR,
@@ -26,7 +26,7 @@ MR_SLICE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("cosines", "told"),
+    ("cosines", "flaw"),
     [
         (["1", "0", "0", "0", "0.71", "-0.71"], None),
         ([0.9659, 0.2588, 0, -0.2588, 0.9659, 0], None),
@@ -39,17 +39,17 @@ MR_SLICE: dict[str, Any] = {
     ],
 )
 def test_an_orientation_is_two_unit_vectors_at_a_right_angle(
-    cosines: list[object], told: str | None
+    cosines: list[object], flaw: str | None
 ) -> None:
-    """PS3.3 C.7.6.2.1.1, to within a hundredth."""
+    """The cosines follow PS3.3 C.7.6.2.1.1 within a tolerance of 0.01."""
     found = defects(ImageOrientationPatient=cosines)
-    assert [d.observed for d in found] == ([told] if told else [])
+    assert [d.observed for d in found] == ([flaw] if flaw else [])
     assert all(d.code is FindingCode.ORIENTATION_INVALID for d in found)
 
 
 @pytest.mark.parametrize("group", ["Shared", "PerFrame"])
-def test_enhanced_objects_are_looked_into(group: str) -> None:
-    """Their orientation stands in the functional groups."""
+def test_functional_groups_are_checked(group: str) -> None:
+    """The orientation in functional groups of Enhanced objects is checked."""
     plane = item(ImageOrientationPatient=[1, 0, 0, 1, 0, 0])
     groups = [item(PlaneOrientationSequence=[plane])]
     sequence = {f"{group}FunctionalGroupsSequence": groups}
@@ -58,7 +58,7 @@ def test_enhanced_objects_are_looked_into(group: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("letters", "cosines", "meant"),
+    ("letters", "cosines", "expected"),
     [
         (["L", "P"], AXIAL, None),
         (["L", "PF"], [1, 0, 0, 0, 0.9, -0.4359], None),
@@ -72,34 +72,34 @@ def test_enhanced_objects_are_looked_into(group: str) -> None:
     ],
 )
 def test_letters_and_cosines_agree(
-    letters: list[str], cosines: list[float], meant: str | None
+    letters: list[str], cosines: list[float], expected: str | None
 ) -> None:
-    """A letter opposite or across its vector is the wrong letter."""
+    """A letter opposite or perpendicular to its vector is a defect."""
     found = defects(
         PatientOrientation=letters,
         ImageOrientationPatient=cosines,
         ImageType=["DERIVED", "PRIMARY"],
     )
-    assert [d.expected for d in found] == ([(meant,)] if meant else [])
+    assert [d.expected for d in found] == ([(expected,)] if expected else [])
     assert all(d.code is FindingCode.ORIENTATIONS_DISAGREE for d in found)
 
 
 @pytest.mark.parametrize(
-    ("letters", "told"),
+    ("letters", "quoted"),
     [(["RAF", "PH"], "RAF\\PH"), (["RARA", "P"], "AAAA\\A"), (["RAL", "P"], "AAA\\A")],
 )
-def test_letters_are_told_where_they_are_a_direction(
-    letters: list[str], told: str
+def test_letters_are_quoted_where_they_are_a_direction(
+    letters: list[str], quoted: str
 ) -> None:
-    """At most one letter of each axis (PS3.3 C.7.6.1.1.1); words show their form."""
-    [found] = defects(PatientOrientation=letters)
-    assert found.observed == told
+    """Letters of different axes are quoted (PS3.3 C.7.6.1.1.1), others as a pattern."""
+    [defect] = defects(PatientOrientation=letters)
+    assert defect.observed == quoted
 
 
 @pytest.mark.parametrize("name", ["ALF", "RAF", "HAL", "PAL"])
 @pytest.mark.parametrize("keyword", ["Laterality", "ImageLaterality", "ImageType"])
 def test_a_short_name_is_no_direction_elsewhere(keyword: str, name: str) -> None:
-    """Three letters of directions mean nothing in a side or in Image Type."""
+    """Three letters of directions are not quoted in a side or in Image Type."""
     value = [name, "PRIMARY"] if keyword == "ImageType" else name
     [observed] = {d.observed for d in defects(**{keyword: value})}
     assert observed is not None
@@ -107,8 +107,8 @@ def test_a_short_name_is_no_direction_elsewhere(keyword: str, name: str) -> None
     assert name not in observed
 
 
-def test_letters_of_four_footed_animals_are_others() -> None:
-    """PS3.3 C.7.6.1.1.1 gives them other letters."""
+def test_letters_of_quadrupeds_are_not_checked() -> None:
+    """Quadrupeds have other letters (PS3.3 C.7.6.1.1.1)."""
     changes = {
         "PatientOrientation": ["R", "D"],
         "AnatomicalOrientationType": "QUADRUPED",
@@ -130,12 +130,12 @@ def test_letters_of_four_footed_animals_are_others() -> None:
     ],
 )
 def test_a_reconstruction_may_turn_and_flip(position: str, cosines: list[int]) -> None:
-    """No axial cosines rule out a posture, nor which end goes first."""
+    """Axial cosines contradict no posture and no direction of entry."""
     assert codes(PatientPosition=position, ImageOrientationPatient=cosines) == []
 
 
 @pytest.mark.parametrize(
-    ("position", "cosines", "wrong"),
+    ("position", "cosines", "defective"),
     [
         ("HFS", CORONAL, True),
         ("FFDL", SAGITTAL, True),
@@ -150,12 +150,12 @@ def test_a_reconstruction_may_turn_and_flip(position: str, cosines: list[int]) -
     ],
 )
 def test_an_acquired_ct_slice_lies_across_the_gantry(
-    position: str, cosines: list[float], wrong: bool
+    position: str, cosines: list[float], defective: bool
 ) -> None:
-    """The only axis that a machine cannot turn away."""
+    """Only a plane along the gantry's axis contradicts Patient Position."""
     found = codes(PatientPosition=position, ImageOrientationPatient=cosines)
     code = FindingCode.POSITION_CONTRADICTS_ORIENTATION
-    assert found == ([code] if wrong else [])
+    assert found == ([code] if defective else [])
 
 
 @pytest.mark.parametrize(
@@ -167,14 +167,14 @@ def test_an_acquired_ct_slice_lies_across_the_gantry(
     ],
 )
 def test_other_images_may_have_any_plane(changes: dict[str, Any]) -> None:
-    """Reformatted images, localizers, and all of MR."""
+    """Planes of reformatted images, localizers and MR are not checked."""
     assert (
         codes(PatientPosition="HFS", ImageOrientationPatient=CORONAL, **changes) == []
     )
 
 
 @pytest.mark.parametrize(
-    ("position", "gantry", "posture", "said"),
+    ("position", "gantry", "posture", "expected"),
     [
         ("HFS", "F-10470", "F-10340", None),
         ("FFS", "F-10470", "F-10340", "headfirst"),
@@ -187,9 +187,9 @@ def test_other_images_may_have_any_plane(changes: dict[str, Any]) -> None:
     ],
 )
 def test_position_and_codes_say_the_same(
-    position: str, gantry: str, posture: str, said: str | None
+    position: str, gantry: str, posture: str, expected: str | None
 ) -> None:
-    """Patient Position beside the coded sequences of PET and CT."""
+    """Patient Position is compared with the coded sequences of PET and CT."""
     modifier = item(CodeValue=posture)
     found = defects(
         PatientPosition=position,
@@ -198,7 +198,7 @@ def test_position_and_codes_say_the_same(
             item(CodeValue="F-10450", PatientOrientationModifierCodeSequence=[modifier])
         ],
     )
-    assert [d.expected for d in found] == ([(said,)] if said else [])
+    assert [d.expected for d in found] == ([(expected,)] if expected else [])
 
 
 @pytest.mark.parametrize(
@@ -230,22 +230,22 @@ def test_position_and_codes_say_the_same(
 def test_a_side_fits_the_body_part(
     changes: dict[str, Any], code: FindingCode | None
 ) -> None:
-    """A radiograph of a knee, and what else it may say."""
+    """The side of a radiograph of a knee agrees with the body part."""
     knee = {"SOPClassUID": CR, "Modality": "CR", "BodyPartExamined": "KNEE"}
     assert codes(**(knee | changes)) == ([code] if code else [])
 
 
 @pytest.mark.parametrize(
-    ("part", "told"), [("HAND", True), ("CHEST", False), (None, True)]
+    ("part", "defective"), [("HAND", True), ("CHEST", False), (None, True)]
 )
-def test_digital_radiographs_tell_a_side(part: str | None, told: bool) -> None:
-    """Image Laterality is of Type 1 there, and idle where the part is unpaired."""
+def test_digital_radiographs_need_a_side(part: str | None, defective: bool) -> None:
+    """Image Laterality is of Type 1 there, but not reported for unpaired parts."""
     found = codes(SOPClassUID=DX, Modality="DX", BodyPartExamined=part)
-    assert found == ([FindingCode.LATERALITY_MISSING] if told else [])
+    assert found == ([FindingCode.LATERALITY_MISSING] if defective else [])
 
 
 def test_a_coded_side_counts_too() -> None:
-    """The modifier of the Anatomic Region tells it, and may contradict."""
+    """The modifier of the Anatomic Region gives a side, which is compared."""
     region = item(AnatomicRegionModifierSequence=[item(CodeValue="7771000")])
     hand = {
         "SOPClassUID": DX,
@@ -259,7 +259,7 @@ def test_a_coded_side_counts_too() -> None:
 
 
 def test_the_side_of_frames_counts_too() -> None:
-    """Enhanced objects tell it as Frame Laterality."""
+    """Frame Laterality of Enhanced objects gives a side, which is compared."""
     anatomy = item(FrameAnatomySequence=[item(FrameLaterality="L")])
     found = codes(
         SOPClassUID=ENHANCED_MR,

@@ -1,4 +1,4 @@
-"""Whatever is received, checks neither raise nor repeat who the patient is."""
+"""Checks of hostile Data Sets raise nothing and quote no patient data."""
 
 import json
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from tests.unit.veritag.judging.checks.objects import ARRIVAL, build, item, received
+from tests.unit.veritag.judging.checks.builders import ARRIVAL, build, item, received
 from veritag.judging.checks import check_instance, series_facts
 
 KEYWORDS = (
@@ -67,7 +67,7 @@ raws = st.builds(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(raws, max_size=8))
 def test_any_elements_are_checked(elements: list[RawDataElement]) -> None:
-    """Wrong VRs, lengths, numbers and characters make defects and no exceptions."""
+    """Wrong VRs, lengths, numbers and characters raise no exception."""
     ds = received()
     for element in elements:
         ds._dict[element.tag] = element
@@ -81,7 +81,7 @@ def test_any_elements_are_checked(elements: list[RawDataElement]) -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_that_parse_are_checked(data: bytes) -> None:
-    """A Data Set of noise is as good as any."""
+    """A Data Set of random bytes raises no exception."""
     try:
         ds = dcmread(BytesIO(data), force=True)
     except Exception:  # noqa: BLE001 -- no Data Set, nothing to check
@@ -95,7 +95,7 @@ def test_any_bytes_that_parse_are_checked(data: bytes) -> None:
     "value", [7, 1.5, float("nan"), None, [], [1, "x", None], object(), Sequence()]
 )
 def test_values_of_any_type_are_checked(keyword: str, value: Any) -> None:
-    """Programs that set elements in memory are no better than devices."""
+    """Values of any Python type raise no exception."""
     ds = build()
     tag = Tag(tag_for_keyword(keyword) or 0)
     ds._dict[tag] = DataElement(tag, "UT", value, already_converted=True)
@@ -105,15 +105,15 @@ def test_values_of_any_type_are_checked(keyword: str, value: Any) -> None:
 
 @pytest.mark.parametrize("keyword", KEYWORDS)
 def test_a_sequence_where_a_value_is_due_is_checked(keyword: str) -> None:
-    """An item in the place of a text, and sequences within sequences."""
+    """A sequence in place of a value raises no exception and is not quoted."""
     deep = item(PatientPosition="HFS")
     for _ in range(50):
         deep = item(AnatomicRegionSequence=[deep])
     ds = build()
     ds.pop(keyword, None)
     ds.add_new(keyword, "SQ", [deep])
-    told = check_instance(ds, received_at=ARRIVAL)
-    assert all(len(defect.observed or "") < 300 for defect in told)
+    observed = [d.observed or "" for d in check_instance(ds, received_at=ARRIVAL)]
+    assert all(len(text) < 300 for text in observed)
 
 
 @settings(max_examples=150, deadline=None)
@@ -125,18 +125,18 @@ def test_a_sequence_where_a_value_is_due_is_checked(keyword: str) -> None:
     )
 )
 def test_names_in_any_element_are_not_repeated(values: dict[str, str]) -> None:
-    """Who writes a name where a code or a date is due finds it nowhere else."""
+    """A name in any element occurs in no defect and in no fact."""
     ds = build()
     for keyword, value in values.items():
         element = _raw(keyword, "LO", value.encode())
         ds._dict[element.tag] = element
-    told = json.dumps([asdict(d) for d in check_instance(ds, received_at=ARRIVAL)])
-    assert not [name for name in NAMES if name in told]
+    defects = json.dumps([asdict(d) for d in check_instance(ds, received_at=ARRIVAL)])
+    assert not [name for name in NAMES if name in defects]
     assert not [name for name in NAMES if name in json.dumps(series_facts(ds))]
 
 
 def test_an_empty_data_set_lacks_its_identity() -> None:
-    """Nothing but what every object has is asked of it."""
+    """An empty Data Set lacks only what every object has."""
     tags = [defect.tag for defect in check_instance(Dataset(), received_at=ARRIVAL)]
     assert tags == ["SOPClassUID", "SOPInstanceUID"]
     assert series_facts(Dataset()) == {}

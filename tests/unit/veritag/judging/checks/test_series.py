@@ -1,4 +1,4 @@
-"""From defects and facts of instances to findings of a series."""
+"""Findings of a series from defects and facts of its instances."""
 
 import sys
 from collections import Counter
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.veritag.judging.checks.objects import ARRIVAL, CT, MR, build
+from tests.unit.veritag.judging.checks.builders import ARRIVAL, CT, MR, build
 from veritag.dicom.tags import read_tags
 from veritag.findings import (
     Defect,
@@ -41,18 +41,18 @@ def findings(verdicts: Iterable[Verdict], **options: Any) -> dict[Any, Finding]:
     """Return the findings of a series, (code, tag) to finding."""
     series = list(verdicts)
     found = rule_findings(series, observe(series), 0, **options)
-    told = {(f.code, f.tag): f for f in found}
-    assert len(told) == len(found)
-    return told
+    by_key = {(f.code, f.tag): f for f in found}
+    assert len(by_key) == len(found)
+    return by_key
 
 
 def test_a_series_of_nothing_has_no_findings() -> None:
-    """An empty series is no division by zero."""
+    """An empty series causes no division by zero."""
     assert findings([]) == {}
 
 
 def test_one_odd_slice_is_no_finding() -> None:
-    """One in twenty is let pass, one in nineteen is not."""
+    """One of twenty is ignored, one of nineteen is not."""
     right, wrong = verdict(), verdict(PixelSpacing=None)
     key = (FindingCode.ATTRIBUTE_MISSING, "PixelSpacing")
     assert findings([wrong, *[right] * 19]) == {}
@@ -62,7 +62,7 @@ def test_one_odd_slice_is_no_finding() -> None:
 
 
 def test_a_localizer_beside_slices_is_no_contradiction() -> None:
-    """Image Type may differ within a series; of it only that one word is kept."""
+    """Image Type may differ within a series; only LOCALIZER is kept of it."""
     scout = verdict(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER", "SECRET^PERSON"])
     other = verdict(ImageType=["DERIVED", "SECONDARY", "MPR"])
     assert scout.facts["ImageType"] == "LOCALIZER"
@@ -71,7 +71,7 @@ def test_a_localizer_beside_slices_is_no_contradiction() -> None:
 
 
 def test_a_finding_counts_and_cites() -> None:
-    """The most frequent value stands for all, and the rule is told in words."""
+    """A finding holds the most frequent value, the counts and the rule."""
     bent = [verdict(ImageOrientationPatient=[n, 0, 0, 0, 1, 0]) for n in (2, 2, 3)]
     [finding] = findings([*bent, verdict()]).values()
     assert finding.code is FindingCode.ORIENTATION_INVALID
@@ -84,7 +84,7 @@ def test_a_finding_counts_and_cites() -> None:
 
 
 def test_an_instance_counts_once_for_a_tag() -> None:
-    """Two flaws of one element are one instance."""
+    """Two defects of one element count as one instance."""
     twice = verdict(StudyInstanceUID="1.02", SeriesInstanceUID="1.02")
     [finding] = findings([twice]).values()
     assert (finding.evidence["instances"], finding.evidence["of"]) == (1, 1)
@@ -119,7 +119,7 @@ def test_the_order_of_arrival_changes_nothing() -> None:
 def test_what_belongs_to_the_series_is_the_same_in_all(
     changes: dict[str, Any], tag: str, severity: Severity, odd: bool
 ) -> None:
-    """A second patient is told at once, the rest where it is no odd slice."""
+    """One slice of another patient is a finding; other facts allow odd slices."""
     key = (FindingCode.MIXED_SERIES, tag)
     half = findings([verdict()] * 2 + [verdict(**changes)] * 2)
     assert half[key].severity is severity
@@ -128,32 +128,32 @@ def test_what_belongs_to_the_series_is_the_same_in_all(
 
 @pytest.mark.parametrize("tag", ["PatientID", "FrameOfReferenceUID", "Laterality"])
 def test_a_further_value_makes_no_other_finding(tag: str) -> None:
-    """It keeps its identity and so its decision; the evidence counts on."""
+    """A further value changes the evidence, not the identity, of the finding."""
 
-    def told(*values: str) -> Finding:
+    def mixed(*values: str) -> Finding:
         status = VerdictStatus.INSPECTED
         series = [Verdict("vb-1", status, CT, facts={tag: v}) for v in values]
         return findings(series)[FindingCode.MIXED_SERIES, tag]
 
-    two, three = told("a", "a", "b"), told("a", "a", "b", "c")
+    two, three = mixed("a", "a", "b"), mixed("a", "a", "b", "c")
     assert two.observed == three.observed
     assert (two.evidence["different"], three.evidence["different"]) == (2, 3)
 
 
 def test_sides_change_within_a_series() -> None:
-    """Laterality is an attribute of the series."""
+    """Different sides in one series are a finding."""
     knees = [verdict(BodyPartExamined="KNEE", Laterality=side) for side in "RL"]
     assert list(findings(knees)) == [(FindingCode.MIXED_SERIES, "Laterality")]
 
 
 def test_what_is_absent_does_not_differ() -> None:
-    """Instances without an identifier are compared with nothing."""
+    """Absent identifiers are not compared."""
     bare = verdict(PatientID=None, PatientPosition=None)
     assert findings([verdict(), bare]) == {}
 
 
-def test_a_series_in_two_studies_is_told() -> None:
-    """By the instances themselves, and by what the records have of the UID."""
+def test_a_series_in_two_studies_is_a_finding() -> None:
+    """Studies are counted in the instances and in the records."""
     key = (FindingCode.SERIES_IN_SEVERAL_STUDIES, "SeriesInstanceUID")
     mixed = findings([verdict(), verdict(StudyInstanceUID="1.2.77")])
     assert mixed[key].evidence == {"studies": 2, "of": 2}
@@ -162,7 +162,7 @@ def test_a_series_in_two_studies_is_told() -> None:
 
 
 def test_facts_hide_what_they_compare() -> None:
-    """Hashes compare within a series and not between two."""
+    """Hashes are equal within a series and different between two."""
     facts = series_facts(build())
     assert set(facts) == {"StudyInstanceUID", "PatientID", "FrameOfReferenceUID"}
     assert not any("SECRET" in value or "." in value for value in facts.values())
@@ -173,20 +173,20 @@ def test_facts_hide_what_they_compare() -> None:
 
 @pytest.mark.parametrize("series", [None, "", " "])
 def test_without_a_key_nothing_is_hashed(series: str | None) -> None:
-    """Without a series there is nothing to compare, and a plain hash can be guessed."""
+    """Without a Series Instance UID no identifier is hashed."""
     facts = series_facts(build(SeriesInstanceUID=series, Laterality="R"))
     assert facts == {"Laterality": "R"}
 
 
 def test_a_series_of_several_modalities_is_mixed() -> None:
-    """CT and SR in one series, beside defects of either."""
+    """CT and SR in one series are a finding."""
     report = verdict(Modality="SR")
     found = findings([verdict(), report, report])
     assert (FindingCode.MIXED_SERIES, "Modality") in found
 
 
 def test_a_modality_that_several_classes_exclude_is_one_finding() -> None:
-    """Each class says what it allows, the more often met the likelier."""
+    """Expected values are weighted by the number of instances of each class."""
     series = [
         Verdict("vb-1", VerdictStatus.INSPECTED, uid, {"Modality": "US"})
         for uid in (MR, CT, CT, XA)
@@ -194,8 +194,8 @@ def test_a_modality_that_several_classes_exclude_is_one_finding() -> None:
     found = findings(series)
     finding = found[FindingCode.MODALITY_CONTRADICTS_SOP_CLASS, "Modality"]
     assert finding.observed == "US"
-    told = [(e.value, e.probability) for e in finding.expected]
-    assert told == [("CT", 0.5), ("MR", 0.25), ("RF", 0.125), ("XA", 0.125)]
+    expected = [(e.value, e.probability) for e in finding.expected]
+    assert expected == [("CT", 0.5), ("MR", 0.25), ("RF", 0.125), ("XA", 0.125)]
     assert finding.evidence == {
         "sop_classes": [
             {"sop_class_uid": CT, "instances": 2},
@@ -208,16 +208,16 @@ def test_a_modality_that_several_classes_exclude_is_one_finding() -> None:
     assert findings(series[::-1]) == found
 
 
-def test_each_modality_that_the_class_excludes_is_told() -> None:
-    """One finding for each value that was received, an odd slice aside."""
+def test_each_modality_that_the_class_excludes_is_a_finding() -> None:
+    """Each excluded value gives one finding, except in odd slices."""
     series = [
         Verdict("vb-1", VerdictStatus.INSPECTED, CT, {"Modality": modality})
         for modality in (*["US"] * 20, *["PT"] * 20, "MR")
     ]
     code = FindingCode.MODALITY_CONTRADICTS_SOP_CLASS
-    told = [f for f in rule_findings(series, {}, 0) if f.code is code]
+    found = [f for f in rule_findings(series, {}, 0) if f.code is code]
     one_class = {"sop_class_uid": CT, "instances": 20, "of": 41}
-    assert [(f.observed, f.evidence) for f in told] == [
+    assert [(f.observed, f.evidence) for f in found] == [
         ("US", one_class),
         ("PT", one_class),
     ]
@@ -233,7 +233,7 @@ def _everything_wrong(number: int) -> Verdict:
 
 
 def _calls(work: Callable[[], object]) -> int:
-    """Return how many calls of functions a piece of work takes."""
+    """Return the number of function calls of `work`."""
     calls = Counter[str]()
     before = sys.getprofile()
     sys.setprofile(lambda _frame, event, _arg: calls.update([event]))
@@ -245,7 +245,7 @@ def _calls(work: Callable[[], object]) -> int:
 
 
 def test_long_series_take_time_in_proportion() -> None:
-    """5,000 instances that differ in everything take about ten times as much as 500."""
+    """5,000 different instances take about ten times as many calls as 500."""
 
     def cost(instances: int) -> int:
         series = [_everything_wrong(n) for n in range(instances)]

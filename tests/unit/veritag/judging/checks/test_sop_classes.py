@@ -9,7 +9,7 @@ _NOT_MEDICAL = ("DICOS", "Eddy Current", "Hardcopy", "Trial")
 
 
 def test_every_image_of_the_standard_is_known() -> None:
-    """A Storage SOP Class of images that is missing would never be checked."""
+    """The table has every Storage SOP Class of images in the standard."""
     of_the_standard = {
         uid
         for uid, (name, kind, *_) in UID_dictionary.items()
@@ -22,13 +22,13 @@ def test_every_image_of_the_standard_is_known() -> None:
 
 
 def test_only_defined_terms_are_allowed() -> None:
-    """What a class allows is a Defined Term of Modality."""
+    """Allowed modalities are Defined Terms."""
     allowed = frozenset[str]().union(*MODALITIES_OF.values())
     assert [term for term in allowed if not is_defined("Modality", term)] == []
 
 
 def test_legacy_converted_objects_keep_their_modality() -> None:
-    """Classic, Enhanced and Legacy Converted objects of a modality are alike."""
+    """Classic, Enhanced and Legacy Converted classes allow the same modality."""
     root = "1.2.840.10008.5.1.4.1.1."
     for term, suffixes in {
         "CT": ("2", "2.1", "2.2"),

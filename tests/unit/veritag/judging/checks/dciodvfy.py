@@ -1,8 +1,8 @@
-"""What `dciodvfy` of dicom3tools says of a file, in the words of our checks.
+"""Messages of `dciodvfy` (dicom3tools) and defects of Veritag in a common form.
 
-A fault is a pair of an attribute and what is wrong with it: `missing`, `form` (of a
-value), `term` (not an Enumerated Value) or `shared` (one UID for two things). Only what
-both sides check is kept.
+A fault is a pair of an attribute and a topic: `missing`, `form` (of a value), `term`
+(not an Enumerated Value) or `shared` (one UID used twice). Only faults that both
+programs check are kept.
 """
 
 import re
@@ -61,38 +61,38 @@ _TOPICS = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `dciodvfy` says of one file.
+    """Result of `dciodvfy` for one file.
 
     Attributes
     ----------
     faults
-        Each with the number of the value that it is about, 0 for all.
+        Fault to the number of the value that it concerns, 0 for all.
     stopped
-        Whether it gave up before it had looked at every module.
+        Whether it ended before it had checked every module.
     """
 
     faults: dict[Fault, int]
     stopped: bool
 
 
-def ask(dciodvfy: str, path: Path) -> Report:
+def run_dciodvfy(dciodvfy: str, path: Path) -> Report:
     """Run `dciodvfy` on a file."""
-    run = subprocess.run(
+    process = subprocess.run(
         [dciodvfy, "-new", str(path)], capture_output=True, check=False, timeout=300
     )
-    said = run.stderr.decode("latin-1")
+    output = process.stderr.decode("latin-1")
     faults = {}
-    for attribute, value, message in _LINE.findall(said):
+    for attribute, value, message in _LINE.findall(output):
         topic = next((t for form, t in _MESSAGES if form.match(message)), None)
         if topic and attribute in _COMPARED:
-            named = "UID" if topic == "shared" else attribute
-            faults[named, topic] = int(value or 0)
-    stopped = run.returncode < 0 or any(text in said for text in _STOPPED)
+            name = "UID" if topic == "shared" else attribute
+            faults[name, topic] = int(value or 0)
+    stopped = process.returncode < 0 or any(text in output for text in _STOPPED)
     return Report(faults, stopped)
 
 
-def ours(ds: Dataset, defects: Iterable[Defect]) -> set[Fault]:
-    """Return what our checks say, Modality against the SOP Class included."""
+def faults_of(ds: Dataset, defects: Iterable[Defect]) -> set[Fault]:
+    """Return the defects as faults, and a Modality that the SOP Class excludes."""
     faults = {fault for defect in defects for fault in _faults(defect)}
     allowed = MODALITIES_OF.get(read_uid(ds, "SOPClassUID") or "")
     modality = read_tags(ds).get("Modality")

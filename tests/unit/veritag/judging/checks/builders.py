@@ -1,4 +1,4 @@
-"""Data Sets to check: a right one, and ones with a few elements changed."""
+"""Builders of Data Sets for the checks: a valid CT slice with elements changed."""
 
 from datetime import UTC, datetime
 from io import BytesIO
@@ -19,7 +19,7 @@ ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 
 ARRIVAL = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
-_RIGHT: dict[str, Any] = {
+_VALID: dict[str, Any] = {
     "SOPClassUID": CT,
     "SOPInstanceUID": "1.2.3.4.1",
     "SeriesInstanceUID": "1.2.3.4",
@@ -43,17 +43,17 @@ _RIGHT: dict[str, Any] = {
 
 
 def build(**changes: Any) -> Dataset:
-    """Return an axial CT slice with elements changed; None takes one away."""
+    """Return a valid axial CT slice with elements changed; None deletes one."""
     ds = Dataset()
     with disable_value_validation():
-        for keyword, value in (_RIGHT | changes).items():
+        for keyword, value in (_VALID | changes).items():
             if value is not None:
                 setattr(ds, keyword, value)
     return ds
 
 
 def received(**changes: Any) -> Dataset:
-    """Return it as it is read from a file, with raw elements."""
+    """Return the slice as read from a file, with raw elements."""
     buffer = BytesIO()
     with disable_value_validation():
         dcmwrite(buffer, build(**changes), implicit_vr=False, little_endian=True)
@@ -62,14 +62,14 @@ def received(**changes: Any) -> Dataset:
 
 
 def defects(**changes: Any) -> list[Defect]:
-    """Return what is wrong with it, the same in memory and as received."""
-    found = check_instance(received(**changes), received_at=ARRIVAL)
-    assert found == check_instance(build(**changes), received_at=ARRIVAL)
-    return list(found)
+    """Return the defects of the slice, which are the same in memory and from a file."""
+    observed = check_instance(received(**changes), received_at=ARRIVAL)
+    assert observed == check_instance(build(**changes), received_at=ARRIVAL)
+    return list(observed)
 
 
 def codes(**changes: Any) -> list[FindingCode]:
-    """Return the codes of what is wrong with it."""
+    """Return the codes of the defects of the slice."""
     return [defect.code for defect in defects(**changes)]
 
 

@@ -44,7 +44,9 @@ KINDS = (
 )  # fmt: skip
 SERIES_AT_ONCE = 2000
 ROWS_AT_ONCE = 1024
-EVERYTHING = replace(SamplingConfig(), per_series=10**9, per_kind=10**9, most=10**9)
+EVERYTHING = replace(
+    SamplingConfig(), max_per_series=10**9, max_per_kind=10**9, max_images=10**9
+)
 Q = (0.04,) * 25
 
 

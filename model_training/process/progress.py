@@ -1,4 +1,4 @@
-"""The progress bars of long work, on stderr."""
+"""Progress bars on stderr."""
 
 from rich.console import Console
 from rich.progress import (
@@ -12,7 +12,7 @@ from rich.progress import (
 
 
 def progress_bars() -> Progress:
-    """Return bars that tell what is done, how much of it, and how long it will take."""
+    """Return progress bars with description, count, elapsed and remaining time."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

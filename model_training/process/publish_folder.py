@@ -1,4 +1,4 @@
-"""Writing to disk so that nothing is half there, and saying plainly why it failed."""
+"""Folders that appear whole or not at all, and plain errors for a full disk."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 @contextmanager
 def disk_errors(what: str) -> Iterator[None]:
-    """Say of `what` that it could not be written, and what to do.
+    """Turn a disk error into one that names `what` could not be written.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def disk_errors(what: str) -> Iterator[None]:
 
 @contextmanager
 def unpublished_folder(parent: Path) -> Iterator[Path]:
-    """Yield a new folder to work in; what is not published of it is removed."""
+    """Yield a new folder in `parent`, which is removed unless it is published."""
     parent.mkdir(parents=True, exist_ok=True, mode=0o750)
     work = Path(tempfile.mkdtemp(prefix=PART, dir=parent))
     try:
@@ -49,7 +49,10 @@ def unpublished_folder(parent: Path) -> Iterator[Path]:
 
 
 def publish_folder(work: Path, place: Path) -> None:
-    """Let a folder of plain files become `place` once all of it is on the disk."""
+    """Rename a folder of plain files to `place` once all of it is on the disk.
+
+    Files and folder are synced before the rename: after a crash `place` is whole.
+    """
     for file in work.iterdir():
         _sync(file)
     sync_folder(work)
@@ -58,7 +61,7 @@ def publish_folder(work: Path, place: Path) -> None:
 
 
 def remove_unpublished(folder: Path) -> None:
-    """Remove what runs that were killed left behind; nobody else may be writing."""
+    """Remove the unpublished folders of killed runs; no other process may be writing."""
     for part in folder.glob(f"{PART}*"):
         shutil.rmtree(part, ignore_errors=True)
 

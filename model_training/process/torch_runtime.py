@@ -1,11 +1,11 @@
-"""How the training process uses the machine."""
+"""Memory allocator, device and speed settings of the training process."""
 
 import os
 import sys
 
-# glibc returns the megabytes of every layer to the system and fetches them again, page
-# by page: with a high threshold it keeps them, and CPU training is a third faster. It is
-# half as fast again where PyTorch may ask for pages of 2 MB.
+# glibc returns the memory of every layer to the system and fetches it again page by
+# page; with a high threshold it keeps it, which makes training on a CPU a third faster.
+# Pages of 2 MB make it half as fast again.
 ALLOCATOR = {
     "THP_MEM_ALLOC_ENABLE": "1",
     "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
@@ -15,14 +15,14 @@ ALLOCATOR = {
 
 
 def keep_memory() -> None:
-    """Start this process anew with an allocator that keeps its memory, once.
+    """Restart this process, once, with an allocator that keeps its memory.
 
-    The variables are read when a process starts, so they cannot be set from within.
+    glibc reads the variables when a process starts: setting them here has no effect.
     """
     if not sys.platform.startswith("linux") or "MALLOC_TRIM_THRESHOLD_" in os.environ:
         return
     os.environ.update({**ALLOCATOR, **os.environ})
-    # The interpreter's own words, so that `python -m` and the console script both last.
+    # orig_argv holds the interpreter's own arguments: `python -m` works as well.
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 -- ourselves
 
 
@@ -32,7 +32,7 @@ def choose_device(wanted: str) -> str:
     Raises
     ------
     MissingPart
-        If CUDA is wanted and not there.
+        If CUDA is wanted and missing.
     """
     import torch
 
@@ -45,7 +45,7 @@ def choose_device(wanted: str) -> str:
 
 
 def tune(device: str) -> None:
-    """Let a GPU try which algorithms are fastest, and use its tensor cores."""
+    """Let a GPU time its algorithms and use tensor cores."""
     import torch
 
     if device.startswith("cuda"):

@@ -1,1 +1,1 @@
-"""Images to learn from, frozen in a snapshot."""
+"""Images to learn from: sources, snapshots, kept tiles, and the split by patient."""

@@ -1,7 +1,7 @@
-"""Which of many images to learn from: rare kinds whole, common ones capped.
+"""Choice of images to learn from, before any is decoded: common kinds are capped.
 
-Chosen before anything is decoded, by what the records tell. Whether an image is chosen
-depends on its id and the seed: from one snapshot to the next most stay the same.
+Whether an image is chosen depends on its id and the seed, so that most chosen images
+stay the same from one snapshot to the next.
 """
 
 from dataclasses import dataclass
@@ -16,26 +16,26 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class SamplingConfig:
-    """How many images of what are learnt from.
+    """Caps on the number of images.
 
     Attributes
     ----------
-    per_series
-        Images of one series at most, reviewed series too: neighboring slices show
-        nearly the same.
-    per_kind
-        Images of one modality and body part at most.
-    most
-        Images in all; where there are more, the commonest kinds give way first.
-    enough
-        Images up to which `per_series` gives way, evenly: a small archive has nothing
-        better than many slices of its few series.
+    max_per_series
+        Images of one series, reviewed ones included: neighboring slices show nearly
+        the same.
+    max_per_kind
+        Images of one modality and body part, reviewed ones not included.
+    max_images
+        Images in all; above it, the commonest kinds are capped further.
+    min_images
+        Images up to which `max_per_series` is raised, for all series alike: a small
+        archive has nothing better than many slices of its few series.
     """
 
-    per_series: int = 8
-    per_kind: int = 4000
-    most: int = 60_000
-    enough: int = 4000
+    max_per_series: int = 8
+    max_per_kind: int = 4000
+    max_images: int = 60_000
+    min_images: int = 4000
     seed: int = 1
 
 
@@ -45,52 +45,52 @@ def choose_images(
     kinds: Numbers,
     config: SamplingConfig,
     *,
-    always: Mask | None = None,
+    reviewed: Mask | None = None,
 ) -> Mask:
-    """Return which instances to learn from, all arrays of shape (N,).
+    """Return which of N instances to learn from, of shape (N,).
 
     Parameters
     ----------
     ids, series, kinds
-        Of each instance its id and codes of its series and kind.
-    always
-        Those whose series was reviewed: only `per_series` caps them.
+        Id of each instance, and codes of its series and kind, of shape (N,).
+    reviewed
+        Instances of reviewed series, of shape (N,): only `max_per_series` caps them.
     """
-    lot = hash_ids(ids, config.seed)
-    kept = rank_within(series, lot) < series_cap(series, config)
-    reviewed = np.zeros(len(ids), np.bool_) if always is None else kept & always
-    rest = np.flatnonzero(kept & ~reviewed)
-    rank = rank_within(kinds[rest], lot[rest])
-    room = max(0, config.most - int(reviewed.sum()))
-    chosen = reviewed.copy()
-    chosen[rest[_within_caps(kinds[rest], rank, lot[rest], config.per_kind, room)]] = (
-        True
-    )
+    hashes = hash_ids(ids, config.seed)
+    within_series = rank_within(series, hashes) < series_cap(series, config)
+    chosen = np.zeros(len(ids), np.bool_)
+    if reviewed is not None:
+        chosen = within_series & reviewed
+    others = np.flatnonzero(within_series & ~chosen)
+    rank = rank_within(kinds[others], hashes[others])
+    room = max(0, config.max_images - int(chosen.sum()))
+    rows = _within_caps(kinds[others], rank, hashes[others], config.max_per_kind, room)
+    chosen[others[rows]] = True
     return chosen
 
 
 def series_cap(series: Numbers, config: SamplingConfig) -> int:
-    """Return how many images of one series are learnt from at most."""
+    """Return the largest number of images of one series."""
     counts = np.unique(series, return_counts=True)[1]
-    return max(config.per_series, fair_cap(counts, config.enough))
+    return max(config.max_per_series, fair_cap(counts, config.min_images))
 
 
 def _within_caps(
-    kinds: Numbers, rank: Numbers, lot: NDArray[np.uint64], per_kind: int, room: int
+    kinds: Numbers, rank: Numbers, hashes: NDArray[np.uint64], per_kind: int, room: int
 ) -> NDArray[np.intp]:
-    """Return the rows under one cap for every kind, `room` of them at most."""
+    """Return rows under one cap for every kind, at most `room` of them."""
     cap = min(per_kind, fair_cap(np.unique(kinds, return_counts=True)[1], room))
     under = np.flatnonzero(rank < cap)
     if cap < per_kind and len(under) < room:
-        # What a whole further image of each kind would exceed goes to some of them.
-        further = np.flatnonzero(rank == cap)
-        by_lot = further[np.argsort(lot[further], kind="stable")]
-        under = np.concatenate([under, by_lot[: room - len(under)]])
+        # There is no room for one more image of every kind: some kinds get one.
+        next_ones = np.flatnonzero(rank == cap)
+        order = np.argsort(hashes[next_ones], kind="stable")
+        under = np.concatenate([under, next_ones[order][: room - len(under)]])
     return under
 
 
 def fair_cap(counts: NDArray[np.intp], room: int) -> int:
-    """Return the greatest cap under which kinds of these counts fit into the room."""
+    """Return the greatest cap under which groups of these sizes fit into the room."""
     if counts.sum() <= room:
         return int(counts.max(initial=0))
     low, high = 0, int(counts.max())
@@ -104,7 +104,7 @@ def fair_cap(counts: NDArray[np.intp], room: int) -> int:
 
 
 def hash_ids(ids: Numbers, seed: int) -> NDArray[np.uint64]:
-    """Return a number without order for each id (SplitMix64), of shape (N,)."""
+    """Return a hash of each id and the seed (SplitMix64), of shape (N,)."""
     with np.errstate(over="ignore"):
         x = ids.astype(np.uint64) + np.uint64(seed % 2**64) * np.uint64(
             0x9E3779B97F4A7C15
@@ -114,9 +114,9 @@ def hash_ids(ids: Numbers, seed: int) -> NDArray[np.uint64]:
         return x ^ (x >> np.uint64(31))
 
 
-def rank_within(groups: Numbers, lot: NDArray[np.uint64]) -> Numbers:
-    """Return the place of each in its group by lot, from 0, of shape (N,)."""
-    order = np.lexsort((lot, groups))
+def rank_within(groups: Numbers, hashes: NDArray[np.uint64]) -> Numbers:
+    """Return the rank of each row by its hash within its group, from 0, of shape (N,)."""
+    order = np.lexsort((hashes, groups))
     ordered = groups[order]
     first = np.ones(len(groups), np.bool_)
     first[1:] = ordered[1:] != ordered[:-1]

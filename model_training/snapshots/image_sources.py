@@ -1,4 +1,4 @@
-"""What can be learnt from: each source lists its images with tags and patient."""
+"""Sources of images to learn from: folders that list images with tags and patient."""
 
 import csv
 import hashlib
@@ -10,8 +10,8 @@ LABELS = "labels.csv"
 MANIFEST = "manifest.csv"
 RESEARCH = "research"
 
-# Curated regions in the Body Part Examined terms of PS3.16 Annex L; what is not named
-# here is the region itself in capitals without blanks or hyphens (lower-leg: LOWERLEG).
+# Curated regions as Body Part Examined terms of PS3.16 Annex L. The term of any other
+# region is its name in capitals without blanks and hyphens (lower-leg: LOWERLEG).
 REGION_TERMS: Mapping[str, str | None] = {
     "abdomen and pelvis": "ABDOMENPELVIS",
     "cervical-spine": "CSPINE",
@@ -21,7 +21,7 @@ REGION_TERMS: Mapping[str, str | None] = {
     "lumbar-spine": "LSPINE",
     "sinus": "HEAD",
     "thoracic-spine": "TSPINE",
-    # A test object or an unclear picture has no body part that could be learnt.
+    # A test object or an unclear image has no body part to learn.
     "phantom": None,
     "unknown": None,
 }
@@ -34,10 +34,10 @@ class ImageEntry:
     Attributes
     ----------
     tags
-        Curated values by keyword; they stand over those in the file, and None takes a
-        tag away.
+        Curated values by keyword; they replace those in the file, and None removes a
+        tag.
     patient
-        Equal for images of the same patient; None takes it from the file.
+        Equal for images of one patient; None: the file's Patient ID.
     license
         As the source states it; empty where nothing is stated.
     """
@@ -52,9 +52,9 @@ class ImageEntry:
 def image_entries(folder: Path, *, with_research: bool = False) -> Iterator[ImageEntry]:
     """List the images under a folder, or the one file itself.
 
-    A folder with `labels.csv` is a set of pictures with known modality and region, one
-    with `manifest.csv` a set of DICOM files with curated regions; any other folder
-    holds DICOM files that speak for themselves.
+    A folder with `labels.csv` holds pictures of known modality and region, one with
+    `manifest.csv` DICOM files with curated regions, any other folder DICOM files whose
+    tags are taken as they are.
     """
     if (folder / LABELS).is_file():
         yield from _labelled(folder, with_research=with_research)
@@ -88,7 +88,7 @@ def _labelled(folder: Path, *, with_research: bool) -> Iterator[ImageEntry]:
                 "Modality": row["modality"],
                 "BodyPartExamined": body_part_term(row["region"]),
             },
-            # Without a known patient an image stands for itself.
+            # An image without a known patient counts as a patient of its own.
             patient=row.get("patient_key") or row["path"],
             license=row.get("license_class", ""),
         )
@@ -121,11 +121,11 @@ def body_part_term(name: str) -> str | None:
 
 
 def patient_key(source: str, patient: str) -> str:
-    """Return a key that keeps patients apart and names none of them."""
+    """Return a pseudonymous key of a patient."""
     return hashlib.blake2b(f"{source}|{patient}".encode(), digest_size=8).hexdigest()
 
 
 def station_key(*device: str) -> str:
-    """Return a key that keeps stations apart and names none of them."""
-    told = "|".join(part.strip().upper() for part in device)
-    return hashlib.blake2b(f"station|{told}".encode(), digest_size=8).hexdigest()
+    """Return a pseudonymous key of a station."""
+    name = "|".join(part.strip().upper() for part in device)
+    return hashlib.blake2b(f"station|{name}".encode(), digest_size=8).hexdigest()

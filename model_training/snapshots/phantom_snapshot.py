@@ -1,4 +1,4 @@
-"""Pictures of the phantom generator, as a source to learn from."""
+"""Images of the phantom generator as a source to learn from."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,12 +13,12 @@ from veritag.terms.concepts import normalize
 
 SOURCE = "veritag.phantoms.series"
 SLICES = 4
-# Far from the seeds of tests and demo, whose phantoms must be new to the model.
+# Tests and the demo use other seeds: the model must not know their phantoms.
 SEED = 7_000_003
 
 
 def phantom_count(patients: int) -> int:
-    """Return how many pictures so many made-up patients of every kind have."""
+    """Return the number of images of so many synthetic patients of every kind."""
     return patients * SLICES * len(KINDS)
 
 
@@ -28,7 +28,7 @@ def phantom_snapshot(
     *,
     on_step: Callable[[int], None] = lambda _: None,
 ) -> Snapshot:
-    """Return pictures of so many made-up patients of every phantom kind."""
+    """Return a snapshot of so many synthetic patients of every phantom kind."""
     return assemble_snapshot(_draw(patients, preprocessing, on_step), preprocessing)
 
 

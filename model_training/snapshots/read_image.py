@@ -1,4 +1,4 @@
-"""From one listed image to its tile and what is known of it."""
+"""Reading of one listed image: its tile, and a sample with its tags and patient."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,12 +35,12 @@ Result = TypeVar("Result")
 
 
 def read_entry(entry: ImageEntry, preprocessing: Preprocessing) -> tuple[Tile, Sample]:
-    """Return the tile of an image and what is known of it.
+    """Return the tile and the sample of an image.
 
     Raises
     ------
     RejectError
-        If it cannot be used: no picture in it, damaged, or the same all over.
+        If it cannot be used: no pixels, damaged, or all pixels equal.
     """
     if entry.path.suffix.lower() in PICTURES:
         return _picture(entry, preprocessing)
@@ -48,12 +48,12 @@ def read_entry(entry: ImageEntry, preprocessing: Preprocessing) -> tuple[Tile, S
 
 
 def require_contrast(tile: Tile) -> Tile:
-    """Return the tile unless it is empty.
+    """Return the tile unless all of its pixels are equal.
 
     Raises
     ------
     UnusableInstance
-        If all of its pixels are the same.
+        If all of its pixels are equal.
     """
     if tile.min() == tile.max():
         raise UnusableInstance("an empty picture")
@@ -61,7 +61,7 @@ def require_contrast(tile: Tile) -> Tile:
 
 
 def rejection_reason(error: RejectError) -> str:
-    """Return why something is left out, in words that many objects share."""
+    """Return why an image is left out, in words that many images share."""
     if isinstance(error, NoPixels):
         return "NoPixels"
     return f"{type(error).__name__}: {str(error)[:_LONGEST_REASON]}"
@@ -70,10 +70,10 @@ def rejection_reason(error: RejectError) -> str:
 def map_in_threads(
     work: Callable[[Item], Result], items: Iterable[Item], *, chunk: int = _CHUNK
 ) -> Iterator[Result]:
-    """Yield what `work` makes of each item, in order; one chunk is held at a time."""
-    waiting = iter(items)
+    """Yield the results of `work` in order; memory holds one chunk at a time."""
+    remaining = iter(items)
     with ThreadPoolExecutor(THREADS) as pool:
-        while part := list(islice(waiting, chunk)):
+        while part := list(islice(remaining, chunk)):
             yield from pool.map(work, part)
 
 
@@ -97,7 +97,7 @@ def _instance(entry: ImageEntry, preprocessing: Preprocessing) -> tuple[Tile, Sa
         patient = str(ds.get("PatientID") or ds.get("StudyInstanceUID") or entry.path)
         station = _station(ds, entry.source)
     except Exception as error:
-        # Malformed files raise anything; a snapshot goes on without them.
+        # pydicom raises any class of error for malformed files.
         raise UnusableInstance(
             f"not readable as DICOM: {type(error).__name__}"
         ) from error

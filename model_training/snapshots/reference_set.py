@@ -1,9 +1,9 @@
-"""The reference set: images of patients that never train, frozen, to compare bundles on.
+"""The reference set: frozen images on which bundles are compared, of patients that never train.
 
 `reference/reference.json` names the patients and the snapshot in use; the snapshot lies
-beside it under its digest. It is drawn from the unseen part of the archive, patient by
-patient, and grows only while it is small: two bundles are compared on what neither has
-learnt from, and today's figures with last month's.
+beside it under its digest. The set is drawn by patient from the unseen part of the
+archive and grows only while it is small, so that neither bundle has learnt from it and
+figures of different months can be compared.
 """
 
 import json
@@ -24,21 +24,21 @@ from veritag.errors import StopError
 
 STATE = "reference.json"
 GROWTH = 2
-"""So many times the images must be there before a reference set is drawn larger."""
+"""Factor by which the usable images exceed a small set before it is enlarged."""
 
 NO_PATIENTS: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class ReferenceSet:
-    """The frozen images, and the keys of all patients that never train."""
+    """The frozen images, and the keys of their patients."""
 
     patients: frozenset[str]
     snapshot: Snapshot
 
 
 def reference_patients(folder: Path) -> frozenset[str]:
-    """Return the patients of the reference set, none where there is none yet.
+    """Return the patients of the reference set, none before it is first drawn.
 
     Raises
     ------
@@ -52,54 +52,54 @@ def reference_patients(folder: Path) -> frozenset[str]:
 def _state(folder: Path) -> tuple[list[str], str] | None:
     path = folder / STATE
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return [str(p) for p in told["patients"]], str(told["snapshot"])
+        state = json.loads(path.read_text(encoding="utf-8"))
+        return [str(p) for p in state["patients"]], str(state["snapshot"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StopError(
             f"{path} is damaged ({type(error).__name__}): restore the folder from a "
-            "backup, or remove it to have a reference set drawn anew"
+            "backup, or remove it so that a new reference set is drawn"
         ) from error
 
 
 def reference_set(
     folder: Path, snapshot: Snapshot, seed: int, most: int
 ) -> ReferenceSet:
-    """Return the reference set, drawn or enlarged from a snapshot where it is small.
+    """Return the reference set, first drawn or, where small, enlarged from a snapshot.
 
     Parameters
     ----------
     snapshot
-        Of the whole archive, unseen patients among it.
+        Of the whole archive, with its unseen patients.
     seed
-        Of the split by which training keeps its hands off the unseen.
+        Of the split into training and unseen patients.
     most
-        Images that it may hold.
+        Largest number of images.
 
     Raises
     ------
     StopError
-        If the folder is damaged, or the disk is full; the set stays as it was then.
+        If the folder is damaged or the disk is full; the set is unchanged then.
     """
     state = _state(folder)
     frozen = load_snapshot(folder / state[1]) if state else None
     patients = frozenset(state[0]) if state else NO_PATIENTS
     if frozen is not None and frozen.preprocessing != snapshot.preprocessing:
-        # Tiles of another size: the same patients, as the archive shows them now.
+        # Tiles of another size cannot be compared: the same patients are read again.
         return _freeze(folder, patients, images_of_patients(snapshot, patients))
-    held = 0 if frozen is None else len(frozen)
+    size = 0 if frozen is None else len(frozen)
     unseen = unseen_patients(snapshot.samples, seed)
     usable = unseen | patients
     available = sum(s.patient in usable for s in snapshot.samples)
-    if frozen is not None and (held >= most or available < GROWTH * held):
+    if frozen is not None and (size >= most or available < GROWTH * size):
         return ReferenceSet(patients, frozen)
-    chosen = patients | _drawn(snapshot.samples, unseen - patients, most - held)
+    chosen = patients | _drawn(snapshot.samples, unseen - patients, most - size)
     return _freeze(folder, chosen, _grown(frozen, snapshot, chosen - patients))
 
 
 def unseen_patients(samples: Sequence[Sample], seed: int) -> frozenset[str]:
-    """Return the patients that never train, whatever else is in the archive."""
+    """Return the patients in the unseen part of a split."""
     unseen = split_samples(samples, seed).unseen
     return frozenset(s.patient for s, u in zip(samples, unseen, strict=True) if u)
 
@@ -109,13 +109,13 @@ def patients_to_withhold(
 ) -> frozenset[str]:
     """Return those of the patients that a split would not leave unseen.
 
-    Once they are left out, none of the others is learnt from: kinds that fewer
-    patients have then are looked at again.
+    Without their images, the split leaves all others of them unseen. Leaving images out
+    can make a kind rare, and patients of rare kinds train: hence the repetition.
     """
     left_out: frozenset[str] = frozenset()
     while True:
-        stay = [s for s in samples if s.patient not in left_out]
-        more = patients & {s.patient for s in stay} - unseen_patients(stay, seed)
+        kept = [s for s in samples if s.patient not in left_out]
+        more = patients & {s.patient for s in kept} - unseen_patients(kept, seed)
         if not more:
             return left_out
         left_out |= more
@@ -131,7 +131,7 @@ def images_of_patients(snapshot: Snapshot, patients: frozenset[str]) -> Snapshot
 def _drawn(
     samples: Sequence[Sample], candidates: frozenset[str], room: int
 ) -> frozenset[str]:
-    """Return whole patients, by their keys, whose images fit into the room."""
+    """Return patients in the order of their keys, each with all images, up to `room`."""
     images: dict[str, int] = dict.fromkeys(sorted(candidates), 0)
     for sample in samples:
         if sample.patient in images:
@@ -147,7 +147,7 @@ def _drawn(
 def _grown(
     frozen: Snapshot | None, snapshot: Snapshot, new: frozenset[str]
 ) -> Snapshot:
-    """Return the frozen images as they are, and those of new patients after them."""
+    """Return the frozen images, unchanged, followed by those of new patients."""
     added = images_of_patients(snapshot, new)
     if frozen is None:
         return added
@@ -160,6 +160,10 @@ def _grown(
 
 
 def _freeze(folder: Path, patients: frozenset[str], images: Snapshot) -> ReferenceSet:
+    """Save the images, then name them in the state, then remove older snapshots.
+
+    In this order a crash leaves a state that names a whole snapshot.
+    """
     digest = images.digest()
     with disk_errors(f"the reference set in {folder}"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -172,11 +176,11 @@ def _freeze(folder: Path, patients: frozenset[str], images: Snapshot) -> Referen
     return ReferenceSet(patients, load_snapshot(folder / digest))
 
 
-def _write(path: Path, told: dict[str, object]) -> None:
-    """Replace a small file so that a crash leaves the old or the new one."""
+def _write(path: Path, state: dict[str, object]) -> None:
+    """Replace a file so that a crash leaves either the old or the new content."""
     part = path.with_name(f".{path.name}.part")
     with part.open("w", encoding="utf-8") as file:
-        json.dump(told, file, indent=1)
+        json.dump(state, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

@@ -1,4 +1,4 @@
-"""What is known of one tile, apart from its pixels."""
+"""Samples: the tags, patient, device and review of a tile, without its pixels."""
 
 import json
 import math
@@ -13,34 +13,33 @@ NUMERIC_TAGS = ("ImageOrientationPatient", "ExposureTime", "Exposure")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What is known of one tile.
+    """Tags, patient, device and review of one tile.
 
     Attributes
     ----------
     tags
-        Keyword to normalized value; what means nothing that we know is left out.
+        Keyword to normalized value; values without a known meaning are left out.
     patient
-        A key without meaning, equal for images of the same patient or object.
+        Pseudonymous key, equal for images of one patient.
     source
         Repository or folder it came from.
     is_dicom
-        Whether the picture came from a DICOM file rather than a converted one.
+        Whether the image came from a DICOM file, not from a converted picture.
     is_synthetic
-        Whether the picture was drawn rather than taken.
+        Whether the image is a generated phantom.
     station
-        A key without meaning, equal for images of the same device; where the device is
-        not told, of the same source.
+        Pseudonymous key, equal for images of one device; of one source where the
+        device is unknown.
     numbers
         The numeric tags as received: ImageOrientationPatient (6 direction cosines),
-        ExposureTime (1, ms) and Exposure (1, mAs); what is absent is left out.
+        ExposureTime (1, ms) and Exposure (1, mAs); absent ones are left out.
     verified
-        Keywords of which a reviewer said something: that the value in `tags` is right
-        or, where `tags` has none, that the received one is wrong.
+        Keywords that a reviewer settled: the value in `tags` is right or, where `tags`
+        has none, the received value is wrong.
     weight
-        How much it counts in training; what was reviewed counts more.
+        Weight in training; reviewed images count more.
     received
-        Keyword of a verified tag to its normalized value before the review: the
-        question to which `tags` holds the answer. Empty for tags that nobody reviewed.
+        Keyword of a verified tag to its normalized value before the review.
     """
 
     tags: Mapping[str, str]
@@ -57,12 +56,12 @@ class Sample:
 
     @property
     def kind(self) -> str:
-        """Modality and body part, the coarsest description of what is shown."""
+        """Modality and body part."""
         return kind_of(self.tags.get("Modality"), self.tags.get("BodyPartExamined"))
 
     def fingerprint(self) -> bytes:
-        """Return what a model can learn from, as bytes: no license, no source."""
-        known = [
+        """Return all that a model can learn from as bytes, without license and source."""
+        content = [
             dict(self.tags),
             {k: list(v) for k, v in self.numbers.items()},
             sorted(self.verified),
@@ -71,16 +70,16 @@ class Sample:
             self.patient,
             self.station,
         ]
-        return json.dumps(known, sort_keys=True).encode()
+        return json.dumps(content, sort_keys=True).encode()
 
 
 def kind_of(modality: str | None, body_part: str | None) -> str:
-    """Return the name of a kind; what is not known is a hyphen."""
+    """Return the name of a kind, with a hyphen for an unknown part."""
     return f"{modality or '-'} {body_part or '-'}"
 
 
 def numbers_of(received: Mapping[str, TagValue]) -> dict[str, tuple[float, ...]]:
-    """Return the numeric ones of received tags, each as a tuple of finite numbers."""
+    """Return the numeric tags of received ones, each as a tuple of finite numbers."""
     numbers = {}
     for keyword in NUMERIC_TAGS:
         value = received.get(keyword)
@@ -92,49 +91,51 @@ def numbers_of(received: Mapping[str, TagValue]) -> dict[str, tuple[float, ...]]
 
 
 def to_json(sample: Sample) -> str:
-    """Return a sample as one line, the same for equal samples."""
-    told = {name: getattr(sample, name) for name in _FIELDS}
-    told["verified"] = sorted(sample.verified)
-    return json.dumps(told, sort_keys=True, allow_nan=False)
+    """Return a sample as one line of JSON, identical for equal samples."""
+    values = {name: getattr(sample, name) for name in _FIELDS}
+    values["verified"] = sorted(sample.verified)
+    return json.dumps(values, sort_keys=True, allow_nan=False)
 
 
 def from_json(line: str) -> Sample:
-    """Return the sample that `to_json` wrote.
+    """Return the sample of a line from `to_json`.
 
     Raises
     ------
     ValueError, TypeError, KeyError, AttributeError
-        If the line is something else.
+        If the line is no such JSON.
     """
-    told: dict[str, Any] = json.loads(line)
-    numbers = {k: tuple(map(float, v)) for k, v in told.pop("numbers").items()}
-    verified = frozenset(told.pop("verified"))
-    return Sample(numbers=numbers, verified=verified, **told)
+    values: dict[str, Any] = json.loads(line)
+    numbers = {k: tuple(map(float, v)) for k, v in values.pop("numbers").items()}
+    verified = frozenset(values.pop("verified"))
+    return Sample(numbers=numbers, verified=verified, **values)
 
 
 _FIELDS = tuple(f.name for f in fields(Sample))
 
 
 class SampleInterner:
-    """Lets samples share what is equal in them: a million need 0.2 GB, not 1.5."""
+    """Lets samples share equal values: a million samples need 0.2 GB instead of 1.5."""
 
     def __init__(self) -> None:
-        self._kept: dict[Any, Any] = {}
+        self._pool: dict[Any, Any] = {}
 
     def __call__(self, sample: Sample) -> Sample:
-        """Return an equal sample whose values are those seen first."""
+        """Return an equal sample that refers to pooled values."""
         return replace(
             sample,
             tags=self._mapping(sample.tags),
             numbers=self._mapping(sample.numbers),
             received=self._mapping(sample.received),
-            patient=self._kept.setdefault(sample.patient, sample.patient),
-            source=self._kept.setdefault(sample.source, sample.source),
-            license=self._kept.setdefault(sample.license, sample.license),
-            station=self._kept.setdefault(sample.station, sample.station),
-            verified=self._kept.setdefault(sample.verified, sample.verified),
+            patient=self._pool.setdefault(sample.patient, sample.patient),
+            source=self._pool.setdefault(sample.source, sample.source),
+            license=self._pool.setdefault(sample.license, sample.license),
+            station=self._pool.setdefault(sample.station, sample.station),
+            verified=self._pool.setdefault(sample.verified, sample.verified),
         )
 
     def _mapping(self, mapping: Mapping[str, Any]) -> Mapping[str, Any]:
-        kept: Mapping[str, Any] = self._kept.setdefault(tuple(mapping.items()), mapping)
-        return kept
+        pooled: Mapping[str, Any] = self._pool.setdefault(
+            tuple(mapping.items()), mapping
+        )
+        return pooled

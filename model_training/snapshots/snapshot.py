@@ -1,4 +1,4 @@
-"""A training snapshot: tiles with tags and patients, frozen under one digest."""
+"""Snapshots: tiles and their samples, immutable under one digest."""
 
 import hashlib
 from collections import Counter
@@ -26,10 +26,9 @@ KEPT_APART = "of patients on whom bundles are compared"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Tiles of shape (N, size, size) and what is known of each; never changed.
+    """Tiles of shape (N, size, size) and their samples; immutable.
 
-    The tiles may be mapped from a file: whoever takes a few rows at a time reads no
-    more than these.
+    The tiles may be mapped from a file, so that only the rows in use are read.
     """
 
     tiles: NDArray[np.uint8]
@@ -45,11 +44,11 @@ class Snapshot:
         return np.array([s.tags.get(tag, "") for s in self.samples], dtype=np.str_)
 
     def weights(self) -> NDArray[np.float64]:
-        """Return how much each image counts in training, of shape (N,)."""
+        """Return the weight of each image in training, of shape (N,)."""
         return np.array([s.weight for s in self.samples], dtype=np.float64)
 
     def digest(self) -> str:
-        """Return a fingerprint of tiles and what is known of them, in whatever order."""
+        """Return a fingerprint of tiles and samples that does not depend on their order."""
         return self._digest
 
     @cached_property
@@ -61,15 +60,15 @@ class Snapshot:
         return digest_of(digests)
 
     def part(self, chosen: NDArray[np.bool_]) -> "Snapshot":
-        """Return the chosen images, a mask of shape (N,).
+        """Return the images chosen by a mask of shape (N,).
 
-        Tiles that lie together are not copied: a mapped part stays mapped.
+        Adjacent tiles are not copied: a mapped part stays mapped.
         """
-        kept = tuple(s for s, keep in zip(self.samples, chosen, strict=True) if keep)
-        return Snapshot(self.tiles[as_slice(chosen)], kept, self.preprocessing, {})
+        samples = tuple(s for s, keep in zip(self.samples, chosen, strict=True) if keep)
+        return Snapshot(self.tiles[as_slice(chosen)], samples, self.preprocessing, {})
 
     def summary(self) -> dict[str, Any]:
-        """Return what lineage tells of it: digest, counts and sources."""
+        """Return its lineage for a bundle: digest, counts and sources."""
         sources = Counter((s.source, s.license) for s in self.samples)
         return {
             "digest": self.digest(),
@@ -89,15 +88,15 @@ class Snapshot:
 
 def without_patients(snapshot: Snapshot, patients: frozenset[str]) -> Snapshot:
     """Return the snapshot without the images of these patients."""
-    stays = np.array([s.patient not in patients for s in snapshot.samples], dtype=bool)
-    if stays.all():
+    kept = np.array([s.patient not in patients for s in snapshot.samples], dtype=bool)
+    if kept.all():
         return snapshot
-    left_out = {**snapshot.left_out, KEPT_APART: int((~stays).sum())}
-    return replace(snapshot.part(stays), left_out=left_out)
+    left_out = {**snapshot.left_out, KEPT_APART: int((~kept).sum())}
+    return replace(snapshot.part(kept), left_out=left_out)
 
 
 def as_slice(chosen: NDArray[np.bool_]) -> "slice | NDArray[np.bool_]":
-    """Return a mask as a slice where its rows lie together, else as it is."""
+    """Return a mask as a slice where its rows are adjacent, else the mask itself."""
     rows = np.flatnonzero(chosen)
     if not len(rows):
         return slice(0, 0)
@@ -107,12 +106,12 @@ def as_slice(chosen: NDArray[np.bool_]) -> "slice | NDArray[np.bool_]":
 
 def row_digest(tile: NDArray[np.uint8], sample: Sample) -> bytes:
     """Return the fingerprint of one image, 16 bytes."""
-    known = sample.fingerprint()
-    return hashlib.blake2b(tile.tobytes() + known, digest_size=16).digest()
+    content = tile.tobytes() + sample.fingerprint()
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def digest_of(rows: Iterable[bytes]) -> str:
-    """Return the fingerprint of a snapshot of those of its images, whatever their order."""
+    """Return the fingerprint of a snapshot from those of its images, in any order."""
     return hashlib.blake2b(b"".join(sorted(rows)), digest_size=16).hexdigest()
 
 
@@ -122,9 +121,9 @@ def take_snapshot(
     *,
     on_step: Callable[[int], None] = lambda _: None,
 ) -> Snapshot:
-    """Read images into a snapshot; what cannot be used is counted by its reason."""
+    """Read images into a snapshot; unusable images are counted by their reason."""
 
-    def take(entry: ImageEntry) -> tuple[Tile, Sample] | str:
+    def read(entry: ImageEntry) -> tuple[Tile, Sample] | str:
         try:
             return read_entry(entry, preprocessing)
         except RejectError as error:
@@ -134,7 +133,7 @@ def take_snapshot(
     tiles = np.empty((len(entries), size, size), dtype=np.uint8)
     samples: list[Sample] = []
     left_out: Counter[str] = Counter()
-    for outcome in map_in_threads(take, entries):
+    for outcome in map_in_threads(read, entries):
         on_step(1)
         if isinstance(outcome, str):
             left_out[outcome] += 1
@@ -147,12 +146,12 @@ def take_snapshot(
 
 
 def assemble_snapshot(
-    taken: Iterable[tuple[Tile, Sample]],
+    images: Iterable[tuple[Tile, Sample]],
     preprocessing: Preprocessing,
     left_out: Mapping[str, int] | None = None,
 ) -> Snapshot:
-    """Freeze tiles and what is known of them into a snapshot."""
-    pairs = list(taken)
+    """Return a snapshot of tiles and their samples."""
+    pairs = list(images)
     size = preprocessing.size
     tiles = np.empty((len(pairs), size, size), dtype=np.uint8)
     for row, (tile, _) in enumerate(pairs):

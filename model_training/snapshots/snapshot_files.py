@@ -1,7 +1,8 @@
-"""Snapshots on the disk: one sealed folder each, whole or not there at all.
+"""Snapshots on the disk, one sealed folder each.
 
-`tiles.npy` is mapped, not read; `samples.jsonl` holds a line for each of its rows;
-`snapshot.json` seals both. A folder gets its name only once all of it is on the disk.
+`tiles.npy` is mapped, not read; `samples.jsonl` has one line for each of its rows;
+`snapshot.json` seals both. A folder gets its name only once all of it is on the disk,
+so that a crash leaves no partial snapshot under that name.
 """
 
 import hashlib
@@ -52,14 +53,14 @@ class SnapshotWriter:
         self._write_header()
 
     def add(self, tiles: NDArray[np.uint8], samples: Sequence[Sample]) -> None:
-        """Append tiles of shape (n, size, size) and what is known of each."""
+        """Append tiles of shape (n, size, size) and their samples."""
         for tile, sample in zip(tiles, samples, strict=True):
             self._digests.append(row_digest(tile, sample))
             self._samples.write(to_json(sample) + "\n")
         self._tiles.write(np.ascontiguousarray(tiles, np.uint8).tobytes())
 
     def seal(self, left_out: Mapping[str, int]) -> str:
-        """End the files and seal them; return the snapshot's digest."""
+        """Complete and seal the files; return the snapshot's digest."""
         self._tiles.seek(0)
         self._write_header()
         self.close()
@@ -71,8 +72,8 @@ class SnapshotWriter:
             "left_out": dict(left_out),
             "files": {name: _file_digest(self.work / name) for name in _SEALED},
         }
-        told = {**seal, "seal": _seal_of(seal)}
-        (self.work / SEAL).write_text(json.dumps(told, indent=1), encoding="utf-8")
+        content = {**seal, "seal": _seal_of(seal)}
+        (self.work / SEAL).write_text(json.dumps(content, indent=1), encoding="utf-8")
         return str(seal["digest"])
 
     def close(self) -> None:
@@ -81,7 +82,7 @@ class SnapshotWriter:
         self._samples.close()
 
     def _write_header(self) -> None:
-        """Write the header of `tiles.npy`; its length does not depend on the rows."""
+        """Write the header of `tiles.npy`, whose length does not depend on the rows."""
         size = self._preprocessing.size
         shape = (len(self._digests), size, size)
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
@@ -95,7 +96,7 @@ _SEALED = (TILES, SAMPLES)
 def new_snapshot(
     parent: Path, preprocessing: Preprocessing
 ) -> Iterator[SnapshotWriter]:
-    """Yield a writer whose folder in `parent` vanishes unless it is published.
+    """Yield a writer whose folder in `parent` is removed unless it is published.
 
     Raises
     ------
@@ -116,9 +117,9 @@ def save_snapshot(snapshot: Snapshot, place: Path) -> None:
     Raises
     ------
     ConfigurationError
-        If there is something already.
+        If `place` exists.
     StopError
-        If the disk is full or fails; nothing is left of it then.
+        If the disk is full or fails; no partial folder is left then.
     """
     if place.exists():
         raise ConfigurationError(f"{place} exists: name a folder that does not")
@@ -136,12 +137,12 @@ def load_snapshot(place: Path, *, verify: bool = True) -> Snapshot:
     Parameters
     ----------
     verify
-        Read both files through and compare with the seal: about a second per GB.
+        Whether both files are compared with the seal: about a second per GB.
 
     Raises
     ------
     SnapshotRejected
-        If there is none, or it does not match its seal, its schema or this version.
+        If there is no snapshot, or it does not match its seal or this version.
     """
     try:
         return _load(place, verify=verify)
@@ -149,29 +150,31 @@ def load_snapshot(place: Path, *, verify: bool = True) -> Snapshot:
         raise
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise SnapshotRejected(
-            f"{place} is no snapshot that this version reads "
+            f"{place} is not a snapshot that this version can read "
             f"({type(error).__name__}): take a new one"
         ) from error
 
 
 def _load(place: Path, *, verify: bool) -> Snapshot:
-    told: dict[str, Any] = json.loads((place / SEAL).read_text(encoding="utf-8"))
-    if told.pop("seal", None) != _seal_of(told) or told["schema"] != SCHEMA:
+    seal: dict[str, Any] = json.loads((place / SEAL).read_text(encoding="utf-8"))
+    if seal.pop("seal", None) != _seal_of(seal) or seal["schema"] != SCHEMA:
         raise SnapshotRejected(f"{place} does not match its seal: take a new snapshot")
     if verify:
-        _require_sealed(place, told["files"])
-    preprocessing = Preprocessing(**told["preprocessing"])
+        _require_sealed(place, seal["files"])
+    preprocessing = Preprocessing(**seal["preprocessing"])
     preprocessing.require_supported(str(place))
-    tiles = np.load(place / TILES, mmap_mode="r" if told["images"] else None)
-    share = SampleInterner()
+    tiles = np.load(place / TILES, mmap_mode="r" if seal["images"] else None)
+    intern = SampleInterner()
     with (place / SAMPLES).open(encoding="utf-8") as file:
-        samples = tuple(share(from_json(line)) for line in file)
+        samples = tuple(intern(from_json(line)) for line in file)
     shape = (len(samples), preprocessing.size, preprocessing.size)
     if tiles.shape != shape or tiles.dtype != np.uint8:
-        raise SnapshotRejected(f"{place} holds other tiles than it tells of")
-    snapshot = Snapshot(tiles, samples, preprocessing, told["left_out"])
-    # What the seal holds need not be worked out again.
-    snapshot.__dict__["_digest"] = told["digest"]
+        raise SnapshotRejected(
+            f"{place} has tiles of another shape than its seal states"
+        )
+    snapshot = Snapshot(tiles, samples, preprocessing, seal["left_out"])
+    # The cached property: the seal vouches for the digest.
+    snapshot.__dict__["_digest"] = seal["digest"]
     return snapshot
 
 
@@ -184,14 +187,14 @@ def _require_sealed(place: Path, files: Mapping[str, str]) -> None:
 
 
 def prune_snapshots(parent: Path, keep: int) -> None:
-    """Remove all but the newest snapshots of a folder; whoever maps one keeps it."""
+    """Remove all but the newest snapshots; a process that maps one can read on."""
     seals = sorted(parent.glob(f"*/{SEAL}"), key=lambda p: p.stat().st_mtime)
     for seal in seals[: max(0, len(seals) - keep)]:
         shutil.rmtree(seal.parent, ignore_errors=True)
 
 
-def _seal_of(told: Mapping[str, Any]) -> str:
-    text = json.dumps(dict(told), sort_keys=True)
+def _seal_of(content: Mapping[str, Any]) -> str:
+    text = json.dumps(dict(content), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

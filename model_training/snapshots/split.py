@@ -1,7 +1,8 @@
-"""Patients into training, calibration and unseen parts; no patient is in two.
+"""Split of a snapshot by patient and station: training, calibration, unseen, new stations.
 
-Where there are several devices, some are held out as well: what training never met of
-them stands for the scanner that a site will buy.
+Slices of one patient resemble each other, so that a patient in two parts would make
+calibration too optimistic. Where there are several stations, some are held out: their
+images stand for a scanner that the model has never seen.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from model_training.snapshots.snapshot import Snapshot
 CALIBRATION = 0.15
 UNSEEN = 0.15
 LEAST_PATIENTS = 4
-"""Patients of a kind under which its patients train: too few to show anything on."""
+"""Patients of a kind under which all of them train: too few to measure anything."""
 
 HELD_OUT_STATIONS = 1 / 3
 LEAST_STATIONS = 3
@@ -35,8 +36,8 @@ class Split:
     Attributes
     ----------
     new_stations
-        Images of devices that do not train, of patients that neither train nor are
-        unseen: evidence for a scanner that was not met before.
+        Images of stations that do not train, of patients that neither train nor are
+        unseen: evidence for an unknown scanner.
     """
 
     training: Mask
@@ -58,11 +59,11 @@ def split_samples(
     *,
     held_out_stations: float = HELD_OUT_STATIONS,
 ) -> Split:
-    """Split by patient and station; synthetic pictures and very rare kinds only train.
+    """Split by patient and station; synthetic images and very rare kinds only train.
 
-    Which part a patient falls into depends on its key and the seed alone, so that the
-    unseen stay unseen when images are added. Patients of whom a held-out station made
-    images do not train: what other stations made of them is for calibration.
+    A patient's part depends on the patient's key and the seed alone, so that unseen
+    patients stay unseen when images are added. Patients with images of a held-out
+    station do not train: their images of other stations go to calibration.
 
     Parameters
     ----------
@@ -75,8 +76,8 @@ def split_samples(
     held_out = _held_out(samples, seed, held_out_stations)
     at_held_out = _mask(_is_real(s) and s.station in held_out for s in samples)
     new_stations = at_held_out & ~unseen
-    imaged = {s.patient for s, new in zip(samples, new_stations, strict=True) if new}
-    calibration |= _mask(s.patient in imaged for s in samples) & ~unseen
+    patients = {s.patient for s, new in zip(samples, new_stations, strict=True) if new}
+    calibration |= _mask(s.patient in patients for s in samples) & ~unseen
     calibration &= ~new_stations
     return Split(
         ~unseen & ~calibration & ~new_stations, calibration, unseen, new_stations
@@ -84,7 +85,7 @@ def split_samples(
 
 
 def _draws(samples: Sequence[Sample], seed: int) -> NDArray[np.float64]:
-    """Return a number in 0..1 for each sample, 0 for those that only train."""
+    """Return a number in [0, 1) for each sample, 0 for those that only train."""
     patients: dict[str, set[str]] = defaultdict(set)
     for sample in samples:
         patients[sample.kind].add(sample.patient)
@@ -110,15 +111,15 @@ def _mask(values: Iterable[bool]) -> Mask:
 
 
 def _held_out(samples: Sequence[Sample], seed: int, share: float) -> frozenset[str]:
-    """Return the stations to hold out: drawn by their key, as many as are asked for.
+    """Return the stations to hold out, a share of all, drawn by their keys.
 
-    A station stays in if without it a modality had none left to learn from, or if
-    over half of the DICOM images were gone.
+    A station is not held out if a modality would have no station left to learn from, or
+    if over half of the DICOM images would be held out.
     """
     images: Counter[str] = Counter(s.station for s in samples if _is_real(s))
     if share <= 0 or len(images) < LEAST_STATIONS:
         return frozenset()
-    makers = _makers(samples)
+    stations = _stations_by_modality(samples)
     wanted = max(1, round(share * len(images)))
     most = MOST_HELD_OUT * images.total()
     held_out: set[str] = set()
@@ -126,20 +127,22 @@ def _held_out(samples: Sequence[Sample], seed: int, share: float) -> frozenset[s
         if len(held_out) == wanted:
             break
         without = held_out | {station}
-        if sum(images[s] for s in without) <= most and not _loses(makers, without):
+        if sum(images[s] for s in without) <= most and not _loses_modality(
+            stations, without
+        ):
             held_out = without
     return frozenset(held_out)
 
 
-def _makers(samples: Sequence[Sample]) -> Mapping[str, set[str]]:
-    """Return modality to the stations that make such images."""
-    makers: dict[str, set[str]] = defaultdict(set)
+def _stations_by_modality(samples: Sequence[Sample]) -> Mapping[str, set[str]]:
+    """Return modality to the stations with such images."""
+    stations: dict[str, set[str]] = defaultdict(set)
     for sample in samples:
         modality = sample.tags.get("Modality")
         if modality and _is_real(sample):
-            makers[modality].add(sample.station)
-    return makers
+            stations[modality].add(sample.station)
+    return stations
 
 
-def _loses(makers: Mapping[str, set[str]], held_out: set[str]) -> bool:
-    return any(stations <= held_out for stations in makers.values())
+def _loses_modality(stations: Mapping[str, set[str]], held_out: set[str]) -> bool:
+    return any(makers <= held_out for makers in stations.values())

@@ -1,9 +1,9 @@
-"""Tiles that were made once, kept longer than the objects that they were made of.
+"""Store of tiles, which are made once and outlive the objects they were made from.
 
-One folder per preprocessing holds two files that only grow: `tiles.u8`, raw tiles one
-after another, and `index.bin`, for each of them the digest of its instance and check
-sums. The tile is on the disk before its entry is, so that what a crash leaves behind
-is a tail without entry: opening cuts it off. One process writes at a time.
+One folder per preprocessing holds two files that only grow: `tiles.u8` with raw tiles,
+and `index.bin` with the digest of each tile's instance and checksums. A tile is written
+before its index entry, so that a crash leaves at most a tail of tiles without entries,
+which is cut off when the store is opened. One process writes at a time.
 """
 
 import fcntl
@@ -27,7 +27,8 @@ INDEX = "index.bin"
 LOCK = "lock"
 
 _ENTRY = np.dtype([("digest", DIGEST), ("tile", "<u4"), ("check", "<u4")])
-_CHECKED = 20
+_CHECKED_BYTES = 20
+"""Bytes of an entry under its own checksum: digest and checksum of the tile."""
 
 Tiles: TypeAlias = NDArray[np.uint8]
 
@@ -36,8 +37,8 @@ def store_folder(root: Path, preprocessing: Preprocessing) -> Path:
     """Return where the tiles of a preprocessing are kept."""
     name = f"{preprocessing.size}-v{preprocessing.version}"
     window = (preprocessing.low_percentile, preprocessing.high_percentile)
-    usual = Preprocessing()
-    if window != (usual.low_percentile, usual.high_percentile):
+    default = Preprocessing()
+    if window != (default.low_percentile, default.high_percentile):
         name += f"-p{window[0]:g}-{window[1]:g}"
     return root / name
 
@@ -54,9 +55,9 @@ class TileStore:
     @classmethod
     @contextmanager
     def open(cls, root: Path, preprocessing: Preprocessing) -> Iterator[Self]:
-        """Open the store under `root` for this process alone, made where there is none.
+        """Open the store under `root`, created if missing, for this process alone.
 
-        Alone with `root` as a whole: whoever holds it writes snapshots beside it too.
+        The lock covers all of `root`, because its holder also writes snapshots.
 
         Raises
         ------
@@ -81,23 +82,23 @@ class TileStore:
         return self._index.find([bytes.fromhex(digest) for digest in digests])
 
     def append(self, digests: Sequence[str], tiles: Sequence[Tiles]) -> None:
-        """Keep tiles of shape (size, size) under the digests of their instances.
+        """Store tiles of shape (size, size) under the digests of their instances.
 
         Raises
         ------
         StopError
-            If the disk is full or fails; nothing of these is kept then.
+            If the disk is full or fails; none of these tiles is kept then.
         """
         if not len(digests):
             return
         raw = [np.ascontiguousarray(tile).tobytes() for tile in tiles]
-        if any(len(one) != self._tile_bytes for one in raw):
+        if any(len(data) != self._tile_bytes for data in raw):
             raise ValueError("tiles of another size")
         keys = [bytes.fromhex(digest) for digest in digests]
         try:
             with disk_errors(f"the kept tiles in {self.folder}"):
                 _extend(self.folder / TILES, b"".join(raw))
-                _extend(self.folder / INDEX, _made(keys, raw).tobytes())
+                _extend(self.folder / INDEX, _entries(keys, raw).tobytes())
         except BaseException:
             self._cut(self._count)
             raise
@@ -105,31 +106,31 @@ class TileStore:
         self._count += len(keys)
 
     def read(self, rows: Rows) -> tuple[Tiles, NDArray[np.bool_]]:
-        """Return tiles of shape (n, size, size), and which of them are whole, (n,)."""
+        """Return tiles of shape (n, size, size), and which are undamaged, of shape (n,)."""
         if not len(rows):
             empty = np.empty((0, self._side, self._side), np.uint8)
             return empty, np.empty(0, np.bool_)
         shape = (self._count, self._side, self._side)
         kept = np.memmap(self.folder / TILES, np.uint8, mode="r", shape=shape)
-        told = np.memmap(self.folder / INDEX, _ENTRY, mode="r", shape=self._count)
+        entries = np.memmap(self.folder / INDEX, _ENTRY, mode="r", shape=self._count)
         tiles = np.asarray(kept[rows])
         sums = np.array([zlib.crc32(tile.tobytes()) for tile in tiles], np.uint32)
-        return tiles, sums == told["tile"][rows]
+        return tiles, sums == entries["tile"][rows]
 
     @property
     def _tile_bytes(self) -> int:
         return self._side * self._side
 
     def _recover(self) -> None:
-        """Read the index; cut off what a crash left behind."""
+        """Read the index; cut off the tail that a crash left."""
         for name in (TILES, INDEX):
             (self.folder / name).touch(mode=0o640)
-        told = (self.folder / INDEX).stat().st_size // _ENTRY.itemsize
-        held = (self.folder / TILES).stat().st_size // self._tile_bytes
         raw = (self.folder / INDEX).read_bytes()
-        entries = np.frombuffer(raw, _ENTRY, count=min(told, held)).copy()
+        tile_count = (self.folder / TILES).stat().st_size // self._tile_bytes
+        count = min(len(raw) // _ENTRY.itemsize, tile_count)
+        entries = np.frombuffer(raw, _ENTRY, count=count).copy()
         whole = _checks(raw, len(entries)) == entries["check"]
-        # Entries in the middle were damaged later: the tiles after them are good.
+        # A crash damages the end alone: tiles after a damaged entry are good.
         last = int(np.flatnonzero(whole)[-1]) + 1 if whole.any() else 0
         self._cut(last)
         self._count = last
@@ -137,10 +138,10 @@ class TileStore:
         self._index = DigestIndex(entries["digest"][rows], rows)
 
     def _cut(self, count: int) -> None:
-        for name, each in ((INDEX, _ENTRY.itemsize), (TILES, self._tile_bytes)):
+        for name, width in ((INDEX, _ENTRY.itemsize), (TILES, self._tile_bytes)):
             path = self.folder / name
-            if path.stat().st_size != count * each:
-                os.truncate(path, count * each)
+            if path.stat().st_size != count * width:
+                os.truncate(path, count * width)
 
 
 def _lock(lock: BinaryIO, folder: Path) -> None:
@@ -152,17 +153,19 @@ def _lock(lock: BinaryIO, folder: Path) -> None:
         ) from None
 
 
-def _made(digests: Sequence[bytes], raw: Sequence[bytes]) -> NDArray[np.void]:
+def _entries(digests: Sequence[bytes], raw: Sequence[bytes]) -> NDArray[np.void]:
     entries = np.zeros(len(digests), _ENTRY)
     entries["digest"] = digests
-    entries["tile"] = [zlib.crc32(one) for one in raw]
+    entries["tile"] = [zlib.crc32(data) for data in raw]
     entries["check"] = _checks(entries.tobytes(), len(entries))
     return entries
 
 
 def _checks(raw: bytes, count: int) -> NDArray[np.uint32]:
     starts = range(0, count * _ENTRY.itemsize, _ENTRY.itemsize)
-    return np.array([zlib.crc32(raw[s : s + _CHECKED]) for s in starts], np.uint32)
+    return np.array(
+        [zlib.crc32(raw[s : s + _CHECKED_BYTES]) for s in starts], np.uint32
+    )
 
 
 def _extend(path: Path, data: bytes) -> None:

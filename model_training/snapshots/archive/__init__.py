@@ -1,1 +1,1 @@
-"""Snapshots of the service's own archive."""
+"""Snapshots of the archive of a running Veritag, chosen by its records."""

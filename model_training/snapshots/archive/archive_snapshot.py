@@ -1,7 +1,6 @@
-"""The service's own archive as a source to learn from, through its records.
+"""Snapshot of the archive of a running Veritag, chosen by its records.
 
-What to learn from is chosen by the records; tiles that were kept are taken, the others
-made once and kept, so that they outlive the objects in the archive.
+Each tile is made once and kept, so that it outlives its object in the archive.
 """
 
 from collections.abc import Callable
@@ -78,29 +77,30 @@ def archive_snapshot(
 ) -> Snapshot:
     """Return a snapshot of the archive, written to `data_dir` and mapped from there.
 
-    Its rows lie by the parts of `split_patients` under the seed of `config`, so that
-    each part is mapped as well.
+    Its rows are in the order of the parts of `split_patients` under the seed of
+    `config`, so that each part is a slice and stays mapped.
 
     Parameters
     ----------
     plan
-        As `plan_snapshot` made it, to know beforehand how many steps there are.
+        By default made here; made before by callers that show the number of steps.
 
     Raises
     ------
     StopError
-        If another run uses the kept tiles, or the disk is full or fails; what was
-        there before is untouched then.
+        If another run uses the kept tiles, or the disk is full or fails; older
+        snapshots are unchanged then.
     RecordsUnavailable
         If the database does not answer.
     """
     plan = plan or plan_snapshot(records, config)
-    taking = SnapshotBuilder(plan, archive, preprocessing, max_frame_mb, on_step)
+    builder = SnapshotBuilder(plan, archive, preprocessing, max_frame_mb, on_step)
     parent = data_dir / SNAPSHOTS_DIR
     with TileStore.open(data_dir / TILES_DIR, preprocessing) as store:
         remove_unpublished(parent)
-        taking.keep_tiles(records, store)
-        place = taking.write(store, parent, config.seed)
+        builder.keep_tiles(records, store)
+        place = builder.write(store, parent, config.seed)
+        # An old snapshot that was made again counts as the newest.
         (place / SEAL).touch()
         prune_snapshots(parent, SNAPSHOTS_KEPT)
     return load_snapshot(place, verify=False)

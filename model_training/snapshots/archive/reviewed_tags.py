@@ -1,7 +1,6 @@
-"""What reviewers decided of a series' tags, laid over the tags as received.
+"""Tags of an instance after the decisions of reviewers on its series.
 
-The received values stay what they are in the records: a decision changes what is
-learnt from, nothing else.
+A decision changes what is learnt from; the received values in the records stay.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,18 +19,18 @@ REVIEWED_WEIGHT = 5.0
 
 _PLANES = frozenset({"AXIAL", "CORONAL", "SAGITTAL", "OBLIQUE"})
 
-_ABOUT_A_WRONG_VALUE = frozenset(
+_WRONG_VALUE_CODES = frozenset(
     {FindingCode.TAG_CONTRADICTS_IMAGE, FindingCode.MODALITY_CONTRADICTS_SOP_CLASS}
 )
-"""Confirmed, the value is wrong: one that is too coarse or misspelled is still true."""
+"""Codes whose confirmation means a wrong value; a coarse or misspelled one is true."""
 
-_ABOUT_THE_PICTURE = _ABOUT_A_WRONG_VALUE | {FindingCode.TAG_TOO_COARSE}
-"""Dismissed, the value is right: somebody has compared it with the picture."""
+_IMAGE_CODES = _WRONG_VALUE_CODES | {FindingCode.TAG_TOO_COARSE}
+"""Codes whose dismissal means a right value: it was compared with the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewedTags:
-    """What is known of an instance's tags after the review; see `Sample`."""
+    """Tags of an instance after the review, with the fields of `Sample`."""
 
     tags: Mapping[str, str]
     numbers: Mapping[str, tuple[float, ...]]
@@ -40,65 +39,69 @@ class ReviewedTags:
 
     @property
     def weight(self) -> float:
-        """What is verified to be right counts more."""
+        """Weight in training: larger where a value is verified to be right."""
         right = self.verified & (self.tags.keys() | self.numbers.keys())
         return REVIEWED_WEIGHT if right else 1.0
 
 
-def settles_value(one: SettledTag) -> bool:
-    """Tell whether a decision says anything of a value that is learnt from."""
-    if one.tag not in JUDGED_TAGS:
+def settles_value(settled: SettledTag) -> bool:
+    """Return whether a decision shows that a learnt tag's value is right or wrong."""
+    if settled.tag not in JUDGED_TAGS:
         return False
-    if one.decision is Decision.CONFIRMED:
-        return one.code in _ABOUT_A_WRONG_VALUE
-    return one.decision is Decision.CORRECTED or one.code in _ABOUT_THE_PICTURE
+    if settled.decision is Decision.CONFIRMED:
+        return settled.code in _WRONG_VALUE_CODES
+    return settled.decision is Decision.CORRECTED or settled.code in _IMAGE_CODES
 
 
 def apply_decisions(
     received: Mapping[str, TagValue], settled: Iterable[SettledTag]
 ) -> ReviewedTags:
-    """Lay the decisions on a series, the oldest first, over the tags of an instance.
+    """Return an instance's tags after the decisions on its series, the oldest first.
 
-    A correction holds for every instance of the series. A value that was confirmed to
-    be wrong is taken away, one whose finding was dismissed is right: both only where
-    the instance carries the value that the finding was about.
+    A correction holds for every instance of the series. A value confirmed to be wrong
+    is removed, and a value whose finding was dismissed is right; both only where the
+    instance has the value that the finding was about.
     """
     values = dict(received)
     verified: set[str] = set()
-    for one in settled:
-        if not settles_value(one) or not _concerns(one, received.get(one.tag)):
+    for decided in settled:
+        tag = decided.tag
+        if not settles_value(decided) or not _concerns(decided, received.get(tag)):
             continue
-        verified.add(one.tag)
-        right = _right_value(one, received)
+        verified.add(tag)
+        right = _right_value(decided, received)
         if right is None:
-            values.pop(one.tag, None)
+            values.pop(tag, None)
         else:
-            values[one.tag] = right
+            values[tag] = right
     before = {t: v for t, v in _meanings(received).items() if t in verified}
     return ReviewedTags(
         _meanings(values), numbers_of(values), frozenset(verified), before
     )
 
 
-def _concerns(one: SettledTag, value: TagValue | None) -> bool:
-    if one.decision is Decision.CORRECTED:
+def _concerns(settled: SettledTag, value: TagValue | None) -> bool:
+    """Return whether a decision holds for an instance with this received value."""
+    if settled.decision is Decision.CORRECTED:
         return True
-    if value is None or one.observed is None:
+    if value is None or settled.observed is None:
         return False
-    meaning = _meaning(one.tag, value)
+    meaning = _meaning(settled.tag, value)
     if meaning is None:
-        return as_text(value) == one.observed
-    return meaning == _meaning(one.tag, _parsed(one.tag, one.observed))
+        return as_text(value) == settled.observed
+    return meaning == _meaning(settled.tag, _parsed(settled.tag, settled.observed))
 
 
-def _right_value(one: SettledTag, received: Mapping[str, TagValue]) -> TagValue | None:
-    if one.decision is Decision.CORRECTED:
-        return _parsed(one.tag, one.corrected_value or "")
-    return received[one.tag] if one.decision is Decision.DISMISSED else None
+def _right_value(
+    settled: SettledTag, received: Mapping[str, TagValue]
+) -> TagValue | None:
+    if settled.decision is Decision.CORRECTED:
+        return _parsed(settled.tag, settled.corrected_value or "")
+    return received[settled.tag] if settled.decision is Decision.DISMISSED else None
 
 
 def _parsed(tag: str, text: str) -> TagValue:
-    """Return a value from its text; text that is no number stays text."""
+    """Return a tag's value from its text; text without numbers stays text."""
     if tag not in {"ImageOrientationPatient", "ExposureTime", "Exposure"}:
         return text
     try:
@@ -109,12 +112,12 @@ def _parsed(tag: str, text: str) -> TagValue:
 
 
 def _meanings(values: Mapping[str, TagValue]) -> dict[str, str]:
-    meant = {tag: _meaning(tag, value) for tag, value in values.items()}
-    return {tag: value for tag, value in meant.items() if value}
+    meanings = {tag: _meaning(tag, value) for tag, value in values.items()}
+    return {tag: meaning for tag, meaning in meanings.items() if meaning}
 
 
 def _meaning(tag: str, value: TagValue) -> str | None:
-    # A reviewer names the plane; a scanner gives six cosines.
+    # A reviewer's correction names the plane; scanners send six direction cosines.
     if tag == "ImageOrientationPatient" and value in _PLANES:
         return str(value)
     return normalize(tag, value)

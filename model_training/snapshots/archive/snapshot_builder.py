@@ -1,4 +1,4 @@
-"""One taking of a snapshot from the archive: first its tiles, then its files."""
+"""Builder of a snapshot of the archive: first the kept tiles, then the files."""
 
 import shutil
 from collections import Counter
@@ -45,7 +45,7 @@ _ROWS_AT_ONCE = 1024
 
 
 def sample_of(instance: LearnableInstance, settled: Sequence[SettledTag]) -> Sample:
-    """Return what is known of an instance, decisions on its series laid over it."""
+    """Return the sample of an instance after the decisions on its series."""
     reviewed = apply_decisions(instance.tags, settled)
     maker, name = instance.manufacturer or "", instance.station_name or ""
     return Sample(
@@ -62,7 +62,7 @@ def sample_of(instance: LearnableInstance, settled: Sequence[SettledTag]) -> Sam
 
 @dataclass
 class SnapshotBuilder:
-    """One taking of a snapshot: first the tiles, then the files."""
+    """Builds one snapshot: `keep_tiles`, then `write`."""
 
     plan: SnapshotPlan
     archive: Archive
@@ -74,42 +74,44 @@ class SnapshotBuilder:
     left_out: Counter[str] = field(default_factory=Counter)
 
     def keep_tiles(self, records: Records, store: TileStore) -> None:
-        """Make and keep the tiles that are not kept yet; note what is known of each."""
-        share = SampleInterner()
+        """Make the tiles that are not kept yet; collect the sample of each instance."""
+        intern = SampleInterner()
         self.left_out.update(self.plan.left_out)
         instances = learnable_instances(records, self.plan.ids.tolist())
-        while part := list(islice(instances, _ROWS_AT_ONCE)):
-            for one in self._with_tile(part, store):
-                settled = self.plan.settled.get(one.series_id, ())
-                self.samples.append(share(sample_of(one, settled)))
-                self.digests.append(one.digest)
-            self.on_step(len(part))
+        while page := list(islice(instances, _ROWS_AT_ONCE)):
+            for instance in self._with_tile(page, store):
+                settled = self.plan.settled.get(instance.series_id, ())
+                self.samples.append(intern(sample_of(instance, settled)))
+                self.digests.append(instance.digest)
+            self.on_step(len(page))
 
     def _with_tile(
-        self, part: Sequence[LearnableInstance], store: TileStore
+        self, page: Sequence[LearnableInstance], store: TileStore
     ) -> Iterator[LearnableInstance]:
-        rows = store.find([one.digest for one in part])
-        whole = rows >= 0
-        whole[whole] = store.read(rows[whole])[1]
-        lacking = [one for one, kept in zip(part, whole, strict=True) if not kept]
-        failed = self._make_tiles(lacking, store)
+        """Yield the instances whose tile is kept or can be made now."""
+        rows = store.find([instance.digest for instance in page])
+        is_kept = rows >= 0
+        is_kept[is_kept] = store.read(rows[is_kept])[1]
+        missing = [i for i, kept in zip(page, is_kept, strict=True) if not kept]
+        failed = self._make_tiles(missing, store)
         self.left_out.update(failed.values())
-        yield from (one for one in part if one.instance_id not in failed)
+        yield from (i for i in page if i.instance_id not in failed)
 
     def _make_tiles(
-        self, lacking: Sequence[LearnableInstance], store: TileStore
+        self, missing: Sequence[LearnableInstance], store: TileStore
     ) -> dict[int, str]:
-        """Make and keep tiles; return id to reason of those that have none."""
-        if lacking and not self.archive.root.is_dir():
+        """Make and keep tiles; return instance id to reason where that fails."""
+        if missing and not self.archive.root.is_dir():
+            # A share that is not mounted must not count its objects as gone.
             raise ArchiveUnavailable(f"there is no archive at {self.archive.root}")
         failed: dict[int, str] = {}
         made: dict[str, Tile] = {}
-        outcomes = map_in_threads(self._make_tile, lacking)
-        for one, outcome in zip(lacking, outcomes, strict=True):
+        outcomes = map_in_threads(self._make_tile, missing)
+        for instance, outcome in zip(missing, outcomes, strict=True):
             if isinstance(outcome, str):
-                failed[one.instance_id] = outcome
+                failed[instance.instance_id] = outcome
             else:
-                made[one.digest] = outcome
+                made[instance.digest] = outcome
         store.append(list(made), list(made.values()))
         return failed
 
@@ -125,14 +127,14 @@ class SnapshotBuilder:
             return rejection_reason(error)
 
     def write(self, store: TileStore, parent: Path, seed: int) -> Path:
-        """Write the snapshot, part after part; return its folder."""
+        """Write the snapshot in the order of its parts; return its folder."""
         order = _by_part(self.samples, seed)
         with new_snapshot(parent, self.preprocessing) as writer:
             for start in range(0, len(order), _ROWS_AT_ONCE):
                 self._write_rows(store, writer, order[start : start + _ROWS_AT_ONCE])
             place = parent / writer.seal(self.left_out)
-            # The same again is the same folder, unless somebody has damaged it.
-            if not _holds(place):
+            # An equal snapshot has the same folder, which may be damaged.
+            if not _holds_snapshot(place):
                 publish_folder(writer.work, place)
         return place
 
@@ -142,7 +144,9 @@ class SnapshotBuilder:
         kept = store.find([self.digests[row] for row in rows])
         tiles, whole = store.read(kept)
         if not whole.all():
-            raise StopError(f"the kept tiles in {store.folder} change while in use")
+            raise StopError(
+                f"the kept tiles in {store.folder} were changed while in use"
+            )
         writer.add(tiles, [self.samples[row] for row in rows])
 
 
@@ -153,8 +157,8 @@ def _by_part(samples: Sequence[Sample], seed: int) -> list[int]:
     return [int(row) for row in np.argsort(part, kind="stable")]
 
 
-def _holds(place: Path) -> bool:
-    """Tell whether a folder holds a whole snapshot; remove what is none."""
+def _holds_snapshot(place: Path) -> bool:
+    """Return whether a folder holds a valid snapshot; remove an invalid one."""
     if not place.exists():
         return False
     try:

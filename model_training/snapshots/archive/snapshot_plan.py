@@ -1,4 +1,4 @@
-"""Which of the instances on the records to learn from, before anything is decoded."""
+"""Plan of a snapshot: the instances to learn from, chosen by the records alone."""
 
 from array import array
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ Settled: TypeAlias = Mapping[int, Sequence[SettledTag]]
 
 @dataclass(frozen=True)
 class SnapshotPlan:
-    """What to learn from, before anything was decoded.
+    """The instances to learn from, before any is decoded.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class SnapshotPlan:
     settled
         Series id to the decisions on its tags, the oldest first.
     left_out
-        How many instances were left out, by reason.
+        Reason to number of instances left out.
     """
 
     ids: NDArray[np.int64]
@@ -48,7 +48,7 @@ class SnapshotPlan:
 
 
 def plan_snapshot(records: Records, config: SamplingConfig) -> SnapshotPlan:
-    """Choose by the records alone which instances to learn from.
+    """Choose the instances to learn from by the records alone.
 
     Raises
     ------
@@ -56,13 +56,13 @@ def plan_snapshot(records: Records, config: SamplingConfig) -> SnapshotPlan:
         If the database does not answer.
     """
     settled = {
-        series_id: kept
-        for series_id, found in settled_tags(records).items()
-        if (kept := tuple(one for one in found if settles_value(one)))
+        series_id: useful
+        for series_id, decisions in settled_tags(records).items()
+        if (useful := tuple(d for d in decisions if settles_value(d)))
     }
     ids, series, kinds = _columns(records)
     reviewed = np.isin(series, np.fromiter(settled, np.int64))
-    chosen = choose_images(ids, series, kinds, config, always=reviewed)
+    chosen = choose_images(ids, series, kinds, config, reviewed=reviewed)
     left_out = not_learnable(records)
     if not chosen.all():
         left_out[NOT_CHOSEN] = int((~chosen).sum())
@@ -72,7 +72,7 @@ def plan_snapshot(records: Records, config: SamplingConfig) -> SnapshotPlan:
 def _columns(
     records: Records,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return instance ids, series ids and codes of kinds, 24 bytes for an instance."""
+    """Return instance ids, series ids and codes of kinds: 24 bytes an instance."""
     ids, series, kinds = array("q"), array("q"), array("q")
     codes: dict[str, int] = {}
     for page in learnable_kinds(records):

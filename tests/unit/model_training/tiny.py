@@ -1,4 +1,4 @@
-"""A few dozen small pictures of four kinds, drawn once, to train on in seconds."""
+"""Small tiles of four kinds and small networks, for trainings of seconds."""
 
 from dataclasses import replace
 from functools import cache
@@ -42,12 +42,12 @@ def pictures() -> TrainingSet:
 
 
 def kinds() -> np.ndarray:
-    """Return the kind of each picture, of shape (48,)."""
+    """Return the number of each tile's kind, of shape (48,)."""
     return np.repeat(np.arange(len(KINDS)), PATIENTS * SLICES)
 
 
 def constrained(n: int = 200, seed: int = 1) -> TrainingSet:
-    """Return the pictures with right must-links and cannot-links, n of either kind."""
+    """Return the tiles with n right must-links and n right cannot-links."""
     rng = np.random.default_rng(seed)
     pairs = np.sort(rng.integers(len(kinds()), size=(40 * n, 2)), axis=1)
     pairs = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
@@ -57,7 +57,7 @@ def constrained(n: int = 200, seed: int = 1) -> TrainingSet:
 
 
 def config(recipe: str = "veritag", **settings: Any) -> TrainingConfig:
-    """Return a recipe small enough for these pictures."""
+    """Return a recipe, reduced to the size of these tiles."""
     small: dict[str, Any] = {
         "size": SIZE, "filters": FILTERS, "embedding": 10, "clusters": 4, "batch": 16,
         "epochs": 4, "learning_rate": 5e-3,

@@ -1,4 +1,4 @@
-"""Images and bundles for the gate: phantoms, and bundles made without training."""
+"""Reference images for tests of the gate, and bundles made without training."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def reference_of(
     pre: Preprocessing = PRE,
     first: int = 100,
 ) -> Snapshot:
-    """Return images of so many patients of each kind, tagged as they are.
+    """Return images of so many patients of each kind, with right tags.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ def _sealed(path: Path, body: dict[str, Any]) -> ModelBundle:
     return load_bundle(path)
 
 
-def told(snapshot: Snapshot, value: str, kind: str) -> Snapshot:
-    """Return the images with this body part on all of one kind."""
+def relabelled(snapshot: Snapshot, value: str, kind: str) -> Snapshot:
+    """Return the images with another body part on all of one kind."""
     samples = tuple(
         Sample({**s.tags, "BodyPartExamined": value}, s.patient, s.source)
         if s.kind == kind

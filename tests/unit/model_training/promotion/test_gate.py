@@ -1,4 +1,4 @@
-"""Challenger against champion."""
+"""The gate on pairs of challenger and champion."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.unit.model_training.promotion.gating import (
     KINDS,
     changed,
     reference_of,
-    told,
+    relabelled,
 )
 from veritag.bundles.bundle import ModelBundle
 
@@ -30,13 +30,13 @@ def reference() -> Snapshot:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
-    """A bundle that knows all four kinds of the reference, and has met ABDOMEN."""
+    """A bundle that knows all four kinds of the reference, and the value ABDOMEN."""
     folder = tmp_path_factory.mktemp("good")
     return changed(make_bundle(folder / "plain", KINDS), folder / "good", calibrated)
 
 
 def calibrated(body: dict[str, Any]) -> None:
-    """Let scores far from the middle be as certain as they are on phantoms."""
+    """Make scores far from the middle nearly certain, as they are on phantoms."""
     for calibration in body["calibration"].values():
         calibration["score_knots"] = [0.0, 0.5, 0.7, 1.0]
         calibration["probability_knots"] = [0.01, 0.02, 0.98, 0.99]
@@ -44,8 +44,8 @@ def calibrated(body: dict[str, Any]) -> None:
     head |= {"HEAD": 0.98, "ABDOMEN": 0.02}
 
 
-def half_told(body: dict[str, Any]) -> None:
-    """Let two of the clusters say nothing of tags, and one know hardly any image."""
+def half_profiled(body: dict[str, Any]) -> None:
+    """Remove the profiles of two clusters, and let one know hardly any image."""
     for cluster in body["clusters"][2:]:
         cluster["profiles"] = {}
     body["novelty_limits"][3] = 1e-6
@@ -53,8 +53,8 @@ def half_told(body: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def narrow(good: ModelBundle, tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
-    """The same with tags of two kinds only."""
-    return changed(good, tmp_path_factory.mktemp("narrow") / "bundle", half_told)
+    """The good bundle with profiles of two kinds only."""
+    return changed(good, tmp_path_factory.mktemp("narrow") / "bundle", half_profiled)
 
 
 def decide(
@@ -63,7 +63,7 @@ def decide(
     reference: Snapshot,
     config: GateConfig = CONFIG,
 ) -> GateDecision:
-    """Return what the gate says of two bundles."""
+    """Return the gate's decision on two bundles."""
     return decide_promotion(
         evaluate_bundle(challenger, reference),
         evaluate_bundle(champion, reference),
@@ -74,7 +74,7 @@ def decide(
 def test_a_better_bundle_is_promoted(
     good: ModelBundle, narrow: ModelBundle, reference: Snapshot
 ) -> None:
-    """It knows more kinds and finds more wrong tags, and the reasons say so."""
+    """A bundle that knows more kinds and finds more wrong tags is promoted."""
     decision = decide(good, narrow, reference)
     assert decision.outcome == "promoted"
     assert any("wrong tags that are found is better" in r for r in decision.reasons)
@@ -83,7 +83,7 @@ def test_a_better_bundle_is_promoted(
 def test_a_worse_bundle_is_kept_out(
     good: ModelBundle, narrow: ModelBundle, reference: Snapshot
 ) -> None:
-    """The other way round the champion stays, with every figure that is worse."""
+    """The champion stays, and the reasons name the worse figures."""
     decision = decide(narrow, good, reference)
     assert decision.outcome == "kept"
     assert any("unknown kind is worse" in reason for reason in decision.reasons)
@@ -92,7 +92,7 @@ def test_a_worse_bundle_is_kept_out(
 def test_an_equal_bundle_changes_nothing(
     tmp_path: Path, good: ModelBundle, reference: Snapshot
 ) -> None:
-    """Without an improvement beyond noise nobody is made to change."""
+    """A bundle with equal figures is not promoted."""
     twin = changed(good, tmp_path / "twin", lambda b: b.update(created_at="2026-02-02"))
     assert twin.bundle_id != good.bundle_id
     assert decide(twin, good, reference).reasons == (
@@ -104,7 +104,7 @@ def test_an_equal_bundle_changes_nothing(
 def test_few_images_decide_nothing(
     good: ModelBundle, narrow: ModelBundle, reference: Snapshot
 ) -> None:
-    """Neither way: the champion stays, and the reason names the number that is missing."""
+    """With a small reference set the champion stays; the reason names the number needed."""
     decision = decide(good, narrow, reference, GateConfig(least_images=1000))
     assert decision.outcome == "undecided"
     assert "108 images, and 1000 are needed" in decision.reasons[0]
@@ -113,7 +113,7 @@ def test_few_images_decide_nothing(
 
 
 def wrong_region(body: dict[str, Any]) -> None:
-    """Let the cluster of chest CTs believe that they show an abdomen."""
+    """Give the cluster of chest CTs the profile of an abdomen."""
     for cluster in body["clusters"]:
         shares = cluster["profiles"]["BodyPartExamined"]
         if "CHEST" in shares:
@@ -123,7 +123,7 @@ def wrong_region(body: dict[str, Any]) -> None:
 def test_a_bundle_of_systematically_wrong_tags_is_stopped(
     tmp_path: Path, good: ModelBundle, reference: Snapshot
 ) -> None:
-    """All chest CTs called ABDOMEN: it flags right tags, and the gate says that."""
+    """A bundle that takes chest CTs for ABDOMEN flags right tags and is kept out."""
     poisoned = changed(good, tmp_path / "poisoned", wrong_region)
     decision = decide(poisoned, good, reference)
     assert decision.outcome == "kept"
@@ -134,9 +134,9 @@ def test_a_bundle_of_systematically_wrong_tags_is_stopped(
 def test_a_reference_that_is_wrong_in_the_same_way_shows_in_the_flag_rate(
     tmp_path: Path, good: ModelBundle, reference: Snapshot
 ) -> None:
-    """Then figures rise; what the champion flagged and it does not holds it back."""
+    """Better figures do not help a bundle that lacks flags of the champion."""
     poisoned = changed(good, tmp_path / "poisoned", wrong_region)
-    decision = decide(poisoned, good, told(reference, "ABDOMEN", "CT CHEST"))
+    decision = decide(poisoned, good, relabelled(reference, "ABDOMEN", "CT CHEST"))
     assert decision.outcome == "kept"
     assert all("were flagged before and are not by it" in r for r in decision.reasons)
 
@@ -144,7 +144,7 @@ def test_a_reference_that_is_wrong_in_the_same_way_shows_in_the_flag_rate(
 def test_a_collapsed_bundle_is_refused_outright(
     tmp_path: Path, good: ModelBundle, reference: Snapshot
 ) -> None:
-    """One cluster that holds everything is no model, whatever the champion is."""
+    """A bundle with all images in one cluster is kept out."""
     collapsed = make_bundle(tmp_path / "one", KINDS[:1])
     decision = decide(collapsed, good, reference)
     assert decision.outcome == "kept"
@@ -154,7 +154,7 @@ def test_a_collapsed_bundle_is_refused_outright(
 def test_a_champion_that_flags_nothing_has_no_precision_to_lose(
     tmp_path: Path, good: ModelBundle, reference: Snapshot
 ) -> None:
-    """The starter's case: recall from nothing counts, if nearly every flag is right."""
+    """Against a champion without flags, recall counts if nearly every flag is right."""
 
     def silent(body: dict[str, Any]) -> None:
         for calibration in body["calibration"].values():
@@ -174,7 +174,7 @@ def test_a_champion_that_flags_nothing_has_no_precision_to_lose(
 def test_false_alarms_within_the_promise_are_not_worse(
     good: ModelBundle, reference: Snapshot
 ) -> None:
-    """A rate under that which calibration promises is as good as none."""
+    """A rate of false alarms below the promised one is not worse than none."""
     old, new = (evaluate_bundle(good, reference) for _ in range(2))
     answers = new.outcome.tags["Modality"]
     answers.right.flagged[0] = True
@@ -187,7 +187,7 @@ def test_false_alarms_within_the_promise_are_not_worse(
 def test_evaluations_of_different_images_are_never_compared(
     good: ModelBundle, reference: Snapshot
 ) -> None:
-    """It would be a comparison of images, not of bundles."""
+    """Evaluations of different images are an error."""
     fewer = replace(reference, tiles=reference.tiles[1:], samples=reference.samples[1:])
     with pytest.raises(ValueError, match="different images"):
         decide_promotion(
@@ -196,7 +196,7 @@ def test_evaluations_of_different_images_are_never_compared(
 
 
 def test_a_decision_is_kept_as_json(good: ModelBundle, reference: Snapshot) -> None:
-    """What the records hold names outcome, reasons, figures and the reference."""
+    """The stored decision has outcome, reasons, figures and the size of the reference."""
     kept = decide(good, good, reference).as_json()
     assert kept["outcome"] == "kept"
     assert {f["name"] for f in kept["figures"]} >= {"nmi_region", "recall"}

@@ -1,4 +1,4 @@
-"""A small site to learn from: phantoms in a real archive, inspected, on real records."""
+"""A small site to learn from: phantoms in an archive, inspected, with records."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ PRE = Preprocessing(size=32)
 
 @dataclass
 class ArchiveSite:
-    """Receives and inspects as indexer and worker do; takes snapshots of it."""
+    """Archive and records, filled as indexer and worker do."""
 
     records: Records
     data_dir: Path
@@ -49,17 +49,17 @@ class ArchiveSite:
         self, kind: str, patient: int = 0, instances: int = 2, station: str = ""
     ) -> list[Dataset]:
         """Receive and inspect a phantom series."""
-        sent = phantom_series(
+        series = phantom_series(
             kind, patient=patient, instances=instances, seed=11, size=64
         )
-        for ds in sent:
+        for ds in series:
             if station:
                 ds.StationName = station
-        self.inspect(self.receive(sent), sent)
-        return sent
+        self.inspect(self.receive(series), series)
+        return series
 
     def inspect(self, ids: list[int], datasets: list[Dataset]) -> None:
-        """Store what an inspection of archived instances says of their tags."""
+        """Inspect archived instances and store the verdicts."""
         verdicts, identities = [], {}
         for instance_id, ds in zip(ids, datasets, strict=True):
             prepared = prepare(self.path(ds), PRE, max_frame_mb=64)
@@ -80,14 +80,14 @@ class ArchiveSite:
         corrected_value: str | None = None,
         code: FindingCode = FindingCode.TAG_CONTRADICTS_IMAGE,
     ) -> None:
-        """Find fault with a tag of the series of `ds`, and decide of the finding."""
+        """Make a finding on a tag of the series of `ds`, and store a decision on it."""
         finding = Finding(code, Severity.ERROR, tag, observed, 0.9)
         for due in due_series(self.records, idle_seconds=0.0, cap_seconds=0.0):
             series = series_snapshot(self.records, due.series_id, BUNDLE)
             assert series is not None
             mine = series.series_instance_uid == ds.SeriesInstanceUID
-            found = SeriesJudgement(1, False, (finding,) if mine else (), ())
-            settle(self.records, series, found, BUNDLE, "idle")
+            judgement = SeriesJudgement(1, False, (finding,) if mine else (), ())
+            settle(self.records, series, judgement, BUNDLE, "idle")
         study = study_detail(self.records, str(ds.StudyInstanceUID))
         assert study is not None
         row = next(f for f in study.series[0].findings if f.finding.tag == tag)

@@ -1,4 +1,4 @@
-"""Learning from the service's own archive, on both databases where they matter."""
+"""Snapshots of the archive, on both databases where they matter."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -36,7 +36,7 @@ def site(records: Records, tmp_path: Path) -> ArchiveSite:
 
 @pytest.fixture
 def small_site(tmp_path: Path) -> Iterator[ArchiveSite]:
-    """An empty site on SQLite, for what is about files."""
+    """An empty site on SQLite, for tests of files."""
     records = Records.open(f"sqlite:///{tmp_path / 'records.sqlite3'}")
     records.migrate()
     yield ArchiveSite(records, tmp_path / "data")
@@ -44,14 +44,14 @@ def small_site(tmp_path: Path) -> Iterator[ArchiveSite]:
 
 
 def samples_of(snapshot: Snapshot, body_part: str) -> list[Sample]:
-    """Return the samples that show a body part, as they are tagged."""
+    """Return the samples tagged with a body part."""
     return [s for s in snapshot.samples if s.tags.get("BodyPartExamined") == body_part]
 
 
 def test_training_sees_the_tiles_and_tags_that_were_inspected(
     site: ArchiveSite,
 ) -> None:
-    """Tiles are those of the archived files, tags, numbers and device those received."""
+    """Tiles come from the archived files; tags, numbers and device are the received ones."""
     sent = site.add("CT-HEAD", station="CT 1") + site.add("CR-CHEST", 1)
     snapshot = site.snapshot()
     made = {make_tile(dcmread(site.path(ds)), PRE).tobytes() for ds in sent}
@@ -67,19 +67,19 @@ def test_training_sees_the_tiles_and_tags_that_were_inspected(
 
 
 def test_nothing_on_the_disk_names_a_patient(small_site: ArchiveSite) -> None:
-    """Neither snapshot nor kept tiles hold Patient ID, UIDs or the device's name."""
+    """Snapshot and kept tiles hold no Patient ID, UID or device name."""
     (ds, *_) = small_site.add("CT-HEAD", station="ROOM 7")
     small_site.snapshot()
     files = [
         p for d in ("snapshots", "tiles") for p in (small_site.data_dir / d).rglob("*")
     ]
     content = b"".join(p.read_bytes() for p in files if p.is_file())
-    for told in (ds.PatientID, ds.StudyInstanceUID, ds.SOPInstanceUID, "ROOM 7"):
-        assert str(told).encode() not in content
+    for name in (ds.PatientID, ds.StudyInstanceUID, ds.SOPInstanceUID, "ROOM 7"):
+        assert str(name).encode() not in content
 
 
 def test_a_correction_stands_over_what_was_received(site: ArchiveSite) -> None:
-    """Every instance of the series carries the verified value, and weighs more."""
+    """Every instance of the series has the corrected value and a larger weight."""
     (ds, *_) = site.add("CT-HEAD", instances=3)
     site.add("CR-CHEST", 1)
     site.review(ds, "BodyPartExamined", "HEAD", Decision.CORRECTED, "THORAX")
@@ -93,7 +93,7 @@ def test_a_correction_stands_over_what_was_received(site: ArchiveSite) -> None:
 
 
 def test_what_is_confirmed_to_be_wrong_is_not_learnt(small_site: ArchiveSite) -> None:
-    """The wrong value is taken away; nothing right is known, so nothing weighs more."""
+    """The wrong value is removed, and the weight stays: no right value is known."""
     (ds, *_) = small_site.add("CT-HEAD")
     small_site.review(ds, "BodyPartExamined", "HEAD", Decision.CONFIRMED)
     for sample in small_site.snapshot().samples:
@@ -105,7 +105,7 @@ def test_what_is_confirmed_to_be_wrong_is_not_learnt(small_site: ArchiveSite) ->
 def test_a_dismissed_finding_verifies_the_received_value(
     small_site: ArchiveSite,
 ) -> None:
-    """A false alarm tells that the tag is right."""
+    """A dismissed finding shows that the tag is right."""
     (ds, *_) = small_site.add("CT-HEAD")
     small_site.review(ds, "BodyPartExamined", "HEAD", Decision.DISMISSED)
     for sample in small_site.snapshot().samples:
@@ -115,7 +115,7 @@ def test_a_dismissed_finding_verifies_the_received_value(
 
 
 def test_the_newest_decision_of_a_finding_counts(site: ArchiveSite) -> None:
-    """Who thinks again is believed."""
+    """The last of several decisions on a finding is learnt from."""
     (ds, *_) = site.add("CT-HEAD")
     for decision, value in (
         (Decision.CONFIRMED, None),
@@ -127,7 +127,7 @@ def test_the_newest_decision_of_a_finding_counts(site: ArchiveSite) -> None:
 
 
 def test_a_decision_changes_the_digest(small_site: ArchiveSite) -> None:
-    """A snapshot is named by what was learnt, the same again by the same."""
+    """Equal content has an equal digest, and a decision changes it."""
     (ds, *_) = small_site.add("CT-HEAD")
     first = small_site.snapshot().digest()
     assert small_site.snapshot().digest() == first
@@ -142,7 +142,7 @@ def test_a_decision_changes_the_digest(small_site: ArchiveSite) -> None:
 
 
 def test_tiles_outlive_the_objects_they_were_made_of(small_site: ArchiveSite) -> None:
-    """After the archive was emptied, what was learnt from before still is."""
+    """Kept tiles are learnt from after their objects have left the archive."""
     old = small_site.add("CT-HEAD")
     before = small_site.snapshot()
     new = small_site.add("CR-CHEST", 1)
@@ -157,7 +157,7 @@ def test_tiles_outlive_the_objects_they_were_made_of(small_site: ArchiveSite) ->
 
 
 def test_a_damaged_tile_is_made_anew(small_site: ArchiveSite) -> None:
-    """What no longer matches its check sum is drawn from the archive again."""
+    """A tile that does not match its checksum is made again from the archive."""
     small_site.add("CT-HEAD")
     before = small_site.snapshot().digest()
     file = store_folder(small_site.data_dir / "tiles", PRE) / TILES
@@ -168,7 +168,7 @@ def test_a_damaged_tile_is_made_anew(small_site: ArchiveSite) -> None:
 def test_an_archive_that_is_away_is_not_taken_for_empty(
     small_site: ArchiveSite,
 ) -> None:
-    """A share that is not mounted is waited for; its instances are not called gone."""
+    """A missing archive folder is a retryable error; its instances do not count as gone."""
     small_site.add("CT-HEAD")
     small_site.archive.root.rename(small_site.data_dir / "elsewhere")
     with pytest.raises(ArchiveUnavailable, match="no archive"):
@@ -176,7 +176,7 @@ def test_an_archive_that_is_away_is_not_taken_for_empty(
 
 
 def test_what_cannot_be_learnt_from_is_counted(site: ArchiveSite) -> None:
-    """Broken, empty and waiting instances are left out, each with its reason."""
+    """Broken, empty and uninspected instances are left out, counted by reason."""
     broken, good = site.add("CT-HEAD")
     site.path(broken).chmod(0o600)
     site.path(broken).write_bytes(site.path(broken).read_bytes()[:700])
@@ -199,12 +199,14 @@ def test_what_cannot_be_learnt_from_is_counted(site: ArchiveSite) -> None:
 
 
 def test_long_series_and_common_kinds_are_capped(site: ArchiveSite) -> None:
-    """Reviewed series stay in, of the others no more than the caps; the rest is counted."""
+    """Reviewed series stay in; other images are capped, and those left out are counted."""
     (ds, *_) = site.add("CT-HEAD", instances=5)
     for patient in range(1, 5):
         site.add("CR-CHEST", patient)
     site.review(ds, "BodyPartExamined", "HEAD", Decision.DISMISSED)
-    site.config = SamplingConfig(per_series=3, per_kind=4, most=5, enough=0)
+    site.config = SamplingConfig(
+        max_per_series=3, max_per_kind=4, max_images=5, min_images=0
+    )
     snapshot = site.snapshot()
     assert len(samples_of(snapshot, "HEAD")) == 3
     assert len(samples_of(snapshot, "CHEST")) == 2
@@ -212,14 +214,14 @@ def test_long_series_and_common_kinds_are_capped(site: ArchiveSite) -> None:
 
 
 def test_the_plan_is_made_without_a_picture(small_site: ArchiveSite) -> None:
-    """What to learn from is known before anything is decoded."""
+    """The plan needs no pixel data: it works after the files were removed."""
     for ds in small_site.add("CT-HEAD"):
         small_site.path(ds).unlink()
     assert len(plan_snapshot(small_site.records, SamplingConfig())) == 2
 
 
 def test_parts_stay_mapped(small_site: ArchiveSite) -> None:
-    """The rows lie part by part, so that no part is copied into memory."""
+    """Each part of the split is a slice of the mapped file and not copied."""
     for patient in range(24):
         small_site.add("CT-HEAD", patient, station=f"CT {patient % 4}")
     snapshot = small_site.snapshot()
@@ -232,7 +234,7 @@ def test_parts_stay_mapped(small_site: ArchiveSite) -> None:
 
 
 def test_a_damaged_snapshot_is_written_anew(small_site: ArchiveSite) -> None:
-    """A folder of the right name with wrong bytes in it is not believed."""
+    """A damaged folder of the right name is replaced."""
     small_site.add("CT-HEAD")
     digest = small_site.snapshot().digest()
     file = small_site.data_dir / "snapshots" / digest / "samples.jsonl"
@@ -241,7 +243,7 @@ def test_a_damaged_snapshot_is_written_anew(small_site: ArchiveSite) -> None:
 
 
 def test_only_the_newest_snapshots_are_kept(small_site: ArchiveSite) -> None:
-    """A disk does not fill with what was learnt from long ago."""
+    """Three snapshots are kept, the newest among them."""
     for patient in range(5):
         small_site.add("CT-HEAD", patient)
         newest = small_site.snapshot().digest()
@@ -251,7 +253,7 @@ def test_only_the_newest_snapshots_are_kept(small_site: ArchiveSite) -> None:
 
 
 def test_another_seed_is_another_order_of_the_same(small_site: ArchiveSite) -> None:
-    """The seed deals the parts; the snapshot and its name stay."""
+    """The seed changes the order of the parts and not the digest."""
     for patient in range(8):
         small_site.add("CT-HEAD", patient)
     first = small_site.snapshot()
@@ -260,7 +262,7 @@ def test_another_seed_is_another_order_of_the_same(small_site: ArchiveSite) -> N
 
 
 def test_an_unusable_disk_leaves_everything_as_it_was(small_site: ArchiveSite) -> None:
-    """Where tiles cannot be kept, the run ends with a reason and no snapshot."""
+    """Where tiles cannot be stored, the run ends in an error and writes no snapshot."""
     small_site.add("CT-HEAD")
     (small_site.data_dir / "tiles").write_text("a file where the folder should be")
     with pytest.raises(StopError, match="kept tiles"):
@@ -271,7 +273,7 @@ def test_an_unusable_disk_leaves_everything_as_it_was(small_site: ArchiveSite) -
 def test_a_data_directory_is_all_that_is_needed(
     records: Records, records_url: str, tmp_path: Path
 ) -> None:
-    """The settings lead to records and archive; without records there is none."""
+    """Settings alone give a snapshot; without records there is none."""
     empty = Settings(data_dir=tmp_path / "nothing")
     assert service_snapshot(empty, PRE, config=SamplingConfig()) is None
     site = ArchiveSite(records, tmp_path / "data")

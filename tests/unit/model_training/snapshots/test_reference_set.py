@@ -98,7 +98,7 @@ def test_a_damaged_one_is_never_replaced_silently(tmp_path: Path) -> None:
     with pytest.raises(StopError, match="damaged"):
         reference_set(tmp_path, archive(300), 1, most=60)
     (tmp_path / "reference.json").write_text("{")
-    with pytest.raises(StopError, match="drawn anew"):
+    with pytest.raises(StopError, match="new reference set"):
         reference_set(tmp_path, archive(300), 1, most=60)
 
 

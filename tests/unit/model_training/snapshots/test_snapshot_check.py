@@ -40,19 +40,19 @@ def test_several_kinds_are_learnt_without_a_remark() -> None:
 
 
 def test_one_modality_is_told_not_refused() -> None:
-    """Regions can be judged where all is CT; the modality cannot."""
+    """Where all images are CT, regions can be judged and the modality cannot."""
     (remark,) = remarks(snapshot_of(CT_HEAD, CT_CHEST))
     assert remark.startswith("Modality has only the value CT")
 
 
 def test_one_kind_alone_is_refused() -> None:
-    """A wrong tag shows only against something else."""
+    """A wrong tag can only be noticed beside images of another kind."""
     with pytest.raises(StopError, match=r"one kind \(CT HEAD\)"):
         remarks(snapshot_of(CT_HEAD))
 
 
 def test_images_without_tags_are_refused() -> None:
-    """Without any tag there is nothing to compare a picture with."""
+    """Images without any tag are refused: there is nothing to learn."""
     with pytest.raises(
         StopError, match="none of the 40 images carries any of Modality"
     ):
@@ -60,23 +60,23 @@ def test_images_without_tags_are_refused() -> None:
 
 
 def test_fewer_images_than_clusters_are_refused() -> None:
-    """What cannot fill the clusters is told with both ways out."""
+    """The error offers more images or fewer clusters."""
     with pytest.raises(StopError, match="more images or fewer --clusters"):
         remarks(snapshot_of(CT_HEAD, MR_KNEE), clusters=200)
 
 
 def test_too_few_patients_are_told() -> None:
-    """Where nobody is left to calibrate or check on, the operator hears of it."""
-    told = remarks(snapshot_of(CT_HEAD, MR_KNEE, times=3), clusters=2)
-    assert [remark.split(" to ")[0] for remark in told] == ["too few patients"] * 2
+    """Remarks name an empty calibration part and an empty unseen part."""
+    both = remarks(snapshot_of(CT_HEAD, MR_KNEE, times=3), clusters=2)
+    assert [remark.split(" for ")[0] for remark in both] == ["too few patients"] * 2
 
 
 def test_why_there_is_no_image_is_told(tmp_path: Path) -> None:
-    """A folder of something else says what was found there."""
+    """The error for a folder of other files counts them by their reason."""
     for n in range(3):
         (tmp_path / f"{n}.txt").write_text("nothing")
-    nothing = take_snapshot(list(image_entries(tmp_path)), PRE)
+    empty = take_snapshot(list(image_entries(tmp_path)), PRE)
     with pytest.raises(StopError, match=r"no image to learn from; left out: 3 \(Unus"):
-        require_images(nothing)
+        require_images(empty)
     with pytest.raises(StopError, match="give --images or --data"):
         require_images(snapshot_of(CT_HEAD, times=0))

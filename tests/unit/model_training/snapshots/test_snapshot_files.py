@@ -1,4 +1,4 @@
-"""Snapshots on the disk are whole, or they are not there."""
+"""Snapshots on the disk: saved and loaded, damaged, pruned, and after a crash."""
 
 import os
 import resource
@@ -53,7 +53,7 @@ SAMPLES_OF_ANY_KIND = st.builds(
 
 
 def made(count: int = 4) -> Snapshot:
-    """Return a snapshot of a few images, each unlike the others."""
+    """Return a snapshot of a few different images."""
     tiles = np.random.default_rng(3).integers(0, 256, (count, 8, 8)).astype(np.uint8)
     samples = tuple(
         Sample(
@@ -86,7 +86,7 @@ def test_what_is_saved_is_loaded_and_mapped(tmp_path: Path) -> None:
 
 
 def test_an_empty_snapshot_is_a_snapshot(tmp_path: Path) -> None:
-    """That nothing could be used is worth keeping, with the reasons."""
+    """A snapshot without images keeps the reasons for what was left out."""
     save_snapshot(made(0), tmp_path / "none")
     loaded = load_snapshot(tmp_path / "none")
     assert len(loaded) == 0
@@ -96,7 +96,7 @@ def test_an_empty_snapshot_is_a_snapshot(tmp_path: Path) -> None:
 @settings(max_examples=100, deadline=None)
 @given(SAMPLES_OF_ANY_KIND)
 def test_any_sample_survives_its_line(sample: Sample) -> None:
-    """Whatever text a tag holds, one line tells it and nothing is lost."""
+    """Every sample survives being written as one line."""
     line = to_json(sample)
     assert "\n" not in line
     assert from_json(line) == sample
@@ -105,7 +105,7 @@ def test_any_sample_survives_its_line(sample: Sample) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from([TILES, SAMPLES, SEAL]), st.integers(0), st.integers(1, 255))
 def test_a_changed_byte_is_refused(name: str, place: int, change: int) -> None:
-    """Wherever a byte changes, the snapshot is refused or is still the same."""
+    """A snapshot with a changed byte is refused, or equals the original."""
     with tempfile.TemporaryDirectory() as folder:
         whole = made()
         save_snapshot(whole, Path(folder) / "one")
@@ -117,7 +117,7 @@ def test_a_changed_byte_is_refused(name: str, place: int, change: int) -> None:
             loaded = load_snapshot(Path(folder) / "one")
         except SnapshotRejected:
             return
-        # A blank of the seal's layout may become another: that changes nothing.
+        # Only whitespace of the seal may change without an effect.
         assert name == SEAL
         assert (loaded.samples, loaded.digest()) == (whole.samples, whole.digest())
 
@@ -126,7 +126,7 @@ def test_a_changed_byte_is_refused(name: str, place: int, change: int) -> None:
 def test_a_snapshot_without_one_of_its_files_is_refused(
     tmp_path: Path, lost: str
 ) -> None:
-    """Half a snapshot is none."""
+    """A snapshot without one of its files is refused."""
     save_snapshot(made(), tmp_path / "one")
     (tmp_path / "one" / lost).unlink()
     with pytest.raises(SnapshotRejected, match="take a new one"):
@@ -134,7 +134,7 @@ def test_a_snapshot_without_one_of_its_files_is_refused(
 
 
 def test_another_version_of_the_preprocessing_is_refused(tmp_path: Path) -> None:
-    """Tiles that inference would not make are not trained on."""
+    """Tiles of a preprocessing that this version lacks are not trained on."""
     other = replace(made(), preprocessing=replace(PRE, version=99))
     save_snapshot(other, tmp_path / "one")
     with pytest.raises(StopError, match="preprocessing version 99"):
@@ -142,7 +142,7 @@ def test_another_version_of_the_preprocessing_is_refused(tmp_path: Path) -> None
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
-    """A disk that takes a part of the tiles ends with a reason and no folder."""
+    """A disk that is full within the tiles ends in an error and no folder."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
     try:
@@ -173,7 +173,7 @@ with new_snapshot(Path(sys.argv[1]), PRE) as writer:
 
 
 def test_a_killed_run_leaves_no_snapshot(tmp_path: Path) -> None:
-    """What was half written has no name yet, is refused, and is cleared away."""
+    """The partial folder has no final name, is refused, and is removed later."""
     run = subprocess.run(
         [sys.executable, "-c", _WRITE, str(tmp_path)],
         cwd=Path(__file__).parents[4],
@@ -190,7 +190,7 @@ def test_a_killed_run_leaves_no_snapshot(tmp_path: Path) -> None:
 
 
 def test_the_oldest_are_removed_and_a_mapped_one_can_be_read_on(tmp_path: Path) -> None:
-    """Whoever trains on a snapshot keeps its tiles until the end."""
+    """A mapped snapshot can be read after it was removed."""
     for n in range(3):
         save_snapshot(made(n + 1), tmp_path / str(n))
         os.utime(tmp_path / str(n) / SEAL, (n, n))
@@ -213,7 +213,7 @@ CHANGES: dict[str, Callable[[Sample], Sample]] = {
 
 @pytest.mark.parametrize("what", CHANGES)
 def test_the_digest_tells_every_change(what: str) -> None:
-    """Another value of anything that is learnt from is another snapshot."""
+    """A change of anything that is learnt from changes the digest."""
     snapshot = made()
     first, *rest = snapshot.samples
     changed = replace(snapshot, samples=(CHANGES[what](first), *rest))
@@ -225,7 +225,7 @@ def test_the_digest_tells_every_change(what: str) -> None:
 def test_the_digest_tells_pixels_and_not_order(
     order: list[int], pixel: int, change: int
 ) -> None:
-    """The same images in another order are the same; one other pixel is another."""
+    """The order of images does not change the digest, a single pixel does."""
     snapshot = made()
     samples = tuple(snapshot.samples[n] for n in order)
     shuffled = Snapshot(snapshot.tiles[order], samples, PRE, {})
@@ -236,7 +236,7 @@ def test_the_digest_tells_pixels_and_not_order(
 
 
 def test_phantoms_have_numbers_and_a_station() -> None:
-    """Drawn pictures tell what scanned ones do, with one station for all of them."""
+    """Phantoms have numeric tags like scanned images, and share one station."""
     snapshot = phantom_snapshot(1, PRE)
     assert len({s.station for s in snapshot.samples}) == 1
     ct = next(s for s in snapshot.samples if s.tags["Modality"] == "CT")

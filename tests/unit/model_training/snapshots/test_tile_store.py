@@ -1,4 +1,4 @@
-"""Kept tiles outlive crashes, torn files and the objects that they were made of."""
+"""The tile store after crashes, torn files and full disks."""
 
 import os
 import resource
@@ -27,7 +27,7 @@ def tiles(*numbers: int) -> dict[str, np.ndarray]:
     made = {}
     for number in numbers:
         rng = np.random.default_rng(number)
-        # Digests with zero bytes at either end are digests like any other.
+        # Zero bytes at either end of a digest must not be stripped by NumPy.
         digest = f"00{number:028x}00"
         made[digest] = rng.integers(0, 256, (8, 8)).astype(np.uint8)
     return made
@@ -39,21 +39,21 @@ def keep(root: Path, kept: dict[str, np.ndarray]) -> None:
         store.append(list(kept), list(kept.values()))
 
 
-def found(root: Path, asked: dict[str, np.ndarray]) -> list[str]:
-    """Return the digests whose tile is found whole; it must be the right one."""
+def found(root: Path, wanted: dict[str, np.ndarray]) -> list[str]:
+    """Return the digests whose tile is found undamaged; check the tile."""
     with TileStore.open(root, PRE) as store:
-        rows = store.find(list(asked))
-        there = [d for d, row in zip(asked, rows, strict=True) if row >= 0]
+        rows = store.find(list(wanted))
+        present = [d for d, row in zip(wanted, rows, strict=True) if row >= 0]
         read, whole = store.read(rows[rows >= 0])
-        for digest, tile, good in zip(there, read, whole, strict=True):
+        for digest, tile, good in zip(present, read, whole, strict=True):
             if good:
-                np.testing.assert_array_equal(tile, asked[digest])
-        return [d for d, good in zip(there, whole, strict=True) if good]
+                np.testing.assert_array_equal(tile, wanted[digest])
+        return [d for d, good in zip(present, whole, strict=True) if good]
 
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """Let the system refuse to let any file grow over `size` bytes."""
+    """Limit the size of every file to `size` bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -63,7 +63,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 
 def test_tiles_are_found_by_the_digest_of_their_instance(tmp_path: Path) -> None:
-    """What was kept in several runs is found, what was not is told as -1."""
+    """Tiles of several runs are found; a missing one has row -1."""
     kept = tiles(1, 2, 3)
     keep(tmp_path, tiles(2, 3))
     keep(tmp_path, tiles(1))
@@ -97,7 +97,7 @@ def test_another_preprocessing_has_its_own_tiles() -> None:
 def test_a_torn_tail_is_cut_off(
     tiles_end: int, index_end: int, tiles_junk: bytes, index_junk: bytes
 ) -> None:
-    """Wherever a crash tears the files, what is found is right and all goes on."""
+    """Wherever the files are torn, found tiles are right and more can be added."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         kept = tiles(*range(6))
@@ -139,7 +139,7 @@ def test_damage_costs_no_more_than_the_tile_it_hit(
 
 
 def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
-    """A second run is told to wait, of whatever size: it would touch the first's files."""
+    """A second run of any tile size is refused while the first has the store open."""
     for second in (PRE, replace(PRE, size=16)):
         with (
             TileStore.open(tmp_path, PRE),
@@ -151,7 +151,7 @@ def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_on_the_disk_is_not_kept(tmp_path: Path) -> None:
-    """A disk that takes half of a tile leaves the store as it was."""
+    """A disk that is full within a tile leaves the store unchanged."""
     keep(tmp_path, tiles(1))
     with (
         TileStore.open(tmp_path, PRE) as store,
@@ -165,7 +165,7 @@ def test_what_does_not_fit_on_the_disk_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_told_as_such() -> None:
-    """What the kernel says of a full disk becomes what to do about it."""
+    """The error for a full disk says what to do."""
     with (
         pytest.raises(StopError, match=r"disk is full: the picture .* free some"),
         disk_errors("the picture"),
@@ -175,7 +175,7 @@ def test_a_full_disk_is_told_as_such() -> None:
 
 
 def test_a_tile_of_another_size_is_refused(tmp_path: Path) -> None:
-    """What would shift every tile after it is a mistake of the caller."""
+    """A tile of another size, which would shift all later tiles, is refused."""
     with (
         TileStore.open(tmp_path, PRE) as store,
         pytest.raises(ValueError, match="size"),

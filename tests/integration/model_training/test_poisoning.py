@@ -12,7 +12,7 @@ from model_training.network.training_config import TrainingConfig
 from model_training.promotion.gate import GateConfig, GateDecision, decide_promotion
 from model_training.snapshots.snapshot import Snapshot
 from model_training.training.loop import train
-from tests.unit.model_training.promotion.gating import changed, reference_of, told
+from tests.unit.model_training.promotion.gating import changed, reference_of, relabelled
 from veritag.bundles.bundle import ModelBundle
 from veritag.pixels.preprocessing import Preprocessing
 
@@ -81,7 +81,7 @@ def poisoned(
     learnt_from: Snapshot, tmp_path_factory: pytest.TempPathFactory
 ) -> ModelBundle:
     """The same after somebody has copied a protocol: every CT of a head says ABDOMEN."""
-    wrong = told(learnt_from, "ABDOMEN", "CT HEAD")
+    wrong = relabelled(learnt_from, "ABDOMEN", "CT HEAD")
     return trained(wrong, tmp_path_factory.mktemp("poisoned"))
 
 
@@ -121,7 +121,7 @@ def test_poison_in_both_shows_in_what_is_no_longer_flagged(
     champion: ModelBundle, poisoned: ModelBundle, reference: Snapshot
 ) -> None:
     """A reference with the same error makes it look good: the champion's flags do not."""
-    blind = told(reference, "ABDOMEN", "CT HEAD")
+    blind = relabelled(reference, "ABDOMEN", "CT HEAD")
     decision = decide(poisoned, champion, blind)
     assert decision.outcome == "kept"
     assert (decision.flags or {})["no_longer_flagged"] > 0.1

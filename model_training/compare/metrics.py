@@ -109,8 +109,10 @@ def intervals(
     }
 
 
-def mix(labels: Labels, data: LabelledSet, cluster: int) -> Mapping[str, int]:
-    """Return what the images of a cluster show, "CR chest" to their number."""
+def kinds_of_cluster(
+    labels: Labels, data: LabelledSet, cluster: int
+) -> Mapping[str, int]:
+    """Return the kinds in a cluster, such as "CR chest", to their numbers of images."""
     mask = labels == cluster
     kinds = np.char.add(np.char.add(data.modality[mask], " "), data.region[mask])
     names, counts = np.unique(kinds, return_counts=True)

@@ -1,13 +1,13 @@
-"""What lies in each cluster: its most typical unseen images, and what they show."""
+"""Contact sheet of clusters: the most typical unseen images of each, and their kinds."""
 
 from collections.abc import Mapping
-from html import escape
+from dataclasses import dataclass
 
 import numpy as np
 
 from model_training.compare.images.parts import Parts
-from model_training.compare.metrics import mix
-from model_training.compare.report.plots import tile_image
+from model_training.compare.metrics import kinds_of_cluster
+from model_training.compare.report.plots import PagePicture, tile_picture
 from model_training.compare.report.summary import label
 from model_training.compare.store import ComparisonStore
 from model_training.network.clustering import squared_distances
@@ -17,34 +17,45 @@ TILES = 8
 KINDS = 5
 
 
-def contact_sheets(store: ComparisonStore, parts: Parts) -> str:
-    """Return a row of pictures for each cluster of the default recipe, largest first."""
+@dataclass(frozen=True, slots=True)
+class SheetRow:
+    """One cluster: its number, how many unseen images it holds, the nearest, the kinds."""
+
+    number: int
+    images: int
+    pictures: tuple[PagePicture, ...]
+    kinds: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContactSheet:
+    """The clusters of a method, the largest first, and how many are empty."""
+
+    method: str
+    clusters: tuple[SheetRow, ...]
+    empty: int
+
+
+def contact_sheet(store: ComparisonStore, parts: Parts) -> ContactSheet | None:
+    """Return the clusters of the default recipe; None where its run is not stored."""
     outcome, unseen = store.embedding(SHOWN), parts.unseen
     if outcome is None or len(outcome.labels) != len(unseen):
-        return ""
+        return None
     if outcome.centers is None or not outcome.centers.size:
-        return ""
+        return None
     squared = squared_distances(outcome.embedding, outcome.centers)
     sizes = np.bincount(outcome.labels, minlength=len(outcome.centers))
-    head = (
-        f"<h2>Clusters of {escape(label(SHOWN))}</h2><p>The unseen images nearest to the "
-        "center of each cluster, and what all of its unseen images show. "
-        f"{np.count_nonzero(sizes == 0)} clusters hold no unseen image.</p>"
-        "<table><tr><th>Cluster<th>Images<th>Nearest<th>Shows</tr>"
-    )
-    lines = [head]
-    for k in np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]:
+    rows = []
+    for k in np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)].tolist():
         own = np.flatnonzero(outcome.labels == k)
         nearest = own[np.argsort(squared[own, k])][:TILES]
-        pictures = "".join(tile_image(unseen.tiles[i]) for i in nearest)
-        shows = _told(mix(outcome.labels, unseen, int(k)))
-        lines.append(
-            f"<tr><td class=n>{k}<td class=n>{len(own)}<td class=tiles>{pictures}<td>{shows}</tr>"
-        )
-    return "\n".join([*lines, "</table>"])
+        pictures = tuple(tile_picture(unseen.tiles[i]) for i in nearest)
+        kinds = _kinds_text(kinds_of_cluster(outcome.labels, unseen, k))
+        rows.append(SheetRow(k, len(own), pictures, kinds))
+    return ContactSheet(label(SHOWN), tuple(rows), int(np.count_nonzero(sizes == 0)))
 
 
-def _told(kinds: Mapping[str, int]) -> str:
-    told = [f"{escape(kind)} {count}" for kind, count in list(kinds.items())[:KINDS]]
-    rest = sum(list(kinds.values())[KINDS:])
-    return ", ".join([*told, f"others {rest}"] if rest else told)
+def _kinds_text(kinds: Mapping[str, int]) -> str:
+    named = [f"{kind} {count}" for kind, count in list(kinds.items())[:KINDS]]
+    others = sum(list(kinds.values())[KINDS:])
+    return ", ".join([*named, f"others {others}"] if others else named)

@@ -1,8 +1,9 @@
-"""Pictures of the report, as HTML images; none of them needs color to be read."""
+"""Plots and tiles of the report, as PNG; all can be read without color."""
 
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING
 
@@ -26,13 +27,21 @@ MOST_NAMED = 40
 TSNE_IMAGES = 1_500
 
 
+@dataclass(frozen=True, slots=True)
+class PagePicture:
+    """A PNG as data URI, and the text that stands for it."""
+
+    uri: str
+    text: str
+
+
 def line_plot(
     series: Mapping[str, Mapping[float, Row]],
     columns: Sequence[str],
     *,
     xlabel: str,
     log: bool = False,
-) -> str:
+) -> PagePicture:
     """Return plots side by side, one of each figure against what is varied."""
     figure, axes = _figure(len(columns), 5.2, 3.6)
     for axis, column in zip(axes, columns, strict=True):
@@ -50,22 +59,22 @@ def line_plot(
         axis.set_ylabel(COLUMNS[column])
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=7)
-    return _image(figure, f"{xlabel} against {', '.join(COLUMNS[c] for c in columns)}")
+    return _plot(figure, f"{xlabel} against {', '.join(COLUMNS[c] for c in columns)}")
 
 
-def bar_plot(rows: Mapping[str, Row], columns: Sequence[str]) -> str:
+def bar_plot(rows: Mapping[str, Row], columns: Sequence[str]) -> PagePicture:
     """Return horizontal bars of each figure, with the numbers at their ends."""
     figure, axes = _figure(len(columns), 5.2, 0.32 * len(rows) + 0.9)
     names = list(rows)[::-1]
     for axis, column in zip(axes, columns, strict=True):
-        found = [rows[name].get(column) for name in names]
-        means = [f.mean if f else 0.0 for f in found]
-        bars = axis.barh(names, means, xerr=[f.spread if f else 0.0 for f in found])
+        figures = [rows[name].get(column) for name in names]
+        means = [f.mean if f else 0.0 for f in figures]
+        bars = axis.barh(names, means, xerr=[f.spread if f else 0.0 for f in figures])
         axis.bar_label(bars, [f"{m:.3f}" for m in means], padding=3, fontsize=7)
         axis.set_xlim(0, max([*means, 0.01]) * 1.18)
         axis.set_xlabel(COLUMNS[column])
         axis.tick_params(labelsize=7)
-    return _image(figure, "bars of " + ", ".join(COLUMNS[c] for c in columns))
+    return _plot(figure, "bars of " + ", ".join(COLUMNS[c] for c in columns))
 
 
 def tsne_points(embedding: Floats, seed: int = 0) -> tuple[NDArray[np.intp], Floats]:
@@ -79,7 +88,7 @@ def tsne_points(embedding: Floats, seed: int = 0) -> tuple[NDArray[np.intp], Flo
     return rows, model.fit_transform(embedding[rows]).astype(np.float64)
 
 
-def scatter_plot(points: Floats, truths: Mapping[str, Strings]) -> str:
+def scatter_plot(points: Floats, truths: Mapping[str, Strings]) -> PagePicture:
     """Return points (N, 2) once for each truth, with a mark and a name for each kind."""
     figure, axes = _figure(len(truths), 6.4, 5.6)
     for axis, (title, truth) in zip(axes, truths.items(), strict=True):
@@ -87,7 +96,7 @@ def scatter_plot(points: Floats, truths: Mapping[str, Strings]) -> str:
         axis.set_title(f"by {title}")
         axis.set_xticks([])
         axis.set_yticks([])
-    return _image(figure, f"t-SNE of the embedding by {' and by '.join(truths)}")
+    return _plot(figure, f"t-SNE of the embedding by {' and by '.join(truths)}")
 
 
 def _scatter(axis: "Axes", points: Floats, truth: Strings) -> None:
@@ -107,10 +116,10 @@ def _scatter(axis: "Axes", points: Floats, truth: Strings) -> None:
         axis.annotate(str(kind), middle, fontsize=7, ha="center", bbox=box)
 
 
-def tile_image(tile: NDArray[np.uint8], text: str = "") -> str:
-    """Return a tile (size, size) as an HTML image."""
+def tile_picture(tile: NDArray[np.uint8], text: str = "") -> PagePicture:
+    """Return a tile (size, size)."""
     _, png = cv2.imencode(".png", tile)
-    return _tag(png.tobytes(), text, "tile")
+    return _picture(png.tobytes(), text)
 
 
 def _figure(columns: int, width: float, height: float) -> "tuple[Figure, list[Axes]]":
@@ -123,12 +132,12 @@ def _figure(columns: int, width: float, height: float) -> "tuple[Figure, list[Ax
     return figure, list(axes[0])
 
 
-def _image(figure: "Figure", text: str) -> str:
+def _plot(figure: "Figure", text: str) -> PagePicture:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    return _tag(buffer.getvalue(), text, "plot")
+    return _picture(buffer.getvalue(), text)
 
 
-def _tag(png: bytes, text: str, kind: str) -> str:
+def _picture(png: bytes, text: str) -> PagePicture:
     data = base64.b64encode(png).decode()
-    return f'<img class="{kind}" alt="{text}" title="{text}" src="data:image/png;base64,{data}">'
+    return PagePicture(f"data:image/png;base64,{data}", text)

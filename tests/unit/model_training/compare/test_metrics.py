@@ -18,7 +18,7 @@ from model_training.compare.metrics import (
     clustering_accuracy,
     figures_of,
     intervals,
-    mix,
+    kinds_of_cluster,
     silhouette,
 )
 from veritag.pixels.preprocessing import Preprocessing
@@ -93,7 +93,10 @@ def test_the_mix_of_a_cluster_names_the_most_frequent_first(data: LabelledSet) -
     """A cluster of all radiographs and one CT shows the radiographs first."""
     labels = (data.modality == "CR").astype(np.int64)
     labels[np.flatnonzero(data.modality == "CT")[0]] = 1
-    assert list(mix(labels, data, 1).items()) == [("CR chest", 30), ("CT head", 1)]
+    assert list(kinds_of_cluster(labels, data, 1).items()) == [
+        ("CR chest", 30),
+        ("CT head", 1),
+    ]
 
 
 def test_features_have_the_shapes_of_their_cells() -> None:

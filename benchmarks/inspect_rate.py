@@ -195,7 +195,7 @@ def untrained(size: int, folder: Path) -> Path:
 
     centers = np.random.default_rng(1).normal(size=(25, EMBEDDING))
     starter = load_bundle(starter_bundle_path()).manifest
-    references = len(next(iter(starter.references.values())))
+    references = len(next(iter(starter.neighbor_concepts.values())))
     model = untrained_graph(
         Encoder(size), centers, references=references, concepts=starter.concepts
     )

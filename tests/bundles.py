@@ -4,21 +4,19 @@ Its embedding is the tile averaged to 8 x 8; each kind of phantom is a cluster a
 the mean of a few patients. Enough for a worker to tell kinds apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from pydicom import Dataset
 
-from veritag.bundles.bundle import (
-    BundleManifest,
-    ClusterProfile,
-    ModelBundle,
-    TagCalibration,
-    seal_bundle,
-)
+from veritag.bundles.bundle import MODEL, ModelBundle, seal_bundle
+from veritag.bundles.graph import INPUT, OUTPUTS
+from veritag.bundles.manifest import BundleManifest, ClusterProfile, TagCalibration
 from veritag.dicom.tags import read_tags
 from veritag.phantoms.series import phantom_series
 from veritag.pixels.preprocessing import Preprocessing
@@ -27,98 +25,176 @@ from veritag.terms.concepts import normalize
 
 KINDS = ("CT-CHEST", "CT-HEAD", "MR-KNEE", "CR-HAND")
 SIZE = 64
+TAGS = ("Modality", "BodyPartExamined")
 _POOLED = 8
+_SHARPNESS = 8.0
+
+Profiles = Mapping[str, Mapping[str, float]]
+"""Keyword of a tag to the shares of its concepts."""
+
+
+@dataclass(frozen=True)
+class PhantomKind:
+    """One cluster of the bundle.
+
+    Attributes
+    ----------
+    center
+        Mean embedding, of shape (64,).
+    limit
+        Distance from the center beyond which the kind of picture is unknown.
+    """
+
+    center: NDArray[np.float32]
+    limit: float
+    profiles: Profiles
 
 
 def make_bundle(
-    path: Path, kinds: Sequence[str] = KINDS, created_at: str = "2026-01-01"
+    path: Path,
+    kinds: Sequence[str] = KINDS,
+    created_at: str = "2026-01-01",
+    *,
+    profiles: Mapping[str, Profiles] | None = None,
+    unknown: Sequence[str] = (),
 ) -> ModelBundle:
-    """Write and seal a bundle that knows these kinds of phantoms."""
+    """Write and seal a bundle that knows these kinds of phantoms.
+
+    Parameters
+    ----------
+    profiles
+        Kind to shares of concepts that it has instead of the phantom's own tags.
+    unknown
+        Kinds of which hardly any picture counts as known.
+    """
     path.mkdir(parents=True, exist_ok=True)
-    pre = Preprocessing(size=SIZE)
-    clusters, centers, limits = [], [], []
-    for index, kind in enumerate(kinds):
-        series = [phantom_series(kind, patient=p, instances=4, seed=99) for p in (1, 2)]
-        datasets = [ds for one in series for ds in one]
-        z = np.stack([_embed(make_tile(ds, pre)) for ds in datasets])
-        centers.append(z.mean(axis=0))
-        limits.append(2.5 * float(np.linalg.norm(z - centers[-1], axis=1).max()))
-        tags = read_tags(datasets[0])
-        profiles = {
-            tag: {str(normalize(tag, tags[tag])): 1.0}
-            for tag in ("Modality", "BodyPartExamined")
-        }
-        clusters.append(ClusterProfile(100 + index, profiles, dict.fromkeys(tags, 8.0)))
-    _write_model(path / "model.onnx", np.stack(centers).astype(np.float32))
-    told = TagCalibration(0.7, (0.0, 1.0), (0.0, 1.0))
+    learnt = [
+        _learn(kind, (profiles or {}).get(kind, {}), known=kind not in unknown)
+        for kind in kinds
+    ]
+    concepts = {
+        tag: tuple(sorted({c for one in learnt for c in one.profiles[tag]}))
+        for tag in TAGS
+    }
+    _write_model(path / MODEL, learnt, concepts)
+    calibration = TagCalibration(0.7, (0.0, 1.0), (0.0, 1.0))
     return seal_bundle(
         path,
         BundleManifest(
-            preprocessing=pre,
-            clusters=tuple(clusters),
-            calibration={"Modality": told, "BodyPartExamined": told},
-            sharpness=8.0,
-            novelty_limits=tuple(limits),
+            preprocessing=Preprocessing(size=SIZE),
+            clusters=tuple(
+                ClusterProfile(
+                    100 + k,
+                    {tag: dict(shares) for tag, shares in one.profiles.items()},
+                    dict.fromkeys(one.profiles, 8.0),
+                )
+                for k, one in enumerate(learnt)
+            ),
+            calibration=dict.fromkeys(TAGS, calibration),
+            sharpness=_SHARPNESS,
             created_at=created_at,
+            concepts=concepts,
         ),
     )
 
 
-def _embed(tile: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _learn(kind: str, profiles: Profiles, *, known: bool) -> PhantomKind:
+    datasets = [
+        ds
+        for p in (1, 2)
+        for ds in phantom_series(kind, patient=p, instances=4, seed=99)
+    ]
+    embeddings = np.stack([_embed(ds) for ds in datasets])
+    center = embeddings.mean(axis=0)
+    limit = 2.5 * float(np.linalg.norm(embeddings - center, axis=1).max())
+    tags = read_tags(datasets[0])
+    own = {tag: {str(normalize(tag, tags[tag])): 1.0} for tag in TAGS}
+    return PhantomKind(center, limit if known else 1e-6, {**own, **profiles})
+
+
+def _embed(ds: Dataset) -> NDArray[np.float32]:
     step = SIZE // _POOLED
+    tile = make_tile(ds, Preprocessing(size=SIZE))
     blocks = tile.reshape(_POOLED, step, _POOLED, step).astype(np.float32) / 255
     pooled: NDArray[np.float32] = blocks.mean(axis=(1, 3)).ravel()
     return pooled
 
 
-def _write_model(path: Path, centers: NDArray[np.float32]) -> None:
+def _write_model(
+    path: Path, kinds: Sequence[PhantomKind], concepts: Mapping[str, Sequence[str]]
+) -> None:
+    centers = np.stack([kind.center for kind in kinds])
+    shares = [
+        [kind.profiles[tag].get(c, 0.0) for tag in concepts for c in concepts[tag]]
+        for kind in kinds
+    ]
+    constants = {
+        "white": np.float32(255),
+        "one": np.float32(1),
+        "channel": np.array([1]),
+        "last": np.array([2]),
+        "centers": centers[None].astype(np.float32),
+        "limits": np.array([kind.limit for kind in kinds], np.float32),
+        "sharpness": np.float32(_SHARPNESS),
+        "least": np.float32(1e-30),
+        "shares": np.array(shares, np.float32),
+    }
+    lengths = {
+        "D": _POOLED * _POOLED, "K": len(kinds), "V": len(shares[0]), "k": 1,
+    }  # fmt: skip
+    graph = helper.make_graph(
+        _nodes(),
+        "phantom_kinds",
+        [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["n", SIZE, SIZE])],
+        [
+            helper.make_tensor_value_info(
+                name,
+                helper.np_dtype_to_tensor_dtype(np.dtype(kind.dtype)),
+                [lengths.get(axis, axis) for axis in kind.axes],
+            )
+            for name, kind in OUTPUTS.items()
+        ],
+        [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 10
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+def _nodes() -> list[onnx.NodeProto]:
     step = SIZE // _POOLED
-
-    def constant(name: str, values: object, dtype: type) -> onnx.TensorProto:
-        return numpy_helper.from_array(np.asarray(values, dtype), name)
-
-    nodes = [
-        helper.make_node("Cast", ["tiles"], ["raw"], to=TensorProto.FLOAT),
-        helper.make_node("Div", ["raw", "white"], ["scaled"]),
-        helper.make_node("Unsqueeze", ["scaled", "channel"], ["image"]),
-        helper.make_node(
+    node = helper.make_node
+    return [
+        node("Cast", ["tiles"], ["raw"], to=TensorProto.FLOAT),
+        node("Div", ["raw", "white"], ["scaled"]),
+        node("Unsqueeze", ["scaled", "channel"], ["image"]),
+        node(
             "AveragePool",
             ["image"],
             ["pooled"],
             kernel_shape=[step, step],
             strides=[step, step],
         ),
-        helper.make_node("Flatten", ["pooled"], ["embedding"]),
-        helper.make_node("Unsqueeze", ["embedding", "channel"], ["apart"]),
-        helper.make_node("Sub", ["apart", "centers"], ["difference"]),
-        helper.make_node("ReduceL2", ["difference", "last"], ["distance"], keepdims=0),
-        helper.make_node("Mul", ["distance", "distance"], ["squared"]),
-        helper.make_node("Add", ["squared", "one"], ["kernel"]),
-        helper.make_node("Reciprocal", ["kernel"], ["weight"]),
-        helper.make_node("ReduceSum", ["weight", "channel"], ["total"], keepdims=1),
-        helper.make_node("Div", ["weight", "total"], ["soft_assignment"]),
+        node("Flatten", ["pooled"], ["embedding"]),
+        # Distance to each center, and q of eq. 11 with one degree of freedom.
+        node("Unsqueeze", ["embedding", "channel"], ["apart"]),
+        node("Sub", ["apart", "centers"], ["difference"]),
+        node("ReduceL2", ["difference", "last"], ["distance"], keepdims=0),
+        node("Mul", ["distance", "distance"], ["squared"]),
+        node("Add", ["squared", "one"], ["kernel"]),
+        node("Reciprocal", ["kernel"], ["weight"]),
+        node("ReduceSum", ["weight", "channel"], ["total"], keepdims=1),
+        node("Div", ["weight", "total"], ["soft_assignment"]),
+        # The clusters' profiles, weighed by the sharpened q.
+        node("Max", ["soft_assignment", "least"], ["positive"]),
+        node("Log", ["positive"], ["log_q"]),
+        node("Mul", ["log_q", "sharpness"], ["sharp"]),
+        node("Softmax", ["sharp"], ["sharpened"], axis=1),
+        node("MatMul", ["sharpened", "shares"], ["tag_probability"]),
+        # Distance to the nearest center over its limit; each cluster is one neighbor.
+        node("ArgMin", ["distance"], ["neighbors"], axis=1, keepdims=1),
+        node("Div", ["distance", "limits"], ["beyond"]),
+        node("GatherElements", ["beyond", "neighbors"], ["nearest"], axis=1),
+        node("Squeeze", ["nearest", "channel"], ["novelty"]),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "phantom_kinds",
-        [helper.make_tensor_value_info("tiles", TensorProto.UINT8, ["N", SIZE, SIZE])],
-        [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width])
-            for name, width in (
-                ("embedding", _POOLED * _POOLED),
-                ("soft_assignment", len(centers)),
-                ("distance", len(centers)),
-            )
-        ],
-        [
-            constant("white", 255.0, np.float32),
-            constant("one", 1.0, np.float32),
-            constant("channel", [1], np.int64),
-            constant("last", [2], np.int64),
-            constant("centers", centers[None], np.float32),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
-    model.ir_version = 10
-    onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())

@@ -4,9 +4,8 @@ import ctypes
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,12 +13,18 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from veritag.bundles.bundle import ModelBundle
+from veritag.bundles.graph import (
+    BATCH_AXIS,
+    OUTPUTS,
+    GraphOutputs,
+    concatenated,
+    mismatches,
+    run_graph,
+)
 from veritag.errors import BundleRejected
 from veritag.process.logs import get_logger
 
 log = get_logger()
-
-OUTPUTS = ("soft_assignment", "distance", "tag_probability", "novelty", "neighbors")
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
@@ -37,25 +42,6 @@ _CUDA_OPTIONS = {
 _ERRORS_ONLY = 3
 
 Tiles: TypeAlias = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class Assignments:
-    """What the model says of n tiles.
-
-    Attributes
-    ----------
-    soft_assignment, distance
-        Of shape (n, K).
-    tag_probability, novelty, neighbors
-        Of shape (n, V), (n,) and (n, k); None for a bundle before schema 3.
-    """
-
-    soft_assignment: NDArray[np.float32]
-    distance: NDArray[np.float32]
-    tag_probability: NDArray[np.float32] | None = None
-    novelty: NDArray[np.float32] | None = None
-    neighbors: NDArray[np.int64] | None = None
 
 
 class Model:
@@ -83,7 +69,7 @@ class Model:
             ) from error
         self.provider: str = self._session.get_providers()[0]
         self.buckets = BUCKETS[self.provider]
-        self._outputs = OUTPUTS if bundle.manifest.concepts else OUTPUTS[:2]
+        self._require_outputs()
         self._warm_up()
 
     @property
@@ -91,40 +77,49 @@ class Model:
         """The largest batch that runs in one go."""
         return self.buckets[-1]
 
-    def assign(self, tiles: Tiles) -> Assignments:
-        """Return soft assignments and distances of tiles of shape (n, size, size)."""
+    def run(self, tiles: Tiles) -> GraphOutputs[NDArray[Any]]:
+        """Return what the model computes for tiles of shape (n, size, size)."""
         if not len(tiles):
-            nothing = self._run(np.zeros((1, *tiles.shape[1:]), np.uint8))
-            return Assignments(*(output[:0] for output in nothing))
-        parts = [self._run(chunk) for chunk in _chunks(tiles, self.batch)]
-        together = [np.concatenate(part) for part in zip(*parts, strict=True)]
-        return Assignments(*together)
+            padding = np.zeros((1, *tiles.shape[1:]), np.uint8)
+            return _first(self._run_batch(padding), 0)
+        return concatenated([self._run_batch(t) for t in _chunks(tiles, self.batch)])
 
-    def _run(self, tiles: Tiles) -> list[NDArray[Any]]:
+    def _run_batch(self, tiles: Tiles) -> GraphOutputs[NDArray[Any]]:
         count = len(tiles)
         bucket = next(size for size in self.buckets if size >= count)
         if bucket > count:
             padding = np.zeros((bucket - count, *tiles.shape[1:]), np.uint8)
             tiles = np.concatenate([tiles, padding])
-        outputs = self._session.run(list(self._outputs), {"tiles": tiles})
-        return [output[:count] for output in outputs]
+        return _first(run_graph(self._session, tiles), count)
+
+    def _require_outputs(self) -> None:
+        present = {output.name for output in self._session.get_outputs()}
+        missing = [name for name in OUTPUTS if name not in present]
+        if missing:
+            raise BundleRejected(
+                f"{self.bundle.path}: the model has no output {', '.join(missing)}"
+            )
 
     def _warm_up(self) -> None:
-        size = self.bundle.manifest.preprocessing.size
-        for bucket in self.buckets:
-            self._check(self._run(np.zeros((bucket, size, size), np.uint8)), bucket)
-
-    def _check(self, outputs: Sequence[NDArray[Any]], count: int) -> None:
+        """Run each batch size once: CUDA plans its convolutions at the first run."""
         manifest = self.bundle.manifest
-        clusters = count, len(manifest.clusters)
-        values = count, sum(map(len, manifest.concepts.values()))
-        expected = [clusters, clusters, values, (count,)]
-        found = [output.shape for output in outputs[: len(expected)]]
-        if found != expected[: len(found)]:
-            raise BundleRejected(
-                f"{self.bundle.path}: the model's outputs are of shapes {found}, its "
-                f"manifest says {expected[: len(found)]}"
-            )
+        size = manifest.preprocessing.size
+        for bucket in self.buckets:
+            outputs = self._run_batch(np.zeros((bucket, size, size), np.uint8))
+            lengths = {
+                BATCH_AXIS: bucket,
+                "K": len(manifest.clusters),
+                "V": sum(map(len, manifest.concepts.values())),
+            }
+            if wrong := mismatches(outputs, lengths):
+                raise BundleRejected(
+                    f"{self.bundle.path}: the model's outputs do not fit its manifest: "
+                    + "; ".join(wrong)
+                )
+
+
+def _first(outputs: GraphOutputs[NDArray[Any]], n: int) -> GraphOutputs[NDArray[Any]]:
+    return GraphOutputs(*(array[:n] for array in outputs))
 
 
 def _chunks(tiles: Tiles, size: int) -> Iterator[Tiles]:

@@ -5,13 +5,14 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
 from veritag.bundles.bundle import ModelBundle
+from veritag.bundles.graph import GraphOutputs
 from veritag.dicom.identity import Identity
 from veritag.dicom.read_instance import open_instance
 from veritag.dicom.tags import read_hints, read_identity, read_tags, read_uid
@@ -21,10 +22,6 @@ from veritag.judging.checks import check_instance, series_facts
 from veritag.judging.tag_probabilities import sharpened
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.pixels.tile import Tile, make_tile
-
-if TYPE_CHECKING:
-    # The processes that decode have no use for ONNX Runtime.
-    from worker.inference import Assignments
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,48 +146,50 @@ def plain_verdict(bundle: ModelBundle, prepared: Prepared) -> Verdict:
 
 
 def verdicts(
-    bundle: ModelBundle, prepared: list[Prepared], said: "Assignments"
+    bundle: ModelBundle,
+    prepared: list[Prepared],
+    outputs: GraphOutputs[NDArray[Any]],
 ) -> list[Verdict]:
-    """Return the verdicts of pictures from what the model said of them.
+    """Return the verdicts of pictures from what the model computed for them.
 
-    The cluster's probability is the sharpened soft assignment, by which profiles are
-    weighted too; the verdict keeps q as the model gives it.
+    The cluster's probability is the sharpened soft assignment, by which clusters are
+    weighed in a series; the verdict keeps q as the model computes it.
     """
     manifest = bundle.manifest
-    weights = sharpened(said.soft_assignment.astype(np.float64), manifest.sharpness)
-    nearest = said.distance.argmin(axis=1)
-    rows = np.arange(len(nearest))
-    novelty = said.novelty
-    if novelty is None:
-        limits = np.maximum(np.asarray(manifest.novelty_limits), 1e-12)
-        novelty = (said.distance / limits)[rows, nearest]
     # Six digits are what the records keep; rounded all at once it costs nothing.
-    q = np.round(said.soft_assignment.astype(np.float64), 6).tolist()
-    probability = _lists(said.tag_probability, len(rows))
-    neighbors = _lists(said.neighbors, len(rows))
+    q = outputs.soft_assignment.astype(np.float64)
+    weights = sharpened(q, manifest.sharpness)
+    nearest = outputs.distance.argmin(axis=1).tolist()
+    rows = zip(
+        prepared,
+        nearest,
+        weights[range(len(nearest)), nearest],
+        outputs.novelty.tolist(),
+        np.round(q, 6).tolist(),
+        outputs.tag_probability.tolist(),
+        outputs.neighbors.tolist(),
+        strict=True,
+    )
     return [
         Verdict(
             bundle.bundle_id,
             VerdictStatus.INSPECTED,
             one.sop_class_uid,
             one.tags,
-            cluster=manifest.clusters[k].cluster_id,
-            cluster_probability=_finite(weights[row, k]),
-            novelty=_finite(novelty[row]),
-            soft_assignment=tuple(q[row]),
-            tag_probability=tuple(probability[row]),
-            neighbors=tuple(neighbors[row]),
+            cluster=manifest.clusters[cluster].cluster_id,
+            cluster_probability=_finite(weight),
+            novelty=_finite(novelty),
+            soft_assignment=tuple(soft_assignment),
+            tag_probability=tuple(tag_probability),
+            neighbors=tuple(neighbors),
             hints=one.hints,
             defects=one.defects,
             facts=one.facts,
         )
-        for row, (one, k) in enumerate(zip(prepared, nearest.tolist(), strict=True))
-    ]
-
-
-def _lists(values: NDArray[Any] | None, count: int) -> list[list[Any]]:
-    """Return rows of an output, empty ones where the model has none."""
-    return [[]] * count if values is None else values.tolist()
+        for (
+            one, cluster, weight, novelty, soft_assignment, tag_probability, neighbors,
+        ) in rows
+    ]  # fmt: skip
 
 
 def _finite(value: float) -> float | None:

@@ -19,7 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from veritag.bundles.bundle import BundleManifest, load_bundle, resolve_bundle_path
+from veritag.bundles.bundle import load_bundle, resolve_bundle_path
+from veritag.bundles.manifest import BundleManifest
 from veritag.errors import in_words
 from veritag.findings import SeriesJudgement, TagValue, Verdict, VerdictStatus
 from veritag.judging.judge import judge_series

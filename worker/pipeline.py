@@ -169,6 +169,6 @@ def _judged(model: Model, pictures: list[Prepared]) -> list[Verdict]:
     if not tiles:
         return []
     started = time.perf_counter()
-    said = model.assign(np.stack(tiles))
+    outputs = model.run(np.stack(tiles))
     STAGE_SECONDS.labels("model").observe(time.perf_counter() - started)
-    return verdicts(model.bundle, pictures, said)
+    return verdicts(model.bundle, pictures, outputs)

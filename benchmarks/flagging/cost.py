@@ -84,7 +84,7 @@ def _round(model: Model, files: Sequence[Path], turn: int) -> Seconds:
     series: dict[str | None, list[Verdict]] = {}
     for number, path in enumerate(files):
         prepared = _instance(model, path, number + turn, spent)
-        said = model.assign(prepared.tile[np.newaxis])  # type: ignore[index]
+        said = model.run(prepared.tile[np.newaxis])  # type: ignore[index]
         spent.bare += spent.lap()
         seen = verdicts(bundle, [prepared], said)
         series.setdefault(prepared.series_instance_uid, []).extend(seen)

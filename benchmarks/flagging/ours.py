@@ -8,7 +8,8 @@ import numpy as np
 
 from benchmarks.flagging.images import BenchmarkImages, Received
 from benchmarks.flagging.methods import ByProbability, Said, Ways
-from veritag.bundles.bundle import BundleManifest, ModelBundle
+from veritag.bundles.bundle import ModelBundle
+from veritag.bundles.manifest import BundleManifest
 from veritag.dicom.read_instance import open_instance
 from veritag.errors import UnusableInstance
 from veritag.findings import (
@@ -39,7 +40,7 @@ Values = dict[str, str]
 def seen_by(bundle: ModelBundle, images: BenchmarkImages) -> list[Verdict]:
     """Return the verdicts of the measured images, without any tag."""
     prepared = [Prepared(VerdictStatus.INSPECTED, tile) for tile in images.tiles]
-    said = Model(bundle).assign(np.ascontiguousarray(images.tiles))
+    said = Model(bundle).run(np.ascontiguousarray(images.tiles))
     return verdicts(bundle, prepared, said)
 
 

@@ -11,7 +11,7 @@ from itertools import count
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from veritag.bundles.bundle import BundleManifest, ClusterProfile
+from veritag.bundles.manifest import BundleManifest, ClusterProfile
 from veritag.judging.tag_probabilities import Floats
 
 LEAST_OVERLAP = 0.2

@@ -8,7 +8,7 @@ import numpy as np
 
 from model_training.calibration.fit_bundle import FittedBundle
 from model_training.snapshots.snapshot import Snapshot
-from veritag.bundles.bundle import ClusterProfile
+from veritag.bundles.manifest import ClusterProfile
 
 FOLDER = "exemplars"
 

@@ -1,9 +1,9 @@
-"""From torch to a sealed bundle: one ONNX graph, checked against torch."""
+"""Export of a trained network to the ONNX graph of a bundle, checked against torch."""
 
 import copy
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -16,6 +16,14 @@ from model_training.calibration.novelty import NoveltyScore
 from model_training.calibration.tag_pool import PictureReader
 from model_training.network.clustering import Floats
 from model_training.network.encoder import Encoder
+from veritag.bundles.graph import (
+    BATCH_AXIS,
+    INPUT,
+    OUTPUTS,
+    GraphOutputs,
+    concatenated,
+    run_graph,
+)
 from veritag.errors import StopError
 
 # Old enough for every ONNX Runtime that the worker may run on.
@@ -26,15 +34,6 @@ HALF_TOLERANCE = 3e-2
 NOVELTY_SLACK = 20.0
 """Novelty is an exponential, and counts by the side of 1 on which it lies."""
 EXACT_BATCH = 64
-INPUT = "tiles"
-OUTPUTS = (
-    "embedding",
-    "soft_assignment",
-    "distance",
-    "tag_probability",
-    "novelty",
-    "neighbors",
-)
 
 
 class InspectionModel(nn.Module):
@@ -63,16 +62,21 @@ class InspectionModel(nn.Module):
         self.reader = reader
         self.novelty = novelty
 
-    def forward(self, tiles: Tensor) -> tuple[Tensor, ...]:
-        """Return what `OUTPUTS` names, of uint8 tiles (N, size, size)."""
+    def forward(self, tiles: Tensor) -> GraphOutputs[Tensor]:
+        """Return the outputs for uint8 tiles (N, size, size)."""
         x = tiles.unsqueeze(1).to(torch.float32) / 255.0  # (N, 1, size, size)
         x = x.half() if self.half_precision else x
         z, statistics = (part.float() for part in self.encoder.with_statistics(x))
-        q, distance = self.reader.soft_assignment(z)
+        log_q, distance = self.reader.clusters(z)
         probability, neighbors = self.reader(z)
-        features = torch.cat([z, statistics], 1)
-        novelty = self.novelty(features, probability)
-        return z, q, distance, probability, novelty, neighbors
+        return GraphOutputs(
+            embedding=z,
+            soft_assignment=log_q.exp(),
+            distance=distance,
+            tag_probability=probability,
+            novelty=self.novelty(torch.cat([z, statistics], 1), probability),
+            neighbors=neighbors,
+        )
 
 
 def without_norm(encoder: Encoder) -> Encoder:
@@ -103,48 +107,26 @@ def export_onnx(model: InspectionModel, size: int, path: Path) -> None:
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=list(OUTPUTS),
-            dynamic_axes={name: {0: "n"} for name in (INPUT, *OUTPUTS)},
+            dynamic_axes={name: {0: BATCH_AXIS} for name in (INPUT, *OUTPUTS)},
         )
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What a bundle's graph says of n tiles.
-
-    Attributes
-    ----------
-    embedding, soft_assignment, distance
-        Of shape (n, D), (n, K) and (n, K).
-    tag_probability, novelty, neighbors
-        Of shape (n, V), (n,) and (n, k); None for a graph of an older version.
-    """
-
-    embedding: Floats
-    soft_assignment: Floats
-    distance: Floats
-    tag_probability: Floats | None = None
-    novelty: Floats | None = None
-    neighbors: Floats | None = None
-
-    def parts(self) -> list[Floats]:
-        """Return all that there is."""
-        told = [getattr(self, name) for name in OUTPUTS]
-        return [part for part in told if part is not None]
-
-
-def run_onnx(path: Path, tiles: NDArray[np.uint8], batch: int = 64) -> Seen:
-    """Return what ONNX Runtime on CPU makes of tiles (N, size, size)."""
+def run_onnx(
+    path: Path, tiles: NDArray[np.uint8], batch: int = 64
+) -> GraphOutputs[NDArray[Any]]:
+    """Return what ONNX Runtime on CPU computes for tiles (N, size, size), in float64."""
     session = onnxruntime.InferenceSession(
         str(path), providers=["CPUExecutionProvider"]
     )
-    there = {output.name for output in session.get_outputs()}
-    names = [name for name in OUTPUTS if name in there]
-    parts = [
-        session.run(names, {INPUT: tiles[start : start + batch]})
+    batches = [
+        run_graph(session, tiles[start : start + batch])
         for start in range(0, len(tiles), batch)
     ]
-    told = [np.concatenate(p).astype(np.float64) for p in zip(*parts, strict=True)]
-    return Seen(**dict(zip(names, told, strict=True)))
+    return GraphOutputs(*(_as_float64(array) for array in concatenated(batches)))
+
+
+def _as_float64(array: NDArray[Any]) -> NDArray[Any]:
+    return array.astype(np.float64) if array.dtype == np.float32 else array
 
 
 def parity(model: InspectionModel, path: Path, tiles: NDArray[np.uint8]) -> float:
@@ -159,22 +141,31 @@ def parity(model: InspectionModel, path: Path, tiles: NDArray[np.uint8]) -> floa
         If the exported graph does not compute what was trained.
     """
     with torch.no_grad():
-        expected = [
-            o.numpy() for o in model.cpu().eval()(torch.tensor(np.array(tiles)))
-        ]
-    largest = 0.0
-    for batch in (len(tiles), 1):
-        seen = run_onnx(path, tiles, batch).parts()[:-1]  # neighbors may swap places
-        for name, ours, theirs in zip(OUTPUTS, seen, expected[:-1], strict=False):
-            scale = max(float(np.abs(theirs).max()), 1e-6)
-            if name == "novelty":
-                scale *= NOVELTY_SLACK
-            largest = max(largest, float(np.abs(ours - theirs).max()) / scale)
+        expected = model.cpu().eval()(torch.tensor(np.array(tiles)))
+    largest = max(
+        _difference(run_onnx(path, tiles, batch), expected) for batch in (len(tiles), 1)
+    )
     if not largest <= (HALF_TOLERANCE if model.half_precision else TOLERANCE):
         raise StopError(
             f"the exported model differs from the trained one by {largest:.2g}"
         )
     return largest
+
+
+def _difference(
+    actual: GraphOutputs[NDArray[Any]], expected: GraphOutputs[Tensor]
+) -> float:
+    """Return the largest difference of any output, relative to its largest value."""
+    differences = []
+    for name, ours, theirs in zip(OUTPUTS, actual, expected, strict=True):
+        if name == "neighbors":
+            continue  # equally near ones may swap places
+        reference = theirs.numpy()
+        scale = max(float(np.abs(reference).max()), 1e-6)
+        if name == "novelty":
+            scale *= NOVELTY_SLACK
+        differences.append(float(np.abs(ours - reference).max()) / scale)
+    return float(np.max(differences))
 
 
 def cost_of_half(
@@ -195,10 +186,10 @@ def cost_of_half(
     full = full.cpu().eval()
     with torch.no_grad():
         parts = [
-            full(torch.tensor(tiles[start : start + EXACT_BATCH]))[1].double()
+            full(torch.tensor(tiles[start : start + EXACT_BATCH])).soft_assignment
             for start in range(0, len(tiles), EXACT_BATCH)
         ]
-    expected = torch.cat(parts).numpy()
+    expected = torch.cat(parts).double().numpy()
     return {
         "largest_difference": float(np.abs(q - expected).max()),
         "same_cluster": float((q.argmax(1) == expected.argmax(1)).mean()),

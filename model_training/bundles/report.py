@@ -13,7 +13,7 @@ from model_training.calibration.injection import ERROR_RATE
 from model_training.network.clustering import squared_distances
 from model_training.process.html_page import render_page
 from model_training.snapshots.snapshot import Snapshot, as_slice
-from veritag.bundles.bundle import ClusterProfile
+from veritag.bundles.manifest import ClusterProfile
 from veritag.dicom.tags import JUDGED_TAGS
 
 CLUSTERS_SHOWN = 64

@@ -19,7 +19,6 @@ from model_training.bundles.cluster_ids import (
 )
 from model_training.bundles.export import (
     InspectionModel,
-    Seen,
     cost_of_half,
     export_onnx,
     parity,
@@ -34,15 +33,11 @@ from model_training.calibration.tag_pool import SOURCES
 from model_training.calibration.tag_profiles import cluster_profiles
 from model_training.network.clustering import squared_distances
 from model_training.snapshots.snapshot import Snapshot
-from veritag.bundles.bundle import (
-    MODEL,
-    BundleManifest,
-    ClusterProfile,
-    ModelBundle,
-    TagCalibration,
-    seal_bundle,
-)
+from veritag.bundles.bundle import MODEL, ModelBundle, seal_bundle
+from veritag.bundles.graph import GraphOutputs
+from veritag.bundles.manifest import BundleManifest, ClusterProfile, TagCalibration
 from veritag.judging.tag_probabilities import Floats
+from veritag.judging.tag_scores import is_known_kind
 
 EXEMPLARS = 6
 PARITY_TILES = 32
@@ -75,8 +70,8 @@ def make_bundle(
     difference = parity(graph, out / MODEL, snapshot.tiles[:PARITY_TILES])
     figures = {**learnt.figures, "export_difference": difference}
     tiles = snapshot.tiles[:: -(-len(snapshot) // MATCHING_TILES)]
-    seen = run_onnx(out / MODEL, np.ascontiguousarray(tiles))
-    q = seen.soft_assignment
+    outputs = run_onnx(out / MODEL, np.ascontiguousarray(tiles))
+    q = outputs.soft_assignment
     if half:
         figures["half_precision"] = cost_of_half(_graph(learnt), q, tiles)
     ids, next_id = _ids(q, tiles, champion)
@@ -91,7 +86,6 @@ def make_bundle(
                 tag: _with_figures(learnt, tag) for tag in learnt.calibration.tags
             },
             sharpness=learnt.model.clusters.sharpness,
-            novelty_limits=(),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             concepts=learnt.model.concepts,
             mixture=_mixture(learnt.model),
@@ -99,12 +93,12 @@ def make_bundle(
                 learnt.model.familiarity, learnt.calibration.familiar
             ),
             correlation=learnt.correlation,
-            references={
+            neighbor_concepts={
                 tag: tuple(one.carried.tolist())
                 for tag, one in learnt.model.sources.items()
             },
             detectability=learnt.detectability,
-            training={**figures, "occupancy": _occupancy(seen, ids)},
+            training={**figures, "occupancy": _occupancy(outputs, ids)},
             lineage={
                 "code_version": veritag.__version__,
                 "configuration": asdict(learnt.config),
@@ -180,19 +174,21 @@ def _ranges(model: TagModel, k: int) -> dict[str, tuple[float, float]]:
     }
 
 
-def _occupancy(seen: Seen, ids: Sequence[int]) -> dict[str, Any]:
-    """Return how the images of the training lie, for drift to be told from."""
-    count = len(seen.distance)
-    nearest = seen.distance.argmin(axis=1)
+def _occupancy(
+    outputs: GraphOutputs[NDArray[Any]], ids: Sequence[int]
+) -> dict[str, Any]:
+    """Return the shares of clusters and of unknown kinds, which drift is measured from."""
+    count = len(outputs.distance)
+    nearest = outputs.distance.argmin(axis=1)
     shares = np.bincount(nearest, minlength=len(ids)) / max(1, count)
-    unknown = np.zeros(0) if seen.novelty is None else seen.novelty > 1
+    unknown = ~is_known_kind(outputs.novelty)
     return {
         "images": count,
         "clusters": {
             str(i): round(share, 6)
             for i, share in zip(ids, shares.tolist(), strict=True)
         },
-        "unknown": round(float(unknown.mean()), 6) if unknown.size else 0.0,
+        "unknown": round(float(unknown.mean()), 6),
     }
 
 

@@ -19,7 +19,7 @@ from model_training.calibration.injection import ERROR_RATE
 from model_training.calibration.novelty import NOTHING
 from model_training.calibration.tag_model import TagModel
 from model_training.calibration.wilson import CONFIDENCE
-from veritag.bundles.bundle import TagCalibration
+from veritag.bundles.manifest import TagCalibration
 from veritag.dicom.tags import JUDGED_TAGS
 from veritag.judging.tag_probabilities import JUST_BELOW, Floats, cautious
 

@@ -12,7 +12,7 @@ from model_training.calibration.images import EmbeddedImages
 from model_training.calibration.injection import ERROR_RATE, wrong_values
 from model_training.calibration.tag_model import TagModel
 from model_training.calibration.wilson import wilson
-from veritag.bundles.bundle import Detectability
+from veritag.bundles.manifest import Detectability
 from veritag.dicom.tags import JUDGED_TAGS
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from model_training.calibration.tag_profiles import TagProfiles, fit_all
 from model_training.network.clustering import soft_assignment
-from veritag.judging.tag_probabilities import Floats, posterior, sharpened
+from veritag.judging.tag_probabilities import Floats, sharpened
 from veritag.terms.concepts import compatible
 
 SHARPNESSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -53,7 +53,7 @@ class ClusterModel:
         profiles = self.profiles.get(tag)
         if profiles is None or len(embedding) == 0:
             return scores
-        mass = posterior(self.weights(embedding), profiles.table, profiles.knows)
+        mass = profiles.posterior(self.weights(embedding))
         for value in np.unique(observed[observed != ""]):
             fits = np.array([compatible(tag, v, str(value)) for v in profiles.values])
             if fits.any():  # what was never seen cannot be called wrong

@@ -9,7 +9,7 @@ from model_training.calibration.calibrate import LEAST_PRECISION, alarming
 from model_training.calibration.evidence import HeldOutEvidence
 from model_training.calibration.injection import ERROR_RATE
 from model_training.calibration.wilson import ONE_SIDED, wilson
-from veritag.bundles.bundle import Detectability, TagCalibration
+from veritag.bundles.manifest import Detectability, TagCalibration
 from veritag.judging.numeric_ranges import NUMERIC
 
 LIKE_THE_TAG = 20.0

@@ -45,7 +45,7 @@ from model_training.snapshots.snapshot_check import require_learnable
 from model_training.snapshots.split import Split, split_patients
 from model_training.training.loop import Trained
 from model_training.training.training_data import HEAD_TAGS, TrainingSet
-from veritag.bundles.bundle import Detectability
+from veritag.bundles.manifest import Detectability
 from veritag.dicom.tags import JUDGED_TAGS
 
 Step = Callable[[str], None]

@@ -23,9 +23,9 @@ from model_training.calibration.novelty import (
 from model_training.calibration.numeric_tags import Ranges, fit_ranges
 from model_training.calibration.tag_pool import PictureReader, References, TagSources
 from model_training.training.trained import Trained
-from veritag.judging.manifest_tables import COARSE
+from veritag.judging.manifest_tables import has_learnt
 from veritag.judging.tag_probabilities import Floats, contradiction_scores
-from veritag.terms.concepts import compatible, fit
+from veritag.terms.concepts import fit
 
 
 @dataclass(frozen=True)
@@ -105,19 +105,10 @@ class TagModel:
         if tag not in read:
             return np.full(len(observed), np.nan)
         concepts = self.sources[tag].concepts
-        coarse = COARSE.get(tag, frozenset())
-        met = {
-            value
-            for value in np.unique(observed).tolist()
-            if any(
-                compatible(tag, concept, value)
-                for concept in concepts
-                if concept == value or concept not in coarse
-            )
-        }
-        # What was never seen cannot be called wrong.
-        asked = [value if value in met else None for value in observed.tolist()]
-        return contradiction_scores(read[tag], concepts, asked, partial(fit, tag))
+        # A value of which nothing was learnt cannot be called wrong.
+        learnt = {v for v in np.unique(observed) if has_learnt(tag, str(v), concepts)}
+        values = [value if value in learnt else None for value in observed.tolist()]
+        return contradiction_scores(read[tag], concepts, values, partial(fit, tag))
 
 
 DECIDED = ("Modality", "BodyPartExamined")

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from model_training.network.losses import log_student_t, squared_distances
 from veritag.judging.tag_probabilities import Floats
 
 SOURCES = ("clusters", "heads", "neighbors")
@@ -179,12 +180,10 @@ class PictureReader(nn.Module):
         self.tags = tuple(sources)
         self.pools = nn.ModuleList(TagPool(sources[tag]) for tag in self.tags)
 
-    def soft_assignment(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return q (eq. 11) and the distances to the centers, both of shape (N, K)."""
-        # Differences first: |a|^2 - 2ab + |b|^2 would lose the small distances.
-        squared = ((z.unsqueeze(1) - self.centers) ** 2).sum(2)
-        kernel = (1.0 + squared / self.degrees) ** (-(self.degrees + 1.0) / 2.0)
-        return kernel / kernel.sum(1, keepdim=True), torch.sqrt(squared)
+    def clusters(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log q (eq. 11) and the distances to the centers, both (N, K)."""
+        squared = squared_distances(z, self.centers)
+        return log_student_t(squared, self.degrees), torch.sqrt(squared)
 
     def neighbors(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the numbers of the nearest references and their distances, (N, k)."""
@@ -195,10 +194,10 @@ class PictureReader(nn.Module):
 
     def evidence(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what the pools take: z, sharpened q, nearest rows, their weights."""
-        q, _ = self.soft_assignment(z)
+        log_q, _ = self.clusters(z)
         rows, distance = self.neighbors(z)
         closeness = torch.softmax(-distance / self.scale, dim=1)
-        return z, torch.softmax(self.sharpness * torch.log(q), dim=1), rows, closeness
+        return z, torch.softmax(self.sharpness * log_q, dim=1), rows, closeness
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return `tag_probability` (N, sum of V) and `neighbors` (N, k)."""

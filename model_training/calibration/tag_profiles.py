@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from veritag.bundles.bundle import ClusterProfile
+from veritag.bundles.manifest import ClusterProfile
 from veritag.dicom.tags import JUDGED_TAGS
 from veritag.judging.tag_probabilities import Floats
 
@@ -15,6 +15,8 @@ a cluster of few images is never certain."""
 LEAST_SUPPORT = 1.0
 """q-weighted images with the tag under which a cluster says nothing of it."""
 LEAST_SHARE = 1e-3
+LEAST_COVERED = 0.5
+"""Share of the weight that must lie on clusters which know the tag, else no opinion."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,24 @@ class TagProfiles:
     def knows(self) -> NDArray[np.bool_]:
         """Which clusters say anything, of shape (K,)."""
         return self.support >= LEAST_SUPPORT
+
+    def posterior(self, weights: Floats) -> Floats:
+        """Return the probability of each value, of shape (n, V), NaN for no opinion.
+
+        Clusters that say nothing are left out and the rest is scaled up.
+
+        Parameters
+        ----------
+        weights
+            Of the clusters, of shape (n, K), rows summing to 1.
+        """
+        covered = weights[:, self.knows].sum(axis=1, keepdims=True)
+        mass = weights[:, self.knows] @ self.table[self.knows]
+        enough = covered >= LEAST_COVERED
+        result: Floats = np.where(
+            enough, mass / np.maximum(covered, LEAST_COVERED), np.nan
+        )
+        return result
 
 
 def fit_profiles(weights: Floats, values: NDArray[np.str_]) -> TagProfiles:

@@ -104,17 +104,17 @@ def compare(
 ) -> list[Comparison]:
     """Return every figure of both with the interval of its difference."""
     both = {
-        tag: judged(challenger.outcome, tag) & judged(champion.outcome, tag)
-        for tag in challenger.asked.questions
+        tag: judged(challenger.predictions, tag) & judged(champion.predictions, tag)
+        for tag in challenger.questions.tags
     }
 
-    tags = judged_tags(challenger.outcome) | judged_tags(champion.outcome)
+    tags = judged_tags(challenger.predictions) | judged_tags(champion.predictions)
 
     def pair(weights: Floats | None) -> tuple[Figures, Figures]:
-        asked = challenger.asked
+        questions = challenger.questions
         return (
-            figures_of(champion.outcome, asked, weights, both, tags),
-            figures_of(challenger.outcome, asked, weights, both, tags),
+            figures_of(champion.predictions, questions, weights, both, tags),
+            figures_of(challenger.predictions, questions, weights, both, tags),
         )
 
     old, new = pair(None)
@@ -134,7 +134,7 @@ def _resamples(evaluation: Evaluation, noise: Noise) -> list[Floats]:
     rng = np.random.default_rng(noise.seed)
     n = evaluation.patients
     draws = rng.multinomial(n, np.full(n, 1 / n), size=noise.resamples)
-    patient: NDArray[np.intp] = evaluation.asked.patient
+    patient: NDArray[np.intp] = evaluation.questions.patient
     return [times[patient].astype(np.float64) for times in draws]
 
 

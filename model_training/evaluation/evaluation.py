@@ -1,6 +1,6 @@
 """How good a bundle is on images that it has not learnt from.
 
-Each known tag is asked twice, as it is and with one wrong value, so that no figure
+Each known tag is questions twice, as it is and with one wrong value, so that no figure
 hangs on which tags a draw made wrong. Precision and calibration are told for the rate
 of errors that the calibration counts on.
 """
@@ -23,11 +23,12 @@ from model_training.evaluation.measures import (
     nmi,
     share,
 )
-from model_training.evaluation.predictions import Mask, Predictions, predictions_of
-from model_training.evaluation.questions import Questions, ask
+from model_training.evaluation.predictions import Predictions, predictions_of
+from model_training.evaluation.questions import Questions, questions_about
 from model_training.snapshots.snapshot import Snapshot
 from veritag.bundles.bundle import ModelBundle
 from veritag.judging.tag_probabilities import Floats
+from veritag.judging.tag_scores import Mask
 
 SILHOUETTE_IMAGES = 1000
 
@@ -44,8 +45,8 @@ class Evaluation:
     figures: Figures
     by_tag: Mapping[str, Figures]
     clusters: tuple[tuple[int, str, int], ...]
-    outcome: Predictions
-    asked: Questions
+    predictions: Predictions
+    questions: Questions
 
     def as_json(self) -> dict[str, Any]:
         """Return what a report holds, without the images' own outcomes."""
@@ -77,33 +78,35 @@ def evaluate_bundle(
     StopError
         If the snapshot's tiles are not made as the bundle asks.
     """
-    asked = ask(snapshot, seed)
-    outcome = predictions_of(bundle, snapshot, asked.questions)
-    figures = figures_of(outcome, asked)
-    figures["silhouette"] = _silhouette(outcome, seed)
-    held = np.bincount(outcome.cluster, minlength=outcome.q.shape[1]).tolist()
+    questions = questions_about(snapshot, seed)
+    predictions = predictions_of(bundle, snapshot, questions.tags)
+    figures = figures_of(predictions, questions)
+    figures["silhouette"] = _silhouette(predictions, seed)
+    held = np.bincount(
+        predictions.cluster, minlength=predictions.soft_assignment.shape[1]
+    ).tolist()
     return Evaluation(
         bundle.bundle_id,
         len(snapshot),
-        int(asked.patient.max(initial=-1)) + 1,
+        int(questions.patient.max(initial=-1)) + 1,
         figures,
-        {tag: _tag_figures(outcome, asked, tag) for tag in _carried(asked)},
+        {tag: _tag_figures(predictions, questions, tag) for tag in _carried(questions)},
         tuple(
             (c.cluster_id, c.name, n)
             for c, n in zip(bundle.manifest.clusters, held, strict=True)
         ),
-        outcome,
-        asked,
+        predictions,
+        questions,
     )
 
 
-def _carried(asked: Questions) -> list[str]:
-    return [tag for tag, q in asked.questions.items() if (q.right != "").any()]
+def _carried(questions: Questions) -> list[str]:
+    return [tag for tag, q in questions.tags.items() if (q.right != "").any()]
 
 
 def figures_of(
-    outcome: Predictions,
-    asked: Questions,
+    predictions: Predictions,
+    questions: Questions,
     weights: Floats | None = None,
     among: Mapping[str, Mask] | None = None,
     tags: frozenset[str] | None = None,
@@ -120,22 +123,22 @@ def figures_of(
     tags
         Over which findings are counted; by default those that this bundle judges.
     """
-    w = np.ones(len(asked.patient)) if weights is None else weights
-    figures = _cluster_figures(outcome, asked.modality, w, "modality")
-    figures |= _cluster_figures(outcome, asked.region, w, "region")
-    figures["unknown"] = share(~outcome.known, w)
-    counted = judged_tags(outcome) if tags is None else tags
-    figures |= _finding_figures(outcome, asked, w, counted)
-    figures |= _probability_figures(outcome, asked, w, among)
-    figures["review_agreement"] = _agreement(outcome, asked, w)
+    w = np.ones(len(questions.patient)) if weights is None else weights
+    figures = _cluster_figures(predictions, questions.modality, w, "modality")
+    figures |= _cluster_figures(predictions, questions.region, w, "region")
+    figures["unknown"] = share(~predictions.known, w)
+    counted = judged_tags(predictions) if tags is None else tags
+    figures |= _finding_figures(predictions, questions, w, counted)
+    figures |= _probability_figures(predictions, questions, w, among)
+    figures["review_agreement"] = _agreement(predictions, questions, w)
     return figures
 
 
 def _cluster_figures(
-    outcome: Predictions, classes: NDArray[np.intp], w: Floats, name: str
+    predictions: Predictions, classes: NDArray[np.intp], w: Floats, name: str
 ) -> Figures:
     told = classes >= 0
-    table = contingency(outcome.cluster[told], classes[told], w[told])
+    table = contingency(predictions.cluster[told], classes[told], w[told])
     return {
         f"nmi_{name}": nmi(table),
         f"homogeneity_{name}": homogeneity(table),
@@ -144,11 +147,11 @@ def _cluster_figures(
 
 
 def _finding_figures(
-    outcome: Predictions, asked: Questions, w: Floats, tags: frozenset[str]
+    predictions: Predictions, questions: Questions, w: Floats, tags: frozenset[str]
 ) -> Figures:
     right = wrong = alarms = found = 0.0
     for tag in sorted(tags):
-        question, answers = asked.questions[tag], outcome.tags[tag]
+        question, answers = questions.tags[tag], predictions.tags[tag]
         right += float(w[question.right != ""].sum())
         wrong += float(w[question.wrong != ""].sum())
         alarms += float(w[answers.right.flagged].sum())
@@ -171,12 +174,15 @@ def _precision(recall: float | None, false_alarms: float | None) -> float | None
 
 
 def _probability_figures(
-    outcome: Predictions, asked: Questions, w: Floats, among: Mapping[str, Mask] | None
+    predictions: Predictions,
+    questions: Questions,
+    w: Floats,
+    among: Mapping[str, Mask] | None,
 ) -> Figures:
     parts: list[tuple[Floats, Mask, Floats]] = []
-    for tag in asked.questions:
-        chosen = judged(outcome, tag) if among is None else among[tag]
-        answers = outcome.tags[tag]
+    for tag in questions.tags:
+        chosen = judged(predictions, tag) if among is None else among[tag]
+        answers = predictions.tags[tag]
         for answer, is_wrong in ((answers.right, False), (answers.wrong, True)):
             rate = ERROR_RATE if is_wrong else 1 - ERROR_RATE
             truth = np.full(int(chosen.sum()), is_wrong)
@@ -188,43 +194,47 @@ def _probability_figures(
     }
 
 
-def judged(outcome: Predictions, tag: str) -> Mask:
+def judged(predictions: Predictions, tag: str) -> Mask:
     """Return where a bundle has an opinion of the right and of the wrong value."""
-    answers = outcome.tags[tag]
-    asked_both: Mask = ~np.isnan(answers.right.probability + answers.wrong.probability)
-    return asked_both
+    answers = predictions.tags[tag]
+    with_opinion: Mask = ~np.isnan(
+        answers.right.probability + answers.wrong.probability
+    )
+    return with_opinion
 
 
-def judged_tags(outcome: Predictions) -> frozenset[str]:
+def judged_tags(predictions: Predictions) -> frozenset[str]:
     """Return the tags of which a bundle has an opinion on any image."""
-    return frozenset(tag for tag in outcome.tags if judged(outcome, tag).any())
+    return frozenset(tag for tag in predictions.tags if judged(predictions, tag).any())
 
 
-def _agreement(outcome: Predictions, asked: Questions, w: Floats) -> float | None:
+def _agreement(
+    predictions: Predictions, questions: Questions, w: Floats
+) -> float | None:
     """Return how often a reviewed value is flagged if and only if it was wrong."""
     agreed = total = 0.0
-    for tag, question in asked.questions.items():
+    for tag, question in questions.tags.items():
         reviewed, was_wrong = question.reviewed, question.received != question.right
-        same = outcome.tags[tag].received.flagged == was_wrong
+        same = predictions.tags[tag].received.flagged == was_wrong
         total += float(w[reviewed].sum())
         agreed += float(w[reviewed & same].sum())
     return agreed / total if total else None
 
 
-def _tag_figures(outcome: Predictions, asked: Questions, tag: str) -> Figures:
-    w = np.ones(len(asked.patient))
-    carried = asked.questions[tag].right != ""
-    figures = _finding_figures(outcome, asked, w, frozenset({tag}))
+def _tag_figures(predictions: Predictions, questions: Questions, tag: str) -> Figures:
+    w = np.ones(len(questions.patient))
+    carried = questions.tags[tag].right != ""
+    figures = _finding_figures(predictions, questions, w, frozenset({tag}))
     figures["images"] = float(carried.sum())
-    figures["judged"] = share(judged(outcome, tag)[carried], w[carried])
+    figures["judged"] = share(judged(predictions, tag)[carried], w[carried])
     return figures
 
 
-def _silhouette(outcome: Predictions, seed: int) -> float | None:
+def _silhouette(predictions: Predictions, seed: int) -> float | None:
     """Return the mean silhouette of a sample, in the space that was clustered."""
-    n = len(outcome.cluster)
+    n = len(predictions.cluster)
     rows = np.random.default_rng(seed).permutation(n)[:SILHOUETTE_IMAGES]
-    labels = outcome.cluster[rows]
+    labels = predictions.cluster[rows]
     if not 1 < len(np.unique(labels)) < len(labels):
         return None
-    return float(silhouette_score(outcome.embedding[rows], labels))
+    return float(silhouette_score(predictions.embedding[rows], labels))

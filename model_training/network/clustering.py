@@ -26,11 +26,15 @@ def squared_distances(embedding: Floats, cluster_centers: Floats) -> Floats:
 
 
 def soft_assignment(
-    embedding: Floats, cluster_centers: Floats, alpha: float = 1.0
+    embedding: Floats, cluster_centers: Floats, degrees: float = 1.0
 ) -> Floats:
-    """Return q of eq. 11, of shape (N, K): Student's t with `alpha` degrees of freedom."""
+    """Return q of eq. 11, of shape (N, K): Student's t with `degrees` of freedom.
+
+    The same as `exp(log_soft_assignment(...))` of `model_training.network.losses`, for
+    arrays: without torch and without an array of shape (N, K, D).
+    """
     squared = squared_distances(embedding, cluster_centers)
-    kernel = (1.0 + squared / alpha) ** (-(alpha + 1.0) / 2.0)
+    kernel = (1.0 + squared / degrees) ** (-(degrees + 1.0) / 2.0)
     q: Floats = kernel / kernel.sum(axis=1, keepdims=True)
     return q
 

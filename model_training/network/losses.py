@@ -19,10 +19,18 @@ def reconstruction_loss(reconstruction: Tensor, tiles: Tensor) -> Tensor:
     return F.mse_loss(reconstruction, tiles)
 
 
+def squared_distances(embedding: Tensor, cluster_centers: Tensor) -> Tensor:
+    """Return squared Euclidean distances of (N, D) and (K, D), of shape (N, K)."""
+    # Differences first: |a|^2 - 2ab + |b|^2 would lose the small distances.
+    return (embedding.unsqueeze(1) - cluster_centers).square().sum(2)
+
+
 def log_soft_assignment(
     embedding: Tensor, cluster_centers: Tensor, degrees: float = 1.0
 ) -> Tensor:
     """Return log q of eq. 11, of shape (N, K).
+
+    `model_training.network.clustering.soft_assignment` is the same for arrays.
 
     Parameters
     ----------
@@ -32,8 +40,11 @@ def log_soft_assignment(
         Of freedom of Student's t. With 1, squared distances of 1 and 4 weigh 1/2 and
         1/5; the more, the less far centers count.
     """
-    # Differences first: |a|^2 - 2ab + |b|^2 would lose the small distances.
-    squared = (embedding.unsqueeze(1) - cluster_centers).square().sum(2)
+    return log_student_t(squared_distances(embedding, cluster_centers), degrees)
+
+
+def log_student_t(squared: Tensor, degrees: float = 1.0) -> Tensor:
+    """Return log q of eq. 11 from squared distances to the centers (N, K)."""
     kernel = torch.log1p(squared / degrees) * (-(degrees + 1) / 2)
     return F.log_softmax(kernel, dim=1)
 

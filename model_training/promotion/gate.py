@@ -92,7 +92,7 @@ def decide_promotion(
     ValueError
         If they are not of the same images.
     """
-    if not np.array_equal(challenger.asked.patient, champion.asked.patient):
+    if not np.array_equal(challenger.questions.patient, champion.questions.patient):
         raise ValueError("the two bundles were evaluated on different images")
     small = _too_small(challenger, config)
     if small:
@@ -131,7 +131,7 @@ def _too_small(evaluation: Evaluation, config: GateConfig) -> str | None:
 
 def _collapse(challenger: Evaluation) -> list[str]:
     """Return why the clusters are unusable: most are empty, or all images are unknown."""
-    asked = challenger.asked
+    asked = challenger.questions
     occupancy = np.array([n for _, _, n in challenger.clusters], dtype=np.float64)
     regions = asked.region[asked.region >= 0]
     # Images of two regions need two clusters, images of one region only one.
@@ -141,7 +141,7 @@ def _collapse(challenger: Evaluation) -> list[str]:
         return [
             f"its clusters collapsed: images lie in {effective:.1f} of {len(occupancy)}"
         ]
-    if not challenger.outcome.known.any():
+    if not challenger.predictions.known.any():
         return ["all reference images are of an unknown kind to it"]
     return []
 
@@ -161,7 +161,7 @@ def flag_changes(challenger: Evaluation, champion: Evaluation) -> dict[str, floa
 
 def _flagged(evaluation: Evaluation) -> NDArray[np.bool_]:
     """Return which images have a flag on any received value, of shape (N,)."""
-    answers = evaluation.outcome.tags.values()
+    answers = evaluation.predictions.tags.values()
     flagged: NDArray[np.bool_] = np.any([a.received.flagged for a in answers], axis=0)
     return flagged
 

@@ -42,7 +42,8 @@ from model_training.training.loop import EpochFigures, train
 from model_training.training.stepping import Diverged
 from model_training.training.tensorboard import written_to
 from model_training.training.training_data import TrainingSet
-from veritag.bundles.bundle import ClusterProfile, ModelBundle, load_bundle
+from veritag.bundles.bundle import ModelBundle, load_bundle
+from veritag.bundles.manifest import ClusterProfile
 from veritag.errors import ConfigurationError
 from veritag.settings import Settings
 

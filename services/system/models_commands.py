@@ -146,7 +146,6 @@ def show(name: str = NAME) -> None:
     manifest["clusters"] = len(bundle.manifest.clusters)
     names = {c.cluster_id: c.name for c in bundle.manifest.clusters if c.name}
     decided = {run.bundle_id: run for run in reversed(_runs(settings))}
-    del manifest["novelty_limits"]
     for calibration in manifest["calibration"].values():
         del calibration["score_knots"], calibration["probability_knots"]
     told = {

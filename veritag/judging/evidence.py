@@ -1,7 +1,7 @@
-"""What else speaks of a tag: similar images, descriptions, other series of the study.
+"""Further evidence on a tag: similar images, descriptions, other series of the study.
 
-None of it changes a probability, which only the picture has been calibrated for. It is
-told, and ranks findings that are otherwise equal.
+None of it changes a probability, which is calibrated for pictures only. It is listed in
+the finding, and ranks findings that are otherwise equal.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from veritag.terms.concepts import normalize
 from veritag.terms.sop_classes import MODALITIES_OF
 
 Siblings: TypeAlias = Sequence[Mapping[str, TagValue]]
-"""What each other series of the study carries, keyword to value."""
+"""The tags of each other series of the study, keyword to value."""
 
 _OF_STUDY = frozenset(("BodyPartExamined",))
 """Tags of which the series of a study usually agree; PET and CT stand side by side."""
@@ -28,7 +28,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class TagEvidence:
-    """Who speaks of one tag of one series, each the most frequent first.
+    """Sources beside the pictures on one tag of one series.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class TagEvidence:
     study
         Concept to other series of the study.
     neighbors
-        Concept to similar reference images, of all pictures together.
+        Concept to similar neighbor images, of all pictures together.
     """
 
     hints: Counter[tuple[str, str]]
@@ -45,8 +45,8 @@ class TagEvidence:
     neighbors: Counter[str]
 
     def as_json(self) -> dict[str, Any]:
-        """Return what there is, as evidence."""
-        told = {
+        """Return the evidence that is not empty, the most frequent first."""
+        evidence = {
             "hints": [
                 {"source": source, "value": value, "instances": count}
                 for (source, value), count in _ordered(self.hints)
@@ -60,20 +60,20 @@ class TagEvidence:
                 for value, count in _ordered(self.neighbors)
             ],
         }
-        return {name: items for name, items in told.items() if items}
+        return {name: items for name, items in evidence.items() if items}
 
     def support(self, fit: Fit, observed: str, expected: str) -> int:
-        """Return how many sources say what is expected, less those for the observed.
+        """Return how many sources agree with `expected`, less those with `observed`.
 
-        Each element that hints, and the other series together, are a source each.
+        Each hinting element is one source, and the other series together are one.
         """
         sources: dict[str, Counter[str]] = {"": self.study}
         for (source, value), count in self.hints.items():
             sources.setdefault(source, Counter())[value] += count
-        return sum(_side(fit, c, observed, expected) for c in sources.values() if c)
+        return sum(_vote(fit, c, observed, expected) for c in sources.values() if c)
 
 
-def _side(fit: Fit, values: Counter[str], observed: str, expected: str) -> int:
+def _vote(fit: Fit, values: Counter[str], observed: str, expected: str) -> int:
     value = _ordered(values)[0][0]
     return int(fit(value, expected) == 1) - int(fit(value, observed) == 1)
 
@@ -85,7 +85,7 @@ def _ordered(counter: Counter[Any]) -> list[tuple[Any, int]]:
 def evidence_of(
     tables: ManifestTables, tag: str, verdicts: Sequence[Verdict], siblings: Siblings
 ) -> TagEvidence:
-    """Return who else speaks of a tag of the series with these verdicts."""
+    """Return the further evidence on a tag of the series with these verdicts."""
     hints = Counter(
         hint for verdict in verdicts for hint in verdict.hints.get(tag, {}).items()
     )
@@ -112,12 +112,12 @@ def _study(tag: str, siblings: Siblings) -> Counter[str]:
 def _neighbors(
     tables: ManifestTables, tag: str, verdicts: Sequence[Verdict]
 ) -> Counter[str]:
-    places = tables.references.get(tag)
+    places = tables.neighbor_concepts.get(tag)
     nearest = np.array([n for v in verdicts for n in v.neighbors], dtype=np.intp)
     if places is None or len(nearest) == 0:
         return Counter()
-    there = nearest[(nearest >= 0) & (nearest < len(places))]
-    found, counts = np.unique(places[there], return_counts=True)
+    nearest = nearest[(nearest >= 0) & (nearest < len(places))]
+    found, counts = np.unique(places[nearest], return_counts=True)
     concepts = tables.manifest.concepts.get(tag, ())
     return Counter(
         {

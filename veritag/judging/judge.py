@@ -1,4 +1,4 @@
-"""From the verdicts of a series to its findings.
+"""Judging of a series: from its verdicts to its findings.
 
 Conservative by design: a tag is flagged only where the bundle's calibration has shown
 that the model can tell, on most of the series' instances, and never because of a few
@@ -7,7 +7,7 @@ odd slices. Pure functions; nothing is read or stored.
 
 from collections.abc import Mapping, Sequence
 
-from veritag.bundles.bundle import BundleManifest
+from veritag.bundles.manifest import BundleManifest
 from veritag.findings import (
     Finding,
     FindingCode,
@@ -17,12 +17,13 @@ from veritag.findings import (
 )
 from veritag.judging.evidence import Siblings
 from veritag.judging.mixed_series import mixed_series
-from veritag.judging.numeric_ranges import RangeOpinion, range_opinions
+from veritag.judging.numeric_ranges import range_opinions
 from veritag.judging.observed_tags import ObservedTag, observe
+from veritag.judging.opinion import Opinion
 from veritag.judging.rules import rule_findings
 from veritag.judging.series_picture import picture_of
 from veritag.judging.suggestions import missing, too_coarse
-from veritag.judging.tag_opinions import TagOpinion, opinions_of
+from veritag.judging.tag_opinions import opinions_of
 
 
 def judge_series(
@@ -33,7 +34,7 @@ def judge_series(
     studies: int = 1,
     siblings: Siblings = (),
 ) -> SeriesJudgement:
-    """Return all that is said of a series.
+    """Return the findings and judgements of a series.
 
     Parameters
     ----------
@@ -44,23 +45,23 @@ def judge_series(
     studies
         That the Series Instance UID was received in.
     siblings
-        What each other series of the study carries: told as evidence, and ranks
+        The tags of each other series of the study: listed as evidence, and a rank for
         findings that are otherwise equal.
     """
     observed = observe(verdicts)
     rules = rule_findings(verdicts, observed, conflicts, studies)
     picture = picture_of(manifest, verdicts)
-    opinions: dict[str, TagOpinion | RangeOpinion] = {
+    opinions: dict[str, Opinion] = {
         **opinions_of(picture, observed, siblings),
         **range_opinions(picture, observed),
     }
-    flagged = {tag: one for tag, one in opinions.items() if one.flagged}
+    flagged = {tag: opinion for tag, opinion in opinions.items() if opinion.flagged}
     required = {f.tag for f in rules if f.code is FindingCode.ATTRIBUTE_MISSING}
     findings = [
         *rules,
         *picture.unknown_finding(),
         *mixed_series(picture, observed, rules),
-        *sorted((one.finding() for one in flagged.values()), key=gravest_first),
+        *sorted((opinion.finding() for opinion in flagged.values()), key=gravest_first),
         *(f for f in too_coarse(picture, observed) if f.tag not in flagged),
         *(f for f in missing(picture, observed) if f.tag not in required),
     ]
@@ -71,16 +72,18 @@ def judge_series(
 
 
 def gravest_first(finding: Finding) -> tuple[int, float, int]:
-    """Return the sorting key of findings: severity, score, then what supports them."""
+    """Return the sorting key of findings: severity, score, then support."""
     support = finding.evidence.get("support", 0)
     return finding.severity.rank, -finding.score, -support
 
 
 def _judgements(
     observed: Mapping[str, ObservedTag],
-    opinions: Mapping[str, TagOpinion | RangeOpinion],
+    opinions: Mapping[str, Opinion],
 ) -> tuple[Judgement, ...]:
     return tuple(
-        opinions[tag].judgement() if tag in opinions else Judgement(tag, s.text, None)
-        for tag, s in observed.items()
+        opinions[tag].judgement()
+        if tag in opinions
+        else Judgement(tag, value.text, None)
+        for tag, value in observed.items()
     )

@@ -1,14 +1,14 @@
-"""What judging looks up in a bundle's manifest, worked out once per manifest."""
+"""Look-up tables of a bundle's manifest, made once per manifest."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veritag.bundles.bundle import BundleManifest
-from veritag.judging.tag_probabilities import Fit, Floats, ProfileTable, profile_table
+from veritag.bundles.manifest import BundleManifest
+from veritag.judging.tag_probabilities import Fit, Floats
 from veritag.terms.concepts import compatible, fit
 
 COARSE: Mapping[str, frozenset[str]] = {
@@ -20,9 +20,22 @@ COARSE: Mapping[str, frozenset[str]] = {
     ),
     "Modality": frozenset(("OT", "RG")),
 }
-"""Values that name hardly more than "some image": others are as fine as they need be."""
+"""Values that say hardly more than "some image"; other values are fine enough."""
 
 _MANIFESTS = 4
+
+
+def has_learnt(tag: str, value: str, concepts: Iterable[str]) -> bool:
+    """Tell whether any of the learnt concepts may be meant by a received value.
+
+    Coarse concepts count for themselves only: they are compatible with everything.
+    """
+    coarse = COARSE.get(tag, frozenset())
+    return any(
+        compatible(tag, concept, value)
+        for concept in concepts
+        if concept == value or concept not in coarse
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,25 +45,22 @@ class ManifestTables:
     Attributes
     ----------
     columns
-        Keyword to where the tag's concepts stand in a row of `tag_probability`.
+        Keyword to the columns of the tag's concepts in a row of `tag_probability`.
     width
-        Length of such a row; 0 for bundles whose model tells clusters only.
-    profiles
-        Keyword to values, profiles and which clusters know the tag.
-    references
-        Keyword to the place of each reference image's concept, -1 for none.
+        Length of such a row.
+    neighbor_concepts
+        Keyword to the place of each neighbor image's concept, -1 for none.
     judged
-        (tag, concept, Modality) to whether the model speaks there.
+        (tag, concept, Modality) to whether the value is judged there.
     """
 
     manifest: BundleManifest
     columns: dict[str, slice]
     width: int
-    profiles: dict[str, ProfileTable]
-    references: dict[str, NDArray[np.intp]]
+    neighbor_concepts: dict[str, NDArray[np.intp]]
     judged: dict[tuple[str, str, str], bool]
     _ranges: dict[str, tuple[Floats, Floats]] = field(default_factory=dict)
-    _met: dict[tuple[str, str], bool] = field(default_factory=dict)
+    _learnt: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def values(self, tag: str) -> tuple[str, ...]:
         """Return the concepts that the columns of a tag stand for."""
@@ -65,41 +75,33 @@ class ManifestTables:
         return self._ranges[tag]
 
     def fit(self, tag: str) -> Fit:
-        """Return how values of a tag are compared: by degree, or by yes and no.
+        """Return the function that compares two values of a tag, by degree."""
+        return partial(fit, tag)
 
-        The thresholds of models that tell clusters only were chosen for the latter.
-        """
-        return partial(fit if tag in self.columns else compatible, tag)
+    def may_judge(self, tag: str, concept: str, modality: str | None) -> bool:
+        """Tell whether the bundle may judge a received value.
 
-    def speaks(self, tag: str, concept: str, modality: str | None) -> bool:
-        """Tell whether the model has shown that it can judge a received value.
+        It may not where it has learnt nothing that the value could mean: the pictures
+        of such a body part are unknown, and nothing shows that the value is wrong.
 
         Parameters
         ----------
         modality
-            As received, as a concept: it is what is at hand for every series, and a
-            false one that the picture contradicts is flagged by itself. What is
-            received as Modality is judged under its own name. Where a value was never
-            met on a Modality there was nothing to alarm falsely, and the tag as a whole
-            has to have been shown.
+            As received, as a concept, None for none.
         """
-        if not self.judged:
-            return True
+        key = (tag, concept)
+        if key not in self._learnt:
+            concepts = self.manifest.concepts.get(tag, ())
+            self._learnt[key] = has_learnt(tag, concept, concepts)
+        return self._learnt[key] and self._is_judged(tag, concept, modality)
+
+    def _is_judged(self, tag: str, concept: str, modality: str | None) -> bool:
+        # The received Modality is at hand for every series; a false one is flagged by
+        # itself. A received Modality is looked up under its own name. A value without a
+        # row was never right on that Modality, so that there was no false alarm to
+        # count: then the threshold of the whole tag decides.
         pictures = concept if tag == "Modality" else modality or ""
         return self.judged.get((tag, concept, pictures), True)
-
-    def met(self, tag: str, concept: str) -> bool:
-        """Tell whether the bundle learnt of anything that the tag could mean."""
-        asked = (tag, concept)
-        if asked not in self._met:
-            coarse = COARSE.get(tag, frozenset())
-            profiled = self.profiles[tag][0] if tag in self.profiles else ()
-            self._met[asked] = any(
-                compatible(tag, value, concept)
-                for value in {*profiled, *self.manifest.concepts.get(tag, ())}
-                if value == concept or value not in coarse
-            )
-        return self._met[asked]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,22 +123,19 @@ def tables_of(manifest: BundleManifest) -> ManifestTables:
 
 
 @lru_cache(maxsize=_MANIFESTS)
-def _tables(same: _ManifestKey) -> ManifestTables:
-    manifest = same.manifest
+def _tables(key: _ManifestKey) -> ManifestTables:
+    manifest = key.manifest
     columns, width = {}, 0
     for tag, concepts in manifest.concepts.items():
         columns[tag] = slice(width, width + len(concepts))
         width += len(concepts)
-    tags = {*manifest.calibration, *columns, *_profiled(manifest)}
     return ManifestTables(
         manifest,
         columns,
         width,
-        {tag: profile_table(manifest.clusters, tag) for tag in tags},
-        {t: np.array(of, dtype=np.intp) for t, of in manifest.references.items()},
+        {
+            tag: np.array(places, dtype=np.intp)
+            for tag, places in manifest.neighbor_concepts.items()
+        },
         {(d.tag, d.concept, d.modality): d.judged for d in manifest.detectability},
     )
-
-
-def _profiled(manifest: BundleManifest) -> set[str]:
-    return {tag for cluster in manifest.clusters for tag in cluster.profiles}

@@ -42,7 +42,7 @@ def _kinds(picture: SeriesPicture, tag: str) -> list[PictureKind]:
     tables = picture.tables
     if picture.calibration(tag) is None or tag not in tables.columns:
         return []
-    if picture.strange or len(picture.rows) < 2 * MIXED_LEAST:
+    if picture.unfamiliar or len(picture.verdicts) < 2 * MIXED_LEAST:
         return []
     kinds = kinds_of(tag, tables.values(tag), picture.probabilities(tag))
     return [*kinds[:1], *other_kinds(kinds)]

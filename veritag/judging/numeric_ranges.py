@@ -1,4 +1,4 @@
-"""Numeric tags against what images of the same kind usually carry.
+"""Opinions on numeric tags: received numbers against the usual range of the kind.
 
 n is the number of pictures, K that of clusters. Exposure spans orders of magnitude and
 is wrong by factors (another unit, another device), so that distances are ratios.
@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from veritag.bundles.bundle import TagCalibration
-from veritag.findings import Finding, FindingCode, Judgement, Severity
+from veritag.bundles.manifest import TagCalibration
+from veritag.findings import Finding, FindingCode, Severity
 from veritag.judging.observed_tags import ObservedTag
+from veritag.judging.opinion import Opinion
 from veritag.judging.series_picture import SeriesPicture
-from veritag.judging.tag_probabilities import (
-    LEAST_COVERED,
-    Floats,
-    calibrated,
-    cautious,
-)
+from veritag.judging.tag_probabilities import Floats, cautious
+from veritag.judging.tag_scores import TagScores
 
 NUMERIC = ("ExposureTime", "Exposure")
+
+LEAST_COVERED = 0.5
+"""Share of the weight that must lie on clusters which have a range."""
 
 _NARROWEST = 0.1
 """Least width of a range, in natural logarithms: fixed settings still vary a little."""
@@ -31,7 +31,7 @@ def range_scores(values: Floats, weights: Floats, low: Floats, high: Floats) -> 
     """Return how far values lie outside of their clusters' ranges, of shape (n,).
 
     0 within the range, 1 from a range's width beyond its end on, both on a logarithmic
-    scale, weighed by cluster; NaN where the clusters have no ranges, or a value is none.
+    scale, weighed by cluster; NaN where clusters have no ranges or a value is no number.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ def range_scores(values: Floats, weights: Floats, low: Floats, high: Floats) -> 
 
 
 @dataclass(frozen=True)
-class RangeOpinion:
-    """What the picture says of one number that a series carries.
+class RangeOpinion(Opinion):
+    """The opinion on one number that a series carries.
 
     Attributes
     ----------
@@ -67,47 +67,22 @@ class RangeOpinion:
         The range of the heaviest cluster that has one.
     """
 
-    seen: ObservedTag
-    score: float
     usual: tuple[float, float]
-    calibration: TagCalibration
-    picture: SeriesPicture
-
-    @property
-    def probability(self) -> float:
-        """The calibrated probability that the number is wrong."""
-        return float(calibrated(self.calibration, np.array(self.score)))
-
-    @property
-    def flagged(self) -> bool:
-        """Whether the score reaches the threshold."""
-        threshold = self.calibration.threshold
-        return threshold is not None and self.score >= threshold
-
-    def judgement(self) -> Judgement:
-        """Return what is said of the tag, flagged or not."""
-        return Judgement(
-            self.seen.tag,
-            self.seen.text,
-            self.probability,
-            score=round(self.score, 6),
-            flagged=self.flagged,
-        )
 
     def finding(self) -> Finding:
-        """Return the finding that the picture contradicts the number."""
+        """Return the finding that the pictures contradict the number."""
         evidence: dict[str, Any] = {
             **self.picture.counts(),
             "clusters": self.picture.top_clusters(),
             "range": list(self.usual),
             "score": round(self.score, 4),
-            "threshold": self.calibration.threshold,
+            "threshold": self.scores.calibration.threshold,
         }
         return Finding(
             FindingCode.TAG_CONTRADICTS_IMAGE,
             Severity.WARNING,
-            self.seen.tag,
-            self.seen.text,
+            self.observed.tag,
+            self.observed.text,
             round(self.probability, 4),
             evidence=evidence,
         )
@@ -116,31 +91,32 @@ class RangeOpinion:
 def range_opinions(
     picture: SeriesPicture, observed: Mapping[str, ObservedTag]
 ) -> dict[str, RangeOpinion]:
-    """Return the opinions on numeric tags, where the model may have one."""
+    """Return the opinions on numeric tags, where the bundle has one."""
     opinions = {}
     for tag in NUMERIC:
-        seen, calibration = observed.get(tag), picture.calibration(tag)
-        if seen and seen.carried and calibration:
-            found = _opinion(picture, seen, calibration)
-            if found is not None:
-                opinions[tag] = found
+        value, calibration = observed.get(tag), picture.calibration(tag)
+        if value and value.carried and calibration:
+            opinion = _opinion(picture, value, calibration)
+            if opinion is not None:
+                opinions[tag] = opinion
     return opinions
 
 
 def _opinion(
-    picture: SeriesPicture, seen: ObservedTag, calibration: TagCalibration
+    picture: SeriesPicture, observed: ObservedTag, calibration: TagCalibration
 ) -> RangeOpinion | None:
-    low, high = picture.tables.ranges(seen.tag)
-    carried = [v.tags.get(seen.tag) for v in picture.verdicts]
+    low, high = picture.tables.ranges(observed.tag)
+    carried = [v.tags.get(observed.tag) for v in picture.verdicts]
     values = np.array([v if isinstance(v, float | int) else np.nan for v in carried])
     scores = range_scores(values, picture.shares, low, high)
-    told = scores[np.isfinite(scores)]
-    if len(told) == 0:
+    scores = scores[np.isfinite(scores)]
+    if len(scores) == 0 or calibration.threshold is None:
         return None
-    best = int(np.where(np.isfinite(low), picture.weights, -1).argmax())
-    usual = (float(low[best]), float(high[best]))
-    score = np.array([np.median(told)])
-    if calibration.threshold is not None:
-        strange = np.array([picture.strange])
-        score = cautious(score, calibration.threshold, strange)
-    return RangeOpinion(seen, float(score[0]), usual, calibration, picture)
+    score = cautious(
+        np.array([np.median(scores)]),
+        calibration.threshold,
+        np.array([picture.unfamiliar]),
+    )
+    heaviest = int(np.where(np.isfinite(low), picture.weights, -1).argmax())
+    usual = (float(low[heaviest]), float(high[heaviest]))
+    return RangeOpinion(observed, picture, TagScores(calibration, score), usual)

@@ -1,4 +1,4 @@
-"""What the model sees in a series, and how sure it is of a tag's value."""
+"""The pictures of a series together: clusters, probabilities of tag values, novelty."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -7,37 +7,31 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from veritag.bundles.bundle import BundleManifest, TagCalibration
+from veritag.bundles.manifest import BundleManifest, TagCalibration
 from veritag.findings import Finding, FindingCode, Severity, Verdict, VerdictStatus
 from veritag.judging.manifest_tables import ManifestTables, tables_of
 from veritag.judging.picture_kinds import SURE, set_apart
-from veritag.judging.tag_probabilities import (
-    Floats,
-    pooled,
-    ranked,
-    series_posterior,
-    sharpened,
-)
+from veritag.judging.tag_probabilities import Floats, pooled, ranked, sharpened
+from veritag.judging.tag_scores import is_known_kind, is_unfamiliar
 
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class SeriesPicture:
-    """What the model sees in a series.
+    """What the model computed for the pictures of a series.
 
     Attributes
     ----------
     inspected, known
-        Pictures that it looked at, and those of a kind that the bundle knows.
+        How many pictures were inspected, and how many are of a known kind.
     apart
-        Known ones that are of another kind than the rest: left out below.
+        How many known ones are of another kind than the rest: left out below.
     verdicts
-        Of the n pictures that speak for the series.
-    q, rows
-        Their soft assignments (n, K) and tag probabilities (n, width).
+        Of the n pictures that the series is judged by.
+    soft_assignment, tag_probability
+        Of these pictures, of shape (n, K) and (n, width).
     """
 
     tables: ManifestTables
@@ -45,8 +39,8 @@ class SeriesPicture:
     known: int
     apart: int
     verdicts: tuple[Verdict, ...]
-    q: Floats
-    rows: Floats
+    soft_assignment: Floats
+    tag_probability: Floats
 
     @property
     def manifest(self) -> BundleManifest:
@@ -60,44 +54,47 @@ class SeriesPicture:
 
     @property
     def judged(self) -> bool:
-        """Whether the model says anything of the series at all."""
+        """Whether the bundle judges the series at all."""
         return self.known > 0 and not self.unknown_kind
 
     @cached_property
-    def strange(self) -> bool:
+    def unfamiliar(self) -> bool:
         """Whether most of the pictures are hardly like those that the bundle learnt.
 
-        They are ranked by what the model says, and nothing is flagged or suggested.
+        Their tags are ranked, and nothing is flagged or suggested.
         """
-        far = [(v.novelty or 0.0) > self.manifest.familiar for v in self.verdicts]
-        return 2 * sum(far) > len(far)
+        far = is_unfamiliar(self.manifest, _novelty(self.verdicts))
+        return bool(2 * far.sum() > len(far))
 
     def calibration(self, tag: str) -> TagCalibration | None:
-        """Return the calibration of a tag of which the model may say something."""
+        """Return the calibration of a tag that may be judged, None of others."""
         calibration = self.manifest.calibration.get(tag)
         if not self.judged or calibration is None or calibration.threshold is None:
             return None
         return calibration
 
     def probabilities(self, tag: str) -> Floats:
-        """Return what each picture says of a tag by itself, of shape (n, V)."""
-        return self.rows[:, self.tables.columns[tag]]
+        """Return the probabilities of a tag's concepts by picture, of shape (n, V)."""
+        return self.tag_probability[:, self.tables.columns[tag]]
+
+    def pooled(self, tag: str) -> Floats:
+        """Return the probabilities of a tag's concepts given all pictures, (V,)."""
+        correlation = self.manifest.correlation.get(tag, 1.0)
+        return pooled(self.probabilities(tag), correlation)
 
     def posterior(self, tag: str) -> dict[str, float] | None:
-        """Return the values that the picture suggests, None without an opinion."""
-        if self.calibration(tag) is None:
+        """Return concept to probability, the most probable first.
+
+        None of a tag that is not judged.
+        """
+        if self.calibration(tag) is None or tag not in self.tables.columns:
             return None
-        if tag not in self.tables.columns:
-            return series_posterior(self.tables.profiles[tag], self.weights)
-        together = pooled(
-            self.probabilities(tag), self.manifest.correlation.get(tag, 1.0)
-        )
-        return ranked(self.tables.values(tag), together)
+        return ranked(self.tables.values(tag), self.pooled(tag))
 
     @cached_property
     def shares(self) -> Floats:
-        """How much each picture belongs to each cluster, sharpened, of shape (n, K)."""
-        return sharpened(self.q, self.manifest.sharpness)
+        """Sharpened soft assignments of the pictures, of shape (n, K)."""
+        return sharpened(self.soft_assignment, self.manifest.sharpness)
 
     @cached_property
     def weights(self) -> Floats:
@@ -108,17 +105,16 @@ class SeriesPicture:
     def share_sure(self, tag: str, concept: str) -> float:
         """Return the share of pictures that are sure by themselves of a value.
 
-        0 for a single picture, which says no more than the series, and for models that
-        tell clusters only.
+        0 for a single picture, whose probabilities are those of the series.
         """
-        if tag not in self.tables.columns or len(self.rows) == 1:
+        if len(self.verdicts) == 1:
             return 0.0
         fit = self.tables.fit(tag)
         fits = np.array([fit(v, concept) == 1 for v in self.tables.values(tag)])
         return float((self.probabilities(tag)[:, fits].sum(axis=1) >= SURE).mean())
 
     def evidence(self, posterior: Mapping[str, float]) -> dict[str, Any]:
-        """Return what an opinion rests on, JSON-ready."""
+        """Return the evidence of an opinion as JSON values."""
         clusters = self.top_clusters()
         exemplars = self._exemplars()
         return {
@@ -132,7 +128,7 @@ class SeriesPicture:
         }
 
     def counts(self) -> dict[str, Any]:
-        """Return how many pictures there are, known ones, and ones set apart."""
+        """Return the numbers of pictures: inspected, of a known kind, set apart."""
         apart = {"set_apart": self.apart} if self.apart else {}
         return {"instances": self.inspected, "known": self.known, **apart}
 
@@ -161,58 +157,45 @@ class SeriesPicture:
 
 
 def picture_of(manifest: BundleManifest, verdicts: Sequence[Verdict]) -> SeriesPicture:
-    """Return what the model saw in the instances that it inspected.
+    """Return the pictures of the instances that the model inspected.
 
-    A verdict that is not of this bundle's shape, or holds what is no number, counts as
-    not inspected.
+    A verdict whose arrays are not of this bundle's shape, or hold NaN or infinity,
+    counts as not inspected.
     """
     tables = tables_of(manifest)
-    shape = len(manifest.clusters), tables.width
-    seen = [v for v in verdicts if _shaped(v, shape)]
-    q = _matrix([v.soft_assignment for v in seen], shape[0])
-    rows = _matrix([v.tag_probability for v in seen] if shape[1] else [], shape[1])
-    rows = rows if tables.width else np.empty((len(seen), 0))
-    told = np.isfinite(q).all(axis=1) & np.isfinite(rows).all(axis=1)
-    known = told & np.array([_known(v) for v in seen], dtype=bool)
-    return _without_odd_ones(tables, int(told.sum()), known, seen, q, rows)
-
-
-def _shaped(verdict: Verdict, shape: tuple[int, int]) -> bool:
-    return (
-        verdict.status is VerdictStatus.INSPECTED
-        and len(verdict.soft_assignment) == shape[0]
-        # Models that tell clusters only leave the rows empty.
-        and (shape[1] == 0 or len(verdict.tag_probability) == shape[1])
+    clusters = len(manifest.clusters)
+    candidates = [
+        v
+        for v in verdicts
+        if v.status is VerdictStatus.INSPECTED
+        and len(v.soft_assignment) == clusters
+        and len(v.tag_probability) == tables.width
+    ]
+    q = _matrix([v.soft_assignment for v in candidates], clusters)
+    rows = _matrix([v.tag_probability for v in candidates], tables.width)
+    finite = np.isfinite(q).all(axis=1) & np.isfinite(rows).all(axis=1)
+    known = np.flatnonzero(finite & is_known_kind(_novelty(candidates)))
+    known_verdicts = [candidates[row] for row in known.tolist()]
+    apart = set_apart(tables, known_verdicts, rows[known])
+    kept = known[~apart]
+    return SeriesPicture(
+        tables,
+        inspected=int(finite.sum()),
+        known=len(known),
+        apart=int(apart.sum()),
+        verdicts=tuple(candidates[row] for row in kept.tolist()),
+        soft_assignment=q[kept],
+        tag_probability=rows[kept],
     )
 
 
-def _known(verdict: Verdict) -> bool:
-    return verdict.novelty is not None and verdict.novelty <= 1
+def _novelty(verdicts: Sequence[Verdict]) -> Floats:
+    """Return the novelty of pictures, NaN for none, of shape (n,)."""
+    return np.array([v.novelty for v in verdicts], dtype=np.float64)
 
 
 def _matrix(rows: Sequence[Sequence[float]], width: int) -> Floats:
+    """Return rows as an array, faster than `numpy.array` of tuples."""
     flat = itertools.chain.from_iterable(rows)
     size = len(rows) * width
     return np.fromiter(flat, np.float64, count=size).reshape(len(rows), width)
-
-
-def _without_odd_ones(
-    tables: ManifestTables,
-    inspected: int,
-    known: NDArray[np.bool_],
-    seen: Sequence[Verdict],
-    q: Floats,
-    rows: Floats,
-) -> SeriesPicture:
-    of_known = [v for v, is_known in zip(seen, known.tolist(), strict=True) if is_known]
-    kept = np.flatnonzero(known)
-    stay = ~set_apart(tables, of_known, rows[kept])
-    return SeriesPicture(
-        tables,
-        inspected,
-        len(kept),
-        int(len(kept) - stay.sum()),
-        tuple(v for v, stays in zip(of_known, stay.tolist(), strict=True) if stays),
-        q[kept[stay]],
-        rows[kept[stay]],
-    )

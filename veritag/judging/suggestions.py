@@ -62,7 +62,7 @@ def _too_coarse(picture: SeriesPicture, seen: ObservedTag) -> list[Finding]:
 
 
 def _posterior(picture: SeriesPicture, tag: str) -> dict[str, float]:
-    return {} if picture.strange else picture.posterior(tag) or {}
+    return {} if picture.unfamiliar else picture.posterior(tag) or {}
 
 
 def missing(

@@ -1,25 +1,18 @@
-"""What the picture says of one tag that a series carries."""
+"""Opinions on tags with concepts: the pictures against the received value."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from veritag.bundles.bundle import TagCalibration
-from veritag.findings import (
-    ExpectedValue,
-    Finding,
-    FindingCode,
-    Judgement,
-    Severity,
-)
+from veritag.findings import ExpectedValue, Finding, FindingCode, Severity
 from veritag.judging.evidence import Siblings, evidence_of
 from veritag.judging.observed_tags import ObservedTag
+from veritag.judging.opinion import Opinion
 from veritag.judging.picture_kinds import MIXED_SHARE
 from veritag.judging.series_picture import SeriesPicture
-from veritag.judging.tag_probabilities import calibrated, cautious, contradiction_score
+from veritag.judging.tag_scores import TagScores, tag_scores
 
 SURE = 0.9
 """Probability of being wrong from which a contradiction is graded an ERROR.
@@ -34,95 +27,64 @@ GRAVE = ("Modality", "BodyPartExamined", "PatientPosition", "ImageOrientationPat
 
 
 @dataclass(frozen=True)
-class TagOpinion:
-    """What the picture says of one present tag."""
+class TagOpinion(Opinion):
+    """The opinion on one present tag.
 
-    seen: ObservedTag
+    Attributes
+    ----------
+    concept
+        The received value.
+    posterior
+        Concept to its probability given the pictures, the most probable first.
+    """
+
     concept: str
     posterior: dict[str, float]
-    calibration: TagCalibration
-    picture: SeriesPicture
     siblings: Siblings
 
-    @cached_property
-    def score(self) -> float:
-        """The probability, before calibration, that nothing fits what was received.
-
-        It stays below the threshold where a fair share of the pictures is sure of the
-        received value: a stack of chest and abdomen is rightly called CHEST.
-        """
-        tag = self.seen.tag
-        fit = self.picture.tables.fit(tag)
-        score = contradiction_score(self.posterior, self.concept, fit)
-        threshold = self.calibration.threshold
-        if threshold is None:
-            return score
-        shared = score >= threshold and (
-            self.picture.share_sure(tag, self.concept) >= MIXED_SHARE
-        )
-        doubtful = np.array([shared or self.picture.strange])
-        return float(cautious(np.array([score]), threshold, doubtful)[0])
-
     @property
-    def probability(self) -> float:
-        """The calibrated probability that the tag is wrong."""
-        return float(calibrated(self.calibration, np.array(self.score)))
-
-    @property
-    def flagged(self) -> bool:
-        """Whether the score reaches the threshold."""
-        threshold = self.calibration.threshold
-        return threshold is not None and self.score >= threshold
-
-    def judgement(self) -> Judgement:
-        """Return what is said of the tag, flagged or not."""
-        return Judgement(
-            self.seen.tag,
-            self.seen.text,
-            self.probability,
-            shows=next(iter(self.posterior)),
-            score=round(self.score, 6),
-            flagged=self.flagged,
-        )
+    def shows(self) -> str:
+        """The concept that the pictures show."""
+        return next(iter(self.posterior))
 
     def finding(self) -> Finding:
-        """Return the finding that the picture contradicts the tag."""
-        tag = self.seen.tag
-        probability = self.probability
-        expected = _expected(self._unlike_observed())
-        told = self._witnesses(expected)
-        grave = tag in GRAVE and probability >= SURE and told.get("support", 0) >= 0
+        """Return the finding that the pictures contradict the tag."""
+        tag, probability = self.observed.tag, self.probability
+        expected = _most_probable(self._misfits())
+        evidence = self._evidence(expected)
+        grave = tag in GRAVE and probability >= SURE and evidence.get("support", 0) >= 0
         return Finding(
             FindingCode.TAG_CONTRADICTS_IMAGE,
             Severity.ERROR if grave else Severity.WARNING,
             tag,
-            self.seen.text,
+            self.observed.text,
             round(probability, 4),
             expected,
             {
                 **self.picture.evidence(self.posterior),
-                **told,
+                **evidence,
                 "score": round(self.score, 4),
-                "threshold": self.calibration.threshold,
+                "threshold": self.scores.calibration.threshold,
             },
         )
 
-    def _unlike_observed(self) -> dict[str, float]:
-        fit = self.picture.tables.fit(self.seen.tag)
+    def _misfits(self) -> dict[str, float]:
+        """Return the posterior of the concepts that the received value may not mean."""
+        fit = self.picture.tables.fit(self.observed.tag)
         return {
             value: p
             for value, p in self.posterior.items()
             if fit(value, self.concept) < 1
         }
 
-    def _witnesses(self, expected: tuple[ExpectedValue, ...]) -> dict[str, Any]:
-        tag, tables = self.seen.tag, self.picture.tables
-        found = evidence_of(tables, tag, self.picture.verdicts, self.siblings)
-        told = found.as_json()
-        if expected and ("hints" in told or "study" in told):
+    def _evidence(self, expected: tuple[ExpectedValue, ...]) -> dict[str, Any]:
+        tag, tables = self.observed.tag, self.picture.tables
+        evidence = evidence_of(tables, tag, self.picture.verdicts, self.siblings)
+        body = evidence.as_json()
+        if expected and ("hints" in body or "study" in body):
             best = expected[0].value
-            told["support"] = found.support(tables.fit(tag), self.concept, best)
-        return told
+            body["support"] = evidence.support(tables.fit(tag), self.concept, best)
+        return body
 
 
 def opinions_of(
@@ -130,34 +92,43 @@ def opinions_of(
     observed: Mapping[str, ObservedTag],
     siblings: Siblings = (),
 ) -> dict[str, TagOpinion]:
-    """Return the opinions on present tags, where the model may have one.
-
-    It has none on a received value that it has met nothing of, or that it has not
-    shown to be able to judge on pictures of the received Modality.
-    """
+    """Return the opinions on present tags, where the bundle has one."""
     received = observed.get("Modality")
     modality = received.concept if received and received.carried else None
     opinions = {}
-    for tag, seen in observed.items():
-        if not (seen.carried and seen.concept):
+    for tag, value in observed.items():
+        if not (value.carried and value.concept):
             continue
         posterior = picture.posterior(tag)
-        if posterior and _may_speak(picture, tag, seen.concept, modality):
-            calibration = picture.manifest.calibration[tag]
+        if posterior is None:
+            continue
+        scores = _scores(picture, tag, value.concept, modality)
+        if not np.isnan(scores.score[0]):
             opinions[tag] = TagOpinion(
-                seen, seen.concept, posterior, calibration, picture, siblings
+                value, picture, scores, value.concept, posterior, siblings
             )
     return opinions
 
 
-def _may_speak(
+def _scores(
     picture: SeriesPicture, tag: str, concept: str, modality: str | None
-) -> bool:
-    # How a body part looks that was never met is not known: nothing says it is wrong.
-    tables = picture.tables
-    return tables.met(tag, concept) and tables.speaks(tag, concept, modality)
+) -> TagScores:
+    """Return the score of a received value, one row.
+
+    It stays below the threshold where a fair share of the pictures is sure of the
+    value: a stack of chest and abdomen is rightly called CHEST.
+    """
+    return tag_scores(
+        picture.tables,
+        tag,
+        picture.pooled(tag)[None, :],
+        [concept],
+        [modality],
+        unfamiliar=np.array([picture.unfamiliar]),
+        supported=np.array([picture.share_sure(tag, concept) >= MIXED_SHARE]),
+    )
 
 
-def _expected(posterior: Mapping[str, float]) -> tuple[ExpectedValue, ...]:
+def _most_probable(posterior: Mapping[str, float]) -> tuple[ExpectedValue, ...]:
     best = sorted(posterior.items(), key=lambda item: (-item[1], item[0]))[:_EXPECTED]
     return tuple(ExpectedValue(value, round(p, 4)) for value, p in best)

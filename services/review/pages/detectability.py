@@ -10,7 +10,7 @@ from services.review.bundle_in_use import bundle_in_use
 from services.review.dependencies import ProxyReviewer, SettingsDep
 from services.review.explanations import tag_name
 from services.review.templating import render
-from veritag.bundles.bundle import BundleManifest, Detectability
+from veritag.bundles.manifest import BundleManifest, Detectability
 from veritag.dicom.tags import JUDGED_TAGS
 from veritag.errors import BundleRejected
 from veritag.settings import Settings

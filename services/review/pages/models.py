@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from services.review.bundle_in_use import bundle_in_use
 from services.review.dependencies import ProxyReviewer, RecordsDep, SettingsDep
 from services.review.templating import render
-from veritag.bundles.bundle import BundleManifest
+from veritag.bundles.manifest import BundleManifest
 from veritag.errors import BundleRejected
 from veritag.records.training.runs import TrainingRun, training_run_history
 from veritag.settings import Settings

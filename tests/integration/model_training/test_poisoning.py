@@ -37,8 +37,6 @@ def flagging(body: dict[str, Any]) -> None:
             "score_knots": [0.0, 0.5, 0.9, 1.0],
             "probability_knots": [0.01, 0.05, 0.95, 0.99],
         }
-    # So near that no kind of phantom counts as another.
-    body["novelty_limits"] = [1e6] * len(body["novelty_limits"])
 
 
 def trained(snapshot: Snapshot, folder: Path) -> ModelBundle:

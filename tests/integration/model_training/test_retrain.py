@@ -104,12 +104,12 @@ def poor_champion(settings: Settings) -> str:
     from tests.unit.model_training.promotion.gating import changed
 
     folder = settings.bundles_dir
-    made = make_bundle(folder / "scratch", ["CT-HEAD", "MR-KNEE"])
+    kinds = ["CT-HEAD", "MR-KNEE"]
+    made = make_bundle(folder / "scratch", kinds, unknown=kinds)
 
     def silent(body: dict[str, Any]) -> None:
         for calibration in body["calibration"].values():
             calibration["threshold"] = None
-        body["novelty_limits"] = [1e-6] * len(body["novelty_limits"])
 
     champion = changed(made, folder / "champion", silent)
     shutil.rmtree(made.path)

@@ -6,8 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.unit.veritag.judging.seeing import detected, manifest
-from veritag.bundles.bundle import ClusterProfile, seal_bundle
+from tests.builders.manifests import detected, manifest
+from veritag.bundles.bundle import seal_bundle
+from veritag.bundles.manifest import ClusterProfile
 
 
 def install_bundle(data_dir: Path) -> str:

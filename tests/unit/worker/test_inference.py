@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 
@@ -29,11 +30,11 @@ def tiles(count: int) -> np.ndarray:
 def test_padding_to_a_bucket_changes_nothing(model: Model, count: int) -> None:
     """A tile's row is the same however many tiles come with it."""
     images = tiles(count)
-    together = model.assign(images)
+    together = model.run(images)
     assert together.soft_assignment.shape == (count, 4)
     assert together.distance.shape == (count, 4)
     for row in range(count):
-        alone = model.assign(images[row : row + 1])
+        alone = model.run(images[row : row + 1])
         np.testing.assert_allclose(
             alone.soft_assignment[0], together.soft_assignment[row], rtol=1e-5
         )
@@ -41,7 +42,7 @@ def test_padding_to_a_bucket_changes_nothing(model: Model, count: int) -> None:
 
 def test_soft_assignments_sum_to_one(model: Model) -> None:
     """Each row of q is a distribution over the clusters."""
-    said = model.assign(tiles(6))
+    said = model.run(tiles(6))
     np.testing.assert_allclose(said.soft_assignment.sum(axis=1), 1, rtol=1e-5)
 
 
@@ -69,7 +70,7 @@ def test_cuda_without_its_libraries_falls_back_in_silence(
     error = capfd.readouterr().err
     assert "libcublas" not in error
     assert "E:onnxruntime" not in error
-    assert len(model.assign(tiles(3)).distance) == 3
+    assert len(model.run(tiles(3)).distance) == 3
 
 
 def test_a_model_that_does_not_load_is_rejected(
@@ -92,8 +93,21 @@ def test_outputs_that_do_not_fit_the_manifest_are_rejected(
     path.mkdir()
     shutil.copy(bundle.model_path, path)
     fewer = replace(bundle.manifest, clusters=bundle.manifest.clusters[:2])
-    with pytest.raises(BundleRejected, match="its manifest says"):
+    with pytest.raises(BundleRejected, match="soft_assignment is float32 of shape"):
         Model(seal_bundle(path, fewer))
+
+
+def test_a_model_without_an_output_is_rejected(
+    bundle: ModelBundle, tmp_path: Path
+) -> None:
+    """The missing output is named, before anything is run."""
+    graph = onnx.load(bundle.model_path)
+    del graph.graph.output[-1]
+    path = tmp_path / "lacking"
+    path.mkdir()
+    onnx.save(graph, path / "model.onnx")
+    with pytest.raises(BundleRejected, match="has no output neighbors"):
+        Model(seal_bundle(path, bundle.manifest))
 
 
 def test_the_test_bundle_is_a_real_one(tmp_path: Path) -> None:

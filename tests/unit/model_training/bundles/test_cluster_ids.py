@@ -15,7 +15,8 @@ from model_training.bundles.cluster_ids import (
     overlaps,
     with_identity,
 )
-from veritag.bundles.bundle import ClusterProfile, load_bundle, starter_bundle_path
+from veritag.bundles.bundle import load_bundle, starter_bundle_path
+from veritag.bundles.manifest import ClusterProfile
 from veritag.judging.tag_probabilities import Floats
 
 

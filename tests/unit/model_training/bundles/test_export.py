@@ -79,11 +79,11 @@ def test_an_image_s_answer_does_not_depend_on_its_batch(
 ) -> None:
     """Alone, with few or with many the outputs are the same, of the promised shapes."""
     export_onnx(model(half=half), 32, tmp_path / "m.onnx")
-    whole = run_onnx(tmp_path / "m.onnx", tiles(), 10).parts()
+    whole = run_onnx(tmp_path / "m.onnx", tiles(), 10)
     shapes = [(10, 10), (10, 6), (10, 6), (10, 5), (10,), (10, 10)]
     assert [o.shape for o in whole] == shapes
     for batch in (1, 3):
-        parts = run_onnx(tmp_path / "m.onnx", tiles(), batch).parts()
+        parts = run_onnx(tmp_path / "m.onnx", tiles(), batch)
         for ours, theirs in zip(parts, whole, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=3e-2 if half else 1e-4)
 

@@ -12,7 +12,7 @@ from model_training.calibration.numeric_tags import (
     slipped,
 )
 from model_training.snapshots.samples import Sample
-from veritag.bundles.bundle import TagCalibration
+from veritag.bundles.manifest import TagCalibration
 from veritag.dicom.tags import JUDGED_TAGS
 
 TAG = "BodyPartExamined"

@@ -13,9 +13,11 @@ from tests.bundles import make_bundle
 from tests.unit.model_training.promotion.gating import KINDS, reference_of
 from veritag.bundles.bundle import ModelBundle
 from veritag.errors import StopError
-from veritag.findings import FindingCode, Verdict, VerdictStatus
+from veritag.findings import TagValue, VerdictStatus
 from veritag.judging.judge import judge_series
 from veritag.pixels.preprocessing import Preprocessing
+from worker.inference import Model
+from worker.inspection import Prepared, verdicts
 
 
 @pytest.fixture(scope="module")
@@ -40,39 +42,30 @@ def test_an_image_is_judged_as_the_worker_judges_a_series_of_it(
     bundle: ModelBundle, reference: Snapshot, evaluation: Evaluation
 ) -> None:
     """Findings and probabilities are those of the judge, image by image."""
-    outcome, manifest = evaluation.outcome, bundle.manifest
-    limits = np.asarray(manifest.novelty_limits)
-    checked = 0
-    for tag, answers in outcome.tags.items():
-        values = evaluation.asked.questions[tag].wrong
-        for row in range(0, len(reference), 3):
-            if not values[row]:
+    model = Model(bundle)
+    compared = 0
+    for row in range(0, len(reference), 3):
+        outputs = model.run(reference.tiles[row : row + 1])
+        for tag, predictions in evaluation.predictions.tags.items():
+            value = str(evaluation.questions.tags[tag].wrong[row])
+            if not value:
                 continue
-            q = outcome.q[row]
-            centers = outcome.cluster[row]
-            distance = np.sqrt(1 / q[centers] - 1)  # only its order is looked at
-            novelty = 0.5 if outcome.known[row] else 1.5
-            verdict = Verdict(
-                bundle.bundle_id, VerdictStatus.INSPECTED, "1.2",
-                {**reference.samples[row].tags, tag: str(values[row])},
-                novelty=novelty, soft_assignment=tuple(q.tolist()),
-            )  # fmt: skip
-            assert distance >= 0
-            assert len(limits) == len(q)
-            judged = judge_series(manifest, [verdict])
-            found = any(
-                f.code is FindingCode.TAG_CONTRADICTS_IMAGE and f.tag == tag
-                for f in judged.findings
+            tags: dict[str, TagValue] = {**reference.samples[row].tags, tag: value}
+            prepared = Prepared(VerdictStatus.INSPECTED, tags=tags, sop_class_uid="1.2")
+            series = judge_series(
+                bundle.manifest, verdicts(bundle, [prepared], outputs)
             )
-            (said,) = (j for j in judged.judgements if j.tag == tag)
-            assert found == answers.wrong.flagged[row]
-            ours = answers.wrong.probability[row]
-            if said.probability_wrong is None:
-                assert np.isnan(ours)
+            (judgement,) = (j for j in series.judgements if j.tag == tag)
+            assert judgement.flagged == predictions.wrong.flagged[row]
+            probability = predictions.wrong.probability[row]
+            if judgement.probability_wrong is None:
+                assert np.isnan(probability)
             else:
-                assert ours == pytest.approx(said.probability_wrong, abs=1e-6)
-            checked += 1
-    assert checked > 40
+                assert probability == pytest.approx(
+                    judgement.probability_wrong, abs=1e-6
+                )
+            compared += 1
+    assert compared > 40
 
 
 def test_a_good_bundle_has_good_figures(evaluation: Evaluation) -> None:
@@ -92,9 +85,9 @@ def test_questions_are_the_same_for_every_bundle(
 ) -> None:
     """What is injected hangs on images and seed, not on who is asked."""
     other = evaluate_bundle(make_bundle(tmp_path / "b", KINDS[:2]), reference)
-    for tag, question in other.asked.questions.items():
-        asked = evaluation.asked.questions[tag]
-        assert question.wrong.tolist() == asked.wrong.tolist()
+    for tag, question in other.questions.tags.items():
+        same = evaluation.questions.tags[tag]
+        assert question.wrong.tolist() == same.wrong.tolist()
         assert not ((question.wrong != "") & (question.wrong == question.right)).any()
 
 

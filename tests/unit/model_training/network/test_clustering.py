@@ -13,14 +13,14 @@ from model_training.network.clustering import (
 
 
 def test_soft_assignment_by_hand() -> None:
-    """Squared distances 1 and 4 with alpha 1 give kernels 1/2 and 1/5, so 5/7 and 2/7."""
+    """Squared distances 1 and 4 with one degree of freedom give kernels 1/2 and 1/5, so 5/7 and 2/7."""
     q = soft_assignment(np.array([[0.0]]), np.array([[1.0], [2.0]]))
     np.testing.assert_allclose(q, [[5 / 7, 2 / 7]])
 
 
 def test_soft_assignment_with_more_degrees_of_freedom() -> None:
-    """With alpha 3 the exponent is -2: (4/3)^-2 against (7/3)^-2."""
-    q = soft_assignment(np.array([[0.0]]), np.array([[1.0], [2.0]]), alpha=3.0)
+    """With three degrees the exponent is -2: (4/3)^-2 against (7/3)^-2."""
+    q = soft_assignment(np.array([[0.0]]), np.array([[1.0], [2.0]]), degrees=3.0)
     near, far = (4 / 3) ** -2, (7 / 3) ** -2
     np.testing.assert_allclose(q, [[near / (near + far), far / (near + far)]])
 

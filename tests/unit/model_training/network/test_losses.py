@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model_training.network.clustering import soft_assignment
 from model_training.network.losses import (
     LEAST_LOG,
     SMOOTHING,
@@ -44,6 +45,18 @@ def test_degrees_of_freedom_bend_the_kernel() -> None:
     near, far = (4 / 3) ** -2, (7 / 3) ** -2
     q = log_soft_assignment(z, centers, 3.0).exp()[0].tolist()
     assert q == pytest.approx([near / (near + far), far / (near + far)], abs=1e-6)
+
+
+@pytest.mark.parametrize("degrees", [1.0, 2.5])
+def test_soft_assignments_of_tensors_and_of_arrays_agree(degrees: float) -> None:
+    """Both forms of eq. 11 give the same q, for near and for far centers."""
+    rng = np.random.default_rng(4)
+    z, centers = rng.normal(size=(9, 5)), rng.normal(size=(4, 5)) * 10
+    centers[0] = z[0]
+    log_q = log_soft_assignment(torch.tensor(z), torch.tensor(centers), degrees)
+    np.testing.assert_allclose(
+        log_q.exp().numpy(), soft_assignment(z, centers, degrees), rtol=1e-9
+    )
 
 
 def test_reconstruction_loss_by_hand() -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from model_training.snapshots.samples import Sample
 from model_training.snapshots.snapshot import Snapshot, assemble_snapshot
 from tests.bundles import SIZE
-from veritag.bundles.bundle import MANIFEST, ModelBundle, load_bundle, seal_bundle
+from veritag.bundles.bundle import MANIFEST, ModelBundle, seal_bundle
+from veritag.bundles.manifest import BundleManifest
 from veritag.dicom.tags import read_tags
 from veritag.phantoms.series import phantom_series
 from veritag.pixels.preprocessing import Preprocessing
@@ -64,14 +66,9 @@ def changed(
     body = json.loads((path / MANIFEST).read_text())
     change(body)
     (path / MANIFEST).unlink()
-    return _sealed(path, body)
-
-
-def _sealed(path: Path, body: dict[str, Any]) -> ModelBundle:
-    from veritag.bundles.bundle import _decode
-
-    seal_bundle(path, _decode(body))
-    return load_bundle(path)
+    for name in ("bundle_id", "schema", "files"):
+        del body[name]
+    return seal_bundle(path, TypeAdapter(BundleManifest).validate_python(body))
 
 
 def relabelled(snapshot: Snapshot, value: str, kind: str) -> Snapshot:

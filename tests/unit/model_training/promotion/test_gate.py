@@ -1,5 +1,6 @@
 """The gate on pairs of challenger and champion."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from model_training.evaluation.compare_bundles import SAME, WORSE, compare
 from model_training.evaluation.evaluation import evaluate_bundle
 from model_training.promotion.gate import GateConfig, GateDecision, decide_promotion
 from model_training.snapshots.snapshot import Snapshot
-from tests.bundles import make_bundle
+from tests.bundles import Profiles, make_bundle
 from tests.unit.model_training.promotion.gating import (
     KINDS,
     changed,
@@ -20,6 +21,7 @@ from tests.unit.model_training.promotion.gating import (
 from veritag.bundles.bundle import ModelBundle
 
 CONFIG = GateConfig(least_images=60, least_patients=12)
+HEAD_OR_ABDOMEN = {"BodyPartExamined": {"HEAD": 0.98, "ABDOMEN": 0.02}}
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +33,22 @@ def reference() -> Snapshot:
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
     """A bundle that knows all four kinds of the reference, and the value ABDOMEN."""
-    folder = tmp_path_factory.mktemp("good")
-    return changed(make_bundle(folder / "plain", KINDS), folder / "good", calibrated)
+    return made(tmp_path_factory.mktemp("good"))
+
+
+def made(
+    folder: Path,
+    profiles: Mapping[str, Profiles] | None = None,
+    unknown: Sequence[str] = (),
+) -> ModelBundle:
+    """Return a bundle of the four kinds, see `tests.bundles.make_bundle`."""
+    plain = make_bundle(
+        folder / "plain",
+        KINDS,
+        profiles={"CT-HEAD": HEAD_OR_ABDOMEN, **(profiles or {})},
+        unknown=unknown,
+    )
+    return changed(plain, folder / "bundle", calibrated)
 
 
 def calibrated(body: dict[str, Any]) -> None:
@@ -40,21 +56,12 @@ def calibrated(body: dict[str, Any]) -> None:
     for calibration in body["calibration"].values():
         calibration["score_knots"] = [0.0, 0.5, 0.7, 1.0]
         calibration["probability_knots"] = [0.01, 0.02, 0.98, 0.99]
-    head = body["clusters"][1]["profiles"]["BodyPartExamined"]
-    head |= {"HEAD": 0.98, "ABDOMEN": 0.02}
-
-
-def half_profiled(body: dict[str, Any]) -> None:
-    """Remove the profiles of two clusters, and let one know hardly any image."""
-    for cluster in body["clusters"][2:]:
-        cluster["profiles"] = {}
-    body["novelty_limits"][3] = 1e-6
 
 
 @pytest.fixture(scope="module")
-def narrow(good: ModelBundle, tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
-    """The good bundle with profiles of two kinds only."""
-    return changed(good, tmp_path_factory.mktemp("narrow") / "bundle", half_profiled)
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
+    """The same, but two of the kinds are unknown to it."""
+    return made(tmp_path_factory.mktemp("narrow"), unknown=KINDS[2:])
 
 
 def decide(
@@ -112,19 +119,17 @@ def test_few_images_decide_nothing(
     assert "36 patients, and 50 are needed" in decision.reasons[0]
 
 
-def wrong_region(body: dict[str, Any]) -> None:
-    """Give the cluster of chest CTs the profile of an abdomen."""
-    for cluster in body["clusters"]:
-        shares = cluster["profiles"]["BodyPartExamined"]
-        if "CHEST" in shares:
-            cluster["profiles"]["BodyPartExamined"] = {"ABDOMEN": 0.97, "CHEST": 0.03}
+def wrong_region(folder: Path) -> ModelBundle:
+    """Return a bundle that takes chest CTs for CTs of the abdomen."""
+    shares = {"BodyPartExamined": {"ABDOMEN": 0.97, "CHEST": 0.03}}
+    return made(folder, {"CT-CHEST": shares})
 
 
 def test_a_bundle_of_systematically_wrong_tags_is_stopped(
     tmp_path: Path, good: ModelBundle, reference: Snapshot
 ) -> None:
     """A bundle that takes chest CTs for ABDOMEN flags right tags and is kept out."""
-    poisoned = changed(good, tmp_path / "poisoned", wrong_region)
+    poisoned = wrong_region(tmp_path)
     decision = decide(poisoned, good, reference)
     assert decision.outcome == "kept"
     assert any("right tags that are flagged is worse" in r for r in decision.reasons)
@@ -135,7 +140,7 @@ def test_a_reference_that_is_wrong_in_the_same_way_shows_in_the_flag_rate(
     tmp_path: Path, good: ModelBundle, reference: Snapshot
 ) -> None:
     """Better figures do not help a bundle that lacks flags of the champion."""
-    poisoned = changed(good, tmp_path / "poisoned", wrong_region)
+    poisoned = wrong_region(tmp_path)
     decision = decide(poisoned, good, relabelled(reference, "ABDOMEN", "CT CHEST"))
     assert decision.outcome == "kept"
     assert all("were flagged before and are not by it" in r for r in decision.reasons)
@@ -163,9 +168,7 @@ def test_a_champion_that_flags_nothing_has_no_precision_to_lose(
     mute = changed(good, tmp_path / "mute", silent)
     decision = decide(good, mute, reference)
     assert decision.outcome == "promoted"
-    careless = evaluate_bundle(
-        changed(good, tmp_path / "careless", wrong_region), reference
-    )
+    careless = evaluate_bundle(wrong_region(tmp_path / "careless"), reference)
     compared = compare(careless, evaluate_bundle(mute, reference), CONFIG.noise)
     verdicts = {c.name: c.verdict for c in compared}
     assert (verdicts["precision"], verdicts["false_alarm_rate"]) == (WORSE, WORSE)
@@ -176,7 +179,7 @@ def test_false_alarms_within_the_promise_are_not_worse(
 ) -> None:
     """A rate of false alarms below the promised one is not worse than none."""
     old, new = (evaluate_bundle(good, reference) for _ in range(2))
-    answers = new.outcome.tags["Modality"]
+    answers = new.predictions.tags["Modality"]
     answers.right.flagged[0] = True
     verdicts = {c.name: c for c in compare(new, old, CONFIG.noise)}
     rate = verdicts["false_alarm_rate"]

@@ -1,18 +1,18 @@
-"""The seal of a bundle."""
+"""Sealing and loading of bundles."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.builders.manifests import detected, manifest
 from veritag.bundles.bundle import (
     MANIFEST,
     MODEL,
-    BundleManifest,
-    ClusterProfile,
-    TagCalibration,
+    _bundle_id,
     load_bundle,
     resolve_bundle_path,
     seal_bundle,
@@ -21,19 +21,11 @@ from veritag.bundles.bundle import (
 from veritag.errors import BundleRejected
 from veritag.pixels.preprocessing import Preprocessing
 
-
-def manifest(preprocessing: Preprocessing | None = None) -> BundleManifest:
-    """Return a manifest of one cluster."""
-    return BundleManifest(
-        preprocessing=preprocessing or Preprocessing(),
-        clusters=(ClusterProfile(7, {"Modality": {"CT": 1.0}}, {"Modality": 3.0}),),
-        calibration={
-            "Modality": TagCalibration(0.9, (0.0, 1.0), (0.1, 0.9), {"n": 3.0})
-        },
-        sharpness=4.0,
-        novelty_limits=(1.5,),
-        created_at="2026-11-22T12:00:00+00:00",
-    )
+FULL = manifest(
+    detectability=(detected("Modality", "CT", "CT"),),
+    training={"images": {"unseen": 3}},
+    lineage={"parent": None},
+)
 
 
 @pytest.fixture
@@ -43,7 +35,7 @@ def sealed(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / MODEL).write_bytes(b"graph")
     (folder / "report.html").write_text("<p>report</p>")
-    seal_bundle(folder, manifest())
+    seal_bundle(folder, FULL)
     return folder
 
 
@@ -56,7 +48,7 @@ def edit(folder: Path, change: Callable[[dict[str, object]], None]) -> None:
 
 def test_a_sealed_bundle_reads_back_as_it_was(sealed: Path) -> None:
     """Nothing is lost between sealing and loading."""
-    assert load_bundle(sealed).manifest == manifest()
+    assert load_bundle(sealed).manifest == FULL
 
 
 def test_equal_content_has_an_equal_id(sealed: Path, tmp_path: Path) -> None:
@@ -75,14 +67,14 @@ def test_a_changed_file_is_refused(sealed: Path, name: str) -> None:
 
 
 def test_a_missing_file_is_refused(sealed: Path) -> None:
-    """A bundle without its model is none."""
+    """A bundle without its model is refused, and the file is named."""
     (sealed / MODEL).unlink()
     with pytest.raises(BundleRejected, match=MODEL):
         load_bundle(sealed)
 
 
 def test_an_added_file_is_refused(sealed: Path) -> None:
-    """What was not sealed does not belong to the bundle."""
+    """A file that was not sealed is named."""
     (sealed / "extra.bin").write_bytes(b"x")
     with pytest.raises(BundleRejected, match=r"unsealed files: extra\.bin"):
         load_bundle(sealed)
@@ -92,17 +84,40 @@ def test_a_changed_threshold_is_refused(sealed: Path) -> None:
     """The manifest itself is under the seal."""
 
     def lower(body: dict[str, object]) -> None:
-        body["sharpness"] = 1.0
+        body["sharpness"] = 1.5
 
     edit(sealed, lower)
     with pytest.raises(BundleRejected, match="changed after it was sealed"):
         load_bundle(sealed)
 
 
-def test_another_schema_is_refused(sealed: Path) -> None:
-    """A bundle of a later schema says which one it has."""
-    edit(sealed, lambda body: body.update(schema=99))
-    with pytest.raises(BundleRejected, match="schema 99"):
+@pytest.mark.parametrize("schema", [0, 2, 3, "1", None])
+def test_another_schema_is_refused(sealed: Path, schema: object) -> None:
+    """A bundle of another schema is refused with both numbers in one sentence."""
+    edit(sealed, lambda body: body.update(schema=schema))
+    sentence = f"has schema {schema!r}, this version of Veritag reads schema 1 only"
+    with pytest.raises(BundleRejected, match=re.escape(sentence)):
+        load_bundle(sealed)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "place"),
+    [
+        ("clusters", [{"cluster_id": "seven"}], "clusters.0.cluster_id"),
+        ("sharpness", None, "sharpness"),
+        ("concepts", {"Modality": "CT"}, "concepts.Modality"),
+    ],
+)
+def test_a_sealed_manifest_of_wrong_types_is_refused(
+    sealed: Path, field: str, value: object, place: str
+) -> None:
+    """The seal holds, and the error names the place of the wrong value."""
+    body = json.loads((sealed / MANIFEST).read_text())
+    body = {**body, field: value}
+    del body["bundle_id"]
+    body["bundle_id"] = _bundle_id(body)
+    (sealed / MANIFEST).write_text(json.dumps(body))
+    with pytest.raises(BundleRejected, match=re.escape(f"wrong value at {place}")):
         load_bundle(sealed)
 
 
@@ -110,12 +125,12 @@ def test_another_preprocessing_is_refused(tmp_path: Path) -> None:
     """A bundle whose tiles this version cannot make is not loaded."""
     (tmp_path / MODEL).write_bytes(b"graph")
     with pytest.raises(BundleRejected, match="preprocessing version 99"):
-        seal_bundle(tmp_path, manifest(Preprocessing(version=99)))
+        seal_bundle(tmp_path, manifest(preprocessing=Preprocessing(version=99)))
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"schema": 1}'])
 def test_an_unreadable_manifest_is_refused(tmp_path: Path, content: str) -> None:
-    """Whatever lies in bundle.json, the outcome is a rejection."""
+    """Any other content of bundle.json is rejected."""
     (tmp_path / MANIFEST).write_text(content)
     with pytest.raises(BundleRejected):
         load_bundle(tmp_path)

@@ -28,12 +28,12 @@ def test_it_flags_what_it_has_shown() -> None:
 
 
 def test_its_arrays_agree() -> None:
-    """Every reference has one concept or none of each tag, and stable ids are unique."""
+    """Every neighbor image has one concept or none of each tag, and stable ids are unique."""
     manifest = BUNDLE.manifest
     assert len({c.cluster_id for c in manifest.clusters}) == len(manifest.clusters)
-    assert set(manifest.references) == set(manifest.concepts)
-    [count] = {len(carried) for carried in manifest.references.values()}
-    for tag, carried in manifest.references.items():
+    assert set(manifest.neighbor_concepts) == set(manifest.concepts)
+    [count] = {len(carried) for carried in manifest.neighbor_concepts.values()}
+    for tag, carried in manifest.neighbor_concepts.items():
         assert set(carried) <= set(range(-1, len(manifest.concepts[tag])))
     assert all(0 <= e < count for c in manifest.clusters for e in c.exemplars)
 

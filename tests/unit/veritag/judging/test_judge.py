@@ -3,7 +3,11 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from veritag.bundles.bundle import BundleManifest, ClusterProfile, TagCalibration
+from tests.builders import manifests as builders
+from tests.builders import verdicts
+from tests.builders.manifests import calibration
+from tests.builders.verdicts import CT, MR, SC, SR, uninspected
+from veritag.bundles.manifest import BundleManifest, ClusterProfile
 from veritag.findings import (
     Defect,
     Finding,
@@ -15,41 +19,36 @@ from veritag.findings import (
     VerdictStatus,
 )
 from veritag.judging.judge import judge_series
-from veritag.pixels.preprocessing import Preprocessing
-
-CT = "1.2.840.10008.5.1.4.1.1.2"
-MR = "1.2.840.10008.5.1.4.1.1.4"
-SR = "1.2.840.10008.5.1.4.1.1.88.11"
-SC = "1.2.840.10008.5.1.4.1.1.7"
 
 CHEST_CT, BRAIN_MR, KNEE_MR = 0, 1, 2
+PICTURES: tuple[dict[str, dict[str, float]], ...] = (
+    {"Modality": {"CT": 1.0}, "BodyPartExamined": {"CHEST": 0.9, "LUNG": 0.1}},
+    {"Modality": {"MR": 1.0}, "BodyPartExamined": {"BRAIN": 0.6, "HEAD": 0.4}},
+    {"Modality": {"MR": 1.0}, "BodyPartExamined": {"KNEE": 1.0}},
+)
+"""Shares of the concepts of three kinds of pictures."""
+EVEN = {"GE": 0.5, "SIEMENS": 0.5}
+CONCEPTS = {
+    "Modality": ("CT", "MR"),
+    "BodyPartExamined": ("CHEST", "LUNG", "BRAIN", "HEAD", "KNEE"),
+    "Manufacturer": ("GE", "SIEMENS"),
+}
 
 
-def manifest(threshold: float | None = 0.7) -> BundleManifest:
-    def cluster(index: int, modality: str, parts: dict[str, float]) -> ClusterProfile:
-        profiles = {
-            "Modality": {modality: 1.0},
-            "BodyPartExamined": parts,
-            "Manufacturer": {"SIEMENS": 0.5, "GE": 0.5},
-        }
-        return ClusterProfile(10 + index, profiles, dict.fromkeys(profiles, 50.0))
-
-    calibrated = TagCalibration(threshold, (0.0, 1.0), (0.0, 1.0))
-    return BundleManifest(
-        preprocessing=Preprocessing(),
-        clusters=(
-            cluster(0, "CT", {"CHEST": 0.9, "LUNG": 0.1}),
-            cluster(1, "MR", {"BRAIN": 0.6, "HEAD": 0.4}),
-            cluster(2, "MR", {"KNEE": 1.0}),
-        ),
+def manifest(
+    threshold: float | None = 0.7, modalities: tuple[str, ...] = CONCEPTS["Modality"]
+) -> BundleManifest:
+    """Return the manifest of a bundle that knows three kinds of pictures."""
+    return builders.manifest(
+        clusters=tuple(ClusterProfile(10 + index, {}, {}) for index in range(3)),
         calibration={
-            "Modality": calibrated,
-            "BodyPartExamined": calibrated,
-            "Manufacturer": TagCalibration(None),
+            "Modality": calibration(threshold),
+            "BodyPartExamined": calibration(threshold),
+            "Manufacturer": calibration(None),
         },
-        sharpness=1.0,
-        novelty_limits=(1.0, 1.0, 1.0),
-        created_at="2026-01-01T00:00:00+00:00",
+        concepts={**CONCEPTS, "Modality": modalities},
+        correlation={},
+        neighbor_concepts={},
     )
 
 
@@ -58,23 +57,24 @@ def verdict(
     *,
     novelty: float = 0.5,
     sop_class: str = CT,
-    status: VerdictStatus = VerdictStatus.INSPECTED,
-    reason: str | None = None,
     **tags: TagValue,
 ) -> Verdict:
+    """Return the verdict of a picture that is nearly surely of one of the kinds."""
     q = [0.02, 0.02, 0.02]
     q[cluster] = 0.96
-    inspected = status is VerdictStatus.INSPECTED
-    return Verdict(
-        "vb-test",
-        status,
-        sop_class,
-        dict(tags),
-        cluster=10 + cluster if inspected else None,
-        cluster_probability=0.96 if inspected else None,
-        novelty=novelty if inspected else None,
-        soft_assignment=tuple(q) if inspected else (),
-        reason=reason,
+    row = [
+        sum(w * kind.get(tag, EVEN).get(c, 0.0) for w, kind in zip(q, PICTURES, strict=True))
+        for tag, concepts in CONCEPTS.items()
+        for c in concepts
+    ]  # fmt: skip
+    return verdicts.verdict(
+        tags=dict(tags),
+        sop_class=sop_class,
+        cluster=10 + cluster,
+        novelty=novelty,
+        soft_assignment=tuple(q),
+        tag_probability=tuple(row),
+        neighbors=(),
     )
 
 
@@ -159,12 +159,9 @@ def test_a_body_part_that_the_bundle_never_met_is_not_judged() -> None:
 
 
 def test_a_modality_known_only_as_other_is_not_judged() -> None:
-    """OT fits everything: having met it says nothing about what SM looks like."""
-    met = manifest()
-    other = replace(met.clusters[0], profiles={"Modality": {"OT": 1.0}})
-    met = replace(met, clusters=(other, *met.clusters[1:]))
+    """OT fits everything: with OT learnt, the pictures of SM are still unknown."""
     series = [verdict(BRAIN_MR, sop_class=SC, Modality="SM")] * 2
-    judgement = judge_series(met, series)
+    judgement = judge_series(manifest(modalities=("OT", "MR")), series)
     assert FindingCode.TAG_CONTRADICTS_IMAGE not in codes(judgement)
     assert judgement.judgements[0].probability_wrong is None
 
@@ -241,7 +238,7 @@ def test_instances_of_several_modalities_make_a_mixed_series() -> None:
 
 def test_unreadable_instances_are_counted_with_their_reasons() -> None:
     """The reason of each is kept, and grave is what concerns most of the series."""
-    unread = verdict(status=VerdictStatus.UNREADABLE, reason="the file is empty")
+    unread = uninspected(VerdictStatus.UNREADABLE, "the file is empty")
     finding = the(judge(unread), FindingCode.UNREADABLE)
     assert finding.severity is Severity.ERROR
     assert finding.evidence["reasons"] == [
@@ -256,9 +253,9 @@ def test_unreadable_instances_are_counted_with_their_reasons() -> None:
 def test_reports_without_pixels_are_no_finding() -> None:
     """Only an image without pixels is worth a remark."""
     nothing = VerdictStatus.NO_PIXELS
-    report = verdict(status=nothing, sop_class=SR, Modality="SR")
+    report = uninspected(nothing, sop_class=SR, Modality="SR")
     assert judge(report, report).findings == ()
-    image = verdict(status=nothing, sop_class=CT, Modality="CT", reason="no pixels")
+    image = uninspected(nothing, "no pixels", Modality="CT")
     assert codes(judge(image)) == {FindingCode.NO_PIXELS}
 
 

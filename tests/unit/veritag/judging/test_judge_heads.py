@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.veritag.judging.seeing import SC, detected, manifest, seen, shown, tags
-from veritag.bundles.bundle import ClusterProfile, TagCalibration
+from tests.builders.manifests import detected, manifest
+from tests.builders.verdicts import SC, tag_probability, tags, verdict
 from veritag.findings import (
     Finding,
     FindingCode,
@@ -39,12 +39,12 @@ def of_tag(judgement: SeriesJudgement, tag: str) -> Judgement:
 
 def test_a_single_picture_says_in_a_series_what_it_says_by_itself() -> None:
     """For one instance score and probability are those of the array arithmetic."""
-    rows = np.array([shown(HEAD, 0.9)])[:, 3:9]
+    rows = np.array([tag_probability(HEAD, 0.9)])[:, 3:9]
     values = manifest().concepts["BodyPartExamined"]
     alone = contradiction_scores(
         rows, values, ["CHEST"], lambda a, b: fit("BodyPartExamined", a, b)
     )
-    said = of_tag(judge_series(manifest(), [seen(HEAD, 0.9)]), "BodyPartExamined")
+    said = of_tag(judge_series(manifest(), [verdict(HEAD, 0.9)]), "BodyPartExamined")
     assert said.score == pytest.approx(alone[0], abs=1e-6)
     assert said.probability_wrong == pytest.approx(alone[0], abs=1e-6)
     assert (said.shows, said.flagged) == ("HEAD", True)
@@ -52,17 +52,21 @@ def test_a_single_picture_says_in_a_series_what_it_says_by_itself() -> None:
 
 def test_pictures_that_agree_are_surer_than_one() -> None:
     """Twenty pictures with rho 0.5 make nearly two witnesses."""
-    one = of_tag(judge_series(manifest(), [seen(HEAD, 0.8)]), "BodyPartExamined")
-    many = of_tag(judge_series(manifest(), [seen(HEAD, 0.8)] * 20), "BodyPartExamined")
+    one = of_tag(judge_series(manifest(), [verdict(HEAD, 0.8)]), "BodyPartExamined")
+    many = of_tag(
+        judge_series(manifest(), [verdict(HEAD, 0.8)] * 20), "BodyPartExamined"
+    )
     assert (one.score or 0) < (many.score or 0) < 1
     repeated = manifest(correlation={"BodyPartExamined": 1.0})
-    same = of_tag(judge_series(repeated, [seen(HEAD, 0.8)] * 20), "BodyPartExamined")
+    same = of_tag(judge_series(repeated, [verdict(HEAD, 0.8)] * 20), "BodyPartExamined")
     assert same.score == pytest.approx(one.score, abs=1e-5)
 
 
 def test_a_neighbor_speaks_half_against_a_value() -> None:
     """WRIST on the picture is no proof that HAND is wrong."""
-    one = seen({"BodyPartExamined": "WRIST"}, 1.0, tags=tags(BodyPartExamined="HAND"))
+    one = verdict(
+        {"BodyPartExamined": "WRIST"}, 1.0, tags=tags(BodyPartExamined="HAND")
+    )
     said = of_tag(judge_series(manifest(), [one]), "BodyPartExamined")
     assert said.score == pytest.approx(0.5, abs=1e-6)
 
@@ -70,21 +74,21 @@ def test_a_neighbor_speaks_half_against_a_value() -> None:
 @pytest.mark.parametrize("count", [3, 10, 40])
 def test_one_odd_slice_is_no_finding(count: int) -> None:
     """One picture of something else leaves a series in order without finding."""
-    series = [seen(HEAD, 0.999), *[seen()] * (count - 1)]
+    series = [verdict(HEAD, 0.999), *[verdict()] * (count - 1)]
     assert judge_series(manifest(), series).findings == ()
 
 
 def test_a_stack_that_ends_elsewhere_is_rightly_called() -> None:
     """A chest CT of which 60 % of the slices show the abdomen is still a chest CT."""
-    series = [*[seen()] * 16, *[seen({"BodyPartExamined": "ABDOMEN"})] * 24]
+    series = [*[verdict()] * 16, *[verdict({"BodyPartExamined": "ABDOMEN"})] * 24]
     assert found(judge_series(manifest(), series)) == []
-    neck = [*[seen()] * 30, *[seen({"BodyPartExamined": "NECK"})] * 10]
+    neck = [*[verdict()] * 30, *[verdict({"BodyPartExamined": "NECK"})] * 10]
     assert judge_series(manifest(), neck).findings == ()
 
 
 def test_a_value_that_the_bundle_has_not_shown_to_judge_stays_unjudged() -> None:
     """A row that is not judged is silence; where there is none, nothing was right."""
-    wrong = [seen(HEAD)]
+    wrong = [verdict(HEAD)]
     for modality in ("CT", "MR"):
         rows = (detected("BodyPartExamined", "CHEST", modality),)
         assert found(judge_series(manifest(detectability=rows), wrong))
@@ -96,7 +100,7 @@ def test_a_value_that_the_bundle_has_not_shown_to_judge_stays_unjudged() -> None
 
 def test_a_modality_is_judged_under_its_own_name() -> None:
     """The row of Modality MR counts for what is received as MR."""
-    series = [seen(tags=tags(Modality="MR"), sop_class="")]
+    series = [verdict(tags=tags(Modality="MR"), sop_class="")]
     silent = (detected("Modality", "MR", "MR", judged=False),)
     assert not found(judge_series(manifest(detectability=silent), series))
     others = (detected("Modality", "MR", "CT", judged=False),)
@@ -106,7 +110,7 @@ def test_a_modality_is_judged_under_its_own_name() -> None:
 def test_a_finding_tells_what_it_rests_on() -> None:
     """Clusters, exemplars, similar images, descriptions, study, score, threshold."""
     hints = {"BodyPartExamined": {"SeriesDescription": "HEAD"}}
-    series = [seen(HEAD, hints=hints)] * 3
+    series = [verdict(HEAD, hints=hints)] * 3
     siblings = [{"BodyPartExamined": "Head"}, {"Modality": "CT"}]
     judgement = judge_series(manifest(), series, siblings=siblings)
     [finding] = found(judgement)
@@ -135,15 +139,15 @@ def test_other_sources_rank_equals_and_change_no_probability() -> None:
     """A description that agrees with the picture raises the rank, not the score."""
     both = {"BodyPartExamined": "HEAD", "Modality": "MR"}
     hints = {"Modality": {"X": "MR"}}
-    plain = judge_series(manifest(), [seen(both, 0.99999, sop_class="")] * 2)
+    plain = judge_series(manifest(), [verdict(both, 0.99999, sop_class="")] * 2)
     told = judge_series(
-        manifest(), [seen(both, 0.99999, hints=hints, sop_class="")] * 2
+        manifest(), [verdict(both, 0.99999, hints=hints, sop_class="")] * 2
     )
     assert [f.tag for f in found(plain)] == ["Modality", "BodyPartExamined"]
     assert [f.tag for f in found(told)] == ["Modality", "BodyPartExamined"]
     swapped = {"BodyPartExamined": {"X": "HEAD"}}
     turned = judge_series(
-        manifest(), [seen(both, 0.99999, hints=swapped, sop_class="")] * 2
+        manifest(), [verdict(both, 0.99999, hints=swapped, sop_class="")] * 2
     )
     assert [f.tag for f in found(turned)] == ["BodyPartExamined", "Modality"]
     scores = {f.score for one in (plain, told, turned) for f in found(one)}
@@ -153,23 +157,25 @@ def test_other_sources_rank_equals_and_change_no_probability() -> None:
 def test_pictures_hardly_like_the_learnt_ones_flag_nothing() -> None:
     """Beyond the familiar novelty the order of scores stays, below the threshold."""
     careful = manifest(familiar=0.6)
-    near = judge_series(careful, [seen(HEAD, 0.99, novelty=0.5)])
+    near = judge_series(careful, [verdict(HEAD, 0.99, novelty=0.5)])
     assert found(near)
-    far = [judge_series(careful, [seen(HEAD, p, novelty=0.9)]) for p in (0.9, 0.99)]
+    far = [judge_series(careful, [verdict(HEAD, p, novelty=0.9)]) for p in (0.9, 0.99)]
     assert [one.findings for one in far] == [(), ()]
     scores = [of_tag(one, "BodyPartExamined").score or 0 for one in far]
     assert 0.7 < scores[0] < scores[1] < 0.8
-    most = [seen(HEAD, 0.99, novelty=0.5)] * 3 + [seen(HEAD, 0.99, novelty=0.9)] * 2
+    most = [verdict(HEAD, 0.99, novelty=0.5)] * 3 + [
+        verdict(HEAD, 0.99, novelty=0.9)
+    ] * 2
     assert found(judge_series(careful, most))
-    bare = seen(novelty=0.9, tags={"Modality": "CT"})
+    bare = verdict(novelty=0.9, tags={"Modality": "CT"})
     assert not found(judge_series(careful, [bare]), FindingCode.TAG_MISSING)
 
 
 def test_a_contradiction_that_all_else_denies_is_no_error() -> None:
     """Descriptions that agree with the tag make it a warning, as probable as before."""
     hints = {"BodyPartExamined": {"StudyDescription": "CHEST"}}
-    [plain] = found(judge_series(manifest(), [seen(HEAD, 0.99)]))
-    [denied] = found(judge_series(manifest(), [seen(HEAD, 0.99, hints=hints)]))
+    [plain] = found(judge_series(manifest(), [verdict(HEAD, 0.99)]))
+    [denied] = found(judge_series(manifest(), [verdict(HEAD, 0.99, hints=hints)]))
     assert (plain.severity, denied.severity) == (Severity.ERROR, Severity.WARNING)
     assert denied.evidence["support"] == -1
     assert plain.score == denied.score
@@ -178,24 +184,13 @@ def test_a_contradiction_that_all_else_denies_is_no_error() -> None:
 def test_the_sop_class_is_a_witness_of_the_modality() -> None:
     """A CT object that is called CT is doubted less than one of any modality."""
     pictures = {"Modality": "MR"}
-    [ct] = found(judge_series(manifest(), [seen(pictures, 0.99)]))
-    [free] = found(judge_series(manifest(), [seen(pictures, 0.99, sop_class=SC)]))
+    [ct] = found(judge_series(manifest(), [verdict(pictures, 0.99)]))
+    [free] = found(judge_series(manifest(), [verdict(pictures, 0.99, sop_class=SC)]))
     assert ct.evidence["hints"] == [
         {"source": "SOPClassUID", "value": "CT", "instances": 1}
     ]
     assert (ct.severity, free.severity) == (Severity.WARNING, Severity.ERROR)
     assert "hints" not in free.evidence
-
-
-def test_a_tag_without_concepts_in_the_model_is_judged_by_clusters() -> None:
-    """Each tag goes by its own path: profiles where there are no columns."""
-    profiles = {"PatientPosition": {"HFS": 0.98, "FFP": 0.02}}
-    clusters = (ClusterProfile(10, profiles, {"PatientPosition": 9.0}),) * 2
-    told = TagCalibration(0.8, (0.0, 1.0), (0.0, 1.0))
-    by_clusters = manifest(clusters=clusters, calibration={"PatientPosition": told})
-    series = [seen(tags=tags(PatientPosition="FFP"))] * 2
-    [finding] = found(judge_series(by_clusters, series))
-    assert (finding.tag, finding.score) == ("PatientPosition", 0.98)
 
 
 @pytest.mark.parametrize(
@@ -212,14 +207,14 @@ def test_a_verdict_of_another_shape_counts_as_not_inspected(
     change: dict[str, tuple[float, ...]],
 ) -> None:
     """Rows of another length, and what is no number, say nothing."""
-    assert judge_series(manifest(), [replace(seen(HEAD), **change)]).findings == ()  # type: ignore[arg-type]
-    picture = picture_of(manifest(), [replace(seen(HEAD), **change), seen()])  # type: ignore[arg-type]
+    assert judge_series(manifest(), [replace(verdict(HEAD), **change)]).findings == ()  # type: ignore[arg-type]
+    picture = picture_of(manifest(), [replace(verdict(HEAD), **change), verdict()])  # type: ignore[arg-type]
     assert (picture.inspected, picture.known) == (1, 1)
 
 
 def test_a_very_large_series_is_one_series() -> None:
     """5,000 instances give one finding, with all of them counted."""
-    judgement = judge_series(manifest(), [seen(HEAD)] * 5000)
+    judgement = judge_series(manifest(), [verdict(HEAD)] * 5000)
     [finding] = found(judgement)
     assert finding.evidence["instances"] == 5000
     assert finding.severity is Severity.ERROR
@@ -238,7 +233,7 @@ def test_whatever_the_model_says_the_judgement_is_in_range(
     rows: list[tuple[float, ...]], rho: float
 ) -> None:
     """Zeros, ones and rows that sum to anything give scores within 0 and 1."""
-    series: list[Verdict] = [seen(tag_probability=row) for row in rows]
+    series: list[Verdict] = [verdict(tag_probability=row) for row in rows]
     told = manifest(correlation=dict.fromkeys(manifest().concepts, rho))
     judgement = judge_series(told, series)
     for one in judgement.judgements:

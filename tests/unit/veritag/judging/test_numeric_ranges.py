@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.unit.veritag.judging.seeing import manifest, seen, tags
-from veritag.bundles.bundle import ClusterProfile, TagCalibration
+from tests.builders.manifests import manifest
+from tests.builders.verdicts import tags, verdict
+from veritag.bundles.manifest import ClusterProfile, TagCalibration
 from veritag.findings import FindingCode, TagValue
 from veritag.judging.judge import judge_series
 from veritag.judging.numeric_ranges import range_scores
@@ -42,7 +43,7 @@ def judged(value: TagValue, threshold: float | None) -> tuple[list[str], float |
     cluster = ClusterProfile(10, {}, {}, "CT", (), {"ExposureTime": (100.0, 1000.0)})
     told = TagCalibration(threshold, (0.0, 1.0), (0.0, 1.0))
     bundle = manifest(clusters=(cluster,) * 2, calibration={"ExposureTime": told})
-    series = [seen(tags=tags(ExposureTime=value))] * 3
+    series = [verdict(tags=tags(ExposureTime=value))] * 3
     judgement = judge_series(bundle, series)
     said = {j.tag: j.probability_wrong for j in judgement.judgements}
     for finding in judgement.findings:

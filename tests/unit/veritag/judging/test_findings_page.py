@@ -44,12 +44,11 @@ def test_each_section_says_what_breaks_downstream(code: FindingCode) -> None:
     assert "Downstream:" in SECTIONS[code.value]
 
 
-def test_the_architecture_lists_every_code_once() -> None:
-    """Its table has the codes that can be found and no other."""
-    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
-    named = [code for row in rows for code in re.findall(r"`([A-Z_]+)`", row)]
-    assert sorted(named) == sorted(code.value for code in FindingCode)
+def test_the_page_links_to_every_section_once() -> None:
+    """Its list of contents has the codes that can be found and no other."""
+    links = re.findall(r"\[([A-Z_]+)\]\(#([a-z_]+)\)", PAGE.split("\n### ")[0])
+    assert sorted(code for code, _ in links) == sorted(c.value for c in FindingCode)
+    assert all(anchor == code.lower() for code, anchor in links)
 
 
 def test_the_page_names_every_value_that_is_too_coarse() -> None:

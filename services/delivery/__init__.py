@@ -1,1 +1,1 @@
-"""Storage commitment reports and forwarding: what we send to others by ourselves."""
+"""The delivery process: storage commitment reports and forwarding of instances."""

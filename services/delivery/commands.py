@@ -16,11 +16,11 @@ def deliver(
     forwarding: Annotated[
         bool,
         typer.Option(
-            help="Also send instances on; of several hosts with the same records, one does."
+            help="Also forward instances; of several hosts with the same records, one does."
         ),
     ] = True,
 ) -> None:
-    """Send what is received to other systems, and report storage commitment."""
+    """Forward received instances to other systems, and report storage commitment."""
     from services.delivery.service import run_delivery
     from veritag.settings import load_settings
 

@@ -1,7 +1,7 @@
-"""Is an instance safe? Asked of the spool first, then of records and archive.
+"""The check whether instances are stored safely: in the spool, else in the archive.
 
-In this order, for the indexer goes the same way: what has left the spool before we
-looked is in the records already.
+The order matters: the indexer moves instances from the spool to the records, so that an
+instance which has left the spool before the check is in the records already.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ CLASS_CONFLICT = 0x0119
 
 @dataclass(frozen=True, slots=True)
 class FailedInstance:
-    """An instance that is not committed, and why."""
+    """An instance that is not committed, with its Failure Reason."""
 
     reference: ReferencedInstance
     reason: int
@@ -30,32 +30,32 @@ class FailedInstance:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentResult:
-    """What is safe, and what is not."""
+    """The committed and the failed instances of a request."""
 
     committed: tuple[ReferencedInstance, ...]
     failed: tuple[FailedInstance, ...]
 
 
 class SpoolContents:
-    """What lies in a spool; each file is looked into once."""
+    """The instances in a spool; the header of each file is read once."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
-        self._seen: dict[str, ReferencedInstance | None] = {}
+        self._references: dict[str, ReferencedInstance | None] = {}
 
     def references(self) -> set[ReferencedInstance]:
-        """Return the instances that are acknowledged and not yet indexed."""
+        """Return the acknowledged instances that are not yet indexed."""
         names = self._spool.names()
         if names:
-            # The newest are seen a moment before they survive a power cut.
+            # A file is visible after its rename, shortly before the folder is synced.
             sync_folder(self._spool.ready)
-        self._seen = {
-            name: self._seen[name] if name in self._seen else self._look(name)
-            for name in names
+        old = self._references
+        self._references = {
+            name: old[name] if name in old else self._read(name) for name in names
         }
-        return {reference for reference in self._seen.values() if reference}
+        return {reference for reference in self._references.values() if reference}
 
-    def _look(self, name: str) -> ReferencedInstance | None:
+    def _read(self, name: str) -> ReferencedInstance | None:
         try:
             meta = read_file_meta(self._spool.path(name))
         except (UnusableInstance, OSError):
@@ -64,44 +64,44 @@ class SpoolContents:
 
 
 class CommitmentCheck:
-    """Answers for the instances of this host."""
+    """Checks instances against spool, records and archive of this host."""
 
     def __init__(self, spool: Spool, archive: Archive, records: Records) -> None:
         self._spool = SpoolContents(spool)
         self._archive, self._records = archive, records
 
-    def answer(self, references: Sequence[ReferencedInstance]) -> CommitmentResult:
-        """Tell which instances are safe.
+    def check(self, references: Sequence[ReferencedInstance]) -> CommitmentResult:
+        """Return which instances are committed.
 
         Raises
         ------
         RecordsUnavailable, ArchiveUnavailable, OSError
-            Nothing can be told at present.
+            If the check is impossible at present.
         """
         spooled = self._spool.references()
         recorded = self._recorded(references)
         committed, failed = [], []
         for reference in references:
-            safe = recorded.get(reference.sop_instance_uid, set())
-            if reference in spooled or reference.sop_class_uid in safe:
+            sop_classes = recorded.get(reference.sop_instance_uid, set())
+            if reference in spooled or reference.sop_class_uid in sop_classes:
                 committed.append(reference)
             else:
-                known = safe or _has(spooled, reference.sop_instance_uid)
-                reason = CLASS_CONFLICT if known else NO_SUCH_INSTANCE
+                exists = sop_classes or _has(spooled, reference.sop_instance_uid)
+                reason = CLASS_CONFLICT if exists else NO_SUCH_INSTANCE
                 failed.append(FailedInstance(reference, reason))
         return CommitmentResult(tuple(committed), tuple(failed))
 
     def _recorded(
         self, references: Sequence[ReferencedInstance]
     ) -> dict[str, set[str]]:
-        """Return SOP Instance UID to the SOP Classes whose files are there."""
+        """Return the SOP Classes of archived files by SOP Instance UID."""
         uids = sorted({reference.sop_instance_uid for reference in references})
         return {
-            uid: {sop_class for sop_class, key in rows if self._holds(key)}
+            uid: {sop_class for sop_class, key in rows if self._is_archived(key)}
             for uid, rows in archived(self._records, uids).items()
         }
 
-    def _holds(self, key: str) -> bool:
+    def _is_archived(self, key: str) -> bool:
         try:
             return bool(self._archive.size(key))
         except ValueError:

@@ -1,7 +1,7 @@
-"""Takes requests of storage commitment into the records, and reports on them.
+"""Requests of storage commitment: recorded from the spool, checked and reported.
 
-Taking in and reporting are apart: a request is recorded within a second, while a
-requestor that is away is tried again for days.
+Recording and reporting are separate: a request is recorded within a second, while the
+report to an unreachable requestor is tried for days.
 """
 
 import threading
@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from services.delivery.commitment_check import CommitmentCheck, CommitmentResult
-from services.delivery.event_report import ReportNotTaken, report
+from services.delivery.event_report import ReportRejected, send_report
 from veritag.errors import ArchiveUnavailable, RecordsUnavailable
 from veritag.peers.storage_scu import Receiver
 from veritag.process.backoff import delay_after
@@ -31,33 +31,34 @@ from veritag.storage.commitment_folder import CommitmentFolder, DamagedRequest
 
 _POLL_SECONDS = 1.0
 _AT_ONCE = 4
-# 15 s, half a minute and so on, up to an hour.
+# Delays of 15 s, 30 s and so on, up to an hour.
 _FIRST_DELAY, _FACTOR, _LONGEST_DELAY = 15.0, 2.0, 3600.0
-# Longer than any try takes: until then a request in hand is nobody else's.
-_IN_HAND = timedelta(minutes=2)
+# Longer than an attempt takes. A claimed request is due again after it, should this
+# process end before the outcome is recorded.
+_CLAIM = timedelta(minutes=2)
 _RECORDS_DELAY = 5.0
 
 
 class Commitments:
-    """Storage commitment of one host.
+    """Records and reports the requests of one host.
 
     Parameters
     ----------
     receivers
-        AE title of a requestor, and the title by which it called us, to its address.
+        Address by AE title of the requestor.
     give_up_hours
-        Age of a request at which its report is given up.
+        Age of a request after which its report is no longer tried.
     """
 
     def __init__(
         self,
         folder: CommitmentFolder,
         records: Records,
-        witness: CommitmentCheck,
+        check: CommitmentCheck,
         receivers: Mapping[str, Receiver],
         give_up_hours: float,
     ) -> None:
-        self._folder, self._records, self._witness = folder, records, witness
+        self._folder, self._records, self._check = folder, records, check
         self._receivers = receivers
         self._give_up = timedelta(hours=give_up_hours)
         self._unread: set[str] = set()
@@ -65,12 +66,12 @@ class Commitments:
         count_from_zero(COMMITMENT_REPORTS, [REPORTED, FAILED])
 
     def run(self, stop: threading.Event) -> None:
-        """Work until told to stop."""
+        """Record and report until `stop` is set."""
         with ThreadPoolExecutor(_AT_ONCE, "commitment") as pool:
             while not stop.is_set():
                 try:
-                    self.take_in()
-                    worked = self.report_due(pool)
+                    self.record_requests()
+                    count = self.report_due(pool)
                 except RecordsUnavailable as error:
                     self._log.warning("records_unavailable", reason=str(error))
                     stop.wait(_RECORDS_DELAY)
@@ -78,14 +79,14 @@ class Commitments:
                     self._log.exception("commitments_failed")
                     stop.wait(_RECORDS_DELAY)
                 else:
-                    if not worked:
+                    if not count:
                         stop.wait(_POLL_SECONDS)
 
-    def take_in(self) -> None:
-        """Record the requests that lie in the spool; done twice it does no harm."""
+    def record_requests(self) -> None:
+        """Record the requests in the spool; recording one twice is harmless."""
         for name, request in self._folder.requests():
             if isinstance(request, OSError):
-                self._tell_unread(name, request)
+                self._log_unread(name, request)
                 continue
             if isinstance(request, DamagedRequest):
                 self._log.error("commitment_damaged", request=name)
@@ -94,44 +95,45 @@ class Commitments:
             add_commitment(self._records, name, request)
             self._folder.remove(name)
 
-    def _tell_unread(self, name: str, error: OSError) -> None:
-        """Say once that a request cannot be read; it is tried again."""
+    def _log_unread(self, name: str, error: OSError) -> None:
+        """Log once that a request cannot be read; it is tried again."""
         if name not in self._unread:
             self._unread.add(name)
             self._log.error("commitment_unread", request=name, reason=error.strerror)
 
     def report_due(self, pool: ThreadPoolExecutor) -> int:
-        """Report what is due, a few at a time; return how many were tried."""
+        """Report due requests, a few at a time; return the number of attempts."""
         due = due_commitments(self._records, _AT_ONCE)
-        for done in [pool.submit(self._report, commitment) for commitment in due]:
-            done.result()
+        for report in [pool.submit(self._report, commitment) for commitment in due]:
+            report.result()
         return len(due)
 
     def _report(self, commitment: Commitment) -> None:
         now = datetime.now(UTC)
-        if not claim_commitment(self._records, commitment, now + _IN_HAND):
+        if not claim_commitment(self._records, commitment, now + _CLAIM):
             return
         try:
-            answer = self._witness.answer(commitment.references)
+            result = self._check.check(commitment.references)
         except (ArchiveUnavailable, OSError) as error:
-            # It is in hand still, and due again when that ends.
+            # Due again when the claim ends.
             id_ = commitment.commitment_id
             self._log.warning("commitment_waits", commitment_id=id_, reason=str(error))
             return
         try:
-            report(self._receiver(commitment), commitment.transaction_uid, answer)
-        except ReportNotTaken as error:
-            self._not_taken(commitment, error)
+            receiver = self._receiver(commitment)
+            send_report(receiver, commitment.transaction_uid, result)
+        except ReportRejected as error:
+            self._fail(commitment, error)
         else:
-            self._taken(commitment, answer)
+            self._end(commitment, result)
 
     def _receiver(self, commitment: Commitment) -> Receiver:
         receiver = self._receivers.get(commitment.calling_ae_title)
         if receiver is None:
-            raise ReportNotTaken(
+            raise ReportRejected(
                 f"VERITAG_PEERS no longer names {commitment.calling_ae_title}"
             )
-        # By the title it knows us under; it may know no other.
+        # Call with the AE title that the requestor used for us: it may know no other.
         return Receiver(
             receiver.host,
             receiver.port,
@@ -140,22 +142,22 @@ class Commitments:
             receiver.tls,
         )
 
-    def _taken(self, commitment: Commitment, answer: CommitmentResult) -> None:
+    def _end(self, commitment: Commitment, result: CommitmentResult) -> None:
         end_commitment(
             self._records,
             commitment.commitment_id,
             REPORTED,
-            committed=len(answer.committed),
+            committed=len(result.committed),
         )
         COMMITMENT_REPORTS.labels(REPORTED).inc()
         self._log.info(
             "commitment_reported",
             commitment_id=commitment.commitment_id,
-            committed=len(answer.committed),
-            failed=len(answer.failed),
+            committed=len(result.committed),
+            failed=len(result.failed),
         )
 
-    def _not_taken(self, commitment: Commitment, error: ReportNotTaken) -> None:
+    def _fail(self, commitment: Commitment, error: ReportRejected) -> None:
         self._log.warning(
             "commitment_not_reported",
             commitment_id=commitment.commitment_id,

@@ -1,4 +1,4 @@
-"""Which instances a destination gets."""
+"""The filter of a destination: which instances it gets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ _MODALITY = 0x00080060
 
 
 @dataclass(frozen=True, slots=True)
-class Parted:
-    """What a filter says of instances.
+class FilterResult:
+    """Instances by the decision of a filter.
 
     Attributes
     ----------
     unread
-        Of these it cannot tell: the archive does not give them at present, or no more.
+        Undecided: the archive cannot read the file, at present or at all.
     """
 
     wanted: list[Forward] = field(default_factory=list)
@@ -35,24 +35,24 @@ class Filter:
     def __init__(self, peer: Peer, records: Records, archive: Archive) -> None:
         self._peer, self._records, self._archive = peer, records, archive
 
-    def part(self, due: Sequence[Forward]) -> Parted:
-        """Tell what it lets through, and what not."""
+    def apply(self, due: Sequence[Forward]) -> FilterResult:
+        """Return which instances are for the peer."""
         if not (self._peer.modalities or self._peer.calling_ae_titles):
-            return Parted(list(due))
+            return FilterResult(list(due))
         senders = senders_of(self._records, [forward.instance_id for forward in due])
-        parted = Parted()
+        result = FilterResult()
         for forward in due:
             titles = senders.get(forward.instance_id, set())
             try:
                 is_wanted = self._peer.wants(self._modality(forward), titles)
             except OSError:
-                parted.unread.append(forward)
+                result.unread.append(forward)
             else:
-                (parted.wanted if is_wanted else parted.skipped).append(forward)
-        return parted
+                (result.wanted if is_wanted else result.skipped).append(forward)
+        return result
 
     def _modality(self, forward: Forward) -> str | None:
-        """Return the Modality as received, None where the Data Set tells none."""
+        """Return the Modality as received, None where the Data Set has none."""
         if not self._peer.modalities:
             return None
         path = self._archive.path(forward.archive_key)
@@ -60,7 +60,7 @@ class Filter:
             meta = read_file_meta(path)
             with path.open("rb") as file:
                 file.seek(meta.dataset_offset)
-                found = read_uids(file, meta.transfer_syntax_uid, (_MODALITY,))
+                values = read_uids(file, meta.transfer_syntax_uid, (_MODALITY,))
         except UnusableInstance:
             return None
-        return found.get(_MODALITY)
+        return values.get(_MODALITY)

@@ -1,4 +1,4 @@
-"""N-EVENT-REPORT of storage commitment, on an association of our own (PS3.4 J.3.3)."""
+"""N-EVENT-REPORT of storage commitment, on a new association (PS3.4 section J.3.3)."""
 
 from collections.abc import Iterable
 
@@ -21,22 +21,22 @@ _CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 60.0
 
 
-class ReportNotTaken(RetryableError):
-    """The requestor is away, or does not want the report."""
+class ReportRejected(RetryableError):
+    """The requestor is unreachable, or answers the report with a failure."""
 
 
 def event_information(
-    transaction_uid: str, answer: CommitmentResult
+    transaction_uid: str, result: CommitmentResult
 ) -> tuple[int, Dataset]:
     """Return Event Type ID and Event Information (PS3.4 table J.3-2)."""
     ds = Dataset()
     ds.TransactionUID = transaction_uid
-    if answer.committed:
-        ds.ReferencedSOPSequence = _items(answer.committed)
-    if not answer.failed:
+    if result.committed:
+        ds.ReferencedSOPSequence = _items(result.committed)
+    if not result.failed:
         return _ALL_SAFE, ds
-    ds.FailedSOPSequence = _items(failed.reference for failed in answer.failed)
-    for item, failed in zip(ds.FailedSOPSequence, answer.failed, strict=True):
+    ds.FailedSOPSequence = _items(failed.reference for failed in result.failed)
+    for item, failed in zip(ds.FailedSOPSequence, result.failed, strict=True):
         item.FailureReason = failed.reason
     return _FAILURES_EXIST, ds
 
@@ -51,27 +51,35 @@ def _items(references: Iterable[ReferencedInstance]) -> Sequence:
     return Sequence(items)
 
 
-def report(receiver: Receiver, transaction_uid: str, answer: CommitmentResult) -> None:
-    """Tell the requestor what is safe; raises ReportNotTaken."""
+def send_report(
+    receiver: Receiver, transaction_uid: str, result: CommitmentResult
+) -> None:
+    """Report to the requestor of a commitment.
+
+    Raises
+    ------
+    ReportRejected
+        If there is no association, or no response with status 0x0000.
+    """
     association = _associate(receiver)
     try:
-        event_type, information = event_information(transaction_uid, answer)
+        event_type, information = event_information(transaction_uid, result)
         status, _ = association.send_n_event_report(
             information, event_type, PUSH_MODEL, PUSH_MODEL_INSTANCE
         )
     except (ValueError, RuntimeError) as error:
-        raise ReportNotTaken(f"{_where(receiver)}: {error}") from error
+        raise ReportRejected(f"{_where(receiver)}: {error}") from error
     finally:
         if association.is_established:
             association.release()
-    _require_taken(receiver, status)
+    _require_success(receiver, status)
 
 
-def _require_taken(receiver: Receiver, status: Dataset) -> None:
+def _require_success(receiver: Receiver, status: Dataset) -> None:
     if "Status" not in status:
-        raise ReportNotTaken(f"{_where(receiver)} does not answer the report")
+        raise ReportRejected(f"{_where(receiver)} does not answer the report")
     if status.Status != 0x0000:
-        raise ReportNotTaken(
+        raise ReportRejected(
             f"{_where(receiver)} answers the report with 0x{status.Status:04X}"
         )
 
@@ -81,24 +89,25 @@ def _associate(receiver: Receiver) -> Association:
     ae.add_requested_context(PUSH_MODEL)
     ae.connection_timeout = _CONNECT_SECONDS
     ae.dimse_timeout = _ANSWER_SECONDS
-    secured = tls_args(receiver)
+    tls = tls_args(receiver)
     try:
         association = ae.associate(
             receiver.host,
             receiver.port,
             ae_title=receiver.called_ae_title,
-            # Who opens an association is SCU unless both say otherwise (PS3.7 D.3.3.4).
+            # The requestor of an association is SCU unless roles are negotiated (PS3.7
+            # section D.3.3.4).
             ext_neg=[build_role(PUSH_MODEL, scp_role=True)],
-            tls_args=secured,
+            tls_args=tls,
         )
     except (OSError, UnicodeError) as error:
-        raise ReportNotTaken(f"{_where(receiver)}: {not_found(error)}") from error
+        raise ReportRejected(f"{_where(receiver)}: {not_found(error)}") from error
     keep_answers(association)
     if association.is_rejected:
-        raise ReportNotTaken(f"{_where(receiver)} rejects the association")
+        raise ReportRejected(f"{_where(receiver)} rejects the association")
     if not association.is_established:
         refused = "refuses storage commitment" if association.rejected_contexts else ""
-        raise ReportNotTaken(f"{_where(receiver)} {refused or 'does not answer'}")
+        raise ReportRejected(f"{_where(receiver)} {refused or 'does not answer'}")
     return association
 
 

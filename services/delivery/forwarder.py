@@ -1,8 +1,8 @@
-"""Sends instances on to one destination, in a thread of its own.
+"""Forwarding of instances to one destination, in a thread of its own.
 
-A destination that is away, slow or full waits alone: it shares nothing with the others
-but the records. An instance stays queued until its outcome is stored, so that a crash
-at any moment costs nothing but sending a few again.
+An unreachable, slow or full destination delays no other one: they share only the records.
+An instance stays queued until its outcome is stored, so that after a crash only a few
+instances are sent again.
 """
 
 import threading
@@ -35,26 +35,26 @@ from veritag.storage.archive import Archive
 
 BATCH = 200
 _POLL_SECONDS = 1.0
-# Outcomes are stored together, for a transaction each would slow down the indexer.
+# Outcomes are stored together: a transaction for each would slow down the indexer.
 _STORE_SECONDS = 0.5
-_STORE_AT_ONCE = 32
-# After a refusal: a minute, four, a quarter of an hour, an hour.
+_STORE_BATCH = 32
+# Delays after a refusal: 1 min, 4 min, 16 min and so on, up to an hour.
 _FIRST_REFUSAL, _REFUSAL_FACTOR, _LONGEST_REFUSAL = 60.0, 4.0, 3600.0
-# PS3.4 table B.2-1: out of resources is a state of the receiver, not of the instance.
+# PS3.4 table B.2-1: out of resources concerns the receiver, not the instance.
 _OUT_OF_RESOURCES = range(0xA700, 0xA800)
-_AFTER_OTHERS = timedelta(minutes=1)
+_POSTPONED = timedelta(minutes=1)
 
 
 class _Interrupted(Exception):
-    """We stop: the rest of the batch is for later."""
+    """The process stops: the rest of the batch stays queued."""
 
 
 class Forwarder:
-    """Works off the queue of one destination.
+    """Sends the queued instances of one destination.
 
     Parameters
     ----------
-    most_attempts
+    max_attempts
         Refusals of an instance after which it is parked.
     """
 
@@ -65,22 +65,22 @@ class Forwarder:
         receiver: Receiver,
         records: Records,
         archive: Archive,
-        wanted: Filter,
-        most_attempts: int,
+        filter_: Filter,
+        max_attempts: int,
     ) -> None:
         self._id, self._name, self._receiver = destination_id, name, receiver
-        self._records, self._archive, self._filter = records, archive, wanted
-        self._most_attempts = most_attempts
+        self._records, self._archive, self._filter = records, archive, filter_
+        self._max_attempts = max_attempts
         self._backoff = Backoff()
         self._log = get_logger().bind(destination=name)
         count_from_zero(FORWARDED, [name])
         count_from_zero(FORWARD_FAILURES, [name], ["refused", "unavailable"])
 
     def run(self, stop: threading.Event) -> None:
-        """Send until told to stop."""
+        """Send until `stop` is set."""
         while not stop.is_set():
             try:
-                worked = self.round(stop)
+                count = self.round(stop)
             except ReceiverUnavailable as error:
                 self._unavailable(error, stop)
             except RetryableError as error:
@@ -90,7 +90,7 @@ class Forwarder:
                 stop.wait(self._backoff.next())
             else:
                 self._backoff.reset()
-                if not worked:
+                if not count:
                     stop.wait(_POLL_SECONDS)
 
     def round(self, stop: threading.Event) -> int:
@@ -99,11 +99,11 @@ class Forwarder:
         Raises
         ------
         ReceiverUnavailable
-            What was not sent stays queued.
+            Unsent instances stay queued.
         RecordsUnavailable
-            Likewise; what was sent may be sent again.
+            All stay queued; sent ones may be sent again.
         ArchiveUnavailable
-            Likewise; nothing was sent.
+            All stay queued; nothing was sent.
         """
         due = due_forwards(self._records, self._id, BATCH)
         if due:
@@ -111,34 +111,36 @@ class Forwarder:
         return len(due)
 
     def _send(self, due: Sequence[Forward], stop: threading.Event) -> None:
-        parted = self._filter.part(due)
+        result = self._filter.apply(due)
         settle_forwards(
             self._records,
             self._id,
-            [ForwardOutcome(forward.forward_id, SKIPPED) for forward in parted.skipped],
+            [ForwardOutcome(forward.forward_id, SKIPPED) for forward in result.skipped],
         )
-        batch = _Batch(self, self._files([*parted.wanted, *parted.unread]), stop)
+        batch = _Batch(self, self._files([*result.wanted, *result.unread]), stop)
         present = batch.park_missing()
-        unread = self._files(parted.unread).keys()
-        batch.put_off([path for path in present if path in unread])
+        unread = self._files(result.unread).keys()
+        batch.postpone([path for path in present if path in unread])
         readable = [path for path in present if path not in unread]
         try:
             if readable:
-                send(self._receiver, readable, batch.tell)
+                send(self._receiver, readable, batch.add)
         except _Interrupted:
             return
         finally:
             batch.store()
 
     def _files(self, forwards: Sequence[Forward]) -> dict[Path, Forward]:
-        return {self._archive.path(one.archive_key): one for one in forwards}
+        return {
+            self._archive.path(forward.archive_key): forward for forward in forwards
+        }
 
     def holds(self, forward: Forward) -> bool:
-        """Tell whether the archive has its file; raises ArchiveUnavailable."""
+        """Whether the archive has its file; raises ArchiveUnavailable."""
         return self._archive.size(forward.archive_key) is not None
 
     def outcome_of(self, forward: Forward, sent: SendOutcome) -> ForwardOutcome:
-        """Return what follows from one file's sending."""
+        """Return the next state of an instance after one attempt."""
         if sent.stored:
             return ForwardOutcome(forward.forward_id, SENT)
         FORWARD_FAILURES.labels(self._name, "refused").inc()
@@ -148,7 +150,7 @@ class Forwarder:
             status=sent.status and f"0x{sent.status:04X}",
             attempt=forward.attempts + 1,
         )
-        if sent.lasting or forward.attempts + 1 >= self._most_attempts:
+        if sent.lasting or forward.attempts + 1 >= self._max_attempts:
             return ForwardOutcome(forward.forward_id, PARKED, sent.reason)
         delay = delay_after(
             forward.attempts, _FIRST_REFUSAL, _REFUSAL_FACTOR, _LONGEST_REFUSAL
@@ -157,7 +159,7 @@ class Forwarder:
         return ForwardOutcome(forward.forward_id, WAITING, sent.reason, due)
 
     def store(self, outcomes: Sequence[ForwardOutcome]) -> None:
-        """Store outcomes, and count what was taken."""
+        """Store outcomes, and count the sent instances."""
         settle_forwards(self._records, self._id, outcomes)
         sent = sum(outcome.state == SENT for outcome in outcomes)
         if sent:
@@ -183,13 +185,13 @@ class Forwarder:
         stop.wait(delay)
 
 
-def _after_others(forward: Forward, sent: SendOutcome) -> ForwardOutcome:
-    due = datetime.now(UTC) + _AFTER_OTHERS
+def _postponed(forward: Forward, sent: SendOutcome) -> ForwardOutcome:
+    due = datetime.now(UTC) + _POSTPONED
     return ForwardOutcome(forward.forward_id, WAITING, sent.reason, due, counted=False)
 
 
 class _Batch:
-    """The files of one association, and the outcomes that are not stored yet."""
+    """The files of one association, with the outcomes that are not stored yet."""
 
     def __init__(
         self, forwarder: Forwarder, files: dict[Path, Forward], stop: threading.Event
@@ -199,38 +201,41 @@ class _Batch:
         self._stored_at = time.monotonic()
 
     def park_missing(self) -> list[Path]:
-        """Park what the archive no longer holds; return the files that are there."""
-        holds = {path: self._forwarder.holds(one) for path, one in self._files.items()}
+        """Park the instances that the archive no longer has; return the other files."""
+        holds = {
+            path: self._forwarder.holds(forward)
+            for path, forward in self._files.items()
+        }
         for path in (path for path, is_held in holds.items() if not is_held):
             reason = "the archive no longer holds it"
-            self._take(SendOutcome(path, reason, lasting=True))
+            self._add(SendOutcome(path, reason, lasting=True))
         return [path for path, is_held in holds.items() if is_held]
 
-    def put_off(self, unread: Sequence[Path]) -> None:
-        """Try later what the archive holds but does not give."""
+    def postpone(self, unread: Sequence[Path]) -> None:
+        """Try instances later that the archive has but cannot read."""
         for path in unread:
-            self._take(SendOutcome(path, "the archive does not give it"))
+            self._add(SendOutcome(path, "the archive cannot read it"))
 
-    def _take(self, sent: SendOutcome) -> None:
+    def _add(self, sent: SendOutcome) -> None:
         forward = self._files[sent.path]
         self._outcomes.append(self._forwarder.outcome_of(forward, sent))
 
-    def tell(self, sent: SendOutcome) -> None:
-        """Take the outcome of one file."""
+    def add(self, sent: SendOutcome) -> None:
+        """Add the outcome of one file, and store outcomes now and then."""
         if sent.status in _OUT_OF_RESOURCES:
-            # The next one would fare no better, unless it is this one that is too much:
-            # the next round begins with another.
-            self._outcomes.append(_after_others(self._files[sent.path], sent))
+            # The next one would fail too, unless only this one is too large. It is
+            # postponed, so that the next batch begins with another one.
+            self._outcomes.append(_postponed(self._files[sent.path], sent))
             raise ReceiverUnavailable(str(sent.reason))
-        self._take(sent)
-        late = time.monotonic() - self._stored_at > _STORE_SECONDS
-        if late or len(self._outcomes) >= _STORE_AT_ONCE:
+        self._add(sent)
+        is_late = time.monotonic() - self._stored_at > _STORE_SECONDS
+        if is_late or len(self._outcomes) >= _STORE_BATCH:
             self.store()
         if self._stop.is_set():
             raise _Interrupted
 
     def store(self) -> None:
-        """Store the outcomes so far."""
+        """Store the outcomes that were added since the last call."""
         outcomes, self._outcomes = self._outcomes, []
         self._forwarder.store(outcomes)
         self._stored_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""What waits, for Prometheus; read from the records, so that restarts change nothing."""
+"""Gauges of queues, read from the records and so independent of restarts."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -15,8 +15,8 @@ from veritag.records.delivery.commitments import commitment_counts
 from veritag.records.delivery.destinations import destination_states
 
 
-def tell_destinations(records: Records, names: Collection[str]) -> None:
-    """Set the gauges of the destinations that the settings name."""
+def set_destination_gauges(records: Records, names: Collection[str]) -> None:
+    """Set the gauges of the named destinations."""
     for state in destination_states(records):
         if state.name in names:
             FORWARDS_WAITING.labels(state.name).set(state.waiting)
@@ -24,7 +24,7 @@ def tell_destinations(records: Records, names: Collection[str]) -> None:
             FORWARDS_PARKED.labels(state.name).set(state.parked)
 
 
-def tell_commitments(records: Records) -> None:
+def set_commitment_gauges(records: Records) -> None:
     """Set the gauges of storage commitment."""
     counts = commitment_counts(records)
     COMMITMENTS_WAITING.set(counts.waiting)

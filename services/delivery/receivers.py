@@ -1,4 +1,4 @@
-"""How a peer of the settings is reached."""
+"""Receivers for the peers of the settings."""
 
 from veritag.peers.peer import Peer
 from veritag.peers.storage_scu import Receiver
@@ -7,7 +7,7 @@ from veritag.settings import Settings
 
 
 def receiver_of(peer: Peer, settings: Settings, calling_ae_title: str = "") -> Receiver:
-    """Return where to send to; by TLS with the certificate that the listener has."""
+    """Return the receiver; TLS uses the certificate of the listener."""
     return Receiver(
         host=peer.host,
         port=peer.port,

@@ -1,4 +1,4 @@
-"""The process of the delivery: a thread for commitment, and one for each destination."""
+"""The delivery process: a thread for commitment, and one for each destination."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from services.delivery.commitment_check import CommitmentCheck
 from services.delivery.commitment_reports import Commitments
 from services.delivery.destination_filter import Filter
 from services.delivery.forwarder import Forwarder
-from services.delivery.gauges import tell_commitments, tell_destinations
+from services.delivery.gauges import set_commitment_gauges, set_destination_gauges
 from services.delivery.receivers import receiver_of
 from veritag.errors import RetryableError
 from veritag.peers.peer import Peer
@@ -37,7 +37,7 @@ Work = Callable[[threading.Event], None]
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What the works share."""
+    """What the threads share."""
 
     settings: Settings
     spool: Spool
@@ -46,17 +46,17 @@ class _Parts:
 
 
 def run_delivery(settings: Settings, *, forwarding: bool) -> None:
-    """Deliver until SIGTERM or SIGINT.
+    """Report and forward until SIGTERM or SIGINT.
 
     Parameters
     ----------
     forwarding
-        Also send instances on, not only report storage commitment.
+        Also forward instances, not only report storage commitment.
 
     Raises
     ------
     ConfigurationError
-        If a port is taken, or the spool, the database or TLS files are named wrongly.
+        If a port is taken, or spool, database or TLS files cannot be used.
     """
     configure_logging(settings, "delivery")
     take_uids_as_they_are()
@@ -98,13 +98,13 @@ def _commitments(parts: _Parts) -> Commitments:
     settings = parts.settings
     folder = CommitmentFolder(settings.spool_dir)
     folder.prepare()
-    # Of several peers with one AE title the first is asked.
+    # Of several peers with one AE title the first gets the reports.
     receivers = {
         peer.ae_title: receiver_of(peer, settings) for peer in settings.peers[::-1]
     }
-    witness = CommitmentCheck(parts.spool, parts.archive, parts.records)
+    check = CommitmentCheck(parts.spool, parts.archive, parts.records)
     return Commitments(
-        folder, parts.records, witness, receivers, settings.commitment_hours
+        folder, parts.records, check, receivers, settings.commitment_hours
     )
 
 
@@ -127,11 +127,11 @@ def _forwarders(parts: _Parts, peers: Iterable[Peer]) -> list[Forwarder]:
 
 
 def _watch(records: Records, names: set[str], stop: threading.Event) -> None:
-    """Keep the gauges true."""
+    """Update the gauges until `stop` is set."""
     while not stop.is_set():
         try:
-            tell_destinations(records, names)
-            tell_commitments(records)
+            set_destination_gauges(records, names)
+            set_commitment_gauges(records)
         except RetryableError as error:
             get_logger().warning("records_unavailable", reason=str(error))
         stop.wait(_GAUGE_SECONDS)

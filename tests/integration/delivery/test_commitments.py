@@ -21,7 +21,7 @@ from services.delivery.commitment_check import (
     CommitmentCheck,
 )
 from services.delivery.commitment_reports import Commitments
-from services.delivery.event_report import ReportNotTaken, report
+from services.delivery.event_report import ReportRejected, send_report
 from services.listener.acceptor import Acceptor
 from tests.acceptance.orthanc import orthanc
 from tests.integration.delivery.conftest import Site, thread_of
@@ -181,7 +181,7 @@ def test_nothing_is_told_while_the_archive_is_away(site: Site) -> None:
     root.mkdir()
     ask(site, ReferencedInstance(CT_IMAGE_STORAGE, "1.2.3.1"))
     work = commitments(site, requestor)
-    work.take_in()
+    work.record_requests()
     with requestor.listening(), ThreadPoolExecutor(1) as pool:
         assert work.report_due(pool) == 1
         assert (requestor.reports, newest(site).state) == ([], "waiting")
@@ -209,9 +209,9 @@ def test_a_requestor_without_an_address_is_told_of(site: Site) -> None:
     requestor = Receiver("::1%nowhere", 104, "SCANNER1")
     answer = CommitmentCheck(
         site.spool, Archive(site.settings.archive_dir), site.records
-    ).answer(())
-    with pytest.raises(ReportNotTaken, match="address is not found"):
-        report(requestor, "1.2.3.99", answer)
+    ).check(())
+    with pytest.raises(ReportRejected, match="address is not found"):
+        send_report(requestor, "1.2.3.99", answer)
 
 
 def test_a_requestor_that_is_away_is_tried_again(
@@ -258,7 +258,7 @@ def test_a_request_is_reported_once_by_two_processes(site: Site) -> None:
     requestor = Requestor()
     ask(site, ReferencedInstance(CT_IMAGE_STORAGE, "1.2.3.1"))
     works = [commitments(site, requestor) for _ in range(2)]
-    works[0].take_in()
+    works[0].record_requests()
     with requestor.listening(), ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(w.report_due, pool) for w in works]:
             done.result()

@@ -200,7 +200,7 @@ def test_a_full_destination_is_waited_for_and_nothing_is_parked(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """0xA700 tells of the destination, not of the instance; room ends the wait."""
-    monkeypatch.setattr(forwarder, "_AFTER_OTHERS", timedelta(seconds=0.05))
+    monkeypatch.setattr(forwarder, "_POSTPONED", timedelta(seconds=0.05))
     statuses = {"1.2.3.1": 0xA700, "1.2.3.2": 0xA700}
     with answering(statuses) as (to, seen):
         add(site, to)

@@ -1,11 +1,11 @@
-"""The process of the listener, with its helpers and the indexer as children."""
+"""The listener process, with its helpers and the indexer as children."""
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from services.listener.acceptor import Acceptor
-from services.listener.child import HelperProcess
+from services.listener.helper_processes import HelperProcesses, helper_process
 from services.listener.memory import settle_memory
 from veritag.process.health import HealthServer
 from veritag.process.lifecycle import (
@@ -16,6 +16,7 @@ from veritag.process.lifecycle import (
 )
 from veritag.process.logs import configure_logging, get_logger
 from veritag.process.metrics import SPOOL_FREE_BYTES
+from veritag.process.supervised_process import SupervisedProcess
 from veritag.settings import Settings
 from veritag.storage.spool import Spool
 
@@ -23,14 +24,14 @@ from veritag.storage.spool import Spool
 def run_listener(
     settings: Settings, *, with_indexer: bool, parent: int | None = None
 ) -> None:
-    """Receive until SIGTERM or SIGINT; nothing here knows of database or broker.
+    """Receive until SIGTERM or SIGINT, without database and broker.
 
     Parameters
     ----------
     with_indexer
         Also keep an indexer running as a child process.
     parent
-        The listener that this one helps, on the same port and spool; end with it.
+        Process id of the first listener on the same port and spool; end with it.
 
     Raises
     ------
@@ -51,12 +52,15 @@ def run_listener(
         if leftovers:
             get_logger().info("leftovers_removed", count=leftovers)
         indexer = (
-            [HelperProcess("indexer", "services.indexer", "index")]
+            [helper_process("indexer", "services.indexer", "index")]
             if with_indexer
             else []
         )
         _receive(
-            settings, spool, stop, lambda port: [*indexer, *_helpers(settings, port)]
+            settings,
+            spool,
+            stop,
+            lambda acceptor: [*indexer, *_more_listeners(settings, acceptor)],
         )
 
 
@@ -64,18 +68,17 @@ def _receive(
     settings: Settings,
     spool: Spool,
     stop: threading.Event,
-    beside: Callable[[Acceptor], Iterable[HelperProcess]],
+    helpers_of: Callable[[Acceptor], Sequence[SupervisedProcess]],
 ) -> None:
-    """Receive, with children beside, until told to stop."""
+    """Receive until `stop` is set, then stop the acceptor while the helpers end."""
     acceptor = Acceptor(settings, spool)
     checks = {"spool": spool.problem, "dicom": acceptor.problem}
     health = HealthServer(settings.http_host, settings.listener_http_port, checks)
     SPOOL_FREE_BYTES.set_function(spool.free_bytes)
     http_port = health.start()
     acceptor.start()
-    children = [*beside(acceptor)]
-    for child in children:
-        child.start()
+    helpers = HelperProcesses(helpers_of(acceptor))
+    helpers.start()
     get_logger().info(
         "listening",
         port=acceptor.port,
@@ -84,24 +87,22 @@ def _receive(
         reception=acceptor.reception,
     )
     settle_memory()
-    stop.wait()
+    helpers.watch(stop)
     started = time.monotonic()
-    for child in children:
-        child.ask_to_stop()
+    helpers.terminate()  # they finish what they receive at the same time as we do
     acceptor.stop(settings.stop_grace_seconds)
-    for child in children:
-        spent = time.monotonic() - started
-        child.wait(max(1.0, settings.stop_grace_seconds - spent))
+    spent = time.monotonic() - started
+    helpers.wait(max(1.0, settings.stop_grace_seconds - spent))
 
 
-def _helpers(settings: Settings, acceptor: Acceptor) -> list[HelperProcess]:
-    """Return the other listeners on our ports (SO_REUSEPORT)."""
+def _more_listeners(settings: Settings, acceptor: Acceptor) -> list[SupervisedProcess]:
+    """Return further listener processes on the same ports (SO_REUSEPORT)."""
     ports = {"VERITAG_DICOM_PORT": str(acceptor.port)}
     if acceptor.tls_port is not None:
         ports["VERITAG_DICOM_TLS_PORT"] = str(acceptor.tls_port)
     first = settings.helper_http_port
     return [
-        HelperProcess(
+        helper_process(
             f"listener {number + 2}",
             "services.listener",
             "listen",

@@ -250,7 +250,7 @@ def _values() -> dict[str, object]:
         "storage_statuses": _storage_statuses(),
         "action_statuses": _codes(requests, _ACTION),
         "failure_reasons": _codes(commitment_check, _FAILURES),
-        "most_references": requests.MOST_REFERENCES,
+        "max_references": requests.MAX_REFERENCES,
         "parameters": _parameters(),
         "cipher_suites": f"`{tls._CIPHERS}` in OpenSSL's words",  # noqa: SLF001
         "client_certificates": _default("dicom_tls_client_certificates"),
@@ -275,11 +275,11 @@ def _identity() -> dict[str, object]:
 def _associations() -> dict[str, object]:
     return {
         "max_pdu_range": _range("max_pdu_bytes"),
-        "longest_request": associate_request.LONGEST,
-        "most_contexts": associate_request.MOST_CONTEXTS,
-        "most_sub_items": associate_request._MOST_SUB_ITEMS,  # noqa: SLF001
-        "most_user_items": associate_request._MOST_USER_ITEMS,  # noqa: SLF001
-        "most_guests": pending_connections.MOST_GUESTS,
+        "max_request_bytes": associate_request.MAX_REQUEST_BYTES,
+        "max_contexts": associate_request.MAX_CONTEXTS,
+        "max_sub_items": associate_request._MAX_SUB_ITEMS,  # noqa: SLF001
+        "max_user_items": associate_request._MAX_USER_ITEMS,  # noqa: SLF001
+        "max_pending": pending_connections.MAX_PENDING,
         "artim_seconds": f"{acceptor.ACSE_SECONDS:g}",
         "rejections": _rejections(),
         "refusal_reasons": _refusal_reasons(),

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from pynetdicom import AE, _config
 
-from services.listener.connections.admission import SPARE_ASSOCIATIONS, Admission
+from services.listener.connections.admission import MAX_ENDING_ASSOCIATIONS, Admission
 from services.listener.connections.server import StorageRequestHandler, StorageServer
 from services.listener.connections.storage_association import StorageAssociation
 from services.listener.connections.tls_contexts import TlsContexts, tls_of
@@ -22,22 +22,22 @@ from veritag.process.logs import get_logger
 from veritag.settings import Settings
 from veritag.storage.spool import Spool
 
-# A requestor that has connected must ask for an association within so many seconds
-# (ARTIM, PS3.8 section 9.1.5).
+# Time from the connection to the complete A-ASSOCIATE-RQ (ARTIM, PS3.8 section 9.1.5).
 ACSE_SECONDS = 15.0
-# How soon a stop is noticed; pynetdicom runs the garbage collector every 60 turns.
-_TURN_SECONDS = 0.1
-_LOOK_SECONDS = 0.02
+# Interval at which a stop is noticed. pynetdicom's `service_actions` collects garbage at
+# every 60th call.
+_UPKEEP_SECONDS = 0.1
+_POLL_SECONDS = 0.02
 FAST, STOCK = "fast", "stock"
 
 
 class Acceptor:
-    """A Storage SCP that takes instances into a spool."""
+    """A Storage SCP that receives instances into a spool."""
 
     def __init__(self, settings: Settings, spool: Spool) -> None:
         self._settings = settings
         self._ae = _application_entity(settings)
-        # Its own handlers would format every data set for the debug log.
+        # pynetdicom's own event handlers would format every Data Set for the debug log.
         _config.LOG_HANDLER_LEVEL = "none"
         reception = Reception(settings)
         self._audit = reception.audit
@@ -45,12 +45,12 @@ class Acceptor:
         self._plain, self._secured = self._open_ports(reception)
         for server in self._servers:
             server.spool = spool
-        self.reception = self._choose_way(reception, spool)
+        self.reception = self._choose_reception(reception, spool)
         self._stopped = False
         self._threads = [
             threading.Thread(
                 target=server.serve_forever,
-                args=(_TURN_SECONDS,),
+                args=(_UPKEEP_SECONDS,),
                 name="acceptor",
                 daemon=True,
             )
@@ -60,7 +60,7 @@ class Acceptor:
     def _open_ports(
         self, reception: Reception
     ) -> tuple[StorageServer | None, StorageServer | None]:
-        """Return the servers of the plain port and of that for TLS."""
+        """Return the servers of the plain and of the TLS port."""
         settings, tls = self._settings, tls_of(self._settings)
         contexts = TlsContexts(tls) if tls else None
         plain = secured = None
@@ -96,8 +96,8 @@ class Acceptor:
     def _servers(self) -> list[StorageServer]:
         return [server for server in (self._plain, self._secured) if server]
 
-    def _choose_way(self, reception: Reception, spool: Spool) -> str:
-        """Return which way C-STORE takes: as set, or pynetdicom's own where it must."""
+    def _choose_reception(self, reception: Reception, spool: Spool) -> str:
+        """Return FAST, or STOCK by setting or for a pynetdicom that FAST does not know."""
         if self._settings.reception == STOCK:
             return STOCK
         problem = unexpected()
@@ -111,17 +111,17 @@ class Acceptor:
 
     @property
     def port(self) -> int:
-        """The TCP port in use; that for TLS where it is the only one."""
+        """The TCP port in use; the TLS port where it is the only one."""
         return int(self._servers[0].server_address[1])
 
     @property
     def tls_port(self) -> int | None:
-        """The TCP port for DICOM TLS, None where there is none."""
+        """The TCP port for DICOM TLS, None without TLS."""
         return int(self._secured.server_address[1]) if self._secured else None
 
     @property
     def associations(self) -> list[StorageAssociation]:
-        """The associations of this moment."""
+        """The present associations."""
         return [
             assoc
             for assoc in self._ae.active_associations
@@ -129,47 +129,50 @@ class Acceptor:
         ]
 
     def start(self) -> None:
-        """Accept associations from now on."""
+        """Start accepting associations."""
         for thread in self._threads:
             thread.start()
         self._audit.started()
 
     def problem(self) -> str | None:
-        """Return why no association can be accepted, None when all is well."""
+        """Return why no association can be accepted, None when it can."""
         is_accepting = all(thread.is_alive() for thread in self._threads)
         return None if is_accepting else "not accepting associations"
 
     @property
     def stopped(self) -> bool:
-        """Whether it has stopped accepting for good."""
+        """Whether `stop` was called."""
         return self._stopped
 
     def stop(self, grace_seconds: float) -> None:
-        """Accept no more, let what is being received finish, then end the rest."""
+        """Stop accepting, let messages in reception finish, then end all associations.
+
+        Idle associations are aborted at once, the others after `grace_seconds`.
+        """
         for server in self._servers:
             server.shutdown()
         self._stopped = True
         deadline = time.monotonic() + grace_seconds
         aborting: dict[StorageAssociation, threading.Thread] = {}
-        while left := self.associations:
-            late = time.monotonic() >= deadline
-            for assoc in left:
-                if assoc not in aborting and (late or _is_quiet(assoc)):
+        while associations := self.associations:
+            is_late = time.monotonic() >= deadline
+            for assoc in associations:
+                if assoc not in aborting and (is_late or _is_idle(assoc)):
                     aborting[assoc] = _abort(assoc)
-            if late and all(assoc in aborting for assoc in left):
+            if is_late and all(assoc in aborting for assoc in associations):
                 break
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
         for thread in aborting.values():
             thread.join(timeout=2.0)
         self._audit.stop()
         get_logger().info("reception_stopped", aborted=len(aborting))
 
 
-def _is_quiet(assoc: StorageAssociation) -> bool:
-    """Look twice: between two fragments or steps an association looks idle."""
+def _is_idle(assoc: StorageAssociation) -> bool:
+    """Check twice: between two fragments an association looks idle."""
     if assoc.is_receiving:
         return False
-    time.sleep(_LOOK_SECONDS)
+    time.sleep(_POLL_SECONDS)
     return not assoc.is_receiving
 
 
@@ -185,8 +188,8 @@ def _application_entity(settings: Settings) -> AE:
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.maximum_pdu_size = settings.max_pdu_bytes
-    # Admission keeps to the limit; this one is not to get in its way.
-    ae.maximum_associations = settings.max_associations + SPARE_ASSOCIATIONS
+    # `Admission` keeps the limit; pynetdicom also counts associations that are ending.
+    ae.maximum_associations = settings.max_associations + MAX_ENDING_ASSOCIATIONS
     ae.require_called_aet = settings.check_called_ae_title
     ae.require_calling_aet = list(settings.calling_ae_titles)
     ae.acse_timeout = ACSE_SECONDS

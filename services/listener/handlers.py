@@ -1,7 +1,7 @@
-"""What happens on an association: C-ECHO, and C-STORE into the spool.
+"""Event handlers of an association: C-ECHO, and C-STORE into the spool.
 
-The way to 0x0000 is short on purpose: compare the UIDs, write, fsync, rename. No
-database, no broker, no decoding, and never `event.dataset`.
+Before 0x0000 stand only comparison of the UIDs, write, fsync and rename: no database, no
+broker, no decoding. `event.dataset`, which would decode the Data Set, is never used.
 """
 
 from functools import partial
@@ -62,12 +62,12 @@ class Reception:
         self._log = get_logger()
         self.audit = ReceptionAudit(AuditTrail.open(settings), settings.ae_title)
         self.refusals = Refusals(self.audit.alert)
-        # The associations of which a Data Set is on its way in.
-        self.arriving: set[Any] = set()
+        # The upper layers that are receiving a Data Set.
+        self.receiving: set[Any] = set()
         count_from_zero(INSTANCES_REFUSED, REASONS)
 
     def bindings(self) -> list[evt.EventHandlerType]:
-        """Return pynetdicom's events with our handlers."""
+        """Return the events of pynetdicom with their handlers."""
         return [
             (evt.EVT_REQUESTED, self.on_requested),
             (evt.EVT_ACSE_SENT, self.on_acse_sent),
@@ -80,9 +80,9 @@ class Reception:
         ]
 
     def on_requested(self, event: Any) -> None:
-        """Offer what is asked for, before pynetdicom negotiates."""
+        """Set the supported contexts to those requested, before the negotiation."""
         request = event.assoc.requestor.primitive
-        # From here on no PDU may be longer than announced (PS3.8 section D.1.1).
+        # From here on no PDU may be longer than the announced maximum (PS3.8 section D.1.1).
         event.assoc.dul.socket.limit = self._settings.max_pdu_bytes
         event.assoc.acceptor.supported_contexts = contexts_for(
             request.presentation_context_definition_list,
@@ -90,38 +90,38 @@ class Reception:
         )
 
     def on_acse_sent(self, event: Any) -> None:
-        """Take note of the associations that pynetdicom rejects, by reason."""
+        """Count and log an association that pynetdicom rejects."""
         primitive = event.primitive
         if getattr(primitive, "result", None) not in (1, 2):
             return
         if not hasattr(primitive, "result_source"):
             return
         key = primitive.result_source, primitive.diagnostic
-        who = event.assoc.requestor
+        requestor = event.assoc.requestor
         self.refusals.refuse(
             _REJECTIONS.get(key, "other"),
-            (who.ae_title or "").strip(),
-            host=str(who.address),
+            (requestor.ae_title or "").strip(),
+            host=str(requestor.address),
         )
 
     def on_established(self, event: Any) -> None:
-        """Log who is here."""
-        self._log.info("association_established", **_who(event.assoc))
+        """Log the peer."""
+        self._log.info("association_established", **_peer(event.assoc))
 
     def on_released(self, event: Any) -> None:
-        """Log the regular end."""
-        self._log.info("association_released", **_who(event.assoc))
+        """Log the release."""
+        self._log.info("association_released", **_peer(event.assoc))
 
     def on_aborted(self, event: Any) -> None:
-        """Log the irregular end; what was not acknowledged is not kept."""
-        self._log.warning("association_aborted", **_who(event.assoc))
+        """Log the abort; an instance without an answer is not kept."""
+        self._log.warning("association_aborted", **_peer(event.assoc))
 
     def on_c_echo(self, _event: Any) -> int:
         """Answer a C-ECHO (PS3.4 annex A)."""
         return SUCCESS.code
 
     def on_c_store(self, event: Any) -> int | Dataset:
-        """Store an instance; the answer is a promise."""
+        """Store an instance; 0x0000 means that it survives a power cut."""
         message = event.request
         request = StoreRequest(
             message.MessageID,
@@ -136,14 +136,14 @@ class Reception:
                 name, study = self._store(event, request, context)
         except StoreRefused as refused:
             self.refused(event.assoc, refused)
-            return _answer(refused)
+            return _response(refused)
         self.stored(event.assoc, request, name, study)
         return SUCCESS.code
 
     def _store(
         self, event: Any, request: StoreRequest, context: Negotiated
     ) -> tuple[str, str]:
-        """Return the spool name and, where an audit wants it, the study."""
+        """Return the spool name and, for the audit trail, the Study Instance UID."""
         buffer = event.request.DataSet
         if not isinstance(buffer, DataSetBuffer):
             raise StoreRefused(NOT_UNDERSTOOD, "The message has no Data Set")
@@ -153,7 +153,7 @@ class Reception:
             study = ""
             if buffer.failure is None:
                 compare(buffer.elements(), request, context)
-                if self.audit.is_kept:
+                if self.audit.is_enabled:
                     study = study_of(buffer.elements(), context.transfer_syntax)
             with refusing_disk_failures():
                 header = partial(header_of, event.assoc, request, context)
@@ -177,7 +177,7 @@ class Reception:
         name: str,
         study: str = "",
     ) -> None:
-        """Account for an instance that was acknowledged."""
+        """Count, audit and log an instance that was acknowledged."""
         INSTANCES_RECEIVED.inc()
         self.audit.stored(assoc, request.sop_class_uid, study)
         self._log.info(
@@ -185,7 +185,7 @@ class Reception:
         )
 
     def refused(self, assoc: Any, refused: StoreRefused) -> None:
-        """Account for an instance that was refused."""
+        """Count, audit and log an instance that was refused."""
         status = refused.status
         INSTANCES_REFUSED.labels(reason=status.reason).inc()
         self.audit.refused(assoc, status.reason)
@@ -197,14 +197,14 @@ class Reception:
         )
 
 
-def _answer(refused: StoreRefused) -> Dataset:
-    answer = Dataset()
-    answer.Status = refused.status.code
-    answer.ErrorComment = refused.comment
-    return answer
+def _response(refused: StoreRefused) -> Dataset:
+    response = Dataset()
+    response.Status = refused.status.code
+    response.ErrorComment = refused.comment
+    return response
 
 
-def _who(assoc: Any) -> dict[str, str]:
+def _peer(assoc: Any) -> dict[str, str]:
     return {
         "association_id": assoc.association_id,
         "calling_ae_title": (assoc.requestor.ae_title or "").strip(),

@@ -1,7 +1,10 @@
-"""A message while it comes in; its Data Set in memory while small, else on disk.
+"""A message during reception; its Data Set is in memory while small, else on disk.
 
-A whole-slide image or a tomosynthesis has gigabytes; no association may fill the memory
-with one, nor with fragments that never end.
+A whole-slide image or a tomosynthesis has gigabytes. No association may fill the memory
+with one, or with fragments without end.
+
+`IncomingMessage` and `BufferingDIMSE` override `DIMSEMessage` and `DIMSEServiceProvider` of
+pynetdicom 3.0, which collect each Data Set in a BytesIO.
 """
 
 import io
@@ -19,17 +22,17 @@ from veritag.storage.incoming_file import Chunk, IncomingFile
 from veritag.storage.spool import Spool, SpoolFull
 
 MEMORY_LIMIT = 4 << 20
-# File Meta Information that is written last, before what is there already.
+# Bytes left free at the start of a file for the File Meta Information, written last.
 HEADER_SPACE = 2048
 
 EncodeHeader = Callable[[int | None], bytes]
 
 
 class DataSetBuffer(io.BytesIO):
-    """What pynetdicom writes fragments into; it insists on a BytesIO.
+    """The buffer into which pynetdicom writes fragments, so a BytesIO.
 
-    A failing disk is remembered in `failure` and the rest of the message is read and
-    forgotten, so that the sender gets an answer.
+    After an error of the disk, kept in `failure`, the rest of the message is read and
+    discarded, so that the sender gets an answer.
     """
 
     def __init__(self, spool: Spool) -> None:
@@ -39,7 +42,7 @@ class DataSetBuffer(io.BytesIO):
         self.failure: OSError | SpoolFull | None = None
 
     def require_room(self) -> None:
-        """Take nothing in when there is no room, which is known from the start."""
+        """Set `failure` when the disk has no room, before anything is written."""
         try:
             self._spool.require_room()
         except (OSError, SpoolFull) as error:
@@ -60,7 +63,7 @@ class DataSetBuffer(io.BytesIO):
 
     @property
     def on_disk(self) -> bool:
-        """Tell whether it has grown out of memory."""
+        """Whether it has outgrown MEMORY_LIMIT."""
         return self._incoming is not None
 
     def _spill(self) -> IncomingFile:
@@ -84,7 +87,7 @@ class DataSetBuffer(io.BytesIO):
         Parameters
         ----------
         encode_header
-            Makes the header, of the given length if that is not None.
+            Returns the header, of the given length in bytes if that is not None.
 
         Raises
         ------
@@ -105,7 +108,7 @@ class DataSetBuffer(io.BytesIO):
         return self._spool.commit(incoming)
 
     def close(self) -> None:
-        """Forget what was not committed."""
+        """Discard what was not committed."""
         self._discard()
         super().close()
 
@@ -116,7 +119,10 @@ class DataSetBuffer(io.BytesIO):
 
 
 class IncomingMessage(DIMSEMessage):
-    """A message of which the command is not complete; then pynetdicom knows its class."""
+    """A message before its class is known from its command.
+
+    pynetdicom changes `__class__` once the command is complete.
+    """
 
     def __init__(self, spool: Spool) -> None:
         self.context_id = None
@@ -127,7 +133,7 @@ class IncomingMessage(DIMSEMessage):
         self._data_set_file = None
 
     def decode_msg(self, primitive: P_DATA, assoc: Any = None) -> bool:
-        """Take a part; return whether the message is complete."""
+        """Add a fragment; return whether the message is complete."""
         is_complete = super().decode_msg(primitive, assoc)
         if isinstance(self, C_STORE_RQ):
             keep_usable(self.command_set)
@@ -141,7 +147,7 @@ class BufferingDIMSE(DIMSEServiceProvider):
     spool: Spool
 
     def receive_primitive(self, primitive: P_DATA) -> None:
-        """Take a part of a message."""
+        """Add a fragment to the message in reception."""
         if self.message is None:
             self.message = IncomingMessage(self.spool)
         try:
@@ -151,7 +157,7 @@ class BufferingDIMSE(DIMSEServiceProvider):
             get_logger().warning("message_not_understood")
             self.dul.event_queue.put("Evt19")
 
-    def forget(self) -> None:
-        """Let go of a message that will never be complete."""
+    def discard(self) -> None:
+        """Discard a message that will never be complete."""
         if self.message is not None and self.message.data_set is not None:
             self.message.data_set.close()

@@ -1,8 +1,7 @@
-"""Which presentation contexts are offered (PS3.8 section 9.3.2, PS3.4 annex B).
+"""Supported presentation contexts (PS3.8 section 9.3.2, PS3.4 annex B).
 
-pynetdicom copies every supported context for each association, which costs 88 ms with
-all storage SOP Classes. Here the contexts of an association are made when it is
-requested, and only those that it asks for.
+pynetdicom copies every supported context for each association, which takes 88 ms with all
+storage SOP Classes. So the contexts are made for each request, from those it proposes.
 """
 
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ from veritag.dicom.elements import EXPLICIT_BIG, IMPLICIT_LITTLE
 from veritag.storage.commitment_folder import PUSH_MODEL
 
 VERIFICATION = "1.2.840.10008.1.1"
-# SOP Classes that we serve and that store nothing.
+# Supported SOP Classes other than storage.
 SERVICES = frozenset({VERIFICATION, PUSH_MODEL})
 
 # Never sent over a network (PS3.4 annex I).
@@ -27,9 +26,10 @@ _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 
 
 def _unserved_storage() -> set[str]:
-    """Return the storage SOP Classes that pynetdicom does not list.
+    """Return the storage SOP Classes of pydicom that pynetdicom does not list.
 
-    Retired and trial ones, which archives still hold, and those of industry.
+    These are retired and trial ones, which archives still hold, and those of DICONDE and
+    DICOS.
     """
     return {
         uid
@@ -48,32 +48,32 @@ STORAGE_SOP_CLASSES: frozenset[str] = frozenset(
     | _unserved_storage()
 ) - {_MEDIA_DIRECTORY}
 
-# Retired transfer syntaxes that are no encodings of PS3.5: MIME, XML, Papyrus.
-_FOREIGN_SYNTAXES = {
+# Retired transfer syntaxes that are not encodings of PS3.5: MIME, XML, Papyrus.
+_OTHER_ENCODINGS = {
     "1.2.840.10008.1.2.6.1",
     "1.2.840.10008.1.2.6.2",
     "1.2.840.10008.1.20",
 }
 
-# Whatever is stored is stored as received, so each one is as good as the other, the
-# retired ones of old archives too.
+# Data Sets are stored as received, so that every encoding is supported, also the retired
+# ones of old archives.
 TRANSFER_SYNTAXES: frozenset[str] = frozenset(ALL_TRANSFER_SYNTAXES) | {
     uid
     for uid, (_, kind, *_rest) in UID_dictionary.items()
-    if kind == "Transfer Syntax" and uid not in _FOREIGN_SYNTAXES
+    if kind == "Transfer Syntax" and uid not in _OTHER_ENCODINGS
 }
 
-# A Data Set that we read ourselves must not be compressed.
+# For storage commitment, whose Data Sets the listener reads.
 _PLAIN_SYNTAXES = ("1.2.840.10008.1.2.1", IMPLICIT_LITTLE, EXPLICIT_BIG)
 
 
 def is_storage(sop_class_uid: str, accept_private: bool) -> bool:
-    """Tell whether instances of this SOP Class are taken.
+    """Whether instances of a SOP Class are accepted.
 
     Parameters
     ----------
     accept_private
-        Take also what nobody knows: private and future SOP Classes.
+        Accept also UIDs that pydicom does not know: private and future SOP Classes.
     """
     if sop_class_uid in STORAGE_SOP_CLASSES:
         return True
@@ -84,21 +84,21 @@ def is_storage(sop_class_uid: str, accept_private: bool) -> bool:
 def contexts_for(
     requested: Iterable[PresentationContext], accept_private: bool
 ) -> list[PresentationContext]:
-    """Return what we support of what is requested.
+    """Return the supported contexts for the requested ones.
 
-    Of several transfer syntaxes in one context the requestor's first is taken, so that
-    the sender need not convert what it has.
+    Their transfer syntaxes have the order of the request: pynetdicom accepts the first, so
+    that the sender need not convert its instances.
     """
-    wanted: dict[str, dict[str, None]] = {}
+    syntaxes: dict[str, dict[str, None]] = {}
     services = [build_context(VERIFICATION)]
     for context in requested:
         uid = str(context.abstract_syntax)
         if uid == PUSH_MODEL and _commitment() not in services:
             services.append(_commitment())
         elif is_storage(uid, accept_private):
-            known = [t for t in context.transfer_syntax if t in TRANSFER_SYNTAXES]
-            wanted.setdefault(uid, {}).update(dict.fromkeys(known))
-    contexts = [_context(uid, tuple(known)) for uid, known in wanted.items() if known]
+            supported = [t for t in context.transfer_syntax if t in TRANSFER_SYNTAXES]
+            syntaxes.setdefault(uid, {}).update(dict.fromkeys(supported))
+    contexts = [_context(uid, tuple(own)) for uid, own in syntaxes.items() if own]
     return [*services, *contexts]
 
 
@@ -106,7 +106,7 @@ def contexts_for(
 def _context(
     sop_class_uid: str, transfer_syntaxes: tuple[str, ...]
 ) -> PresentationContext:
-    """Build a context once: negotiation reads it and answers with new ones."""
+    """Build a context once: the negotiation only reads it."""
     return build_context(sop_class_uid, list(transfer_syntaxes))
 
 
@@ -114,8 +114,8 @@ def _context(
 def _commitment() -> PresentationContext:
     """Build the context of storage commitment (PS3.4 section J.3).
 
-    Of the roles that may be proposed, ours is that of the SCP alone: reports about
-    what we have sent are for others.
+    Only the role of SCP is supported: we request no commitment, so that no reports are
+    expected.
     """
     context = build_context(PUSH_MODEL, list(_PLAIN_SYNTAXES))
     context.scu_role, context.scp_role = True, False

@@ -1,4 +1,4 @@
-"""What decides whether an instance is taken; the same on both ways into the spool."""
+"""Rules by which an instance is accepted, for fast and stock reception alike."""
 
 import io
 from collections.abc import Iterator
@@ -22,17 +22,17 @@ from veritag.process.logs import get_logger
 from veritag.storage.spool import SpoolFull
 from veritag.storage.stored_instance import Provenance
 
-_WANTED = (SOP_CLASS_UID, SOP_INSTANCE_UID)
+_COMPARED = (SOP_CLASS_UID, SOP_INSTANCE_UID)
 
 
 @dataclass(frozen=True, slots=True)
 class StoreRequest:
-    """What a C-STORE-RQ says (PS3.7 table 9.3-1).
+    """The elements of a C-STORE-RQ that are used (PS3.7 table 9.3-1).
 
     Attributes
     ----------
     sop_class_uid, sop_instance_uid
-        Empty where the command has none that is usable.
+        Empty where the command has no valid one.
     """
 
     message_id: int
@@ -49,11 +49,12 @@ class Negotiated:
 
 
 def require_storable(request: StoreRequest, context: Negotiated) -> None:
-    """Refuse what the command alone shows to be unusable.
+    """Check the command, before its Data Set is read.
 
     Raises
     ------
     StoreRefused
+        If SOP Class and context differ, or there is no valid SOP Instance UID.
     """
     sop_class = request.sop_class_uid
     if sop_class != context.abstract_syntax or sop_class in SERVICES:
@@ -65,14 +66,15 @@ def require_storable(request: StoreRequest, context: Negotiated) -> None:
 
 
 def compare(stream: BinaryIO, request: StoreRequest, context: Negotiated) -> None:
-    """Refuse a Data Set that names itself otherwise than the command does.
+    """Compare the UIDs of a Data Set with those of the command.
 
     Raises
     ------
     StoreRefused
+        If they differ, or the Data Set lacks them or cannot be read.
     """
     try:
-        uids = read_uids(stream, context.transfer_syntax, _WANTED)
+        uids = read_uids(stream, context.transfer_syntax, _COMPARED)
     except UnusableInstance as error:
         raise StoreRefused(NOT_UNDERSTOOD, str(error)) from error
     if SOP_CLASS_UID not in uids or SOP_INSTANCE_UID not in uids:
@@ -86,18 +88,19 @@ def compare(stream: BinaryIO, request: StoreRequest, context: Negotiated) -> Non
 
 
 class TooShort(Exception):
-    """The beginning of a Data Set does not reach as far as it was read."""
+    """The beginning of a Data Set ends before the elements that were looked for."""
 
 
 class Beginning(io.BytesIO):
-    """The first bytes of a Data Set; reading past them is no end but an error."""
+    """The first bytes of a Data Set; a read beyond them is an error, not its end."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read exactly so many bytes.
+        """Read exactly `size` bytes.
 
         Raises
         ------
         TooShort
+            If there are fewer.
         """
         data = super().read(size)
         if size is not None and len(data) < size:
@@ -108,7 +111,7 @@ class Beginning(io.BytesIO):
 def header_of(
     assoc: Any, request: StoreRequest, context: Negotiated, length: int | None = None
 ) -> bytes:
-    """Return preamble and File Meta Information, of the given length if there is one."""
+    """Return preamble and File Meta Information, padded to `length` bytes if given."""
     return encode_file_meta(
         request.sop_class_uid,
         request.sop_instance_uid,
@@ -131,7 +134,13 @@ def _provenance(assoc: Any) -> Provenance:
 
 @contextmanager
 def refusing_disk_failures() -> Iterator[None]:
-    """Turn what a spool raises into the answer for the sender."""
+    """Turn errors of the spool into refusals.
+
+    Raises
+    ------
+    StoreRefused
+        In place of SpoolFull and OSError.
+    """
     try:
         yield
     except SpoolFull as error:

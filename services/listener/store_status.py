@@ -1,7 +1,7 @@
-"""Every status that answers a C-STORE, with its table and what we mean by it.
+"""The statuses of C-STORE responses, each with its table and our use of it.
 
-There is no warning among them: what is wrong with an instance's metadata is a finding,
-shown in the worklist, and no reason for a modality to raise an alarm.
+None is a warning: an error in the metadata of an instance becomes a finding in the
+worklist, and is no reason for a modality to raise an alarm.
 """
 
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ class Status:
 # PS3.4 Table B.2-1, "Success": the instance is on disk and survives a power cut.
 SUCCESS = Status(0x0000)
 
-# PS3.4 Table B.2-1, "StoreRefused: Out of Resources" (A7xx): the disk's reserve is reached,
+# PS3.4 Table B.2-1, "Refused: Out of Resources" (A7xx): the disk's reserve is reached,
 # or the spool could not be written. The sender should try again later.
 OUT_OF_RESOURCES = Status(0xA700, "out_of_resources")
 
 # PS3.4 Table B.2-1, "Error: Data Set does not match SOP Class" (A9xx): the SOP Class or
-# the SOP Instance UID in the Data Set is another one than in the command.
+# the SOP Instance UID in the Data Set differs from that of the command.
 MISMATCH = Status(0xA900, "mismatch")
 
 # PS3.4 Table B.2-1, "Error: Cannot understand" (Cxxx): the beginning of the Data Set
@@ -39,11 +39,11 @@ MISMATCH = Status(0xA900, "mismatch")
 NOT_UNDERSTOOD = Status(0xC000, "not_understood")
 
 # PS3.7 section C.5.6, "SOP class not supported": the command names another SOP Class
-# than the presentation context over which it came, or none that is usable.
+# than its presentation context, or no valid one.
 CLASS_NOT_SUPPORTED = Status(0x0122, "class_not_supported")
 
-# PS3.7 section C.5.17, "StoreRefused: not authorized": the calling AE title is not on the
-# list. The association is rejected long before; this holds if ever it was not.
+# PS3.7 section C.5.17, "Refused: not authorized": the calling AE title is not on the list.
+# The association is rejected before; this is a second check.
 NOT_AUTHORIZED = Status(0x0124, "not_authorized")
 
 REASONS = tuple(
@@ -59,7 +59,7 @@ REASONS = tuple(
 
 
 class StoreRefused(RejectError):
-    """A C-STORE that is answered with a failure.
+    """An instance that is answered with a failure status.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Audit messages (PS3.15 section A.5): who did what, in the XML of section A.5.1.
+"""Audit messages (PS3.15 section A.5) in the XML of section A.5.1.
 
-Nothing here names a patient. What comes from the network (AE titles, UIDs) is written
-so that it can neither end a line nor pretend to be something else.
+They contain no patient data. Text from the network (AE titles, UIDs) is escaped, so that it
+can neither end a line nor add an element.
 """
 
 import os
@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from veritag.dicom.printable import escape_unprintable
+
 # ParticipantObjectTypeCode and -Role (PS3.15 section A.5.1.2.2).
 _SYSTEM_OBJECT, _REPORT, _SECURITY_RESOURCE = "2", "3", "13"
 _IP_ADDRESS = "2"
 _APPLICATION_SERVER = "4"
-_MOST_TEXT = 256
+_MAX_TEXT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,12 @@ SUCCESS, MINOR_FAILURE, SERIOUS_FAILURE = 0, 4, 8
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A process that took part.
+    """A process that took part in an event.
 
     Attributes
     ----------
     address
-        Its IP address; None where that says nothing.
+        Its IP address; None for this process.
     """
 
     user_id: str
@@ -61,7 +63,7 @@ class Participant:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """Instances of one study, as numbers by SOP Class UID."""
+    """Numbers of instances of one study, by SOP Class UID."""
 
     study_instance_uid: str
     instances: Mapping[str, int]
@@ -69,14 +71,14 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened.
+    """An event to report.
 
     Attributes
     ----------
     action
         R: read, E: execute (PS3.15 section A.5.1).
     nodes
-        Whom a security alert is about.
+        IP addresses that a security alert is about.
     """
 
     event: Code
@@ -92,19 +94,19 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who reports."""
+    """The audit source: identifier of this host, and its site."""
 
     source_id: str
     site: str = ""
 
 
 def this_process(ae_title: str, role: Code | None = None) -> Participant:
-    """Return ourselves as a participant."""
+    """Return this process as a participant."""
     return Participant(f"{socket.gethostname()}:{os.getpid()}", (ae_title,), role=role)
 
 
 def encode(event: Event, origin: Origin) -> bytes:
-    """Return the AuditMessage in UTF-8, without a line break in it."""
+    """Return the AuditMessage in UTF-8, without line breaks."""
     message = Element("AuditMessage")
     _identify_event(message, event)
     for participant in event.participants:
@@ -136,28 +138,28 @@ def _identify_event(message: Element, event: Event) -> None:
     if event.type is not None:
         _add_code(identification, "EventTypeCode", event.type)
     if event.description:
-        described = SubElement(identification, "EventOutcomeDescription")
-        described.text = clean(event.description)
+        description = SubElement(identification, "EventOutcomeDescription")
+        description.text = clean(event.description)
 
 
 def _add_participant(message: Element, participant: Participant) -> None:
-    about = {
+    attributes = {
         "UserID": clean(participant.user_id),
         "UserIsRequestor": str(participant.is_requestor).lower(),
     }
-    titles = _titles(participant.ae_titles)
+    titles = _joined(participant.ae_titles)
     if titles:
-        about["AlternativeUserID"] = f"AETITLES={titles}"
+        attributes["AlternativeUserID"] = f"AETITLES={titles}"
     if participant.address is not None:
-        about["NetworkAccessPointID"] = clean(participant.address)
-        about["NetworkAccessPointTypeCode"] = _IP_ADDRESS
-    element = SubElement(message, "ActiveParticipant", about)
+        attributes["NetworkAccessPointID"] = clean(participant.address)
+        attributes["NetworkAccessPointTypeCode"] = _IP_ADDRESS
+    element = SubElement(message, "ActiveParticipant", attributes)
     if participant.role is not None:
         _add_code(element, "RoleIDCode", participant.role)
 
 
-def _titles(ae_titles: Iterable[str]) -> str:
-    """Join AE titles; one that holds the separator must not become two."""
+def _joined(ae_titles: Iterable[str]) -> str:
+    """Join AE titles; a separator within a title is escaped."""
     return ";".join(clean(t).replace(";", r"\x3b") for t in ae_titles if t)
 
 
@@ -166,8 +168,8 @@ def _add_study(message: Element, study: Study) -> None:
     element = _add_object(message, uid, _REPORT, _STUDY_INSTANCE_UID)
     description = SubElement(element, "ParticipantObjectDescription")
     for sop_class, count in sorted(study.instances.items()):
-        about = {"UID": clean(sop_class), "NumberOfInstances": str(count)}
-        SubElement(description, "SOPClass", about)
+        attributes = {"UID": clean(sop_class), "NumberOfInstances": str(count)}
+        SubElement(description, "SOPClass", attributes)
 
 
 def _add_object(message: Element, identifier: str, role: str, code: Code) -> Element:
@@ -181,17 +183,16 @@ def _add_object(message: Element, identifier: str, role: str, code: Code) -> Ele
         },
     )
     _add_code(element, "ParticipantObjectIDTypeCode", code)
-    # The schema wants a name; there is none but the identifier.
+    # The schema requires a name; the identifier is the only one.
     SubElement(element, "ParticipantObjectName").text = clean(identifier)
     return element
 
 
 def _add_code(parent: Element, tag: str, code: Code) -> None:
-    named = {"codeSystemName": "DCM", "originalText": code.meaning}
-    SubElement(parent, tag, {"csd-code": code.value, **named})
+    attributes = {"codeSystemName": "DCM", "originalText": code.meaning}
+    SubElement(parent, tag, {"csd-code": code.value, **attributes})
 
 
 def clean(text: str) -> str:
-    """Return text from anywhere as XML 1.0 and a line of a log can hold it."""
-    shown = (c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:_MOST_TEXT])
-    return "".join(shown)
+    """Return text as XML 1.0 and one line of a log can contain it."""
+    return escape_unprintable(text[:_MAX_TEXT])

@@ -1,9 +1,8 @@
-"""What reception tells the audit trail (PS3.15 section A.5.3).
+"""Audit events of reception (PS3.15 section A.5.3).
 
-One message for each association and study when the association ends, with the number
-of instances, and one for what was refused; long associations are told in parts. A
-message names no patient: the listener does not decode who is in the picture, and the
-Study Instance UID leads there.
+When an association ends there is one event for each study, with the numbers of instances,
+and one for the refused instances; a long association is reported in parts. An event has no
+patient data, which the listener does not decode; the Study Instance UID leads to it.
 """
 
 import threading
@@ -36,14 +35,14 @@ from services.listener.store_rules import TooShort
 from veritag.dicom.elements import STUDY_INSTANCE_UID, read_uids
 from veritag.errors import UnusableInstance
 
-# PS3.15 table A.5.3.7-1: for who does not know whether it had the instances before.
+# PS3.15 table A.5.3.7-1: where it is not known whether the instances are new.
 _READ = "R"
-_PART_SECONDS = 900.0
-_MOST_STUDIES = 100
+_MAX_SECONDS = 900.0
+_MAX_STUDIES = 100
 
 
 def study_of(beginning: BinaryIO, transfer_syntax: str) -> str:
-    """Return the Study Instance UID, empty where it cannot be read from there."""
+    """Return the Study Instance UID, empty where the bytes do not contain it."""
     try:
         uids = read_uids(beginning, transfer_syntax, (STUDY_INSTANCE_UID,))
     except (UnusableInstance, TooShort):
@@ -53,14 +52,15 @@ def study_of(beginning: BinaryIO, transfer_syntax: str) -> str:
 
 @dataclass(slots=True)
 class _Tally:
-    """What one association has brought and was not yet told.
+    """Counts of one association that are not yet reported.
 
     Attributes
     ----------
     stored
-        Instances by SOP Class, by study; an empty study is one that was not read.
+        Study Instance UID to numbers of instances by SOP Class UID; the UID is empty
+        where it was not read.
     refused
-        Instances by reason.
+        Numbers of instances by reason.
     """
 
     sender: Participant
@@ -69,14 +69,14 @@ class _Tally:
     refused: Counter[str] = field(default_factory=Counter)
 
     @property
-    def is_full(self) -> bool:
-        """Whether it is time to tell."""
-        is_old = time.monotonic() - self.since > _PART_SECONDS
-        return is_old or len(self.stored) >= _MOST_STUDIES
+    def is_due(self) -> bool:
+        """Whether it is to be reported before the association ends."""
+        is_old = time.monotonic() - self.since > _MAX_SECONDS
+        return is_old or len(self.stored) >= _MAX_STUDIES
 
 
 class ReceptionAudit:
-    """Tells what the listener did; costs next to nothing where nobody listens."""
+    """Reports reception to an audit trail; free of cost without channels."""
 
     def __init__(self, trail: AuditTrail, ae_title: str) -> None:
         self._trail = trail
@@ -85,40 +85,40 @@ class ReceptionAudit:
         self._tallies: dict[str, _Tally] = {}
 
     @property
-    def is_kept(self) -> bool:
-        """Whether anybody wants to know."""
-        return self._trail.is_kept
+    def is_enabled(self) -> bool:
+        """Whether the audit trail has channels."""
+        return self._trail.is_enabled
 
     def started(self) -> None:
-        """Tell that we receive."""
-        self._tell_activity(APPLICATION_START)
+        """Report the start."""
+        self._report_activity(APPLICATION_START)
 
     def stop(self) -> None:
-        """Tell that we receive no more, and let everything out."""
+        """Report what is counted, and the end; deliver for a few seconds."""
         for association_id in list(self._tallies):
-            self._tell(association_id)
-        self._tell_activity(APPLICATION_STOP)
+            self._report(association_id)
+        self._report_activity(APPLICATION_STOP)
         self._trail.stop()
 
-    def _tell_activity(self, what: Code) -> None:
+    def _report_activity(self, activity: Code) -> None:
         us = this_process(self._ae_title, APPLICATION)
-        self._trail.tell(Event(APPLICATION_ACTIVITY, "E", (us,), what))
+        self._trail.add(Event(APPLICATION_ACTIVITY, "E", (us,), activity))
 
     def stored(self, assoc: Any, sop_class: str, study: str) -> None:
         """Count an instance that was acknowledged."""
-        if self.is_kept:
+        if self.is_enabled:
             with self._lock:
                 tally = self._tally(assoc)
                 tally.stored.setdefault(study, Counter())[sop_class] += 1
-            self._tell_if_due(assoc, tally)
+            self._report_if_due(assoc, tally)
 
     def refused(self, assoc: Any, reason: str) -> None:
         """Count an instance that was refused."""
-        if self.is_kept:
+        if self.is_enabled:
             with self._lock:
                 tally = self._tally(assoc)
                 tally.refused[reason] += 1
-            self._tell_if_due(assoc, tally)
+            self._report_if_due(assoc, tally)
 
     def _tally(self, assoc: Any) -> _Tally:
         tally = self._tallies.get(assoc.association_id)
@@ -127,63 +127,69 @@ class ReceptionAudit:
             self._tallies[assoc.association_id] = tally
         return tally
 
-    def _tell_if_due(self, assoc: Any, tally: _Tally) -> None:
-        """Tell of a long association in parts, of what came after its end at once."""
-        if tally.is_full or not assoc.is_alive():
+    def _report_if_due(self, assoc: Any, tally: _Tally) -> None:
+        """Report a long association in parts, an instance after its end at once."""
+        if tally.is_due or not assoc.is_alive():
             self.ended(assoc)
 
     def ended(self, assoc: Any) -> None:
-        """Tell what an association has brought."""
-        self._tell(assoc.association_id)
+        """Report an association."""
+        self._report(assoc.association_id)
 
-    def _tell(self, association_id: str) -> None:
+    def _report(self, association_id: str) -> None:
         with self._lock:
             tally = self._tallies.pop(association_id, None)
         if tally is not None:
             for event in self._events(tally):
-                self._trail.tell(event)
+                self._trail.add(event)
 
     def _events(self, tally: _Tally) -> Iterator[Event]:
         us = this_process(self._ae_title, DESTINATION)
-        both = tally.sender, us
+        participants = tally.sender, us
         for study, classes in tally.stored.items():
             if study:
                 studies = (Study(study, classes),)
-                yield Event(INSTANCES_TRANSFERRED, _READ, both, studies=studies)
+                yield Event(INSTANCES_TRANSFERRED, _READ, participants, studies=studies)
             else:
-                told = f"{classes.total()} instances; Study Instance UID not read"
-                yield Event(INSTANCES_TRANSFERRED, _READ, both, description=told)
+                yield Event(
+                    INSTANCES_TRANSFERRED,
+                    _READ,
+                    participants,
+                    description=f"{classes.total()} instances; "
+                    "Study Instance UID not read",
+                )
         if tally.refused:
             reasons = (f"{r}={n}" for r, n in sorted(tally.refused.items()))
             yield Event(
                 INSTANCES_TRANSFERRED,
                 _READ,
-                both,
+                participants,
                 outcome=MINOR_FAILURE,
                 description=f"instances refused: {', '.join(reasons)}",
             )
 
-    def alert(self, reason: str, host: str, detail: str, untold: int) -> None:
-        """Tell that somebody was refused who may not come in.
+    def alert(self, reason: str, host: str, detail: str, suppressed: int) -> None:
+        """Report a refusal for a security reason.
 
         Parameters
         ----------
-        untold
-            How many like it came before and were not told one by one.
+        suppressed
+            Refusals of the same reason and host before it that were not reported.
         """
-        told = f"connection refused: {reason}" + (f" ({detail})" if detail else "")
-        if untold:
-            told += f"; {untold} more like the last one"
+        description = f"connection refused: {reason}"
+        description += f" ({detail})" if detail else ""
+        if suppressed:
+            description += f"; {suppressed} more like the last one"
         us = this_process(self._ae_title)
-        them = Participant(host, is_requestor=True, address=host)
-        self._trail.tell(
+        peer = Participant(host, is_requestor=True, address=host)
+        self._trail.add(
             Event(
                 SECURITY_ALERT,
                 "E",
-                (us, them),
+                (us, peer),
                 NODE_AUTHENTICATION,
                 SERIOUS_FAILURE,
-                told,
+                description,
                 nodes=(host,),
             )
         )

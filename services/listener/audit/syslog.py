@@ -1,7 +1,7 @@
-"""Audit messages as syslog (RFC 5424), and the channels that take them.
+"""Audit messages as syslog (RFC 5424), and the channels that carry them.
 
-Over UDP (RFC 5426), TCP with octet counting (RFC 6587 section 3.4.1) or TLS (RFC 5425);
-PS3.15 sections A.6 and A.7. Or to a file, one message to a line.
+The channels are UDP (RFC 5426), TCP with octet counting (RFC 6587 section 3.4.1) and TLS
+(RFC 5425), by PS3.15 sections A.6 and A.7, and a file with one message per line.
 """
 
 import os
@@ -18,9 +18,9 @@ from veritag.peers.tls import PeerTls, client_context
 _NOTICE, _WARNING = 10 * 8 + 5, 10 * 8 + 4
 _MESSAGE_ID = "DICOM+RFC3881"
 _APPLICATION = "veritag"
-_BOM = b"\xef\xbb\xbf"  # RFC 5424 section 6.4: what follows is UTF-8
+_BOM = b"\xef\xbb\xbf"  # RFC 5424 section 6.4: marks UTF-8
 
-_SECONDS = 5.0
+_TIMEOUT_SECONDS = 5.0
 
 
 def syslog_message(event: Event, origin: Origin) -> bytes:
@@ -36,46 +36,46 @@ def syslog_message(event: Event, origin: Origin) -> bytes:
 
 
 class Channel(Protocol):
-    """Something that takes messages, opened when the first one is sent."""
+    """A destination of messages, opened at the first one."""
 
     def send(self, message: bytes) -> None:
-        """Send one; raises OSError if that fails, and is closed then."""
+        """Send a message; after an OSError the channel is closed."""
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close connection or file."""
 
 
 class UdpChannel:
-    """One datagram for each message; lost ones are lost."""
+    """One datagram per message; a lost one is not noticed."""
 
     def __init__(self, host: str, port: int) -> None:
-        self._where = (host, port)
+        self._address = (host, port)
 
     def send(self, message: bytes) -> None:
-        """Send one."""
-        found = socket.getaddrinfo(*self._where, type=socket.SOCK_DGRAM)
-        family, kind, number, _, address = found[0]
-        with socket.socket(family, kind, number) as datagrams:
+        """Send a message."""
+        addresses = socket.getaddrinfo(*self._address, type=socket.SOCK_DGRAM)
+        family, kind, protocol, _, address = addresses[0]
+        with socket.socket(family, kind, protocol) as datagrams:
             datagrams.sendto(message, address)
 
     def close(self) -> None:
-        """Nothing stays open."""
+        """Do nothing: no socket stays open."""
 
 
 class StreamChannel:
-    """A connection that is made again when it is lost.
+    """A connection that is opened again after a loss.
 
-    What lay in the peer's or the system's buffers at that moment is lost too: syslog
-    knows no acknowledgment (RFC 6587 section 1).
+    Messages in the buffers of kernel or peer at that moment are lost: syslog has no
+    acknowledgment (RFC 6587 section 1).
     """
 
     def __init__(self, host: str, port: int, tls: PeerTls | None = None) -> None:
-        self._where = (host, port)
+        self._address = (host, port)
         self._tls = tls
         self._connection: socket.socket | None = None
 
     def send(self, message: bytes) -> None:
-        """Send one, over a new connection if the old one has ended."""
+        """Send a message, over a new connection if the old one has ended."""
         if self._connection is not None and _has_ended(self._connection):
             self.close()
         try:
@@ -87,12 +87,12 @@ class StreamChannel:
             raise
 
     def _connect(self) -> socket.socket:
-        connection = socket.create_connection(self._where, timeout=_SECONDS)
+        connection = socket.create_connection(self._address, timeout=_TIMEOUT_SECONDS)
         if self._tls is None:
             return connection
         try:
             context = client_context(self._tls)
-            return context.wrap_socket(connection, server_hostname=self._where[0])
+            return context.wrap_socket(connection, server_hostname=self._address[0])
         except OSError:
             connection.close()
             raise
@@ -105,7 +105,7 @@ class StreamChannel:
 
 
 def _has_ended(connection: socket.socket) -> bool:
-    """Tell whether the peer has closed; of what else it may send there is no use."""
+    """Whether the peer has closed; bytes that it sends are discarded."""
     connection.setblocking(False)
     try:
         return not connection.recv(4096)
@@ -114,11 +114,11 @@ def _has_ended(connection: socket.socket) -> bool:
     except OSError:
         return True
     finally:
-        connection.settimeout(_SECONDS)
+        connection.settimeout(_TIMEOUT_SECONDS)
 
 
 class FileChannel:
-    """Appends lines to a file, and to a new one when that was rotated away."""
+    """Appends lines to a file, which is opened again after a rotation."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

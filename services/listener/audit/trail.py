@@ -1,4 +1,4 @@
-"""Takes audit events from whoever has them, and never holds up anybody."""
+"""The audit trail: queues events and delivers them in the background."""
 
 import queue
 import socket
@@ -15,20 +15,21 @@ from services.listener.audit.syslog import (
     syslog_message,
 )
 from veritag.peers.tls import PeerTls, TlsIdentity
+from veritag.process.backoff import Backoff
 from veritag.process.logs import get_logger
 from veritag.process.metrics import AUDIT_DROPPED, AUDIT_WAITING
 from veritag.settings import Settings
 
 _PORTS = {"udp": 514, "tcp": 601, "tls": 6514}
-_MOST_WAITING = 10_000
-_LEAST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-_FAREWELL_SECONDS = 3.0
+_MAX_QUEUED = 10_000
+_FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
+_STOP_SECONDS = 3.0
 
 
 class Courier:
-    """Takes events at once and delivers them in a thread, one channel after the other.
+    """Queues the events of one channel and delivers them in a thread.
 
-    What cannot be delivered waits, and is tried again; more than some thousands are
+    An event that cannot be delivered is tried again. Events beyond a full queue are
     dropped and counted.
     """
 
@@ -36,46 +37,46 @@ class Courier:
         self._name = name
         self._channel = channel
         self._origin = origin
-        self._waiting: queue.Queue[Event | None] = queue.Queue()
+        self._queue: queue.Queue[Event | None] = queue.Queue()
         self._stopping = threading.Event()
         self._is_failing = False
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
 
     def __len__(self) -> int:
-        return self._waiting.unfinished_tasks  # the one under way too
+        return self._queue.unfinished_tasks  # includes the one in delivery
 
-    def tell(self, event: Event) -> None:
-        """Hand over an event; returns at once."""
-        if self._waiting.qsize() < _MOST_WAITING:
-            self._waiting.put(event)
+    def add(self, event: Event) -> None:
+        """Queue an event without blocking."""
+        if self._queue.qsize() < _MAX_QUEUED:
+            self._queue.put(event)
         else:
             AUDIT_DROPPED.inc()
 
     def stop(self) -> None:
-        """Deliver what waits, as far as a few seconds reach."""
+        """Deliver queued events for a few seconds at most."""
         self._stopping.set()
-        self._waiting.put(None)
-        self._thread.join(_FAREWELL_SECONDS)
+        self._queue.put(None)
+        self._thread.join(_STOP_SECONDS)
 
     def _run(self) -> None:
-        while (event := self._waiting.get()) is not None:
+        while (event := self._queue.get()) is not None:
             self._deliver(event)
-            self._waiting.task_done()
+            self._queue.task_done()
         self._channel.close()
 
     def _deliver(self, event: Event) -> None:
-        message, pause = syslog_message(event, self._origin), _LEAST_PAUSE
+        message = syslog_message(event, self._origin)
+        backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY)
         while not self._is_sent(message):
-            if self._stopping.wait(pause):
+            if self._stopping.wait(backoff.next()):
                 AUDIT_DROPPED.inc()
                 return
-            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _is_sent(self, message: bytes) -> bool:
         try:
             self._channel.send(message)
-        except Exception as error:  # noqa: BLE001 - TLS files, names, networks, disks
+        except Exception as error:  # noqa: BLE001 - of TLS files, names, network or disk
             if not self._is_failing:
                 reason = str(error) or type(error).__name__
                 get_logger().error("audit_fails", channel=self._name, reason=reason)
@@ -88,7 +89,7 @@ class Courier:
 
 
 class AuditTrail:
-    """Everywhere that audit messages go; nowhere where nothing is set."""
+    """The channels of audit messages; none where the settings name none."""
 
     def __init__(self, couriers: Sequence[Courier]) -> None:
         self._couriers = couriers
@@ -96,7 +97,7 @@ class AuditTrail:
 
     @classmethod
     def open(cls, settings: Settings) -> "AuditTrail":
-        """Start what the settings name."""
+        """Start the channels that the settings name."""
         origin = Origin(
             settings.audit_source_id or socket.gethostname(), settings.audit_site
         )
@@ -110,27 +111,27 @@ class AuditTrail:
         return cls(couriers)
 
     @property
-    def is_kept(self) -> bool:
-        """Whether anybody wants to know."""
+    def is_enabled(self) -> bool:
+        """Whether there is a channel."""
         return bool(self._couriers)
 
-    def tell(self, event: Event) -> None:
-        """Hand an event over; returns at once."""
+    def add(self, event: Event) -> None:
+        """Queue an event for each channel without blocking."""
         for courier in self._couriers:
-            courier.tell(event)
+            courier.add(event)
 
     def stop(self) -> None:
-        """Deliver what waits, as far as a few seconds reach."""
+        """Deliver queued events for a few seconds at most."""
         for courier in self._couriers:
             courier.stop()
 
 
 def _channel(settings: Settings, url: str) -> Channel:
-    where = urlsplit(url)
-    host, port = where.hostname or "", where.port or _PORTS[where.scheme]
-    if where.scheme == "udp":
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+    if parts.scheme == "udp":
         return UdpChannel(host, port)
-    if where.scheme == "tcp":
+    if parts.scheme == "tcp":
         return StreamChannel(host, port)
     certificate = settings.audit_tls_certificate
     identity = TlsIdentity(certificate) if certificate else None

@@ -1,7 +1,7 @@
-"""Reads what a request of storage commitment names (PS3.4 table J.3-1).
+"""The references in the Action Information of a commitment request (PS3.4 table J.3-1).
 
-It comes from the network, so nothing is decoded that is not needed: the reader walks
-over element headers, never recurses, and takes no more than it was told to.
+The Data Set comes from the network, so that only needed elements are decoded: the reader
+walks over element headers, does not recurse, and stops beyond a number of references.
 """
 
 import io
@@ -22,42 +22,42 @@ _LONGEST_UID = 64
 
 
 class NotUnderstood(RejectError):
-    """Action Information that lacks what it must have, or cannot be followed."""
+    """Action Information that lacks a required element or cannot be read."""
 
 
-class TooMany(RejectError):
-    """A request about more instances than are taken at once."""
+class TooManyReferences(RejectError):
+    """A request with more references than are accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """One encoded Data Set, read from front to back."""
+    """An encoded Data Set, read sequentially."""
 
     stream: BinaryIO
     order: str
     implicit: bool
     size: int
 
-    def headers(self, end: int, closing: int) -> Iterator[tuple[int, int]]:
-        """Yield tag and length up to a position, or to a delimiter."""
+    def headers(self, end: int, delimiter: int) -> Iterator[tuple[int, int]]:
+        """Yield tag and length of the elements up to a position or a delimiter."""
         while self.stream.tell() < end:
             header = read_header(self.stream, self.order, self.implicit)
             if header is None:
-                raise NotUnderstood("The Data Set is cut off")
+                raise NotUnderstood("The Data Set is truncated")
             tag, _, length = header
-            if tag == closing:
+            if tag == delimiter:
                 return
             yield tag, length
 
     def end_of(self, length: int) -> int:
-        """Return where a value ends; that of undefined length at the very end."""
+        """Return the end of a value; for undefined length that of the Data Set."""
         end = self.size if length == _UNDEFINED else self.stream.tell() + length
         if end > self.size:
-            raise NotUnderstood("The Data Set is cut off")
+            raise NotUnderstood("The Data Set is truncated")
         return end
 
     def skip(self, length: int) -> None:
-        """Go past a value; a nesting counter stands in for recursion."""
+        """Skip a value; the nesting depth is counted, without recursion."""
         if length != _UNDEFINED:
             self.stream.seek(self.end_of(length))
             return
@@ -65,7 +65,7 @@ class _Reader:
         while depth:
             header = read_header(self.stream, self.order, self.implicit)
             if header is None:
-                raise NotUnderstood("The Data Set is cut off")
+                raise NotUnderstood("The Data Set is truncated")
             tag, _, inner = header
             if tag in (_ITEM_END, _SEQUENCE_END):
                 depth -= 1
@@ -85,20 +85,20 @@ class _Reader:
 
 
 def read_references(
-    encoded: bytes, transfer_syntax_uid: str, most: int
+    encoded: bytes, transfer_syntax_uid: str, limit: int
 ) -> tuple[str, tuple[ReferencedInstance, ...]]:
-    """Return Transaction UID and the references of Action Information.
+    """Return Transaction UID and references of the Action Information.
 
     Parameters
     ----------
-    most
-        How many references are taken.
+    limit
+        Number of references that are accepted.
 
     Raises
     ------
     NotUnderstood
-        If one of them is missing or cannot be read.
-    TooMany
+        If one of both is missing, or the Data Set cannot be read.
+    TooManyReferences
     """
     reader = _Reader(
         io.BytesIO(encoded),
@@ -113,8 +113,8 @@ def read_references(
         elif tag == _REFERENCED_SOP_SEQUENCE:
             for reference in _items(reader, length):
                 references.append(reference)
-                if len(references) > most:
-                    raise TooMany(f"More than {most} instances")
+                if len(references) > limit:
+                    raise TooManyReferences(f"More than {limit} instances")
         else:
             reader.skip(length)
     if not transaction or not references:
@@ -125,17 +125,17 @@ def read_references(
 def _items(reader: _Reader, length: int) -> Iterator[ReferencedInstance]:
     for tag, inner in reader.headers(reader.end_of(length), _SEQUENCE_END):
         if tag != _ITEM:
-            raise NotUnderstood("The Referenced SOP Sequence holds no items")
+            raise NotUnderstood("The Referenced SOP Sequence has no items")
         yield _reference(reader, inner)
 
 
 def _reference(reader: _Reader, length: int) -> ReferencedInstance:
-    found: dict[int, str] = {}
+    uids: dict[int, str] = {}
     for tag, inner in reader.headers(reader.end_of(length), _ITEM_END):
         if tag in (_CLASS, _INSTANCE):
-            found[tag] = reader.uid(inner)
+            uids[tag] = reader.uid(inner)
         else:
             reader.skip(inner)
-    if len(found) < len((_CLASS, _INSTANCE)):
+    if len(uids) < len((_CLASS, _INSTANCE)):
         raise NotUnderstood("A reference lacks its SOP Class or Instance UID")
-    return ReferencedInstance(found[_CLASS], found[_INSTANCE])
+    return ReferencedInstance(uids[_CLASS], uids[_INSTANCE])

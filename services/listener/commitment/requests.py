@@ -1,8 +1,8 @@
 """Requests of storage commitment: N-ACTION of the Push Model (PS3.4 annex J).
 
-The answer promises a report, not the commitment: 0x0000 means that the request is on
-disk. Who looks for the instances and reports is the delivery, on an association of its
-own. No database is on this path.
+The response promises a report, not the commitment: 0x0000 means that the request is on
+disk. The delivery process checks the instances and reports on an association of its own.
+No database is used here.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from services.listener.commitment.references import (
     NotUnderstood,
-    TooMany,
+    TooManyReferences,
     read_references,
 )
 from services.listener.message_buffer import DataSetBuffer
@@ -29,9 +29,9 @@ from veritag.storage.commitment_folder import (
     NoRoom,
 )
 
-MOST_REFERENCES = 20_000
-_REQUEST = 1
-_COMMENT = 64
+MAX_REFERENCES = 20_000
+_REQUEST_COMMITMENT = 1  # Action Type ID, PS3.4 table J.3-1
+_MAX_COMMENT = 64  # LO
 
 # PS3.7 annex C.
 _NO_SUCH_INSTANCE = 0x0112
@@ -51,7 +51,7 @@ class CommitmentRefused(RejectError):
 
 
 class CommitmentRequests:
-    """Takes requests of storage commitment into a folder of the spool."""
+    """Stores requests of storage commitment in a folder of the spool."""
 
     def __init__(self, settings: Settings) -> None:
         self._peers = {peer.ae_title for peer in settings.peers}
@@ -59,7 +59,7 @@ class CommitmentRequests:
         count_from_zero(COMMITMENT_REQUESTS, ("accepted", "refused"))
 
     def on_n_action(self, event: Any) -> tuple[int | Dataset, None]:
-        """Answer a request; pynetdicom adds the other elements."""
+        """Answer a request; pynetdicom adds the other elements of the response."""
         assoc = event.assoc
         try:
             request = self._request(event)
@@ -78,10 +78,10 @@ class CommitmentRequests:
     def _request(self, event: Any) -> CommitmentRequest:
         _require_push_model(event)
         assoc = event.assoc
-        asked = assoc.requestor.primitive
-        calling = asked.calling_ae_title.strip()
+        association_request = assoc.requestor.primitive
+        calling = association_request.calling_ae_title.strip()
         if calling not in self._peers:
-            # The report goes to an address of ours, never to one that was sent to us.
+            # Reports go only to addresses of the settings, not to one from the network.
             raise CommitmentRefused(
                 _NOT_AUTHORIZED, "No address is set for this AE title"
             )
@@ -90,7 +90,7 @@ class CommitmentRequests:
             transaction_uid=transaction,
             references=references,
             calling_ae_title=calling,
-            called_ae_title=asked.called_ae_title.strip(),
+            called_ae_title=association_request.called_ae_title.strip(),
             association_id=assoc.association_id,
             received_at=datetime.now(UTC),
         )
@@ -115,22 +115,25 @@ class CommitmentRequests:
             status=f"0x{refused.status:04X}",
             reason=refused.comment,
         )
-        answer = Dataset()
-        answer.Status = refused.status
-        answer.ErrorComment = refused.comment[:_COMMENT]
-        return answer
+        response = Dataset()
+        response.Status = refused.status
+        response.ErrorComment = refused.comment[:_MAX_COMMENT]
+        return response
 
 
 def _require_push_model(event: Any) -> None:
     request = event.request
-    asked = {str(request.RequestedSOPClassUID), str(event.context.abstract_syntax)}
-    if asked != {PUSH_MODEL}:
+    sop_classes = {
+        str(request.RequestedSOPClassUID),
+        str(event.context.abstract_syntax),
+    }
+    if sop_classes != {PUSH_MODEL}:
         raise CommitmentRefused(
-            _NO_SUCH_CLASS, "Only the Storage Commitment Push Model is here"
+            _NO_SUCH_CLASS, "Only the Storage Commitment Push Model is supported"
         )
     if request.RequestedSOPInstanceUID != PUSH_MODEL_INSTANCE:
         raise CommitmentRefused(_NO_SUCH_INSTANCE, "Not the well-known SOP Instance")
-    if request.ActionTypeID != _REQUEST:
+    if request.ActionTypeID != _REQUEST_COMMITMENT:
         raise CommitmentRefused(_NO_SUCH_ACTION, "Action Type ID is not 1")
 
 
@@ -138,15 +141,15 @@ def _references(event: Any) -> tuple[str, Any]:
     encoded = _action_information(event.request.ActionInformation)
     syntax = str(event.context.transfer_syntax)
     try:
-        return read_references(encoded, syntax, MOST_REFERENCES)
+        return read_references(encoded, syntax, MAX_REFERENCES)
     except NotUnderstood as error:
         raise CommitmentRefused(_INVALID_ARGUMENT, str(error)) from error
-    except TooMany as error:
+    except TooManyReferences as error:
         raise CommitmentRefused(_RESOURCE_LIMITATION, str(error)) from error
 
 
 def _action_information(received: object) -> bytes:
-    """Return what was received, if it stayed in memory; the rest goes unread."""
+    """Return the encoded Data Set, which must be small enough to be in memory."""
     if not isinstance(received, DataSetBuffer):
         raise CommitmentRefused(_INVALID_ARGUMENT, "Action Information is missing")
     with received:

@@ -1,4 +1,4 @@
-"""Who may come in and how many at a time; and what is written of those who may not."""
+"""Limits on hosts and numbers of associations, and the log of refusals."""
 
 import contextlib
 import resource
@@ -12,11 +12,12 @@ from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
 from services.listener.connections.associate_request import LIMIT_EXCEEDED
+from veritag.dicom.printable import escape_unprintable
 from veritag.process.logs import get_logger
 from veritag.process.metrics import ASSOCIATIONS_REJECTED, count_from_zero
 from veritag.settings import Settings
 
-# Why a connection or an association is refused: labels of
+# Reasons to refuse a connection or an association: labels of
 # `veritag_associations_rejected_total`.
 CALLING_AE_TITLE, CALLED_AE_TITLE = "calling_ae_title", "called_ae_title"
 TOO_MANY_ASSOCIATIONS = "too_many_associations"
@@ -36,79 +37,81 @@ REASONS = frozenset(
         "other",
     }
 )
-# Those that say who somebody is, or is not: an audit trail wants them.
+# Reasons that concern the identity of a peer, for the audit trail.
 SECURITY_REASONS = frozenset(
     {CALLING_AE_TITLE, CALLED_AE_TITLE, "host", "tls_certificate", "tls_protocol"}
 )
 
 _QUIET_SECONDS = 60.0
-_MOST_REMEMBERED = 1024
-_MOST_TEXT = 64
+_MAX_LOGGED = 1024
+_MAX_DETAIL = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why somebody is not let in, and the PDU that tells so."""
+    """A reason to refuse, and the PDU that answers the peer."""
 
     reason: str
     answer: bytes
 
 
-# An association that is over may wait for the peer to hang up, while the peer already
-# asks for the next one; so many more may be there than are served.
-SPARE_ASSOCIATIONS = 32
+# An association that is over may wait for the peer to close, while the peer already
+# requests the next one. That many may exist beyond those that are served.
+MAX_ENDING_ASSOCIATIONS = 32
 
 
-class Served(Protocol):
-    """An association, as far as it matters here."""
+class AdmittedAssociation(Protocol):
+    """The part of an association that the limits depend on."""
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will be served over it."""
+        """Whether it serves no more requests."""
 
     def is_alive(self) -> bool:
-        """Whether its thread still runs."""
+        """Whether its thread runs."""
 
 
-def take_descriptors() -> None:
-    """Raise the limit of open files as far as the system lets us; often that is 1,024."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+def raise_descriptor_limit() -> None:
+    """Raise the soft limit of open files, often 1,024, to the hard one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Admission:
-    """The limits of one process, on all its ports together."""
+    """The limits of one process, for all its ports together."""
 
     def __init__(self, settings: Settings) -> None:
-        take_descriptors()
+        raise_descriptor_limit()
         self._networks = settings.allowed_hosts
-        self._most = settings.max_associations
-        self._most_of_host = settings.max_associations_per_host
+        self._max = settings.max_associations
+        self._max_of_host = settings.max_associations_per_host
         self._lock = threading.Lock()
-        self._inside: list[tuple[str, Served]] = []
+        self._admitted: list[tuple[str, AdmittedAssociation]] = []
         self.allows = lru_cache(maxsize=4096)(self._allows)
 
     def _allows(self, host: str) -> bool:
         address = plain_address(host)
         return not self._networks or any(address in n for n in self._networks)
 
-    def enter(self, host: str, start: Callable[[], Served]) -> Refusal | None:
-        """Start an association if there is room for it, else return why not."""
+    def admit(
+        self, host: str, start: Callable[[], AdmittedAssociation]
+    ) -> Refusal | None:
+        """Start an association if the limits allow it, else return the reason."""
         with self._lock:
-            self._inside = [(h, a) for h, a in self._inside if a.is_alive()]
-            hosts = [h for h, a in self._inside if not a.is_over]
-            most = self._most + SPARE_ASSOCIATIONS
-            if len(hosts) >= self._most or len(self._inside) >= most:
+            self._admitted = [(h, a) for h, a in self._admitted if a.is_alive()]
+            hosts = [h for h, a in self._admitted if not a.is_over]
+            max_alive = self._max + MAX_ENDING_ASSOCIATIONS
+            if len(hosts) >= self._max or len(self._admitted) >= max_alive:
                 return Refusal(TOO_MANY_ASSOCIATIONS, LIMIT_EXCEEDED)
-            if 0 < self._most_of_host <= hosts.count(host):
+            if 0 < self._max_of_host <= hosts.count(host):
                 return Refusal("too_many_of_host", LIMIT_EXCEEDED)
-            self._inside.append((host, start()))
+            self._admitted.append((host, start()))
         return None
 
 
 def plain_address(host: str) -> object:
-    """Return an IP address without its scope, and as IPv4 where it is one."""
+    """Return an IP address without its scope; an IPv4-mapped one as IPv4."""
     address = ip_address(host.partition("%")[0])
     if isinstance(address, IPv6Address):
         return address.ipv4_mapped or address
@@ -116,13 +119,13 @@ def plain_address(host: str) -> object:
 
 
 class Refusals:
-    """Counts every refusal, and logs the first of a kind in a minute.
+    """Counts every refusal, and logs the first of a reason and host in a minute.
 
     Parameters
     ----------
     alert
-        Told of a logged one that is a matter of security: reason, host, detail and how
-        many like it were not told since the last.
+        Called for each logged refusal with a security reason: with reason, host, detail
+        and the number of refusals that were not logged since the last one.
     """
 
     def __init__(
@@ -131,50 +134,44 @@ class Refusals:
         self._alert = alert
         self._log = get_logger()
         self._lock = threading.Lock()
-        # (reason, host) to when it was logged last, and how many came since.
-        self._told: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        # (reason, host) to the time of the last log line, and the refusals since.
+        self._logged: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
         count_from_zero(ASSOCIATIONS_REJECTED, REASONS)
 
     def refuse(self, reason: str, detail: str = "", *, host: str) -> None:
-        """Take note of a refusal.
+        """Count a refusal, and log it unless one like it was logged within a minute.
 
         Parameters
         ----------
         detail
-            What else is known: the calling AE title, or what was wrong. It comes from
-            the network; of what is too long or not printable no more than a hint is kept.
+            The calling AE title, or the problem. It may come from the network: it is cut
+            to 64 characters, and those that are not printable are escaped.
         """
         ASSOCIATIONS_REJECTED.labels(reason=reason).inc()
-        untold = self._untold(reason, host)
-        if untold is None:
+        suppressed = self._suppressed(reason, host)
+        if suppressed is None:
             return
-        detail = printable(detail)
+        detail = escape_unprintable(detail[:_MAX_DETAIL])
         self._log.warning(
             "association_rejected",
             reason=reason,
             peer_address=host,
             detail=detail,
-            not_logged_since=untold,
+            not_logged_since=suppressed,
         )
         if self._alert is not None and reason in SECURITY_REASONS:
-            self._alert(reason, host, detail, untold)
+            self._alert(reason, host, detail, suppressed)
 
-    def _untold(self, reason: str, host: str) -> int | None:
-        """Return how many like it were not told; None if this one is not either."""
+    def _suppressed(self, reason: str, host: str) -> int | None:
+        """Return the number of unlogged refusals; None if this one is not logged either."""
         now, key = time.monotonic(), (reason, host)
         with self._lock:
-            told, untold = self._told.get(key, (float("-inf"), 0))
-            if now - told < _QUIET_SECONDS:
-                self._told[key] = told, untold + 1
+            logged_at, suppressed = self._logged.get(key, (float("-inf"), 0))
+            if now - logged_at < _QUIET_SECONDS:
+                self._logged[key] = logged_at, suppressed + 1
                 return None
-            self._told[key] = now, 0
-            self._told.move_to_end(key)
-            if len(self._told) > _MOST_REMEMBERED:
-                self._told.popitem(last=False)
-            return untold
-
-
-def printable(text: str) -> str:
-    """Return text from the network as it can stand in a log, whoever reads that."""
-    shown = text[:_MOST_TEXT].encode("ascii", errors="backslashreplace").decode()
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown)
+            self._logged[key] = now, 0
+            self._logged.move_to_end(key)
+            if len(self._logged) > _MAX_LOGGED:
+                self._logged.popitem(last=False)
+            return suppressed

@@ -1,9 +1,9 @@
-"""Where connections wait until they have asked for an association.
+"""Connections from accept to the complete A-ASSOCIATE-RQ.
 
-One thread, the one that accepts, attends to all of them: it shakes hands for TLS and
-reads the A-ASSOCIATE-RQ, never waiting for anybody. Only who has sent a whole request
-costs threads of its own, so that thousands of silent connections cost a descriptor and
-a few hundred bytes each, and that no more than for the time of ARTIM.
+One thread, the one that accepts, serves them all: it does the TLS handshakes and reads the
+requests without blocking. Only a connection with a complete request gets threads of its
+own, so that a silent connection costs a descriptor and a few hundred bytes, for no longer
+than ARTIM.
 """
 
 import contextlib
@@ -20,19 +20,19 @@ from services.listener.connections.admission import Refusal, Refusals
 from services.listener.connections.associate_request import (
     ABORT,
     BadRequest,
-    caller,
+    calling_ae_title,
     check,
     length_of,
 )
 
-# Connections that may wait on one port, and the bytes that they may have sent.
-MOST_GUESTS = 512
-_MOST_BYTES = 64 << 20
+# Per port.
+MAX_PENDING = 512
+_MAX_REQUEST_BYTES = 64 << 20
 _CHUNK = 1 << 16
-# How long a refused peer may take to hang up (Sta13 of PS3.8 section 9.2).
-_FAREWELL_SECONDS = 2.0
+# Time in which a refused peer should close the connection (Sta13, PS3.8 section 9.2).
+_CLOSE_SECONDS = 2.0
 
-_WAITS = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 @dataclass(eq=False, slots=True)
@@ -42,13 +42,13 @@ class PendingConnection:
     Attributes
     ----------
     deadline
-        When it must have asked for an association, on the monotonic clock.
+        Time on the monotonic clock at which it is closed.
     request
-        As much of the A-ASSOCIATE-RQ as has come.
+        The part of the A-ASSOCIATE-RQ that was read.
     is_secured
-        Whether nothing is left to do for TLS.
-    is_leaving
-        Whether it was refused, and is only waited for to hang up.
+        Whether the TLS handshake is done, or none is needed.
+    is_refused
+        Whether the refusal was sent, so that only the peer's close is awaited.
     """
 
     connection: socket.socket
@@ -56,7 +56,7 @@ class PendingConnection:
     deadline: float
     is_secured: bool
     request: bytearray = field(default_factory=bytearray)
-    is_leaving: bool = False
+    is_refused: bool = False
 
     @property
     def host(self) -> str:
@@ -65,14 +65,15 @@ class PendingConnection:
 
 
 class PendingConnections:
-    """The connections that wait.
+    """The pending connections of one port.
 
     Parameters
     ----------
     seconds
-        Time from the connection to the whole request (ARTIM, PS3.8 section 9.1.5).
+        Time from the connection to the complete request (ARTIM, PS3.8 section 9.1.5).
     admit
-        Takes over a guest whose request is there; returns why not, if it does not.
+        Starts an association for a connection with a complete request, or returns why
+        not.
     """
 
     def __init__(
@@ -86,18 +87,18 @@ class PendingConnections:
         self._refusals = refusals
         self._seconds = seconds
         self._admit = admit
-        # In the order of their coming, so that the first is the one to be late first.
-        self._guests: dict[PendingConnection, None] = {}
-        self._bytes = 0
+        # In order of acceptance: the first one is the oldest.
+        self._pending: dict[PendingConnection, None] = {}
+        self._request_bytes = 0
 
     def __len__(self) -> int:
-        return len(self._guests)
+        return len(self._pending)
 
-    def welcome(
+    def add(
         self, connection: socket.socket, address: Any, tls: ssl.SSLContext | None
     ) -> None:
-        """Let a connection wait; the oldest of the busiest host goes if it is full."""
-        if len(self._guests) >= MOST_GUESTS:
+        """Add a connection; beyond the limit the busiest host loses its oldest one."""
+        if len(self._pending) >= MAX_PENDING:
             self.make_room()
         connection.setblocking(False)
         if tls is not None:
@@ -105,139 +106,141 @@ class PendingConnections:
                 connection, server_side=True, do_handshake_on_connect=False
             )
         deadline = time.monotonic() + self._seconds
-        guest = PendingConnection(connection, address, deadline, tls is None)
-        self._take_in(guest)
-        self.attend(guest)  # most have sent their request already
+        pending = PendingConnection(connection, address, deadline, tls is None)
+        self._register(pending)
+        self.advance(pending)  # most peers have sent their request already
 
-    def _take_in(self, guest: PendingConnection) -> None:
-        self._guests[guest] = None
-        self._selector.register(guest.connection, selectors.EVENT_READ, guest)
+    def _register(self, pending: PendingConnection) -> None:
+        self._pending[pending] = None
+        self._selector.register(pending.connection, selectors.EVENT_READ, pending)
 
-    def attend(self, guest: PendingConnection) -> None:
-        """Do for a guest what can be done without waiting."""
-        if guest not in self._guests:
-            return  # dismissed for the sake of another one
+    def advance(self, pending: PendingConnection) -> None:
+        """Do all that can be done for a connection without blocking."""
+        if pending not in self._pending:
+            return  # closed by `make_room` after the selector had returned it
         try:
-            self._advance(guest)
-        except _WAITS as wait:
-            self._wait_for(guest, wait)
-        except BadRequest as bad:
-            self._refuse(guest, "protocol", str(bad), ABORT)
+            self._advance(pending)
+        except _WOULD_BLOCK as block:
+            self._select(pending, block)
+        except BadRequest as error:
+            self._refuse(pending, "protocol", str(error), ABORT)
         except ssl.SSLError as error:
-            self._fail(guest, error)
+            self._fail(pending, error)
         except OSError:
-            self._forget(guest)  # a probe, or a peer that thought better of it
+            self._close(pending)  # by a probe, or a peer that closed early
 
-    def _advance(self, guest: PendingConnection) -> None:
-        if guest.is_leaving:
-            self._see_off(guest)
+    def _advance(self, pending: PendingConnection) -> None:
+        if pending.is_refused:
+            self._await_close(pending)
             return
-        if not guest.is_secured:
-            guest.connection.do_handshake()  # type: ignore[attr-defined]
-            guest.is_secured = True
-            self._selector.modify(guest.connection, selectors.EVENT_READ, guest)
-        while (missing := length_of(guest.request) - len(guest.request)) > 0:
-            if not self._read(guest, missing):
-                self._forget(guest)
+        if not pending.is_secured:
+            pending.connection.do_handshake()  # type: ignore[attr-defined]
+            pending.is_secured = True
+            self._selector.modify(pending.connection, selectors.EVENT_READ, pending)
+        while (missing := length_of(pending.request) - len(pending.request)) > 0:
+            if not self._read(pending, missing):
+                self._close(pending)
                 return
-        self._present(guest)
+        self._request_admission(pending)
 
-    def _read(self, guest: PendingConnection, missing: int) -> int:
+    def _read(self, pending: PendingConnection, missing: int) -> int:
         """Read no further than the request goes; return 0 once the connection is over."""
-        part = guest.connection.recv(min(missing, _CHUNK))
-        guest.request += part
-        self._bytes += len(part)
-        if self._bytes > _MOST_BYTES:
-            self._dismiss(max(self._guests, key=lambda g: len(g.request)))
-        is_dismissed = guest not in self._guests  # it was the longest itself
-        return 0 if is_dismissed else len(part)
+        part = pending.connection.recv(min(missing, _CHUNK))
+        pending.request += part
+        self._request_bytes += len(part)
+        if self._request_bytes > _MAX_REQUEST_BYTES:
+            self._drop(max(self._pending, key=lambda p: len(p.request)))
+        was_dropped = pending not in self._pending  # it was the longest itself
+        return 0 if was_dropped else len(part)
 
-    def _present(self, guest: PendingConnection) -> None:
-        check(guest.request)
-        self._let_go(guest)  # from here on its own threads may read, and close it
-        refusal = self._admit(guest)
+    def _request_admission(self, pending: PendingConnection) -> None:
+        check(pending.request)
+        # Before `admit`, whose threads may read from the connection and close it.
+        self._unregister(pending)
+        refusal = self._admit(pending)
         if refusal is not None:
-            calling = caller(guest.request)
-            guest.request.clear()
-            guest.connection.setblocking(False)  # it may have begun to be served
-            self._take_in(guest)
-            self._refuse(guest, refusal.reason, calling, refusal.answer)
+            calling = calling_ae_title(pending.request)
+            pending.request.clear()
+            pending.connection.setblocking(False)  # `admit` may have set a timeout
+            self._register(pending)
+            self._refuse(pending, refusal.reason, calling, refusal.answer)
 
-    def _wait_for(self, guest: PendingConnection, wait: Exception) -> None:
-        if guest.is_secured or guest not in self._guests:
+    def _select(self, pending: PendingConnection, block: Exception) -> None:
+        """Select for what a TLS handshake waits for: it may have to write."""
+        if pending.is_secured or pending not in self._pending:
             return
-        writes = isinstance(wait, ssl.SSLWantWriteError)
+        writes = isinstance(block, ssl.SSLWantWriteError)
         events = selectors.EVENT_WRITE if writes else selectors.EVENT_READ
-        self._selector.modify(guest.connection, events, guest)
+        self._selector.modify(pending.connection, events, pending)
 
-    def _fail(self, guest: PendingConnection, error: ssl.SSLError) -> None:
-        """Tell those who cannot speak TLS, or show no certificate, from mere probes."""
+    def _fail(self, pending: PendingConnection, error: ssl.SSLError) -> None:
+        """Close after a failed handshake; a probe, which only closes, is no refusal."""
         is_end = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
-        if not (is_end or guest.is_leaving):
-            self._refusals.refuse(*_meaning(error), host=guest.host)
-        self._forget(guest)
+        if not (is_end or pending.is_refused):
+            self._refusals.refuse(*_tls_reason(error), host=pending.host)
+        self._close(pending)
 
     def _refuse(
-        self, guest: PendingConnection, reason: str, detail: str, answer: bytes
+        self, pending: PendingConnection, reason: str, detail: str, answer: bytes
     ) -> None:
-        """Answer, and wait a little for the peer to read that and hang up."""
-        self._refusals.refuse(reason, detail, host=guest.host)
-        guest.is_leaving = True
-        guest.deadline = time.monotonic() + _FAREWELL_SECONDS
-        self._bytes -= len(guest.request)
-        # Not cleared: the error that has led here may still hold a view of it.
-        guest.request = bytearray()
+        """Send the answer and leave the peer some time to read it and close."""
+        self._refusals.refuse(reason, detail, host=pending.host)
+        pending.is_refused = True
+        pending.deadline = time.monotonic() + _CLOSE_SECONDS
+        self._request_bytes -= len(pending.request)
+        # Not cleared: the traceback of a BadRequest may hold a view, which forbids it.
+        pending.request = bytearray()
         with contextlib.suppress(OSError):
-            guest.connection.send(answer)
-            guest.connection.shutdown(socket.SHUT_WR)
+            pending.connection.send(answer)
+            pending.connection.shutdown(socket.SHUT_WR)
 
-    def _see_off(self, guest: PendingConnection) -> None:
-        while guest.connection.recv(_CHUNK):
+    def _await_close(self, pending: PendingConnection) -> None:
+        # Unread bytes at our close would send RST, which can discard the answer.
+        while pending.connection.recv(_CHUNK):
             pass
-        self._forget(guest)
+        self._close(pending)
 
-    def dismiss_late(self) -> None:
-        """Close what did not ask for an association in time."""
+    def close_late(self) -> None:
+        """Close the connections that sent no complete request in time."""
         now = time.monotonic()
-        for guest in [g for g in self._guests if g.deadline <= now]:
-            self._dismiss(
-                guest, "request_timeout" if guest.is_secured else "tls_timeout"
-            )
+        for pending in [p for p in self._pending if p.deadline <= now]:
+            reason = "request_timeout" if pending.is_secured else "tls_timeout"
+            self._drop(pending, reason)
 
     def make_room(self) -> None:
-        """Close the oldest connection of the host that has most of them."""
-        if self._guests:
-            hosts = Counter(g.host for g in self._guests)
+        """Close the oldest connection of the host that has the most."""
+        if self._pending:
+            hosts = Counter(p.host for p in self._pending)
             busiest = hosts.most_common(1)[0][0]
-            self._dismiss(next(g for g in self._guests if g.host == busiest))
+            self._drop(next(p for p in self._pending if p.host == busiest))
 
-    def _dismiss(
-        self, guest: PendingConnection, reason: str = "too_many_connections"
+    def _drop(
+        self, pending: PendingConnection, reason: str = "too_many_connections"
     ) -> None:
-        if not guest.is_leaving:
-            self._refusals.refuse(reason, host=guest.host)
-        self._forget(guest)
+        if not pending.is_refused:
+            self._refusals.refuse(reason, host=pending.host)
+        self._close(pending)
 
-    def _forget(self, guest: PendingConnection) -> None:
-        if guest in self._guests:
-            self._let_go(guest)
-            guest.connection.close()
+    def _close(self, pending: PendingConnection) -> None:
+        if pending in self._pending:
+            self._unregister(pending)
+            pending.connection.close()
 
-    def _let_go(self, guest: PendingConnection) -> None:
-        del self._guests[guest]
-        self._bytes -= len(guest.request)
-        self._selector.unregister(guest.connection)
+    def _unregister(self, pending: PendingConnection) -> None:
+        del self._pending[pending]
+        self._request_bytes -= len(pending.request)
+        self._selector.unregister(pending.connection)
 
     def close(self) -> None:
-        """Close whoever waits."""
-        for guest in list(self._guests):
-            self._forget(guest)
+        """Close all connections."""
+        for pending in list(self._pending):
+            self._close(pending)
 
 
-def _meaning(error: ssl.SSLError) -> tuple[str, str]:
-    """Return the reason of a refusal and what OpenSSL says of it."""
+def _tls_reason(error: ssl.SSLError) -> tuple[str, str]:
+    """Return the reason of a refusal, and OpenSSL's description as its detail."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return "tls_certificate", error.verify_message
-    reason = error.reason or "TLS failed"
-    lacks = reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE"
-    return "tls_certificate" if lacks else "tls_protocol", reason
+    detail = error.reason or "TLS failed"
+    lacks = detail == "PEER_DID_NOT_RETURN_A_CERTIFICATE"
+    return "tls_certificate" if lacks else "tls_protocol", detail

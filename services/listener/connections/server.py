@@ -1,6 +1,7 @@
-"""Accepts connections, and makes an association of each that asks for one.
+"""The TCP servers: accept connections and start an association for each request.
 
-These classes override internals of pynetdicom 3.0; its version is pinned.
+These classes override `AssociationServer` and `RequestHandler` of pynetdicom 3.0, whose
+version is pinned. pynetdicom would start two threads for each connection at once.
 """
 
 import errno
@@ -32,22 +33,22 @@ from services.listener.connections.upper_layer import (
 from veritag.process.logs import get_logger
 from veritag.storage.spool import Spool
 
-# A peer that vanishes without a word is noticed by its silence within a minute, and by
-# what it does not acknowledge within the network timeout.
+# A peer that vanishes is noticed by unanswered keepalives within a minute, and by
+# unacknowledged data within the network timeout.
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 _USER_TIMEOUT = "TCP_USER_TIMEOUT"  # milliseconds; Linux only
-# So many connections are accepted before those that wait are attended to.
-_BATCH = 64
+# Connections accepted in a row before pending ones are served.
+_ACCEPT_BATCH = 64
 _NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_BREATH_SECONDS = 0.05
-# Where the Application Entity sets no limit of its own.
+_NO_DESCRIPTORS_PAUSE = 0.05
+# Where the Application Entity sets no ACSE timeout.
 _ACSE_SECONDS = 30.0
 
 
 class StorageRequestHandler(RequestHandler):
-    """Makes a `StorageAssociation` of a guest whose request is there."""
+    """Makes a `StorageAssociation` of a connection with a complete request."""
 
-    request: PendingConnection  # where socketserver has the socket itself
+    request: PendingConnection  # socketserver passes the socket here
     association: StorageAssociation
 
     def handle(self) -> None:
@@ -60,10 +61,10 @@ class StorageRequestHandler(RequestHandler):
         assoc = StorageAssociation(self.ae, MODE_ACCEPTOR, server.upper_layer)
         assoc._server = server  # noqa: SLF001
         assoc.buffering.spool = server.spool
-        assoc.when_over = partial(server.audit.ended, assoc)
-        # pynetdicom finds its acceptors by this name.
+        assoc.on_end = partial(server.audit.ended, assoc)
         assoc.name = f"AcceptorThread@{assoc.association_id}"
         connection = BoundedSocket(assoc, client_socket=self.request.connection)
+        # The state machine must read the request itself, to go from Sta2 to Sta3.
         connection.unread = bytes(self.request.request)
         connection.limit = max(ASSOCIATE_LIMIT, self.ae.maximum_pdu_size)
         assoc.set_socket(connection)
@@ -73,14 +74,15 @@ class StorageRequestHandler(RequestHandler):
         acceptor.address_info = self.local
         acceptor.implementation_class_uid = self.ae.implementation_class_uid
         acceptor.implementation_version_name = self.ae.implementation_version_name
-        # Replaced when the association is requested, see `contexts_for`.
+        # Replaced at EVT_REQUESTED, see `contexts_for`.
         acceptor.supported_contexts = list(self.server.contexts)
         assoc.requestor.address_info = self.remote
         self._bind(assoc)
         return assoc
 
     def _bind(self, assoc: StorageAssociation) -> None:
-        handlers: Any  # a pair for interventions, a list of pairs for notifications
+        # A pair for an intervention event, a list of pairs for a notification event.
+        handlers: Any
         for event, handlers in self.server._handlers.items():  # noqa: SLF001
             if event.is_intervention:
                 if handlers:
@@ -91,12 +93,12 @@ class StorageRequestHandler(RequestHandler):
 
 
 class StorageServer(AssociationServer):
-    """Accepts connections on one port and lets them wait in a `PendingConnections`.
+    """Accepts the connections of one port into its `PendingConnections`.
 
     Attributes
     ----------
     tls
-        Where its contexts come from; None on a plain port.
+        Source of TLS contexts; None on a plain port.
     """
 
     request_queue_size = 1024
@@ -112,64 +114,66 @@ class StorageServer(AssociationServer):
         super().__init__(*args, **more)
         self._stopping, self._ended = threading.Event(), threading.Event()
         self._ended.set()
-        self._next_look = 0.0
+        self._next_upkeep = 0.0
 
     def server_bind(self) -> None:
-        """Bind to our port, together with others of our processes where so set."""
+        """Bind to the port, which other listener processes may share."""
         if self._shares_port:
             listening = cast("socket.socket", self.socket)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         super().server_bind()
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
-        """Accept and attend until `shutdown`."""
+        """Accept and serve pending connections until `shutdown`."""
         self._ended.clear()
         with selectors.DefaultSelector() as selector:
             listening = cast("socket.socket", self.socket)
             listening.setblocking(False)
             selector.register(listening, selectors.EVENT_READ)
             seconds = self.ae.acse_timeout or _ACSE_SECONDS
-            self.lobby = PendingConnections(
+            self.pending = PendingConnections(
                 selector, self.refusals, seconds, self._admit
             )
             try:
                 while not self._stopping.is_set():
-                    self._turn(selector, poll_interval)
+                    self._serve_once(selector, poll_interval)
             finally:
-                self.lobby.close()
+                self.pending.close()
                 self._ended.set()
 
-    def _turn(self, selector: selectors.BaseSelector, poll_interval: float) -> None:
+    def _serve_once(
+        self, selector: selectors.BaseSelector, poll_interval: float
+    ) -> None:
         for key, _ in selector.select(poll_interval):
             try:
                 if key.data is None:
                     self._accept_some()
                 else:
-                    self.lobby.attend(key.data)
-            except Exception:  # noqa: BLE001 - no one connection may end all the others
+                    self.pending.advance(key.data)
+            except Exception:  # noqa: BLE001 - one connection must not end the others
                 get_logger().exception("connection_failed")
-        if time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + poll_interval
-            self._look_around()
+        if time.monotonic() >= self._next_upkeep:
+            self._next_upkeep = time.monotonic() + poll_interval
+            self._keep_up()
 
-    def _look_around(self) -> None:
-        self.lobby.dismiss_late()
+    def _keep_up(self) -> None:
+        self.pending.close_late()
         if self.tls is not None:
             self.tls.refresh()
         self.service_actions()
 
     def _accept_some(self) -> None:
-        for _ in range(_BATCH):
+        for _ in range(_ACCEPT_BATCH):
             try:
                 connection, address = self.get_request()
             except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno in _NO_DESCRIPTORS:
-                    self.lobby.make_room()
-                    time.sleep(_BREATH_SECONDS)
+                    self.pending.make_room()
+                    time.sleep(_NO_DESCRIPTORS_PAUSE)
                     return
-                continue  # the peer has gone already
+                continue  # the peer has closed already
             self._receive(connection, address)
 
     def _receive(self, connection: socket.socket, address: Any) -> None:
@@ -177,15 +181,15 @@ class StorageServer(AssociationServer):
         try:
             if self.admission.allows(host):
                 context = self.tls.current if self.tls else None
-                self.lobby.welcome(connection, address, context)
+                self.pending.add(connection, address, context)
                 return
             self.refusals.refuse("host", host=host)
         except OSError:
-            pass  # it has gone already
+            pass  # the peer has closed already
         connection.close()
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept a connection and set it up."""
+        """Accept a connection and set its socket options."""
         connection, address = cast("socket.socket", self.socket).accept()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -195,23 +199,21 @@ class StorageServer(AssociationServer):
                 connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         return connection, address
 
-    def _admit(self, guest: PendingConnection) -> Refusal | None:
+    def _admit(self, pending: PendingConnection) -> Refusal | None:
         try:
-            return self.admission.enter(guest.host, lambda: self._begin(guest))
-        except Exception:  # noqa: BLE001 - as when the system has no more threads
+            return self.admission.admit(pending.host, lambda: self._begin(pending))
+        except Exception:  # noqa: BLE001 - such as RuntimeError: can't start new thread
             get_logger().exception("connection_failed")
             return Refusal("other", LIMIT_EXCEEDED)
 
-    def _begin(self, guest: PendingConnection) -> StorageAssociation:
-        guest.connection.settimeout(self.ae.network_timeout)
-        handler: Any = StorageRequestHandler
-        association: StorageAssociation = handler(
-            guest, guest.address, self
-        ).association
-        return association
+    def _begin(self, pending: PendingConnection) -> StorageAssociation:
+        pending.connection.settimeout(self.ae.network_timeout)
+        handler_class: Any = StorageRequestHandler
+        handler = handler_class(pending, pending.address, self)
+        return cast(StorageAssociation, handler.association)
 
     def shutdown(self) -> None:
-        """Accept no more and close what waits; associations go on."""
+        """Stop accepting and close pending connections; associations go on."""
         self._stopping.set()
         self._ended.wait()
         self.server_close()

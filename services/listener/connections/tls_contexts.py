@@ -1,8 +1,8 @@
-"""DICOM TLS of the listener: what the settings say, and certificates that change.
+"""TLS contexts of the listener: from the settings, and again when the files change.
 
-A certificate is replaced by replacing its files; nothing is restarted and no connection
-is lost. New files that cannot be used are refused with a log line, and the old ones go
-on being used: half a renewal must not close the port.
+A certificate is renewed by replacing its files, without a restart or a lost connection.
+Unusable new files are refused with a log line and the old context stays in use, so that an
+incomplete renewal does not close the port.
 """
 
 import time
@@ -16,13 +16,13 @@ from veritag.process.logs import get_logger
 from veritag.process.metrics import TLS_CERTIFICATE_EXPIRY, TLS_FILES_REFUSED
 from veritag.settings import Settings
 
-_LOOK_SECONDS = 2.0
+_CHECK_SECONDS = 2.0
 
-_Seen = tuple[tuple[int, int, int] | None, ...]
+_Signatures = tuple[tuple[int, int, int] | None, ...]
 
 
 def tls_of(settings: Settings) -> ServerTls | None:
-    """Return how the DICOM TLS port is set up, None where there is none.
+    """Return the TLS parameters of the DICOM TLS port, None without such a port.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def tls_of(settings: Settings) -> ServerTls | None:
 
 
 class TlsContexts:
-    """The context in use, made anew when its files change.
+    """The context in use, which is replaced when its files change.
 
     Raises
     ------
@@ -66,11 +66,11 @@ class TlsContexts:
     def __init__(self, tls: ServerTls) -> None:
         self._tls = tls
         self._log = get_logger()
-        self._next_look = 0.0
-        self._seen = self._look()
+        self._next_check = 0.0
+        self._signatures = self._read_signatures()
         self._expiry = _expiry(tls.identity.certificate)
         self._current = server_context(tls)
-        self._take_note()
+        self._report()
 
     @property
     def current(self) -> SSLContext:
@@ -78,16 +78,16 @@ class TlsContexts:
         return self._current
 
     def refresh(self) -> None:
-        """Take the files anew if they have changed; to be called often."""
-        if time.monotonic() < self._next_look:
+        """Read the files again if they have changed; for frequent calls."""
+        if time.monotonic() < self._next_check:
             return
-        self._next_look = time.monotonic() + _LOOK_SECONDS
-        seen = self._look()
-        if seen != self._seen:
-            self._seen = seen
-            self._take_new()
+        self._next_check = time.monotonic() + _CHECK_SECONDS
+        signatures = self._read_signatures()
+        if signatures != self._signatures:
+            self._signatures = signatures
+            self._reload()
 
-    def _take_new(self) -> None:
+    def _reload(self) -> None:
         try:
             context = server_context(self._tls)
             expiry = _future_expiry(self._tls.identity.certificate)
@@ -96,21 +96,21 @@ class TlsContexts:
             self._log.error("tls_files_refused", reason=str(error))
             return
         self._current, self._expiry = context, expiry
-        self._take_note()
+        self._report()
 
-    def _take_note(self) -> None:
+    def _report(self) -> None:
         TLS_FILES_REFUSED.set(0)
         TLS_CERTIFICATE_EXPIRY.set(self._expiry.timestamp())
         is_late = self._expiry <= datetime.now(UTC)
         log = self._log.error if is_late else self._log.info
         log("tls_certificate_in_use", expires=self._expiry.isoformat())
 
-    def _look(self) -> _Seen:
+    def _read_signatures(self) -> _Signatures:
         return tuple(_signature(file) for file in self._tls.files)
 
 
 def _signature(file: Path) -> tuple[int, int, int] | None:
-    """Return what tells one version of a file from the next, links followed."""
+    """Return inode, time and size, which change with each version; links are followed."""
     try:
         status = file.stat()
     except OSError:
@@ -119,7 +119,7 @@ def _signature(file: Path) -> tuple[int, int, int] | None:
 
 
 def _future_expiry(certificate: Path) -> datetime:
-    """Return when a chain expires; raises ConfigurationError also if it has already."""
+    """Return when a chain expires; raises ConfigurationError if it has expired."""
     expiry = _expiry(certificate)
     if expiry <= datetime.now(UTC):
         raise ConfigurationError(f"the TLS certificate {certificate} has expired")
@@ -127,13 +127,13 @@ def _future_expiry(certificate: Path) -> datetime:
 
 
 def _expiry(certificate: Path) -> datetime:
-    """Return when the first of a chain's certificates expires.
+    """Return when the first certificate of a chain expires.
 
     Raises
     ------
     ConfigurationError
     """
-    # Only who speaks TLS pays for it.
+    # Imported here to spare the memory of it where there is no TLS.
     from cryptography.x509 import load_pem_x509_certificates
 
     try:

@@ -1,11 +1,14 @@
-"""The socket and the upper layer (PS3.8) of an association, made for rough company.
+"""Socket and upper layer (PS3.8) of an association, hardened against hostile peers.
 
-- A PDU length is checked before anything is read: the peer states it in four bytes and
-  pynetdicom would collect up to 4 GiB (PS3.8 section D.1 lets us limit it).
-- A connection that says nothing, or closes without a word, as the probe of a load
-  balancer does, ends at once in place of waiting for the association timeout.
+- The length of a PDU is checked before it is read: the peer states it in four bytes, and
+  pynetdicom would collect up to 4 GiB (PS3.8 section D.1 permits a limit).
+- The association ends at once when a peer closes without a request, as the probe of a
+  load balancer does; pynetdicom would wait for the ACSE timeout.
 
-These classes override internals of pynetdicom 3.0; its version is pinned.
+These classes override internals of pynetdicom 3.0, whose version is pinned:
+`AssociationSocket.ready`, `recv` and `_shutdown_socket`; of `DULServiceProvider` the methods
+`_is_transport_event`, `_read_pdu_data`, `receive_pdu` and `run_reactor`, and the attributes
+`_run_loop_delay` and `_kill_thread`, which `run_reactor` reads in each loop.
 """
 
 import contextlib
@@ -20,7 +23,7 @@ from pynetdicom.fsm import InvalidEventError
 from pynetdicom.transport import AssociationSocket
 
 from services.listener.connections.wakeups import (
-    TURN,
+    POLL_SECONDS,
     WakeSignal,
     WakingQueue,
     is_readable,
@@ -29,13 +32,13 @@ from veritag.process.logs import get_logger
 
 # An A-ASSOCIATE-RQ with 128 contexts and all transfer syntaxes has about 400 kB.
 ASSOCIATE_LIMIT = 1 << 20
-_STOP_LOOK = 0.001
+_STOP_POLL_SECONDS = 0.001
 _ESTABLISHED, _AWAITING_CLOSE = "Sta6", "Sta13"  # PS3.8 table 9-5
-_MOST_WAITING = 4
+_MAX_UNANSWERED = 4
 
 
 class PduTooLong(OSError):
-    """A PDU longer than we announced."""
+    """A PDU longer than the announced maximum."""
 
 
 class BoundedSocket(AssociationSocket):
@@ -44,7 +47,7 @@ class BoundedSocket(AssociationSocket):
     Attributes
     ----------
     unread
-        What was read ahead and is to be read again.
+        Bytes that were read ahead; `recv` returns them first.
     """
 
     limit = ASSOCIATE_LIMIT
@@ -52,7 +55,7 @@ class BoundedSocket(AssociationSocket):
 
     @property
     def ready(self) -> bool:
-        """Whether something can be read."""
+        """Whether bytes, or the end of the connection, can be read."""
         if self.unread:
             return True
         if self.socket is None or not self._is_connected:
@@ -60,7 +63,7 @@ class BoundedSocket(AssociationSocket):
         return is_readable(self.socket, 0.0)
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """Read so many bytes into one buffer, fewer if the peer closes."""
+        """Read a number of bytes into one buffer, fewer if the peer closes."""
         if nr_bytes > self.limit:
             # Evt19: invalid PDU; the state machine answers with A-ABORT.
             self.event_queue.put("Evt19")
@@ -68,22 +71,24 @@ class BoundedSocket(AssociationSocket):
         if self.socket is None:
             return bytearray()
         buffer = bytearray(nr_bytes)
-        got = len(again := self.unread[:nr_bytes])
-        buffer[:got], self.unread = again, self.unread[got:]
+        ahead, self.unread = self.unread[:nr_bytes], self.unread[nr_bytes:]
+        count = len(ahead)
+        buffer[:count] = ahead
         deadline = time.monotonic() + (self.assoc.network_timeout or 0.0)
         with memoryview(buffer) as view:
-            while got < nr_bytes:
-                if time.monotonic() > deadline:  # byte for byte holds a thread, too
+            while count < nr_bytes:
+                # The timeout of the socket starts again with each byte.
+                if time.monotonic() > deadline:
                     raise TimeoutError("a PDU takes too long")
-                count = self.socket.recv_into(view[got:])
-                if not count:
+                received = self.socket.recv_into(view[count:])
+                if not received:
                     break
-                got += count
-        del buffer[got:]
+                count += received
+        del buffer[count:]
         return buffer
 
     def _shutdown_socket(self) -> None:
-        """Close also where there is nothing left to shut down, the peer having gone."""
+        """Close also after a failed shutdown, as when the peer has closed already."""
         if self.socket is not None:
             with contextlib.suppress(OSError):
                 self.socket.shutdown(socket.SHUT_RDWR)
@@ -91,30 +96,30 @@ class BoundedSocket(AssociationSocket):
 
 
 class PromptDUL(DULServiceProvider):
-    """An upper layer that waits for events.
-
-    It also notices when the peer goes before it has said anything.
-    """
+    """An upper layer that blocks until an event, and notices an early close."""
 
     is_receiving = False
     _ended = False
     _aborting = False
 
     def __init__(self, assoc: Any) -> None:
-        self._bell = WakeSignal()
+        self._wake = WakeSignal()
         self._killed = False
         super().__init__(assoc)
-        self.to_provider_queue = WakingQueue(self._bell.ring)
+        self.to_provider_queue = WakingQueue(self._wake.set)
 
     @property
     def _run_loop_delay(self) -> float:
-        """Seconds that the reactor sleeps between two looks; our wait is before it."""
+        """Seconds for which the reactor sleeps; the wait for events is in here.
+
+        `run_reactor` reads it before each sleep. `stop_dul` reads it in other threads.
+        """
         if threading.current_thread() is not self:
-            return _STOP_LOOK
+            return _STOP_POLL_SECONDS
         if self._has_enough():
-            self._bell.wait(None)  # until an answer is on its way out
+            self._wake.wait(None)  # until an answer is to be sent
         elif not (isinstance(self.socket, BoundedSocket) and self.socket.unread):
-            self._bell.wait(self.socket.socket if self.socket else None)
+            self._wake.wait(self.socket.socket if self.socket else None)
         return 0.0
 
     @_run_loop_delay.setter
@@ -122,13 +127,13 @@ class PromptDUL(DULServiceProvider):
         pass
 
     def _has_enough(self) -> bool:
-        """Whether more requests wait than are read without having been answered.
+        """Whether so many requests are unanswered that no more are read.
 
-        Asynchronous operations are not negotiated (PS3.7 section D.3.3.3); who does not
-        wait for answers could fill the memory.
+        Asynchronous operations are not negotiated (PS3.7 section D.3.3.3). A peer that
+        does not wait for answers could fill the memory.
         """
         established = self.state_machine.current_state == _ESTABLISHED
-        return established and self.assoc.dimse.msg_queue.qsize() >= _MOST_WAITING
+        return established and self.assoc.dimse.msg_queue.qsize() >= _MAX_UNANSWERED
 
     def _is_transport_event(self) -> bool:
         return not self._has_enough() and super()._is_transport_event()
@@ -140,33 +145,33 @@ class PromptDUL(DULServiceProvider):
     @_kill_thread.setter
     def _kill_thread(self, killed: bool) -> None:
         self._killed = killed
-        self._bell.ring()
+        self._wake.set()
 
     def run_reactor(self) -> None:
         """Run until killed, whatever the peer sends."""
         try:
             while not self._killed:
-                self._run_until_trouble()
+                self._run_until_error()
         finally:
-            self._bell.close()
+            self._wake.close()
 
-    def _run_until_trouble(self) -> None:
+    def _run_until_error(self) -> None:
         try:
             super().run_reactor()
             self._killed = True
         except InvalidEventError:
-            # Two ends have acted at the same moment, as an answer and an A-ABORT: what
-            # has no place in the present state is left out (PS3.8 table 9-10, blank).
+            # Both ends acted at the same moment, as with an answer and an A-ABORT: an event
+            # that the present state does not have is ignored (PS3.8 table 9-10, blank).
             get_logger().debug("event_left_out")
-            self._forget_unsendable()
-        except Exception as error:  # noqa: BLE001 - whatever a value made pynetdicom raise
+            self._drop_unsendable()
+        except Exception as error:  # noqa: BLE001 - pynetdicom raises anything for a bad value
             get_logger().warning("pdu_not_understood", error=type(error).__name__)
             self._abort_once()
 
-    def _forget_unsendable(self) -> None:
-        """Forget what waits to be sent over a connection that is about to be closed.
+    def _drop_unsendable(self) -> None:
+        """Drop the primitives to be sent over a connection that is about to be closed.
 
-        It would be tried again and again, as fast as the processor can.
+        pynetdicom would try the first one again without a pause.
         """
         if self.state_machine.current_state == _AWAITING_CLOSE:
             with contextlib.suppress(queue.Empty):
@@ -174,9 +179,9 @@ class PromptDUL(DULServiceProvider):
                     self.to_provider_queue.get(block=False)
 
     def _abort_once(self) -> None:
-        """Send an A-ABORT for an invalid PDU, or hang up if that was tried before."""
+        """Send an A-ABORT for an invalid PDU; hang up if that was tried before."""
         self._ended = True
-        # The state machine, whose action has failed, has killed this thread.
+        # A failed action of the state machine has set `_kill_thread`.
         self._killed, self._aborting = self._aborting, True
         if self._killed:
             self.hang_up()
@@ -185,24 +190,24 @@ class PromptDUL(DULServiceProvider):
 
     def _read_pdu_data(self) -> None:
         super()._read_pdu_data()
-        # Nothing came of what was readable: the peer has closed, or sent rubbish.
+        # No PDU although the socket was readable: a close, or an invalid PDU.
         self._ended = self._recv_pdu.empty()
 
     def receive_pdu(self, wait: bool = False, timeout: float | None = None) -> Any:
-        """Return the next primitive, None when there is none or none will come."""
+        """Return the next primitive, None when there is none and will be none."""
         if not wait:
             return super().receive_pdu(wait=False)
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         primitive: Any = None
         while primitive is None and not self._ended and time.monotonic() < deadline:
-            primitive = super().receive_pdu(wait=True, timeout=TURN)
+            primitive = super().receive_pdu(wait=True, timeout=POLL_SECONDS)
         if primitive is None:
-            time.sleep(TURN)  # an A-ABORT may be on its way
+            time.sleep(POLL_SECONDS)  # the other thread may send an A-ABORT
             self.hang_up()
         return primitive
 
     def hang_up(self) -> None:
-        """Close the connection under the thread that may wait for more of a PDU."""
+        """Shut the connection down, which ends a read that blocks in another thread."""
         connection = self.socket.socket if self.socket else None
         if connection is not None:
             with contextlib.suppress(OSError):

@@ -1,9 +1,9 @@
-"""Threads that wait for something to happen, in place of looking every millisecond.
+"""Blocking waits for the two threads of an association, which would poll otherwise.
 
-pynetdicom has two threads for an association, and each sleeps for a millisecond between
-looks. An open but idle association so takes 4 % of a core, and each message crosses
-both threads twice, which adds milliseconds. Here the one waits for its socket or a
-bell, the other for a message.
+Both threads of pynetdicom sleep for a millisecond between polls. An open but idle
+association takes 4 % of a core so, and each message crosses both threads twice, which adds
+milliseconds. Here the upper layer waits for its socket or a wake signal, the association
+for a message.
 """
 
 import contextlib
@@ -16,19 +16,19 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-# Timers and signs that nobody rings for are looked at so often.
-TURN = 0.1
+# Interval at which conditions without a wake signal, such as timers, are polled.
+POLL_SECONDS = 0.1
 
 
 def is_readable(connection: socket.socket, seconds: float) -> bool:
-    """Tell whether something, or the end, can be read within so many seconds."""
+    """Whether data or the end of the connection can be read within these seconds."""
     return _has_buffered(connection) or bool(_poll((connection,), seconds))
 
 
 def let_block(connection: socket.socket, seconds: float | None) -> bool:
-    """Leave the timeout of a socket to the system; return whether that is possible.
+    """Give a socket a timeout of the kernel; return whether that is possible.
 
-    Python's own timeouts cost a poll() before each read.
+    A timeout of Python costs a poll() before each read.
     """
     if isinstance(connection, ssl.SSLSocket) or seconds is None:
         return False
@@ -43,7 +43,7 @@ def let_block(connection: socket.socket, seconds: float | None) -> bool:
 
 
 def _has_buffered(connection: socket.socket | None) -> bool:
-    """Tell whether TLS has decrypted more than was read; the system knows not of it."""
+    """Whether TLS has decrypted bytes that were not read; poll() does not see them."""
     return isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
 
 
@@ -52,7 +52,7 @@ def _poll(
 ) -> list[socket.socket]:
     """Return the sources that are readable, at an end or in error.
 
-    Not by select(), which knows only the first 1,024 descriptors of a process.
+    select() would fail for descriptors from 1,024 on.
     """
     by_number = {s.fileno(): s for s in sources if s is not None and s.fileno() >= 0}
     poller = select.poll()
@@ -62,41 +62,43 @@ def _poll(
 
 
 class WakeSignal:
-    """Wakes a thread that waits for a socket."""
+    """Wakes a thread that waits for a socket, by a socket pair of its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._hears, self._rings = socket.socketpair()
-        for end in (self._hears, self._rings):
+        self._receiver, self._sender = socket.socketpair()
+        for end in (self._receiver, self._sender):
             end.setblocking(False)
 
-    def ring(self) -> None:
-        """Wake who waits, or who will wait next; after `close` nothing happens."""
-        with self._lock, contextlib.suppress(BlockingIOError, OSError):
-            self._rings.send(b"!")
+    def set(self) -> None:
+        """Wake the thread that waits or waits next; without effect after `close`."""
+        # A full buffer (BlockingIOError) holds enough to wake. The lock keeps `close` from
+        # freeing the descriptor, which another connection could get, before the send.
+        with self._lock, contextlib.suppress(OSError):
+            self._sender.send(b"!")
 
     def wait(self, connection: socket.socket | None) -> bool:
-        """Wait for the bell, for something to read, or for a turn.
+        """Wait for the signal or for data, for POLL_SECONDS at most.
 
-        Return whether there is something to read.
+        Return whether there is data, or the end of the connection.
         """
         if _has_buffered(connection):
             return True
-        found = _poll((self._hears, connection), TURN)
-        if self._hears in found:
+        readable = _poll((self._receiver, connection), POLL_SECONDS)
+        if self._receiver in readable:
             with contextlib.suppress(OSError):
-                self._hears.recv(4096)
-        return connection in found
+                self._receiver.recv(4096)
+        return connection in readable
 
     def close(self) -> None:
         """Free both ends."""
         with self._lock:
-            self._hears.close()
-            self._rings.close()
+            self._receiver.close()
+            self._sender.close()
 
 
 class WakingQueue(queue.Queue[Any]):
-    """A queue that says when something was put."""
+    """A queue that calls `wake` after each item that is put."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         super().__init__()
@@ -109,12 +111,16 @@ class WakingQueue(queue.Queue[Any]):
 
 
 class WakeCheckpoint(threading.Event):
-    """The event at which the association's thread stops in each of its turns.
+    """The event for which the association's thread waits once per loop.
+
+    pynetdicom 3.0 clears `Association._reactor_checkpoint` while a request of its own is
+    unanswered, and has it set otherwise, so that its loop polls. This one also waits for
+    work.
 
     Parameters
     ----------
     has_work
-        Whether something is there for it.
+        Whether a message or a primitive is there for the thread.
     """
 
     def __init__(self, has_work: Callable[[], bool]) -> None:
@@ -123,18 +129,18 @@ class WakeCheckpoint(threading.Event):
         self._awake = threading.Event()
 
     def wake(self) -> None:
-        """Let the thread take a turn."""
+        """Let the thread run its loop once."""
         self._awake.set()
 
     def set(self) -> None:
-        """Let the thread pass, as pynetdicom means it, and take a turn."""
+        """Set the event, as pynetdicom means it, and wake the thread."""
         super().set()
         self._awake.set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait as pynetdicom means it, then until there is work or for a turn."""
+        """Wait as pynetdicom means it, then for work, for POLL_SECONDS at most."""
         passed = super().wait(timeout)
         if not self._has_work():
-            self._awake.wait(TURN)
+            self._awake.wait(POLL_SECONDS)
         self._awake.clear()
         return passed

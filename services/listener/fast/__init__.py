@@ -1,1 +1,4 @@
-"""C-STORE handled where its bytes arrive; rests on internals of pynetdicom."""
+"""Fast reception: C-STORE handled in the thread that reads the network.
+
+It depends on internals of pynetdicom, which `pynetdicom_check` verifies at the start.
+"""

@@ -1,12 +1,19 @@
-"""C-STORE handled where its bytes arrive, in the thread that reads the network.
+"""An upper layer that handles C-STORE in the thread that reads the network.
 
-pynetdicom copies every byte six times, makes objects of each PDU and data sets of each
+pynetdicom copies every byte six times, makes objects of each PDU and Data Sets of each
 command, and passes each message through two threads. Here the fragments of a Data Set go
-from one reusable buffer to the spool file, and the answer is sent at once. All else is
-pynetdicom's: negotiation, release, abort, every other message, and whatever is odd about
-a C-STORE.
+from one reusable buffer to the spool file, and the same thread sends the answer.
+pynetdicom handles all else: negotiation, release, abort, every other message, and C-STORE
+requests that are unusual.
 
-This rests on internals of pynetdicom 3.0; `internals` tells whether they are there.
+It depends on these internals of pynetdicom 3.0, which `pynetdicom_check` verifies:
+
+- `DULServiceProvider.run_reactor` calls `_read_pdu_data` in this thread when the socket is
+  readable, and the state machine handles the events that it puts in `event_queue`.
+- `AssociationSocket.recv` is the only way to the socket, so that bytes in
+  `BoundedSocket.unread` are read next.
+- `Association._accepted_cx` maps context IDs to contexts; `dimse.message` is None between
+  messages.
 """
 
 import socket
@@ -39,43 +46,43 @@ _COMMAND_LIMIT = 1 << 16
 
 
 class InPlaceDUL(PromptDUL):
-    """An upper layer that keeps C-STORE to itself."""
+    """An upper layer that handles C-STORE itself."""
 
     def __init__(self, reception: Reception, spool: Spool, assoc: Any) -> None:
         super().__init__(assoc)
         self._reception = reception
-        self._spare = PreallocatedFile(spool)
+        self._next_file = PreallocatedFile(spool)
         self._has_stored = self._blocks = False
         self._pdus = PduBuffer(assoc.ae.maximum_pdu_size)
         self._command = bytearray()
-        self._arrival: IncomingStore | None = None
+        self._store: IncomingStore | None = None
         self._context_id = 0
 
     @property
     def _is_alone(self) -> bool:
-        """Whether no other association keeps disk and processors busy meanwhile."""
-        return len(self._reception.arriving) == 1
+        """Whether no other association is receiving, so that the disk is free."""
+        return len(self._reception.receiving) == 1
 
     @property
-    def _wire(self) -> BoundedSocket:
+    def _bounded_socket(self) -> BoundedSocket:
         return cast(BoundedSocket, self.socket)
 
     @property
     def _connection(self) -> socket.socket:
-        return cast(socket.socket, self._wire.socket)
+        return cast(socket.socket, self._bounded_socket.socket)
 
     @property
     def is_receiving(self) -> bool:  # type: ignore[override]
-        """Whether a message is on its way in."""
-        return self._arrival is not None or bool(self._command)
+        """Whether a message is being received."""
+        return self._store is not None or bool(self._command)
 
     def run_reactor(self) -> None:
         """Run until killed."""
         try:
             super().run_reactor()
         finally:
-            self._forget()
-            self._spare.discard()
+            self._reset()
+            self._next_file.discard()
 
     def _decode_pdu(self, bytestream: bytearray) -> Any:
         if bytestream[0] == A_ASSOCIATE_RQ:
@@ -88,35 +95,35 @@ class InPlaceDUL(PromptDUL):
         super()._send(pdu)
 
     def _read_pdu_data(self) -> None:
-        if not self._is_ours():
+        if not self._is_idle():
             super()._read_pdu_data()
             return
         try:
-            self._take_all()
+            self._read_pdus()
         except BadPdu:
             self._end("Evt19")  # invalid PDU: A-ABORT (PS3.8 table 9-10, AA-8)
-        except (TimeoutError, BlockingIOError):
-            self._end("Evt19")  # the silence of a peer that owes the rest of a message
+        except (TimeoutError, BlockingIOError):  # the latter from SO_RCVTIMEO
+            self._end("Evt19")  # the rest of a message does not come: A-ABORT
         except OSError:
             self._end("Evt17")  # the transport connection is closed
 
-    def _is_ours(self) -> bool:
-        """Whether nothing is under way that pynetdicom has begun."""
+    def _is_idle(self) -> bool:
+        """Whether the association is established and pynetdicom has no message begun."""
         return (
             self.state_machine.current_state == _ESTABLISHED
-            and not self._wire.unread
+            and not self._bounded_socket.unread
             and self.assoc.dimse.message is None
         )
 
-    def _take_all(self) -> None:
-        """Take PDUs as long as they come and are ours."""
+    def _read_pdus(self) -> None:
+        """Handle PDUs until none follows, or one is for pynetdicom."""
         pdus, connection = self._pdus, self._connection
         if not self._has_stored:
             self._blocks = let_block(connection, self.assoc.network_timeout)
         while True:
             deadline = time.monotonic() + (self.assoc.network_timeout or 0.0)
             while (pdu := pdus.take()) is None:
-                if pdus.is_empty and not self._is_worth_waiting(connection):
+                if pdus.is_empty and not self._awaits_pdu(connection):
                     return
                 if time.monotonic() > deadline:
                     raise BadPdu("a PDU takes too long")
@@ -126,37 +133,35 @@ class InPlaceDUL(PromptDUL):
                 if pdus.next_type() != P_DATA_TF:
                     self._leave(b"")
                     return
-            if not self._receive(pdu):
+            if not self._handle_pdu(pdu):
                 return
             if pdus.next_type() not in (None, P_DATA_TF):
                 self._leave(b"")
                 return
 
-    def _is_worth_waiting(self, connection: Any) -> bool:
-        """Wait for the next PDU; pynetdicom's turn comes when there is none."""
+    def _awaits_pdu(self, connection: Any) -> bool:
+        """Whether to read the next PDU, rather than let pynetdicom check its queues."""
         if self._killed or not self.to_provider_queue.empty():
             return False
-        return self.is_receiving or self._bell.wait(connection)
+        return self.is_receiving or self._wake.wait(connection)
 
-    def _receive(self, pdu: memoryview) -> bool:
-        """Take the PDVs of a PDU; return False when pynetdicom must go on."""
+    def _handle_pdu(self, pdu: memoryview) -> bool:
+        """Handle the PDVs of a PDU; return False when pynetdicom must go on."""
         self._idle_timer.restart()
         pdvs = split(pdu)
         for index, (context_id, control, fragment) in enumerate(pdvs):
             if control & _COMMAND:
-                is_taken = self._take_command(context_id, control, fragment)
+                is_handled = self._add_command(context_id, control, fragment)
             else:
-                is_taken = self._take_data(control, fragment)
-            if not is_taken:
-                rest = (p_data(c, h, bytes(f)) for c, h, f in pdvs[index + 1 :])
-                self._leave(self._untaken(context_id, control, fragment, *rest))
+                is_handled = self._add_data(control, fragment)
+            if not is_handled:
+                later = (p_data(c, h, bytes(f)) for c, h, f in pdvs[index + 1 :])
+                self._leave(self._unhandled(context_id, control, fragment, *later))
                 return False
         return True
 
-    def _take_command(
-        self, context_id: int, control: int, fragment: memoryview
-    ) -> bool:
-        if self._arrival is not None:
+    def _add_command(self, context_id: int, control: int, fragment: memoryview) -> bool:
+        if self._store is not None:
             raise BadPdu("a command within a Data Set")
         self._command += fragment
         if len(self._command) > _COMMAND_LIMIT:
@@ -172,66 +177,71 @@ class InPlaceDUL(PromptDUL):
         negotiated = Negotiated(
             str(context.abstract_syntax), str(context.transfer_syntax[0])
         )
-        self._arrival = IncomingStore(
-            self._reception, self._spare, self.assoc, request, negotiated
+        self._store = IncomingStore(
+            self._reception, self._next_file, self.assoc, request, negotiated
         )
-        self._reception.arriving.add(self)
-        self._arrival.begin()
+        self._reception.receiving.add(self)
+        self._store.begin()
         return True
 
-    def _take_data(self, control: int, fragment: memoryview) -> bool:
-        arrival = self._arrival
-        if arrival is None:
+    def _add_data(self, control: int, fragment: memoryview) -> bool:
+        store = self._store
+        if store is None:
             return False
         is_last = bool(control & _LAST)
-        arrival.write(fragment)
+        store.write(fragment)
         if not is_last and self._is_alone:
-            arrival.hurry()
+            store.hurry()
         if is_last:
-            try:
-                self._answer(arrival)
-            finally:  # also when the peer has gone without its answer
-                self._arrival = None
-                self._reception.arriving.discard(self)
-                arrival.account()
-            # While the peer makes its next request ready; its first may be its only.
-            if self._has_stored and arrival.is_stored:
-                self._spare.prepare()
-            self._has_stored = arrival.is_stored
+            self._complete(store)
         return True
 
-    def _answer(self, arrival: IncomingStore) -> None:
-        status, comment = arrival.finish()
-        response = encode_response(arrival.request, status, comment)
-        most = self.assoc.requestor.maximum_length or 0
-        pdus = p_data(self._context_id, _COMMAND | _LAST, response, most)
+    def _complete(self, store: IncomingStore) -> None:
+        try:
+            self._answer(store)
+        finally:  # also when the peer closed before the answer: the instance is stored
+            self._store = None
+            self._reception.receiving.discard(self)
+            store.account()
+        # While the peer prepares its next request; after one instance none may follow.
+        if self._has_stored and store.is_stored:
+            self._next_file.prepare()
+        self._has_stored = store.is_stored
+
+    def _answer(self, store: IncomingStore) -> None:
+        # 0x0000 is a promise: the file is synced, renamed, and its folder synced before it.
+        status, comment = store.finish()
+        response = encode_response(store.request, status, comment)
+        limit = self.assoc.requestor.maximum_length or 0
+        pdus = p_data(self._context_id, _COMMAND | _LAST, response, limit)
         try:
             self._connection.sendall(pdus)
         except OSError as error:
-            raise ConnectionError("the peer does not take its answer") from error
+            raise ConnectionError("the peer does not read its answer") from error
 
-    def _untaken(
-        self, context_id: int, control: int, fragment: memoryview, *rest: bytes
+    def _unhandled(
+        self, context_id: int, control: int, fragment: memoryview, *later: bytes
     ) -> bytes:
-        """Return as PDUs what was read and is not ours: the whole command, then all."""
+        """Return as PDUs what pynetdicom must read: the complete command, then `later`."""
         value = bytes(self._command) if control & _COMMAND else bytes(fragment)
         self._command.clear()
-        return p_data(context_id, control, value) + b"".join(rest)
+        return p_data(context_id, control, value) + b"".join(later)
 
-    def _leave(self, read: bytes) -> None:
-        """Let pynetdicom read again what was read already, and go on from there."""
-        self._forget()
-        self._wire.unread += read + self._pdus.rest()
+    def _leave(self, unhandled: bytes) -> None:
+        """Let pynetdicom read the given bytes first, and go on."""
+        self._reset()
+        self._bounded_socket.unread += unhandled + self._pdus.rest()
         super()._read_pdu_data()
 
     def _end(self, event: str) -> None:
         self._ended = True
-        self._forget()
+        self._reset()
         self.event_queue.put(event)
 
-    def _forget(self) -> None:
-        arrival, self._arrival = self._arrival, None
-        self._reception.arriving.discard(self)
+    def _reset(self) -> None:
+        """Discard a message that is not complete."""
+        store, self._store = self._store, None
+        self._reception.receiving.discard(self)
         self._command.clear()
-        if arrival is not None:
-            arrival.discard()
+        if store is not None:
+            store.discard()

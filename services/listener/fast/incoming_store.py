@@ -1,4 +1,4 @@
-"""An instance on its way in: from the network straight into its spool file."""
+"""An instance in reception, written from the network directly to its spool file."""
 
 from typing import Any
 
@@ -19,30 +19,30 @@ from services.listener.store_status import NOT_UNDERSTOOD, SUCCESS, StoreRefused
 from veritag.process.metrics import RECEPTION_SECONDS
 from veritag.storage.incoming_file import IncomingFile
 
-# SOP Class and SOP Instance UID nearly always lie within the first elements.
-_LOOK = 4096
-# The Study Instance UID, which only an audit asks for, comes later.
-_STUDY_LOOK = 1 << 16
+# Bytes that nearly always contain SOP Class and SOP Instance UID.
+_COMPARED_BYTES = 4096
+# Bytes that nearly always contain the Study Instance UID, for the audit trail.
+_STUDY_BYTES = 1 << 16
 
 
 class IncomingStore:
-    """Takes the fragments of one Data Set.
+    """Writes the fragments of one Data Set.
 
-    What is refused, at the command or later, is read to its end and forgotten, so that
-    the sender gets an answer and the association goes on.
+    Fragments after a refusal are discarded, so that the sender gets an answer and the
+    association goes on.
     """
 
     def __init__(
         self,
         reception: Reception,
-        spare: PreallocatedFile,
+        file: PreallocatedFile,
         assoc: Any,
         request: StoreRequest,
         context: Negotiated,
     ) -> None:
         self.request = request
         self._reception = reception
-        self._spare = spare
+        self._file = file
         self._assoc = assoc
         self._context = context
         self._incoming: IncomingFile | None = None
@@ -53,25 +53,25 @@ class IncomingStore:
         self._beginning = b""
 
     def begin(self) -> None:
-        """Look at the command; only then anything is written."""
+        """Check the command and get a file; without a refusal writing may begin."""
         try:
             self._reception.require_authorized(self._assoc)
             require_storable(self.request, self._context)
             with refusing_disk_failures():
-                self._incoming = self._spare.begin()
+                self._incoming = self._file.begin()
         except StoreRefused as refusal:
             self._refuse(refusal)
 
     def write(self, fragment: memoryview) -> None:
-        """Take a fragment."""
+        """Write a fragment."""
         if self._incoming is None:
             return
         try:
             if not self._header_length:
                 self._write_header(self._incoming)
                 self._compare_beginning(fragment)
-                if self._reception.audit.is_kept:
-                    self._beginning = bytes(fragment[:_STUDY_LOOK])
+                if self._reception.audit.is_enabled:
+                    self._beginning = bytes(fragment[:_STUDY_BYTES])
             with refusing_disk_failures():
                 self._incoming.write(fragment)
         except StoreRefused as refusal:
@@ -85,18 +85,18 @@ class IncomingStore:
 
     def _compare_beginning(self, fragment: memoryview) -> None:
         try:
-            compare(Beginning(fragment[:_LOOK]), self.request, self._context)
+            compare(Beginning(fragment[:_COMPARED_BYTES]), self.request, self._context)
         except TooShort:
-            return  # the whole file will tell
+            return  # `_commit` compares the complete file
         self._is_compared = True
 
     def hurry(self) -> None:
-        """Let the disk begin with what has come; what comes last, the fsync takes."""
+        """Let the disk start writing before the fsync."""
         if self._incoming is not None:
             self._incoming.hurry()
 
     def finish(self) -> tuple[int, str]:
-        """Make it durable; return status and Error Comment for the sender."""
+        """Make the instance durable; return status and Error Comment for the sender."""
         try:
             with RECEPTION_SECONDS.time():
                 self._name = self._commit()
@@ -107,11 +107,11 @@ class IncomingStore:
 
     @property
     def is_stored(self) -> bool:
-        """Whether it was acknowledged."""
+        """Whether the instance is durable."""
         return bool(self._name)
 
     def account(self) -> None:
-        """Tell of it, after the sender has its answer."""
+        """Count, audit and log; after the answer, which it would delay."""
         if self._refusal is not None:
             self._reception.refused(self._assoc, self._refusal)
         elif self.is_stored:
@@ -131,16 +131,16 @@ class IncomingStore:
             with refusing_disk_failures():
                 elements = incoming.read_from(self._header_length)
                 compare(elements, self.request, self._context)
-        self._incoming = None  # from here on the spool removes it if need be
+        self._incoming = None  # from here on the spool removes the file after an error
         with refusing_disk_failures():
-            return self._spare.spool.commit(incoming)
+            return self._file.spool.commit(incoming)
 
     def _refuse(self, refusal: StoreRefused) -> None:
         self._refusal = refusal
         self.discard()
 
     def discard(self) -> None:
-        """Forget what was not committed."""
+        """Remove the file if it was not committed."""
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             incoming.discard()

@@ -1,4 +1,4 @@
-"""A spool file made ahead, while the peer makes its next request ready."""
+"""A spool file created in advance, while the peer prepares its next request."""
 
 import contextlib
 
@@ -7,20 +7,20 @@ from veritag.storage.spool import Spool
 
 
 class PreallocatedFile:
-    """A file made before it is asked for: to make one can take as long as to fill it."""
+    """A file for the next instance: creating one can take as long as writing it."""
 
     def __init__(self, spool: Spool) -> None:
         self.spool = spool
         self._incoming: IncomingFile | None = None
 
     def prepare(self) -> None:
-        """Make one; where that fails, `begin` will say so."""
+        """Create the file; after a failure `begin` tries again and raises."""
         if self._incoming is None:
             with contextlib.suppress(OSError):
                 self._incoming = self.spool.create()
 
     def begin(self) -> IncomingFile:
-        """Start a file for an instance of unknown length.
+        """Return a file for an instance of unknown length.
 
         Raises
         ------
@@ -32,7 +32,7 @@ class PreallocatedFile:
         return incoming or self.spool.create()
 
     def discard(self) -> None:
-        """Remove what was made in vain."""
+        """Remove the file if it was not used."""
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             incoming.discard()

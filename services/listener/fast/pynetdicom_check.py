@@ -1,4 +1,4 @@
-"""Whether the installed pynetdicom is what the in-place way of C-STORE rests on."""
+"""Check that the installed pynetdicom has the internals that fast reception uses."""
 
 import inspect
 
@@ -12,13 +12,14 @@ _VERSION = "3.0."
 
 
 def unexpected() -> str | None:
-    """Return what about pynetdicom is not as this module needs it, None if all is."""
+    """Return what is missing from pynetdicom for fast reception, None if nothing is."""
     if not pynetdicom.__version__.startswith(_VERSION):
         return f"pynetdicom {pynetdicom.__version__} is not {_VERSION}x"
-    reactor = inspect.getsource(DULServiceProvider)
+    # `InPlaceDUL` relies on the order of calls within these methods, not only on names.
+    source = inspect.getsource(DULServiceProvider)
     for name in ("_read_pdu_data()", "_is_transport_event()", '"Evt17"', '"Evt19"'):
-        if name not in reactor:
-            return f"pynetdicom's upper layer knows no {name}"
+        if name not in source:
+            return f"pynetdicom's upper layer does not use {name}"
     association = Association(AE(), MODE_ACCEPTOR)
     for owner, names in (
         (association, ("_accepted_cx", "dimse", "requestor", "is_established")),

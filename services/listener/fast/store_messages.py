@@ -1,7 +1,7 @@
 """C-STORE-RQ and C-STORE-RSP as bytes (PS3.7 sections 6.3.1, 9.3.1).
 
-Command sets are Implicit VR Little Endian and hold a dozen short elements; to make data
-sets of them takes longer than to store a small image.
+Command sets are Implicit VR Little Endian and have a dozen short elements. Decoding them
+into Data Sets takes longer than storing a small image.
 """
 
 import struct
@@ -21,8 +21,8 @@ _NO_DATA_SET = 0x0101
 def read_request(command: bytes | bytearray) -> StoreRequest | None:
     """Return the request of a plain C-STORE-RQ with a Data Set.
 
-    None for any other command and for whatever is odd about one: those go the long way
-    through pynetdicom.
+    None for any other command, and for an unusual or damaged one, which pynetdicom then
+    handles.
     """
     elements = _elements(command)
     if elements is None or _number(elements, _COMMAND_FIELD) != _C_STORE_RQ:
@@ -37,7 +37,7 @@ def read_request(command: bytes | bytearray) -> StoreRequest | None:
 
 
 def _elements(command: bytes | bytearray) -> dict[int, bytes] | None:
-    found: dict[int, bytes] = {}
+    elements: dict[int, bytes] = {}
     position, end = 0, len(command)
     while position < end:
         if end - position < _ELEMENT.size:
@@ -46,10 +46,14 @@ def _elements(command: bytes | bytearray) -> dict[int, bytes] | None:
         start = position + _ELEMENT.size
         position = start + length
         # In ascending order (PS3.7 section 6.3.1), so each once.
-        if group or position > end or (found and element <= next(reversed(found))):
+        if (
+            group
+            or position > end
+            or (elements and element <= next(reversed(elements)))
+        ):
             return None
-        found[element] = bytes(command[start:position])
-    return found
+        elements[element] = bytes(command[start:position])
+    return elements
 
 
 def _number(elements: dict[int, bytes], element: int) -> int | None:

@@ -17,7 +17,7 @@ from pydicom import config
 
 from services.listener import acceptor as acceptor_module
 from services.listener.acceptor import Acceptor
-from services.listener.connections import pending_connections as lobby_module
+from services.listener.connections import pending_connections as pending_module
 from tests.ports import free_port, is_open
 from tests.real_parts import require
 from tests.waiting import wait_for
@@ -52,7 +52,7 @@ def listen(
     for mode in ("_reading_validation_mode", "_writing_validation_mode"):
         monkeypatch.setattr(config.settings, mode, config.IGNORE)
     # The stop at the end of each test waits for a turn.
-    monkeypatch.setattr(acceptor_module, "_TURN_SECONDS", 0.02)
+    monkeypatch.setattr(acceptor_module, "_UPKEEP_SECONDS", 0.02)
     started: list[Acceptor] = []
 
     def start(**changes: Any) -> Listening:
@@ -97,10 +97,10 @@ class Clock:
 
 
 @pytest.fixture
-def lobby_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def pending_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock by which connections wait: they are late when a test says so."""
     clock = Clock()
-    monkeypatch.setattr(lobby_module, "time", clock)
+    monkeypatch.setattr(pending_module, "time", clock)
     return clock
 
 

@@ -295,7 +295,7 @@ def test_what_is_too_much_is_dropped_and_counted(
     monkeypatch: pytest.MonkeyPatch, repository: Repository
 ) -> None:
     """A full queue takes nothing more, never waits, and ends when told to."""
-    monkeypatch.setattr(audit_trail_module, "_MOST_WAITING", 10)
+    monkeypatch.setattr(audit_trail_module, "_MAX_QUEUED", 10)
     repository.close()
     channel = StreamChannel("127.0.0.1", repository.port)
     threads = threading.active_count()
@@ -303,7 +303,7 @@ def test_what_is_too_much_is_dropped_and_counted(
     trail = AuditTrail([courier])
     before = REGISTRY.get_sample_value("veritag_audit_dropped_total") or 0
     for _ in range(50):
-        trail.tell(EVENT)
+        trail.add(EVENT)
     dropped = (REGISTRY.get_sample_value("veritag_audit_dropped_total") or 0) - before
     assert 39 <= dropped <= 40
     assert 10 <= (REGISTRY.get_sample_value("veritag_audit_waiting") or 0) <= 11

@@ -18,7 +18,7 @@ from pynetdicom.association import Association
 from services.listener.commitment import requests
 from services.listener.commitment.references import (
     NotUnderstood,
-    TooMany,
+    TooManyReferences,
     read_references,
 )
 from tests.integration.listener.conftest import Listening
@@ -157,7 +157,7 @@ def test_a_request_that_is_too_large_is_refused(
     hospital: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More instances than are taken at once, or more bytes than memory is for them."""
-    monkeypatch.setattr(requests, "MOST_REFERENCES", 50)
+    monkeypatch.setattr(requests, "MAX_REFERENCES", 50)
     information = asking(*(f"1.2.3.{n}" for n in range(51)))
     huge = asking("1.2.3.1")
     huge.add_new(0x0009FFFF, "OB", bytes(6 << 20))
@@ -236,7 +236,7 @@ def test_whatever_comes_is_read_or_refused(encoded: bytes, syntax: str) -> None:
     """No bytes make the reader end otherwise than with references or a refusal."""
     try:
         transaction, references = read_references(encoded, syntax, 5)
-    except (NotUnderstood, TooMany):
+    except (NotUnderstood, TooManyReferences):
         return
     assert transaction
     assert 1 <= len(references) <= 5

@@ -337,7 +337,7 @@ def test_a_silent_client_holds_up_nobody(
     listen_tls: Callable[..., Listening],
     ours: Authority,
     modality: TlsIdentity,
-    lobby_clock: Clock,
+    pending_clock: Clock,
 ) -> None:
     """Who never begins the handshake, or stops in it, is let go; others come first."""
     listening, before = listen_tls(), rejected("tls_timeout")
@@ -347,7 +347,7 @@ def test_a_silent_client_holds_up_nobody(
             peer.socket.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
         assert is_stored(listening, peer_tls(ours, modality))
         assert rejected("tls_timeout") == before
-        lobby_clock.ahead = ACSE_SECONDS
+        pending_clock.ahead = ACSE_SECONDS
         wait_for(lambda: rejected("tls_timeout") == before + 20)
         for peer in silent:
             assert peer.read()[0] == 0
@@ -372,7 +372,7 @@ def _put(listening: Listening, identity: TlsIdentity) -> None:
 
 @pytest.fixture
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls_module, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(tls_module, "_CHECK_SECONDS", 0.02)
 
 
 @pytest.mark.usefixtures("_look_often")

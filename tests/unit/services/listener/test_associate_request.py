@@ -13,9 +13,9 @@ from services.listener.connections.associate_request import (
     ABORT,
     HEADER,
     LIMIT_EXCEEDED,
-    LONGEST,
+    MAX_REQUEST_BYTES,
     BadRequest,
-    caller,
+    calling_ae_title,
     check,
     length_of,
 )
@@ -44,7 +44,7 @@ def test_what_modalities_ask_for_passes() -> None:
     encoded = associate_request("CT1", "VERITAG", *offers)
     assert length_of(encoded) == len(encoded)
     check(encoded)
-    assert caller(encoded) == "CT1"
+    assert calling_ae_title(encoded) == "CT1"
 
 
 HOSTILE = {
@@ -76,7 +76,7 @@ def test_hostile_items_are_turned_away(items: bytes) -> None:
         b"\x16\x03\x01\x02\x00\x01",
         struct.pack(">BBL", 4, 0, 100),
         struct.pack(">BBL", 1, 0, 0xFFFFFFFF),
-        struct.pack(">BBL", 1, 0, LONGEST + 1),
+        struct.pack(">BBL", 1, 0, MAX_REQUEST_BYTES + 1),
         struct.pack(">BBL", 1, 0, 67),
         b"\x02",
     ],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from services.listener.connections import pending_connections as lobby_module
+from services.listener.connections import pending_connections as pending_module
 from services.listener.connections.admission import Refusal, Refusals
 from services.listener.connections.associate_request import LIMIT_EXCEEDED
 from services.listener.connections.pending_connections import (
@@ -39,8 +39,8 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield theirs, ours
 
 
-def lobby_of(selector: selectors.BaseSelector, admit: Admit) -> PendingConnections:
-    """Return an empty lobby."""
+def pending_of(selector: selectors.BaseSelector, admit: Admit) -> PendingConnections:
+    """Return an empty connections."""
     return PendingConnections(selector, Refusals(), 5.0, admit)
 
 
@@ -49,20 +49,20 @@ def test_one_that_was_refused_late_is_not_waited_for(
 ) -> None:
     """A connection that was already made ready for its own thread waits as all do."""
 
-    def admit(guest: PendingConnection) -> Refusal:
-        guest.connection.settimeout(0.2)
+    def admit(pending: PendingConnection) -> Refusal:
+        pending.connection.settimeout(0.2)
         return Refusal("other", LIMIT_EXCEEDED)
 
     theirs, ours = pair
-    lobby = lobby_of(selector, admit)
+    connections = pending_of(selector, admit)
     theirs.sendall(REQUEST)
-    lobby.welcome(ours, ("127.0.0.1", 0), None)
+    connections.add(ours, ("127.0.0.1", 0), None)
     assert theirs.recv(100) == LIMIT_EXCEEDED
     theirs.sendall(b"x")
     for key, _ in selector.select(5):
-        lobby.attend(key.data)  # which would forget it if it had waited in vain
-    assert len(lobby) == 1
-    lobby.close()
+        connections.advance(key.data)  # which would forget it if it had waited in vain
+    assert len(connections) == 1
+    connections.close()
 
 
 def test_one_that_goes_for_its_size_is_not_admitted(
@@ -71,11 +71,11 @@ def test_one_that_goes_for_its_size_is_not_admitted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The last part of a request may be what is too much; then it counts no more."""
-    monkeypatch.setattr(lobby_module, "_MOST_BYTES", len(REQUEST) - 1)
+    monkeypatch.setattr(pending_module, "_MAX_REQUEST_BYTES", len(REQUEST) - 1)
     admitted: list[PendingConnection] = []
     theirs, ours = pair
-    lobby = lobby_of(selector, admitted.append)
+    connections = pending_of(selector, admitted.append)
     theirs.sendall(REQUEST)
-    lobby.welcome(ours, ("127.0.0.1", 0), None)
+    connections.add(ours, ("127.0.0.1", 0), None)
     assert theirs.recv(1) == b""
-    assert (len(lobby), admitted) == (0, [])
+    assert (len(connections), admitted) == (0, [])

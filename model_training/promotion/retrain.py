@@ -27,7 +27,8 @@ from model_training.runs.run_records import (
     record_bundle,
     watched_run,
 )
-from model_training.runs.train_bundle import TrainingRequest, train_bundle
+from model_training.runs.train_bundle import train_bundle
+from model_training.runs.training_request import TrainingRequest
 from model_training.snapshots.archive.archive_snapshot import archive_snapshot
 from model_training.snapshots.image_sampling import SamplingConfig
 from model_training.snapshots.reference_set import (

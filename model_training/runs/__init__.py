@@ -1,1 +1,1 @@
-"""One training run, as `veritag train` and `veritag retrain` do it."""
+"""One training run: request, images, training, bundle, records; `veritag train`."""

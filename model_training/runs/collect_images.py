@@ -1,4 +1,4 @@
-"""The images of a run: folders, the archive of a running Veritag, drawn phantoms."""
+"""The images of a run, from folders, the archive of a running Veritag, and phantoms."""
 
 import warnings
 from pathlib import Path
@@ -19,12 +19,12 @@ from veritag.settings import Settings
 def collect_images(
     request: TrainingRequest, settings: Settings, progress: Progress
 ) -> Snapshot:
-    """Return the images to learn from; what was left out is told.
+    """Return the images to learn from; print what was left out and why.
 
     Parameters
     ----------
     settings
-        Name the data directory whose archive is learnt from.
+        Settings with the data directory of the archive.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def collect_images(
         if archive is not None:
             parts.append(archive)
         else:
-            # A copy of an archive without its records: the files speak for themselves.
+            # A copy of an archive without records is read like any folder of files.
             folders.append(archive_folder(settings.data_dir))
     if folders:
         parts.append(_folders(folders, request, preprocessing, progress))
@@ -82,7 +82,7 @@ def _folders(
     ]
     bar = progress.add_task("reading images", total=len(entries))
     with warnings.catch_warnings():
-        # pydicom warns of every oddity of every file; what counts is counted.
+        # pydicom warns of every irregular value; unusable files are counted instead.
         warnings.simplefilter("ignore")
         return take_snapshot(
             entries, preprocessing, on_step=lambda n: progress.advance(bar, n)

@@ -202,7 +202,8 @@ def train(
     keep_memory()
     from model_training.runs.recipes import chosen_recipe
     from model_training.runs.torchrun_worker import train_as_worker
-    from model_training.runs.train_bundle import TrainingRequest, run_training
+    from model_training.runs.train_bundle import run_training
+    from model_training.runs.training_request import TrainingRequest
     from veritag.settings import load_settings
 
     config = chosen_recipe(

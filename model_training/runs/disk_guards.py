@@ -1,4 +1,4 @@
-"""What is made sure of before and around a retraining, so that it breaks nothing."""
+"""Checks of disk and folders before and during a training."""
 
 import shutil
 import time
@@ -11,22 +11,24 @@ from veritag.bundles.bundle import MANIFEST
 from veritag.errors import ConfigurationError, StopError
 from veritag.settings import Settings
 
-SCRATCH = ".training-*"
+SCRATCH_PREFIX = ".training-"
+"""Start of the names of unfinished bundles, beside the finished ones."""
 SCRATCH_AGE = 24 * 3600.0
+"""Seconds after which the folder of an unfinished run counts as abandoned."""
 
 LEAST_FREE = 1 << 20
-"""Bytes under which a disk is full: an encoder alone takes more."""
+"""Free bytes under which a disk counts as full: an encoder alone is larger."""
 FULL = "the disk is full"
 
 
 @contextmanager
 def full_disk_reported(bundles_dir: Path) -> Iterator[None]:
-    """Say that the disk is full, whatever a library makes of it.
+    """Report a full disk, whatever error a library raises then.
 
     Raises
     ------
     StopError
-        In place of any error while hardly anything is free.
+        In place of any error while the disk is full.
     """
     what = f"the new bundle in {bundles_dir}"
     try:
@@ -42,7 +44,7 @@ def full_disk_reported(bundles_dir: Path) -> Iterator[None]:
 
 
 def require_bundle_folder(bundles_dir: Path) -> None:
-    """Refuse to train what could never be put to use.
+    """Refuse a training whose bundle could never be put to use.
 
     Raises
     ------
@@ -52,22 +54,22 @@ def require_bundle_folder(bundles_dir: Path) -> None:
     if (bundles_dir / MANIFEST).is_file():
         raise ConfigurationError(
             f"VERITAG_BUNDLE_DIR names one bundle, {bundles_dir}, which would stay in "
-            "use whatever is trained; let it name a folder of bundles, or unset it"
+            "use after every training; let it name a folder of bundles, or unset it"
         )
 
 
 def remove_scratch(bundles_dir: Path) -> None:
-    """Remove what runs that were killed long ago left behind; none of it can load."""
-    for left in bundles_dir.glob(SCRATCH):
+    """Remove the unfinished bundles of killed runs; none of them can be loaded."""
+    for folder in bundles_dir.glob(f"{SCRATCH_PREFIX}*"):
         try:
-            if time.time() - left.stat().st_mtime > SCRATCH_AGE:
-                shutil.rmtree(left, ignore_errors=True)
+            if time.time() - folder.stat().st_mtime > SCRATCH_AGE:
+                shutil.rmtree(folder, ignore_errors=True)
         except FileNotFoundError:
             continue
 
 
 def require_archive(settings: Settings) -> None:
-    """Refuse to retrain where there is nothing that a Veritag has received.
+    """Refuse a retraining of a data directory without records.
 
     Raises
     ------

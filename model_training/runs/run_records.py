@@ -1,4 +1,4 @@
-"""Training runs on the records of the data directory, where it has any."""
+"""Recording of training runs, where the data directory has records."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -25,27 +25,27 @@ log = get_logger()
 
 BEAT_SECONDS = 15.0
 
-Finish: TypeAlias = Callable[[ModelBundle, str], None]
-"""Takes the sealed bundle and the digest of its snapshot."""
+RecordBundle: TypeAlias = Callable[[ModelBundle, str], None]
+"""Function of the sealed bundle and the digest of its snapshot."""
 
 
 def has_records(settings: Settings) -> bool:
-    """Tell whether a data directory has records; training needs none."""
+    """Return whether a data directory has records."""
     return settings.database_url is not None or settings.sqlite_file.is_file()
 
 
 @contextmanager
 def recorded_run(
     settings: Settings, configuration: Mapping[str, Any]
-) -> Iterator[Finish]:
-    """Record that a run began and how it ended; yields what records its bundle.
+) -> Iterator[RecordBundle]:
+    """Record the start and the end of a run; yield the function that records its bundle.
 
-    A data directory without records is left without: training needs no system.
+    No records are created: training needs no running Veritag.
 
     Raises
     ------
     RecordsUnavailable
-        If there are records and they do not answer.
+        If there are records and the database does not answer.
     """
     if not has_records(settings):
         yield lambda _bundle, _digest: None
@@ -71,30 +71,30 @@ def record_bundle(
 def claim_requested_run(
     records: Records, run_id: int, configuration: Mapping[str, Any]
 ) -> None:
-    """Begin a run that was asked for, whether or not somebody has claimed it for us.
+    """Start a requested run; the trainer may have claimed it before for this process.
 
     Raises
     ------
     StopError
-        If the run has ended, or another one lives.
+        If the run has ended or another is running.
     """
     if not claim_run(records, run_id):
         run = run_of(records, run_id)
         if run is None or run.status != RUNNING:
             raise StopError(
-                f"training run {run_id} has ended, waits for another, or there is none"
+                f"training run {run_id} has ended, waits for another run, or does not exist"
             )
     configure_run(records, run_id, configuration)
 
 
 @contextmanager
 def watched_run(records: Records, run_id: int) -> Iterator[None]:
-    """Tell the records that a run lives while the block runs, and why it failed."""
+    """Record heartbeats of a run while the block runs, and the reason of its failure."""
     ended = threading.Event()
-    heart = threading.Thread(
+    heartbeat = threading.Thread(
         target=_keep_beating, args=(records, run_id, ended), daemon=True
     )
-    heart.start()
+    heartbeat.start()
     try:
         yield
     except BaseException as error:
@@ -102,11 +102,11 @@ def watched_run(records: Records, run_id: int) -> Iterator[None]:
         raise
     finally:
         ended.set()
-        heart.join()
+        heartbeat.join()
 
 
 def _try_to_fail(records: Records, run_id: int, reason: str) -> None:
-    """Record the reason; where that fails too, silence will tell that the run died."""
+    """Record the reason; where that fails, the missing heartbeat fails the run."""
     try:
         fail_run(records, run_id, reason)
     except RecordsUnavailable as error:
@@ -118,5 +118,5 @@ def _keep_beating(records: Records, run_id: int, ended: threading.Event) -> None
         try:
             beat(records, run_id)
         except RecordsUnavailable as error:
-            # Training outlives a database that is away for a while.
+            # The training goes on while the database is away for a while.
             log.warning("heartbeat_missed", run_id=run_id, reason=str(error))

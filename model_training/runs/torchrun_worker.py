@@ -1,4 +1,4 @@
-"""The other processes of a training that `torchrun` started: they only train along."""
+"""The further processes of a training that `torchrun` started: they only train."""
 
 from model_training.process.torch_runtime import choose_device
 from model_training.runs.training_request import TrainingRequest
@@ -9,14 +9,14 @@ from veritag.errors import StopError
 
 
 def train_as_worker(request: TrainingRequest) -> bool:
-    """Train with the images of the first process; tell whether this was another one.
+    """Train on the images of the first process; return False in the first process.
 
-    The first process reads, tells people and writes; here it is left alone.
+    The first process alone reads the images, shows progress, and writes.
 
     Raises
     ------
     StopError
-        If the first process ends before there is anything to train on.
+        If the first process ends before it sends its images.
     """
     device = choose_device(request.device)
     ranks = join_ranks(device)

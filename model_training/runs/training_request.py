@@ -1,4 +1,4 @@
-"""What is asked of a training run."""
+"""Request of a training run: configuration, images, machine and output."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +9,17 @@ from veritag.bundles.bundle import ModelBundle
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What is asked of a run; see `veritag train --help`.
+    """Request of a training run; see `veritag train --help`.
 
     Attributes
     ----------
     tensorboard
         Folder for the losses of each pass.
     without
-        Patients, by their keys in the tables of `images`, that are kept out: for a
-        check of one's own.
+        Keys in the tables of `images` of patients that are kept out for a check of
+        one's own.
     champion
-        The bundle whose cluster ids go on; None numbers them from 0.
+        Bundle whose cluster ids are continued; None: ids start at 0.
     """
 
     config: TrainingConfig

@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from model_training.network.training_config import TrainingConfig
-from model_training.runs.train_bundle import TrainingRequest, run_training
+from model_training.runs.train_bundle import run_training
+from model_training.runs.training_request import TrainingRequest
 from veritag.bundles.bundle import ModelBundle, load_bundle
 from veritag.cli import build_app
 from veritag.errors import ConfigurationError, MissingPart, StopError

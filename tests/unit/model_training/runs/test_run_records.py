@@ -1,4 +1,4 @@
-"""Training runs on the records."""
+"""Recording of training runs."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def site(tmp_path: Path) -> Settings:
 
 
 def test_a_run_is_recorded_with_the_bundle_that_it_made(site: Settings) -> None:
-    """Configuration, snapshot, bundle and figures can be read afterwards."""
+    """Configuration, snapshot, bundle and figures are stored."""
     bundle = load_bundle(starter_bundle_path())
     with recorded_run(site, {"size": 64}) as finish:
         finish(bundle, "digest")
@@ -34,19 +34,19 @@ def test_a_run_is_recorded_with_the_bundle_that_it_made(site: Settings) -> None:
 
 
 def test_a_failed_run_is_recorded_with_its_reason(site: Settings) -> None:
-    """The error goes on to the caller, too; a foreign one is told without its text."""
+    """The caller gets the error too; the text of an unexpected one is not stored."""
     with pytest.raises(StopError, match="too few"), recorded_run(site, {}):
         raise StopError("too few images")
     with pytest.raises(ValueError, match="DOE"), recorded_run(site, {}):
         raise ValueError("DOE^JANE is no number")
-    foreign, ours = training_run_history(Records.open(site.records_url))
-    assert (ours.status, ours.error) == ("failed", "too few images")
-    assert foreign.status == "failed"
-    assert (foreign.error or "").startswith("unexpected ValueError in test_a_failed")
+    unexpected, expected = training_run_history(Records.open(site.records_url))
+    assert (expected.status, expected.error) == ("failed", "too few images")
+    assert unexpected.status == "failed"
+    assert (unexpected.error or "").startswith("unexpected ValueError in test_a_failed")
 
 
 def test_without_records_nothing_is_recorded(tmp_path: Path) -> None:
-    """Training on a folder leaves no database behind."""
+    """Training on a folder creates no database."""
     with recorded_run(Settings(data_dir=tmp_path), {}) as finish:
         finish(load_bundle(starter_bundle_path()), "digest")
     assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,7 @@ from veritag.process.metrics import (
     count_from_zero,
 )
 from veritag.records import Records
-from veritag.records.inspection.settling import CAP, IDLE
+from veritag.records.states import SettleReason
 from veritag.settings import Settings
 from veritag.storage.archive import Archive
 from worker.app import build_app
@@ -71,7 +71,7 @@ def _count_from_zero() -> None:
     modalities = {*MODALITIES, "other"}
     count_from_zero(INSPECTED, VerdictStatus, modalities)
     count_from_zero(FINDINGS, FindingCode, modalities)
-    count_from_zero(SERIES_SETTLED, (IDLE, CAP))
+    count_from_zero(SERIES_SETTLED, SettleReason)
 
 
 def run_worker(settings: Settings) -> int:

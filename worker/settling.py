@@ -6,8 +6,9 @@ from veritag.judging.judge import judge_series
 from veritag.process.logs import get_logger
 from veritag.process.metrics import FINDINGS, SERIES_SETTLED, modality_label
 from veritag.records.inspection.series_snapshot import SeriesSnapshot, series_snapshot
-from veritag.records.inspection.settling import CAP, IDLE, settle
+from veritag.records.inspection.settling import settle
 from veritag.records.inspection.verdicts import pending
+from veritag.records.states import SettleReason
 from worker.context import Context
 from worker.inference import Model
 from worker.inspect_batch import inspect_again
@@ -74,6 +75,10 @@ def _judge(context: Context, model: Model, snapshot: SeriesSnapshot) -> None:
     )
 
 
-def _reason(snapshot: SeriesSnapshot, idle_seconds: float) -> str:
+def _reason(snapshot: SeriesSnapshot, idle_seconds: float) -> SettleReason:
     silent = datetime.now(UTC) - snapshot.last_received_at
-    return IDLE if silent >= timedelta(seconds=idle_seconds) else CAP
+    return (
+        SettleReason.IDLE
+        if silent >= timedelta(seconds=idle_seconds)
+        else SettleReason.CAP
+    )

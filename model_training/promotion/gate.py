@@ -26,7 +26,7 @@ from model_training.evaluation.compare_bundles import (
 )
 from model_training.evaluation.evaluation import Evaluation
 from model_training.evaluation.measures import entropy, share
-from veritag.records.training.runs import KEPT, PROMOTED, UNDECIDED
+from veritag.records.states import GateOutcome
 
 LEAST_EFFECTIVE = 2.0
 """Least effective number of clusters: exp of the entropy of the images per cluster."""
@@ -55,7 +55,7 @@ class GateConfig:
 class GateDecision:
     """Outcome of the gate with its reasons."""
 
-    outcome: str
+    outcome: GateOutcome
     reasons: tuple[str, ...]
     comparisons: tuple[Comparison, ...] = ()
     flags: Mapping[str, float] | None = None
@@ -64,7 +64,7 @@ class GateDecision:
     @property
     def promoted(self) -> bool:
         """Whether the challenger replaces the champion."""
-        return self.outcome == PROMOTED
+        return self.outcome == GateOutcome.PROMOTED
 
     def as_json(self) -> dict[str, Any]:
         """Return the decision as stored in the records."""
@@ -79,7 +79,9 @@ class GateDecision:
 
 def undecided(reason: str) -> GateDecision:
     """Return an undecided gate: the champion stays because nothing can be compared."""
-    return GateDecision(UNDECIDED, (f"not decided, the champion stays: {reason}",))
+    return GateDecision(
+        GateOutcome.UNDECIDED, (f"not decided, the champion stays: {reason}",)
+    )
 
 
 def decide_promotion(
@@ -109,7 +111,7 @@ def decide_promotion(
         against.append("it is the bundle that is in use")
     elif not against and not in_favor:
         against.append("no figure is better beyond its noise")
-    outcome = KEPT if against else PROMOTED
+    outcome = GateOutcome.KEPT if against else GateOutcome.PROMOTED
     reference = {"images": challenger.images, "patients": challenger.patients}
     reasons = tuple(against or in_favor)
     return GateDecision(outcome, reasons, tuple(comparisons), flags, reference)

@@ -44,9 +44,8 @@ from veritag.pixels.preprocessing import Preprocessing
 from veritag.process.logs import get_logger
 from veritag.records import Records
 from veritag.records.audit import record_event
+from veritag.records.states import RunStatus, RunTrigger
 from veritag.records.training.runs import (
-    BY_HAND,
-    RUNNING,
     STALE_SECONDS,
     begin_run,
     fail_stale_runs,
@@ -107,7 +106,10 @@ def run_retraining(
         if run_id is None:
             _require_no_running_run(records)
             run_id = begin_run(
-                records, configuration, trigger=BY_HAND, reason="veritag retrain"
+                records,
+                configuration,
+                trigger=RunTrigger.HAND,
+                reason="veritag retrain",
             )
         else:
             claim_requested_run(records, run_id, configuration)
@@ -246,7 +248,7 @@ def _require_no_running_run(records: Records) -> None:
     """Refuse to train beside a running run; a run without heartbeat is failed first."""
     fail_stale_runs(records, STALE_SECONDS)
     run = open_run(records)
-    if run is not None and run.status == RUNNING:
+    if run is not None and run.status == RunStatus.RUNNING:
         raise StopError(
             f"training run {run.run_id} is under way since {run.started_at:%H:%M} UTC: "
             "wait until it ends"

@@ -29,7 +29,8 @@ from veritag.process.health import HealthServer
 from veritag.process.lifecycle import answers, stop_signals, until_available
 from veritag.process.logs import get_logger
 from veritag.records import Records
-from veritag.records.training.runs import RUNNING, beat, claim_run, fail_run, run_of
+from veritag.records.states import RunStatus
+from veritag.records.training.runs import beat, claim_run, fail_run, run_of
 from veritag.settings import Settings
 
 log = get_logger()
@@ -107,7 +108,7 @@ class Trainer:
         while delays.failures < _TRIES:
             try:
                 run = run_of(self._records, run_id)
-                if run is not None and run.status == RUNNING:
+                if run is not None and run.status == RunStatus.RUNNING:
                     fail_run(self._records, run_id, problem or "it ended silently")
                 break
             except RecordsUnavailable:

@@ -9,8 +9,8 @@ from veritag.bundles.bundle import ModelBundle
 from veritag.errors import RecordsUnavailable, StopError, in_words
 from veritag.process.logs import get_logger
 from veritag.records import Records
+from veritag.records.states import RunStatus
 from veritag.records.training.runs import (
-    RUNNING,
     beat,
     begin_run,
     claim_run,
@@ -80,7 +80,7 @@ def claim_requested_run(
     """
     if not claim_run(records, run_id):
         run = run_of(records, run_id)
-        if run is None or run.status != RUNNING:
+        if run is None or run.status != RunStatus.RUNNING:
             raise StopError(
                 f"training run {run_id} has ended, waits for another run, or does not exist"
             )

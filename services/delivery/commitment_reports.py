@@ -18,8 +18,6 @@ from veritag.process.logs import get_logger
 from veritag.process.metrics import COMMITMENT_REPORTS, count_from_zero
 from veritag.records import Records
 from veritag.records.delivery.commitments import (
-    FAILED,
-    REPORTED,
     Commitment,
     add_commitment,
     claim_commitment,
@@ -27,6 +25,7 @@ from veritag.records.delivery.commitments import (
     end_commitment,
     postpone_commitment,
 )
+from veritag.records.states import CommitmentState
 from veritag.storage.commitment_folder import CommitmentFolder, DamagedRequest
 
 _POLL_SECONDS = 1.0
@@ -63,7 +62,9 @@ class Commitments:
         self._give_up = timedelta(hours=give_up_hours)
         self._unread: set[str] = set()
         self._log = get_logger()
-        count_from_zero(COMMITMENT_REPORTS, [REPORTED, FAILED])
+        count_from_zero(
+            COMMITMENT_REPORTS, [CommitmentState.REPORTED, CommitmentState.FAILED]
+        )
 
     def run(self, stop: threading.Event) -> None:
         """Record and report until `stop` is set."""
@@ -146,10 +147,10 @@ class Commitments:
         end_commitment(
             self._records,
             commitment.commitment_id,
-            REPORTED,
+            CommitmentState.REPORTED,
             committed=len(result.committed),
         )
-        COMMITMENT_REPORTS.labels(REPORTED).inc()
+        COMMITMENT_REPORTS.labels(CommitmentState.REPORTED).inc()
         self._log.info(
             "commitment_reported",
             commitment_id=commitment.commitment_id,
@@ -173,7 +174,10 @@ class Commitments:
                 self._records, commitment.commitment_id, due, str(error)
             )
             return
-        COMMITMENT_REPORTS.labels(FAILED).inc()
+        COMMITMENT_REPORTS.labels(CommitmentState.FAILED).inc()
         end_commitment(
-            self._records, commitment.commitment_id, FAILED, reason=str(error)
+            self._records,
+            commitment.commitment_id,
+            CommitmentState.FAILED,
+            reason=str(error),
         )

@@ -18,19 +18,14 @@ from veritag.process.backoff import Backoff, delay_after
 from veritag.process.logs import get_logger
 from veritag.process.metrics import FORWARD_FAILURES, FORWARDED, count_from_zero
 from veritag.records import Records
-from veritag.records.delivery.destinations import (
-    PARKED,
-    SENT,
-    SKIPPED,
-    WAITING,
-    note_failure,
-)
+from veritag.records.delivery.destinations import note_failure
 from veritag.records.delivery.forwarding import (
     Forward,
     ForwardOutcome,
     due_forwards,
     settle_forwards,
 )
+from veritag.records.states import ForwardState
 from veritag.storage.archive import Archive
 
 BATCH = 200
@@ -115,7 +110,10 @@ class Forwarder:
         settle_forwards(
             self._records,
             self._id,
-            [ForwardOutcome(forward.forward_id, SKIPPED) for forward in result.skipped],
+            [
+                ForwardOutcome(forward.forward_id, ForwardState.SKIPPED)
+                for forward in result.skipped
+            ],
         )
         batch = _Batch(self, self._files([*result.wanted, *result.unread]), stop)
         present = batch.park_missing()
@@ -142,7 +140,7 @@ class Forwarder:
     def outcome_of(self, forward: Forward, sent: SendOutcome) -> ForwardOutcome:
         """Return the next state of an instance after one attempt."""
         if sent.stored:
-            return ForwardOutcome(forward.forward_id, SENT)
+            return ForwardOutcome(forward.forward_id, ForwardState.SENT)
         FORWARD_FAILURES.labels(self._name, "refused").inc()
         self._log.warning(
             "instance_not_forwarded",
@@ -151,17 +149,19 @@ class Forwarder:
             attempt=forward.attempts + 1,
         )
         if sent.lasting or forward.attempts + 1 >= self._max_attempts:
-            return ForwardOutcome(forward.forward_id, PARKED, sent.reason)
+            return ForwardOutcome(forward.forward_id, ForwardState.PARKED, sent.reason)
         delay = delay_after(
             forward.attempts, _FIRST_REFUSAL, _REFUSAL_FACTOR, _LONGEST_REFUSAL
         )
         due = datetime.now(UTC) + timedelta(seconds=delay)
-        return ForwardOutcome(forward.forward_id, WAITING, sent.reason, due)
+        return ForwardOutcome(
+            forward.forward_id, ForwardState.WAITING, sent.reason, due
+        )
 
     def store(self, outcomes: Sequence[ForwardOutcome]) -> None:
         """Store outcomes, and count the sent instances."""
         settle_forwards(self._records, self._id, outcomes)
-        sent = sum(outcome.state == SENT for outcome in outcomes)
+        sent = sum(outcome.state == ForwardState.SENT for outcome in outcomes)
         if sent:
             self._backoff.reset()
             FORWARDED.labels(self._name).inc(sent)
@@ -187,7 +187,9 @@ class Forwarder:
 
 def _postponed(forward: Forward, sent: SendOutcome) -> ForwardOutcome:
     due = datetime.now(UTC) + _POSTPONED
-    return ForwardOutcome(forward.forward_id, WAITING, sent.reason, due, counted=False)
+    return ForwardOutcome(
+        forward.forward_id, ForwardState.WAITING, sent.reason, due, counted=False
+    )
 
 
 class _Batch:

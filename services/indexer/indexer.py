@@ -28,6 +28,7 @@ from veritag.process.metrics import (
 )
 from veritag.records import Records
 from veritag.records.reception import ingest
+from veritag.records.states import ReceptionKind
 from veritag.storage.archive import Archive
 from veritag.storage.spool import Spool
 from veritag.storage.stored_instance import StoredInstance
@@ -77,7 +78,7 @@ class Indexer:
         self._postponed: dict[str, _Postponed] = {}
         self._log = get_logger()
         ARCHIVE_FREE_BYTES.set_function(archive.free_bytes)
-        count_from_zero(DUPLICATES, (ingest.IDENTICAL, ingest.CONFLICT))
+        count_from_zero(DUPLICATES, (ReceptionKind.IDENTICAL, ReceptionKind.CONFLICT))
 
     def run(self, stop: threading.Event) -> None:
         """Index until told to stop; an unavailable database is waited for."""
@@ -175,8 +176,8 @@ class Indexer:
         recorded = ingest.register(self._records, batch)
         fresh = len(recorded.new_ids) + recorded.unparsable
         INSTANCES_INDEXED.inc(fresh + recorded.identical)
-        DUPLICATES.labels(kind=ingest.IDENTICAL).inc(recorded.identical)
-        DUPLICATES.labels(kind=ingest.CONFLICT).inc(recorded.conflicts)
+        DUPLICATES.labels(kind=ReceptionKind.IDENTICAL).inc(recorded.identical)
+        DUPLICATES.labels(kind=ReceptionKind.CONFLICT).inc(recorded.conflicts)
         self._log.info(
             "instances_indexed",
             receptions=len(batch),

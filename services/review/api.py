@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query
 from pydantic import AwareDatetime
@@ -23,6 +23,7 @@ from veritag.records.inspection.dead_letters import DeadLetterRow, dead_letters
 from veritag.records.review.decisions import decisions_since
 from veritag.records.review.study import FindingRow, finding_row, study_detail
 from veritag.records.review.worklist import WorklistPage, worklist
+from veritag.records.states import WorklistState
 from veritag.records.status import SystemCounts, counts
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,7 +69,7 @@ def get_worklist(
     modality: Annotated[str | None, Query(max_length=16)] = None,
     code: FindingCode | None = None,
     severity: Severity = Severity.INFO,
-    state: Literal["open", "decided", "all"] = "open",
+    state: WorklistState = WorklistState.OPEN,
     grouped: bool = False,
     limit: Limit = 50,
     offset: Offset = 0,

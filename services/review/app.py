@@ -13,12 +13,13 @@ from services.review.middleware import RequestGuard
 from services.review.migrated_records import MigratedRecords
 from services.review.monitoring import archive_check, monitoring_router, records_check
 from services.review.pages import (
+    dead_letters,
     destinations,
     detectability,
-    lists,
     models,
     stations,
     study,
+    worklist,
 )
 from services.review.pictures import exemplars, thumbnails
 from services.review.pictures.thumbnails import Pictures
@@ -71,7 +72,8 @@ def create_app(settings: Settings) -> FastAPI:
     ):
         app.include_router(router)
     for router in (
-        lists.router,
+        worklist.router,
+        dead_letters.router,
         models.pages,
         destinations.pages,
         detectability.pages,

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote, unquote
 
-from fastapi import Cookie, Depends, HTTPException, Path, Request
+from fastapi import Cookie, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import Response
 
 from veritag.records import Records
@@ -75,3 +75,4 @@ CookieReviewer = Annotated[str, Depends(cookie_reviewer)]
 # Wider than PS3.5 Section 9.1: studies with a malformed UID are reviewed as well.
 StudyUid = Annotated[str, Path(pattern=r"^[0-9A-Za-z._-]{1,128}$")]
 Id = Annotated[int, Path(ge=1, lt=1 << 63)]
+PageNumber = Annotated[int, Query(ge=1, le=1_000_000)]

@@ -17,6 +17,7 @@ from veritag.messaging.messages import QUEUE_TRAINING
 from veritag.process.backoff import full_delay
 from veritag.process.logs import get_logger
 from veritag.records import Records
+from veritag.records.states import RunStatus, RunTrigger
 from veritag.records.training.needs import (
     Occupancy,
     TrainingNeeds,
@@ -24,9 +25,6 @@ from veritag.records.training.needs import (
     training_needs,
 )
 from veritag.records.training.runs import (
-    BY_NEED,
-    BY_TIME,
-    REQUESTED,
     STALE_SECONDS,
     TrainingRun,
     beat,
@@ -60,7 +58,7 @@ NO_TRAINER = (
 class Due:
     """Why a training shall start."""
 
-    trigger: str
+    trigger: RunTrigger
     reason: str
 
 
@@ -118,11 +116,11 @@ def what_is_due(
     if now < _earliest(needs):
         return None
     if due_by_time(settings.train_schedule, last, now):
-        return Due(BY_TIME, f"the schedule {settings.train_schedule!r}")
+        return Due(RunTrigger.TIME, f"the schedule {settings.train_schedule!r}")
     if needs.last_run_at is not None and now < needs.last_run_at + PAUSE:
         return None
     reason = _need(settings, needs) or _drifted(settings, needs, drift)
-    return Due(BY_NEED, reason) if reason else None
+    return Due(RunTrigger.NEED, reason) if reason else None
 
 
 def _earliest(needs: TrainingNeeds) -> datetime:
@@ -210,7 +208,7 @@ class TrainingSchedule:
     def _ask_again(self, run: TrainingRun) -> None:
         """Publish a request again that nobody took and that the queue does not hold."""
         now = datetime.now(UTC)
-        if run.status != REQUESTED:
+        if run.status != RunStatus.REQUESTED:
             return
         if now - run.started_at > NOBODY:
             log.error("training_not_taken", run_id=run.run_id)

@@ -14,6 +14,7 @@ from veritag.findings import Finding, FindingCode
 from veritag.records import Records
 from veritag.records.review.study import FindingRow, study_detail
 from veritag.records.review.worklist import worklist
+from veritag.records.states import WorklistState
 from veritag.records.status import SystemCounts
 
 _TELLS_OF_A_WRONG_VALUE = {
@@ -121,7 +122,7 @@ class DemoReport:
 def flagged_series(records: Records) -> tuple[list[FlaggedSeries], str | None]:
     """Return every series with findings, and the bundle that made them."""
     flagged, bundle_id = [], None
-    for row in worklist(records, state="all", limit=_PAGE).rows:
+    for row in worklist(records, state=WorklistState.ALL, limit=_PAGE).rows:
         study = study_detail(records, row.study_instance_uid)
         for series in study.series if study else ():
             standing = [f for f in series.findings if f.withdrawn_at is None]

@@ -12,7 +12,6 @@ from tests.faults.load import Load, Task, Way
 from tests.faults.site import Site
 from veritag.dicom.part10 import read_file_meta
 from veritag.findings import FindingCode
-from veritag.records.reception.ingest import CONFLICT, IDENTICAL, NEW
 from veritag.records.schema import (
     dead_letters,
     findings,
@@ -21,6 +20,7 @@ from veritag.records.schema import (
     series,
     verdicts,
 )
+from veritag.records.states import ReceptionKind
 
 _SHOWN = 5
 
@@ -157,8 +157,8 @@ def _recorded(kept: Kept, ledger: Ledger) -> Iterator[Claim]:
         (
             f"instance {id_}: {dict(kinds)}"
             for id_, kinds in kept.kinds.items()
-            if kinds[NEW] + kinds[CONFLICT] != 1
-            or kinds[IDENTICAL] != kinds.total() - 1
+            if kinds[ReceptionKind.NEW] + kinds[ReceptionKind.CONFLICT] != 1
+            or kinds[ReceptionKind.IDENTICAL] != kinds.total() - 1
         ),
     )
 

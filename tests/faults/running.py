@@ -23,6 +23,7 @@ from tests.faults.places import (
 from tests.faults.senders import Meeting, Pace, Sender
 from tests.faults.site import Site
 from veritag.errors import RecordsUnavailable
+from veritag.records.states import ForwardState
 from veritag.records.status import SystemCounts, counts
 
 _LOOK_SECONDS = 0.25
@@ -220,11 +221,10 @@ def _all_done(site: Site) -> bool:
     """Tell whether every series has settled and everything was forwarded."""
     from sqlalchemy import exists, or_, select
 
-    from veritag.records.delivery.destinations import WAITING
     from veritag.records.schema import forwards, series
 
     open_series = exists().where(series.c.settled_at.is_(None))
-    unsent = exists().where(forwards.c.state == WAITING)
+    unsent = exists().where(forwards.c.state == ForwardState.WAITING)
     with site.records.read() as connection:
         return not connection.scalar(select(or_(open_series, unsent)))
 

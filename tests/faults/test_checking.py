@@ -22,6 +22,7 @@ from veritag.records.inspection.settling import settle
 from veritag.records.inspection.verdicts import store_verdicts
 from veritag.records.reception.ingest import register
 from veritag.records.schema import instances, receptions, series, verdicts
+from veritag.records.states import SettleReason
 from veritag.storage.archive import Archive
 from veritag.storage.spool import Spool
 from veritag.storage.stored_instance import Provenance
@@ -88,7 +89,9 @@ def ended(tmp_path: Path) -> Iterator[Ended]:
         spool.remove(name)
     snapshot = series_snapshot(records, 1, "vb")
     assert snapshot is not None
-    settle(records, snapshot, SeriesJudgement(3, False, (), ()), "vb", "idle")
+    settle(
+        records, snapshot, SeriesJudgement(3, False, (), ()), "vb", SettleReason.IDLE
+    )
     yield Ended(Kept(tmp_path, records, Destination(tmp_path)), load, ledger)
     records.close()
 

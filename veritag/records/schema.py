@@ -5,6 +5,7 @@ Alembic's migrations make them; a test compares the two on SQLite and PostgreSQL
 
 import struct
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Enum,
     Float,
     ForeignKey,
     Index,
@@ -25,6 +27,18 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+)
+
+from veritag.decisions import Decision
+from veritag.findings import FindingCode, Severity, VerdictStatus
+from veritag.records.states import (
+    CommitmentState,
+    ForwardState,
+    GateOutcome,
+    ReceptionKind,
+    RunStatus,
+    RunTrigger,
+    SettleReason,
 )
 
 metadata = MetaData(
@@ -89,6 +103,16 @@ class Floats(TypeDecorator[tuple[float, ...]]):
         return None if value is None else struct.unpack(f"<{len(value) // 4}f", value)
 
 
+def _word(words: type[StrEnum], length: int = 16) -> Enum:
+    """Return the type of a column that stores the value of an enum's member."""
+    return Enum(
+        words,
+        native_enum=False,
+        length=length,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
 def _reference(name: str, target: str, **options: Any) -> Column[int]:
     return Column(name, Id, ForeignKey(target), **options)
 
@@ -124,7 +148,7 @@ series = Table(
     Column("opened_at", Moment, nullable=False),
     # NULL while instances still arrive; set again to NULL by a late arrival.
     Column("settled_at", Moment),
-    Column("settle_reason", String(16)),
+    Column("settle_reason", _word(SettleReason)),
     UniqueConstraint("study_id", "series_instance_uid"),
     Index("ix_series_settled_at_last_received_at", "settled_at", "last_received_at"),
     Index("ix_series_station_name_manufacturer", "station_name", "manufacturer"),
@@ -165,7 +189,7 @@ receptions = Table(
     metadata,
     Column("spool_name", String(128), primary_key=True),
     _reference("instance_id", "instances.id", nullable=False, index=True),
-    Column("kind", String(16), nullable=False),
+    Column("kind", _word(ReceptionKind), nullable=False),
     Column("calling_ae_title", String(64), nullable=False),
     Column("called_ae_title", String(64), nullable=False),
     Column("peer_address", String(64), nullable=False),
@@ -210,7 +234,7 @@ verdicts = Table(
     Column("id", Id, primary_key=True),
     _reference("instance_id", "instances.id", nullable=False),
     Column("bundle_id", String(64), nullable=False),
-    Column("status", String(16), nullable=False),
+    Column("status", _word(VerdictStatus), nullable=False),
     Column("sop_class_uid", Text, nullable=False),
     Column("tags", JSON, nullable=False),
     Column("cluster", Integer),
@@ -234,8 +258,8 @@ findings = Table(
     Column("id", Id, primary_key=True),
     _reference("series_id", "series.id", nullable=False, index=True),
     Column("bundle_id", String(64), nullable=False),
-    Column("code", String(64), nullable=False),
-    Column("severity", String(16), nullable=False),
+    Column("code", _word(FindingCode, 64), nullable=False),
+    Column("severity", _word(Severity), nullable=False),
     Column("tag", String(64)),
     Column("observed", Text),
     Column("score", Float, nullable=False),
@@ -246,7 +270,7 @@ findings = Table(
     # Set when a later settling no longer makes this finding.
     Column("withdrawn_at", Moment),
     # The newest decision, for the worklist; the history is in `decisions`.
-    Column("decision", String(16)),
+    Column("decision", _word(Decision)),
     Index("ix_findings_open", "withdrawn_at", "decision"),
 )
 
@@ -274,7 +298,7 @@ decisions = Table(
     metadata,
     Column("id", Id, primary_key=True),
     _reference("finding_id", "findings.id", nullable=False, index=True),
-    Column("decision", String(16), nullable=False),
+    Column("decision", _word(Decision), nullable=False),
     Column("corrected_value", Text),
     Column("note", Text, nullable=False),
     Column("reviewer", Text, nullable=False),
@@ -288,20 +312,20 @@ training_runs = Table(
     Column("id", Id, primary_key=True),
     Column("started_at", Moment, nullable=False),
     Column("finished_at", Moment),
-    Column("status", String(16), nullable=False),
+    Column("status", _word(RunStatus), nullable=False),
     Column("snapshot_digest", String(64)),
     Column("configuration", JSON, nullable=False),
     Column("bundle_id", String(64)),
     Column("figures", JSON),
     Column("error", Text),
     # Of runs that started by themselves or by `veritag retrain`.
-    Column("trigger", String(16)),
+    Column("trigger", _word(RunTrigger)),
     Column("reason", Text),
     # Of a requested run: when it was last asked for.
     Column("heartbeat_at", Moment),
     Column("champion_id", String(64)),
     Column("gate", JSON),
-    Column("outcome", String(16)),
+    Column("outcome", _word(GateOutcome)),
 )
 
 audit_events = Table(
@@ -338,7 +362,7 @@ forwards = Table(
     Column("id", Id, primary_key=True),
     _reference("destination_id", "destinations.id", nullable=False),
     _reference("instance_id", "instances.id", nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", _word(ForwardState), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("queued_at", Moment, nullable=False),
     # NULL: at once.
@@ -362,7 +386,7 @@ commitments = Table(
     Column("references", JSON, nullable=False),
     Column("instances", Integer, nullable=False),
     Column("received_at", Moment, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", _word(CommitmentState), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("due_at", Moment, nullable=False),
     Column("ended_at", Moment),

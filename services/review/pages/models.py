@@ -11,15 +11,16 @@ from services.review.dependencies import ProxyReviewer, RecordsDep, SettingsDep
 from services.review.templating import render
 from veritag.bundles.manifest import BundleManifest
 from veritag.errors import BundleRejected
+from veritag.records.states import GateOutcome
 from veritag.records.training.runs import TrainingRun, training_run_history
 from veritag.settings import Settings
 
 RUNS = 50
 
 OUTCOMES = {
-    "promoted": "promoted",
-    "kept": "kept out, the one before stayed",
-    "undecided": "not decided, the one before stayed",
+    GateOutcome.PROMOTED: "promoted",
+    GateOutcome.KEPT: "kept out, the one before stayed",
+    GateOutcome.UNDECIDED: "not decided, the one before stayed",
 }
 
 pages = APIRouter(default_response_class=HTMLResponse)

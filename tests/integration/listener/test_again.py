@@ -19,9 +19,9 @@ from tests.real_parts import program
 from veritag.messaging.dispatcher import Dispatcher
 from veritag.phantoms.series import phantom_series
 from veritag.records import Records
-from veritag.records.reception.ingest import CONFLICT, IDENTICAL, NEW
 from veritag.records.reception.retention import remove_marked
 from veritag.records.schema import instances, receptions
+from veritag.records.states import ReceptionKind
 from veritag.settings import Settings
 from veritag.storage.archive import Archive
 from veritag.storage.spool import Spool, SpoolInUse
@@ -89,7 +89,7 @@ def test_one_instance_from_several_senders_at_once(site: Site) -> None:
     assert at_once(site, [data] * SENDERS) == [0x0000] * SENDERS
     site.index()
     assert len(site.files()) == 1
-    assert site.kinds() == {NEW: 1, IDENTICAL: SENDERS - 1}
+    assert site.kinds() == {ReceptionKind.NEW: 1, ReceptionKind.IDENTICAL: SENDERS - 1}
 
 
 def test_two_versions_of_one_instance_at_once(site: Site) -> None:
@@ -100,7 +100,11 @@ def test_two_versions_of_one_instance_at_once(site: Site) -> None:
     assert at_once(site, versions * 3) == [0x0000] * 6
     site.index()
     assert len(site.files()) == 2
-    assert site.kinds() == {NEW: 1, CONFLICT: 1, IDENTICAL: 4}
+    assert site.kinds() == {
+        ReceptionKind.NEW: 1,
+        ReceptionKind.CONFLICT: 1,
+        ReceptionKind.IDENTICAL: 4,
+    }
     with site.records.read() as connection:
         assert list(connection.scalars(select(instances.c.conflict))) == [True, True]
 
@@ -127,7 +131,7 @@ def test_dcmtk_senders_of_one_series_at_once(site: Site, tmp_path: Path) -> None
     assert all("with status SUCCESS  : 4" in text for text in said), said[0]
     site.index()
     assert len(site.files()) == 4
-    assert site.kinds() == {NEW: 4, IDENTICAL: 8}
+    assert site.kinds() == {ReceptionKind.NEW: 4, ReceptionKind.IDENTICAL: 8}
 
 
 def test_an_instance_that_was_removed_is_kept_anew(site: Site) -> None:
@@ -143,7 +147,7 @@ def test_an_instance_that_was_removed_is_kept_anew(site: Site) -> None:
     assert site.store(data) == 0x0000
     site.index()
     assert [path.read_bytes()[-len(data) :] for path in site.files()] == [before]
-    assert site.kinds() == {NEW: 1, IDENTICAL: 1}
+    assert site.kinds() == {ReceptionKind.NEW: 1, ReceptionKind.IDENTICAL: 1}
     with site.records.read() as connection:
         assert connection.scalar(select(instances.c.removed_at)) is None
 
@@ -204,5 +208,5 @@ def test_indexers_of_two_hosts_with_one_archive(
     for spool in (site.listening.spool, other_spool):
         assert spool.names() == []
     assert len(site.files()) == 20
-    assert site.kinds() == {NEW: 20, IDENTICAL: 20}
+    assert site.kinds() == {ReceptionKind.NEW: 20, ReceptionKind.IDENTICAL: 20}
     others.close()

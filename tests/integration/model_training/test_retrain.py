@@ -27,8 +27,8 @@ from veritag.errors import BundleRejected, ConfigurationError, StopError
 from veritag.messaging.messages import TrainBundle
 from veritag.records import Records
 from veritag.records.audit import audit_trail
+from veritag.records.states import RunTrigger
 from veritag.records.training.runs import (
-    BY_TIME,
     TrainingRun,
     begin_run,
     request_run,
@@ -220,7 +220,7 @@ class Running:
         monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
         self.records = Records.open(settings.records_url)
         self.log = settings.data_dir / "logs/training.log"
-        self.run_id = request_run(self.records, BY_TIME, "a test")
+        self.run_id = request_run(self.records, RunTrigger.TIME, "a test")
         code = CHILD.format(epochs=epochs)
         self.trainer = Trainer(
             settings,

@@ -12,7 +12,8 @@ from tests.integration.worker.testbed import SCHEDULE, TRAIN, Site
 from veritag.messaging.celery_config import celery_app
 from veritag.messaging.messages import QUEUE_TRAINING, TASK_TRAIN
 from veritag.phantoms.series import phantom_series
-from veritag.records.training.runs import BY_NEED, TrainingRun, request_run, run_of
+from veritag.records.states import RunTrigger
+from veritag.records.training.runs import TrainingRun, request_run, run_of
 
 MakeSite = Callable[..., Site]
 
@@ -31,7 +32,7 @@ HUNGRY = ENDLESS.replace("time.sleep(600)", "x = bytearray(300 << 20); time.slee
 
 def ask(site: Site) -> int:
     """Request a run as the scheduler does."""
-    run_id = request_run(site.records, BY_NEED, "a test")
+    run_id = request_run(site.records, RunTrigger.NEED, "a test")
     site.dispatcher.train(run_id)
     return run_id
 

@@ -8,13 +8,14 @@ from tests.integration.review import http
 from tests.integration.review.conftest import Serve
 from tests.integration.review.testbed import Ward
 from veritag.records.audit import audit_trail
-from veritag.records.delivery.commitments import FAILED, add_commitment, end_commitment
-from veritag.records.delivery.destinations import PARKED, SENT, sync_destinations
+from veritag.records.delivery.commitments import add_commitment, end_commitment
+from veritag.records.delivery.destinations import sync_destinations
 from veritag.records.delivery.forwarding import (
     ForwardOutcome,
     due_forwards,
     settle_forwards,
 )
+from veritag.records.states import CommitmentState, ForwardState
 from veritag.storage.commitment_folder import CommitmentRequest, ReferencedInstance
 
 PEERS = ("pacs=PACS@pacs.example:104;forward",)
@@ -27,8 +28,8 @@ def sending(ward: Ward) -> Ward:
     ward.add("CR-CHEST", instances=4)
     due = due_forwards(ward.records, ids["pacs"], 10)
     reason = "the receiver does not accept <CR> Image Storage"
-    outcomes = [ForwardOutcome(f.forward_id, SENT) for f in due[:2]]
-    parked = ForwardOutcome(due[2].forward_id, PARKED, reason)
+    outcomes = [ForwardOutcome(f.forward_id, ForwardState.SENT) for f in due[:2]]
+    parked = ForwardOutcome(due[2].forward_id, ForwardState.PARKED, reason)
     settle_forwards(ward.records, ids["pacs"], [*outcomes, parked])
     sync_destinations(ward.records, {"pacs": None})
     request = CommitmentRequest(
@@ -40,7 +41,9 @@ def sending(ward: Ward) -> Ward:
         datetime.now(UTC),
     )
     add_commitment(ward.records, "1.json", request)
-    end_commitment(ward.records, 1, FAILED, reason="SCANNER1 does not answer")
+    end_commitment(
+        ward.records, 1, CommitmentState.FAILED, reason="SCANNER1 does not answer"
+    )
     return ward
 
 

@@ -11,6 +11,7 @@ from tests.integration.review.conftest import Serve
 from tests.integration.review.testbed import MISSING_POSITION, WRONG_BODY_PART, Ward
 from veritag.bundles.bundle import load_bundle, starter_bundle_path
 from veritag.records.review.study import study_detail
+from veritag.records.states import GateOutcome, RunTrigger
 from veritag.records.training.runs import begin_run, fail_run, finish_run, store_gate
 
 
@@ -237,10 +238,10 @@ def test_the_models_page_tells_what_was_trained_and_why_it_is_not_used(
     ward: Ward, serve: Serve
 ) -> None:
     """The bundle in use, and each run with its reason, its end and the gate's words."""
-    run_id = begin_run(ward.records, {}, trigger="time", reason="the schedule")
+    run_id = begin_run(ward.records, {}, trigger=RunTrigger.TIME, reason="the schedule")
     finish_run(ward.records, run_id, "vb-challenger", "digest", {})
     told = {"reasons": ["NMI of clusters and body part is worse"]}
-    store_gate(ward.records, run_id, "kept", "vb-champion", told)
+    store_gate(ward.records, run_id, GateOutcome.KEPT, "vb-champion", told)
     fail_run(ward.records, begin_run(ward.records, {}), "the disk is full <b>")
     address = serve()
     page = http.get(f"{address}/models").text

@@ -26,6 +26,7 @@ from veritag.records.inspection.settling import due_series, settle
 from veritag.records.inspection.verdicts import store_verdicts
 from veritag.records.reception.ingest import register
 from veritag.records.review.study import study_detail
+from veritag.records.states import SettleReason
 from veritag.storage.archive import Archive
 from veritag.storage.stored_instance import Provenance, StoredInstance
 
@@ -132,7 +133,7 @@ class Ward:
             self._settle(due.series_id, due.reason, findings)
 
     def _settle(
-        self, series_id: int, reason: str, findings: tuple[Finding, ...]
+        self, series_id: int, reason: SettleReason, findings: tuple[Finding, ...]
     ) -> None:
         snapshot = series_snapshot(self.records, series_id, self.bundle_id)
         assert snapshot is not None
@@ -144,7 +145,7 @@ class Ward:
         study = study_detail(self.records, study_uid)
         assert study is not None
         for row in study.series:
-            self._settle(row.series_id, "idle", findings)
+            self._settle(row.series_id, SettleReason.IDLE, findings)
 
     def add_dead_letter(self, reason: str, calling: str = "SCANNER1") -> None:
         """Send an instance that cannot be parsed."""

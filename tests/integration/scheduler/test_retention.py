@@ -21,6 +21,7 @@ from veritag.records.inspection.series_snapshot import series_snapshot
 from veritag.records.inspection.settling import settle
 from veritag.records.inspection.verdicts import pending, store_verdicts
 from veritag.records.reception.retention import mark
+from veritag.records.states import SettleReason
 from veritag.storage.archive import Archive
 
 MakeSite = Callable[..., Site]
@@ -40,7 +41,7 @@ def inspected(site: Site, instances: int = 3) -> list[Path]:
     snapshot = series_snapshot(site.records, 1, "vb-test")
     assert snapshot is not None
     nothing = SeriesJudgement(instances, False, (), ())
-    settle(site.records, snapshot, nothing, "vb-test", "idle")
+    settle(site.records, snapshot, nothing, "vb-test", SettleReason.IDLE)
     time.sleep(0.15)
     return [Archive(site.settings.archive_dir).path(key) for key in keys]
 

@@ -13,8 +13,7 @@ from services.listener.connections import admission
 from tests.unit.deploy.promql import read_query
 from veritag.findings import FindingCode, VerdictStatus
 from veritag.process import metrics
-from veritag.records.delivery.commitments import FAILED, REPORTED
-from veritag.records.training.runs import OUTCOMES, STATUSES
+from veritag.records.states import CommitmentState, GateOutcome, RunStatus
 
 SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "counter": ("_total",),
@@ -47,8 +46,8 @@ VALUES: Mapping[str, set[str]] = {
     "status": set(VerdictStatus),
     "provider": {"CUDAExecutionProvider", "CPUExecutionProvider"},
     "accelerator": {"gpu"},
-    "state": set(STATUSES),
-    "outcome": {*OUTCOMES, REPORTED, FAILED},
+    "state": set(RunStatus),
+    "outcome": {*GateOutcome, CommitmentState.REPORTED, CommitmentState.FAILED},
     "reason": {
         found.reason
         for found in vars(store_status).values()

@@ -8,9 +8,8 @@ from sqlalchemy import func, or_, select, update
 
 from veritag.records.engine import Records, clean_text
 from veritag.records.schema import commitments, instances
+from veritag.records.states import CommitmentState
 from veritag.storage.commitment_folder import CommitmentRequest, ReferencedInstance
-
-WAITING, REPORTED, FAILED = "waiting", "reported", "failed"
 
 # Nothing waits so long by our doing: the clock was set back.
 _CLOCK_JUMPED = timedelta(hours=12)
@@ -41,7 +40,7 @@ class CommitmentRow:
     instances: int
     committed: int | None
     received_at: datetime
-    state: str
+    state: CommitmentState
     attempts: int
     ended_at: datetime | None
     reason: str | None
@@ -69,7 +68,7 @@ def add_commitment(records: Records, name: str, request: CommitmentRequest) -> N
         ],
         "instances": len(request.references),
         "received_at": request.received_at,
-        "state": WAITING,
+        "state": CommitmentState.WAITING,
         "attempts": 0,
         "due_at": datetime.now(UTC),
     }
@@ -87,7 +86,8 @@ def due_commitments(records: Records, limit: int) -> list[Commitment]:
         rows = connection.execute(
             select(commitments)
             .where(
-                commitments.c.state == WAITING, or_(commitments.c.due_at <= now, late)
+                commitments.c.state == CommitmentState.WAITING,
+                or_(commitments.c.due_at <= now, late),
             )
             .order_by(commitments.c.due_at)
             .limit(limit)
@@ -117,7 +117,7 @@ def claim_commitment(records: Records, seen: Commitment, next_due: datetime) -> 
             update(commitments)
             .where(
                 commitments.c.id == seen.commitment_id,
-                commitments.c.state == WAITING,
+                commitments.c.state == CommitmentState.WAITING,
                 commitments.c.attempts == seen.attempts,
             )
             .values(attempts=seen.attempts + 1, due_at=next_due)
@@ -140,7 +140,7 @@ def postpone_commitment(
 def end_commitment(
     records: Records,
     commitment_id: int,
-    state: str,
+    state: CommitmentState,
     *,
     committed: int | None = None,
     reason: str | None = None,
@@ -203,9 +203,12 @@ def commitment_counts(records: Records) -> CommitmentCounts:
         count = dict(map(tuple, rows))
         oldest = connection.scalar(
             select(func.min(commitments.c.received_at)).where(
-                commitments.c.state == WAITING
+                commitments.c.state == CommitmentState.WAITING
             )
         )
     return CommitmentCounts(
-        count.get(WAITING, 0), count.get(REPORTED, 0), count.get(FAILED, 0), oldest
+        count.get(CommitmentState.WAITING, 0),
+        count.get(CommitmentState.REPORTED, 0),
+        count.get(CommitmentState.FAILED, 0),
+        oldest,
     )

@@ -9,8 +9,7 @@ from sqlalchemy import Connection, func, literal, select, update
 
 from veritag.records.engine import Records, clean_text
 from veritag.records.schema import destinations, forwards, instances
-
-WAITING, SENT, SKIPPED, PARKED = "waiting", "sent", "skipped", "parked"
+from veritag.records.states import ForwardState
 
 # Instances that are queued in one transaction for a new destination.
 _CHUNK = 20_000
@@ -118,7 +117,7 @@ def queue_for(records: Records, connection: Connection, *conditions: Any) -> Non
         select(
             destinations.c.id,
             instances.c.id,
-            literal(WAITING),
+            literal(ForwardState.WAITING, forwards.c.state.type),
             literal(0),
             literal(datetime.now(UTC), destinations.c.added_at.type),
         )
@@ -142,16 +141,16 @@ def destination_states(records: Records) -> list[DestinationState]:
 
 
 def _state(connection: Connection, row: Any) -> DestinationState:
-    def rows_in(state: str) -> tuple[Any, ...]:
+    def rows_in(state: ForwardState) -> tuple[Any, ...]:
         return forwards.c.destination_id == row.id, forwards.c.state == state
 
-    def count(state: str) -> int:
+    def count(state: ForwardState) -> int:
         query = select(func.count()).select_from(forwards).where(*rows_in(state))
         return connection.scalar(query) or 0
 
     oldest = connection.scalar(
         select(forwards.c.queued_at)
-        .where(*rows_in(WAITING))
+        .where(*rows_in(ForwardState.WAITING))
         .order_by(forwards.c.id)
         .limit(1)
     )
@@ -160,8 +159,8 @@ def _state(connection: Connection, row: Any) -> DestinationState:
         row.name,
         row.active,
         row.added_at,
-        count(WAITING),
-        count(PARKED),
+        count(ForwardState.WAITING),
+        count(ForwardState.PARKED),
         row.sent,
         row.skipped,
         oldest,

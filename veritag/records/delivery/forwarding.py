@@ -14,15 +14,10 @@ from sqlalchemy import Connection, and_, bindparam, or_, select, update
 
 from veritag.errors import RejectError
 from veritag.records.audit import append_event
-from veritag.records.delivery.destinations import (
-    PARKED,
-    SENT,
-    SKIPPED,
-    WAITING,
-    queue_for,
-)
+from veritag.records.delivery.destinations import queue_for
 from veritag.records.engine import Records, clean_text
 from veritag.records.schema import destinations, forwards, instances, receptions
+from veritag.records.states import ForwardState
 
 # Nothing waits so long by our doing: the clock was set back.
 _CLOCK_JUMPED = timedelta(hours=12)
@@ -50,13 +45,13 @@ class ForwardOutcome:
     Attributes
     ----------
     state
-        `sent`, `skipped`, `parked`, or `waiting` until `due_at`.
+        WAITING means until `due_at`.
     counted
         Whether it is one of the attempts after which an instance is parked.
     """
 
     forward_id: int
-    state: str
+    state: ForwardState
     reason: str | None = None
     due_at: datetime | None = None
     counted: bool = True
@@ -105,7 +100,7 @@ def _waiting(destination_id: int, condition: Any) -> Any:
         .join(instances, forwards.c.instance_id == instances.c.id)
         .where(
             forwards.c.destination_id == destination_id,
-            forwards.c.state == WAITING,
+            forwards.c.state == ForwardState.WAITING,
             condition,
         )
     )
@@ -153,8 +148,8 @@ def _changes(outcome: ForwardOutcome, now: datetime) -> dict[str, Any]:
         "state": outcome.state,
         "reason": clean_text(outcome.reason),
         "due_at": outcome.due_at,
-        "ended_at": None if outcome.state == WAITING else now,
-        "tries": int(outcome.counted and outcome.state != SKIPPED),
+        "ended_at": None if outcome.state == ForwardState.WAITING else now,
+        "tries": int(outcome.counted and outcome.state != ForwardState.SKIPPED),
     }
 
 
@@ -166,12 +161,14 @@ def _count(
 ) -> None:
     count = Counter(outcome.state for outcome in outcomes)
     changes: dict[str, Any] = {
-        "sent": destinations.c.sent + count[SENT],
-        "skipped": destinations.c.skipped + count[SKIPPED],
+        "sent": destinations.c.sent + count[ForwardState.SENT],
+        "skipped": destinations.c.skipped + count[ForwardState.SKIPPED],
     }
-    if count[SENT]:
+    if count[ForwardState.SENT]:
         changes["last_success_at"] = now
-    if refused := [o for o in outcomes if o.state in (PARKED, WAITING)]:
+    if refused := [
+        o for o in outcomes if o.state in (ForwardState.PARKED, ForwardState.WAITING)
+    ]:
         changes["last_failure_at"] = now
         changes["last_failure"] = clean_text(refused[-1].reason)
     connection.execute(
@@ -212,7 +209,12 @@ def retry_parked(records: Records, destination_id: int, actor: str) -> int:
     NothingParked
         If there is no such destination, or nothing to try again.
     """
-    again = {"state": WAITING, "attempts": 0, "due_at": None, "ended_at": None}
+    again = {
+        "state": ForwardState.WAITING,
+        "attempts": 0,
+        "due_at": None,
+        "ended_at": None,
+    }
     with records.begin() as connection:
         name = connection.scalar(
             select(destinations.c.name).where(destinations.c.id == destination_id)
@@ -227,4 +229,7 @@ def retry_parked(records: Records, destination_id: int, actor: str) -> int:
 
 
 def _parked(destination_id: int) -> Any:
-    return and_(forwards.c.destination_id == destination_id, forwards.c.state == PARKED)
+    return and_(
+        forwards.c.destination_id == destination_id,
+        forwards.c.state == ForwardState.PARKED,
+    )

@@ -78,7 +78,7 @@ def tags_flagged_before(connection: Connection, series_id: int) -> set[str]:
     rows = connection.scalars(
         select(findings.c.tag).where(
             findings.c.series_id == series_id,
-            findings.c.code == FindingCode.TAG_CONTRADICTS_IMAGE.value,
+            findings.c.code == FindingCode.TAG_CONTRADICTS_IMAGE,
             findings.c.withdrawn_at.is_(None),
         )
     )

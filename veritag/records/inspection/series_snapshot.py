@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, exists, func, select
 
-from veritag.findings import Defect, FindingCode, TagValue, Verdict, VerdictStatus
+from veritag.findings import Defect, FindingCode, TagValue, Verdict
 from veritag.records.engine import Records
 from veritag.records.schema import instances, series, studies, verdicts
 
@@ -120,7 +120,7 @@ def _verdicts(
 def _verdict(row: Row[Any]) -> Verdict:
     return Verdict(
         bundle_id=row.bundle_id,
-        status=VerdictStatus(row.status),
+        status=row.status,
         sop_class_uid=row.sop_class_uid,
         tags={k: tuple(v) if isinstance(v, list) else v for k, v in row.tags.items()},
         cluster=row.cluster,

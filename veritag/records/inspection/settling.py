@@ -23,17 +23,17 @@ from veritag.records.inspection.judgements import (
 from veritag.records.inspection.series_snapshot import SeriesSnapshot, version_of
 from veritag.records.reception.dispatching import waiting
 from veritag.records.schema import findings, instances, series
+from veritag.records.states import SettleReason
 
-IDLE, CAP = "idle", "cap"
 _CONTRADICTION = FindingCode.TAG_CONTRADICTS_IMAGE
 
 
 @dataclass(frozen=True, slots=True)
 class DueSeries:
-    """A series to settle, and why: `idle` or `cap`."""
+    """A series to settle, and why."""
 
     series_id: int
-    reason: str
+    reason: SettleReason
 
 
 def due_series(
@@ -67,7 +67,10 @@ def due_series(
             .order_by(series.c.last_received_at)
             .limit(limit)
         )
-        return [DueSeries(id_, IDLE if quiet else CAP) for id_, quiet in rows]
+        return [
+            DueSeries(id_, SettleReason.IDLE if quiet else SettleReason.CAP)
+            for id_, quiet in rows
+        ]
 
 
 def settle(
@@ -75,7 +78,7 @@ def settle(
     snapshot: SeriesSnapshot,
     judgement: SeriesJudgement,
     bundle_id: str,
-    reason: str,
+    reason: SettleReason,
     *,
     budget_per_1000: float = 0,
     withdraw: bool = True,
@@ -168,7 +171,7 @@ def _once(found: Iterable[Finding]) -> Iterable[Finding]:
 
 def _key(finding: Finding) -> _Key:
     """Return what makes a finding of a series the same when it is made again."""
-    return finding.code.value, finding.tag, clean_text(finding.observed)
+    return finding.code, finding.tag, clean_text(finding.observed)
 
 
 def _standing(connection: Connection, series_id: int) -> _Rows:
@@ -202,7 +205,7 @@ def _store(
     key = _key(finding)
     values = {
         "bundle_id": bundle_id,
-        "severity": finding.severity.value,
+        "severity": finding.severity,
         "score": finding.score,
         "expected": [[e.value, e.probability] for e in finding.expected],
         "evidence": finding.evidence,

@@ -155,7 +155,6 @@ _COLUMNS = [field.name for field in fields(Verdict)]
 def _row(instance_id: int, verdict: Verdict, now: datetime) -> dict[str, Any]:
     # Not asdict: it copies every number of the soft assignment.
     row = {name: getattr(verdict, name) for name in _COLUMNS}
-    row["status"] = verdict.status.value
     row["reason"] = clean_text(verdict.reason)
     row["defects"] = [_defect_row(defect) for defect in verdict.defects]
     return {"instance_id": instance_id, "created_at": now, **row}

@@ -23,9 +23,8 @@ from veritag.records.reception.hierarchy import (
 )
 from veritag.records.reception.retention import keep_again
 from veritag.records.schema import dead_letters, instances, receptions
+from veritag.records.states import ReceptionKind
 from veritag.storage.stored_instance import StoredInstance
-
-NEW, IDENTICAL, CONFLICT = "new", "identical", "conflict"
 
 # Any other number than that of the migrations.
 _REGISTER_LOCK = 0x56455250
@@ -96,8 +95,8 @@ def register(records: Records, received: Sequence[StoredInstance]) -> Registered
     count = Counter(kinds.values())
     return Registered(
         tuple(sorted(set(new.values()) - dead)),
-        count[IDENTICAL],
-        count[CONFLICT],
+        count[ReceptionKind.IDENTICAL],
+        count[ReceptionKind.CONFLICT],
         len(dead),
         frozenset(again[id_] for id_ in restored),
     )
@@ -178,18 +177,20 @@ def _kinds(
     fresh: Sequence[StoredInstance],
     new: dict[tuple[str, str], int],
     known: set[str],
-) -> dict[str, str]:
+) -> dict[str, ReceptionKind]:
     """Return spool name to kind; the first reception of a new instance makes it new."""
-    kinds: dict[str, str] = {}
+    kinds: dict[str, ReceptionKind] = {}
     first: set[tuple[str, str]] = set()
     uids = set(known)
     for instance in fresh:
         key = _key(instance)
         if key not in new or key in first:
-            kinds[instance.spool_name] = IDENTICAL
+            kinds[instance.spool_name] = ReceptionKind.IDENTICAL
             continue
         first.add(key)
-        kinds[instance.spool_name] = CONFLICT if key[0] in uids else NEW
+        kinds[instance.spool_name] = (
+            ReceptionKind.CONFLICT if key[0] in uids else ReceptionKind.NEW
+        )
         uids.add(key[0])
     return kinds
 
@@ -200,7 +201,9 @@ def _conflicting(new: Iterable[tuple[str, str]], known: set[str]) -> set[str]:
     return {uid for uid in count if uid in known or count[uid] > 1}
 
 
-def _reception(instance: StoredInstance, kind: str, instance_id: int) -> dict[str, Any]:
+def _reception(
+    instance: StoredInstance, kind: ReceptionKind, instance_id: int
+) -> dict[str, Any]:
     origin = instance.provenance
     return {
         "spool_name": instance.spool_name,

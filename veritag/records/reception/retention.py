@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import Connection, and_, exists, select, update
 
 from veritag.findings import VerdictStatus
-from veritag.records.delivery.destinations import PARKED, WAITING
 from veritag.records.engine import Records
 from veritag.records.schema import (
     findings,
@@ -23,6 +22,7 @@ from veritag.records.schema import (
     series,
     verdicts,
 )
+from veritag.records.states import ForwardState
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def removable(records: Records, days: float, limit: int) -> list[Removable]:
 def _has_picture() -> Any:
     return exists().where(
         verdicts.c.instance_id == instances.c.id,
-        verdicts.c.status == VerdictStatus.INSPECTED.value,
+        verdicts.c.status == VerdictStatus.INSPECTED,
     )
 
 
@@ -87,7 +87,7 @@ def _may_go(days: float) -> Any:
         ),
         ~exists().where(
             forwards.c.instance_id == instances.c.id,
-            forwards.c.state.in_((WAITING, PARKED)),
+            forwards.c.state.in_((ForwardState.WAITING, ForwardState.PARKED)),
         ),
     )
 

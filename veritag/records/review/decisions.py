@@ -37,7 +37,7 @@ def decide(
     now = datetime.now(UTC)
     values: dict[str, Any] = {
         "finding_id": finding_id,
-        "decision": decision.value,
+        "decision": decision,
         "corrected_value": clean_text(corrected_value, 256),
         "note": clean_text(note) or "",
         "reviewer": clean_text(reviewer, 256) or "",
@@ -48,7 +48,7 @@ def decide(
         found = connection.execute(
             update(findings)
             .where(findings.c.id == finding_id)
-            .values(decision=decision.value)
+            .values(decision=decision)
         )
         if not found.rowcount:
             raise UnknownFinding(f"there is no finding {finding_id}")
@@ -99,7 +99,7 @@ def _decision(row: Row[Any]) -> ReviewDecision:
     return ReviewDecision(
         row.id,
         row.finding_id,
-        Decision(row.decision),
+        row.decision,
         row.corrected_value,
         row.note,
         row.reviewer,

@@ -6,6 +6,7 @@ cause: a preset, not a slip.
 """
 
 import hashlib
+import json
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
@@ -39,7 +40,7 @@ class GroupKey:
 
     manufacturer: str | None
     station_name: str | None
-    code: str
+    code: FindingCode
     tag: str | None
     observed: str | None
     expected: str | None
@@ -54,7 +55,7 @@ class GroupKey:
         return cls(
             manufacturer,
             station_name,
-            finding.code.value,
+            finding.code,
             finding.tag,
             finding.observed,
             best,
@@ -63,7 +64,7 @@ class GroupKey:
     @property
     def group_id(self) -> str:
         """A name of the group for addresses."""
-        return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(astuple(self)).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +130,18 @@ def groups_in(connection: Connection) -> tuple[StationGroup, ...]:
 
 _EXPECTED = case(
     # Whatever is missing, it is missing for one cause.
-    (findings.c.code == FindingCode.TAG_MISSING.value, None),
+    (findings.c.code == FindingCode.TAG_MISSING, None),
     else_=findings.c.expected[(0, 0)].as_string(),
 )
 
 
 SEVERITY_RANK = case(
-    {severity.value: severity.rank for severity in Severity}, value=findings.c.severity
+    {severity: severity.rank for severity in Severity}, value=findings.c.severity
 )
 
 
 _WAITS = findings.c.decision.is_(None)
-_DISMISSED = findings.c.decision == Decision.DISMISSED.value
+_DISMISSED = findings.c.decision == Decision.DISMISSED
 
 
 def _standing() -> Select[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from veritag.decisions import ReviewDecision
-from veritag.findings import ExpectedValue, Finding, FindingCode, Severity
+from veritag.findings import ExpectedValue, Finding
 from veritag.records.engine import Records
 from veritag.records.review.decisions import decisions_by_finding
 from veritag.records.schema import findings, instances, series, studies
@@ -147,8 +147,8 @@ def _finding_rows(connection: Connection, condition: Any) -> tuple[FindingRow, .
 
 def _finding_row(row: Row[Any], decided: tuple[ReviewDecision, ...]) -> FindingRow:
     finding = Finding(
-        code=FindingCode(row.code),
-        severity=Severity(row.severity),
+        code=row.code,
+        severity=row.severity,
         tag=row.tag,
         observed=row.observed,
         score=row.score,

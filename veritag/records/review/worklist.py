@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, case, false, func, or_, select
 
-from veritag.findings import Severity
+from veritag.findings import FindingCode, Severity
 from veritag.records.engine import Records
 from veritag.records.review.stations import (
     SEVERITY_RANK,
@@ -16,8 +16,7 @@ from veritag.records.review.stations import (
     of_group,
 )
 from veritag.records.schema import findings, instances, series, studies
-
-OPEN, DECIDED, ALL = "open", "decided", "all"
+from veritag.records.states import WorklistState
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class WorklistRow:
     findings_open: int
     findings_decided: int
     worst: Severity
-    codes: tuple[str, ...]
+    codes: tuple[FindingCode, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +57,9 @@ def worklist(
     records: Records,
     *,
     modality: str | None = None,
-    code: str | None = None,
+    code: FindingCode | None = None,
     least: Severity = Severity.INFO,
-    state: str = OPEN,
+    state: WorklistState = WorklistState.OPEN,
     grouped: bool = False,
     limit: int = 50,
     offset: int = 0,
@@ -72,13 +71,13 @@ def worklist(
     least
         Leave out studies whose findings are all of less severity.
     state
-        `open`: some finding waits for a decision; `decided`: none does; `all`.
+        Whether some finding waits for a decision.
     grouped
         Leave out studies whose findings all belong to groups of stations.
     """
     worst = func.min(SEVERITY_RANK)
     waiting = func.count(case((findings.c.decision.is_(None), 1)))
-    grave = [s.value for s in Severity if s.rank <= least.rank]
+    grave = [s for s in Severity if s.rank <= least.rank]
     found = _of_studies(select(series.c.study_id, worst.label("rank")), modality, code)
     query = (
         found.where(findings.c.severity.in_(grave))
@@ -86,9 +85,9 @@ def worklist(
         .group_by(series.c.study_id)
         .order_by(worst, func.max(studies.c.last_received_at).desc())
     )
-    if state == OPEN:
+    if state == WorklistState.OPEN:
         query = query.having(waiting > 0)
-    elif state == DECIDED:
+    elif state == WorklistState.DECIDED:
         query = query.having(waiting == 0)
     with records.read() as connection:
         groups = groups_in(connection)
@@ -103,7 +102,7 @@ def worklist(
 
 
 def _of_studies(
-    query: Select[Any], modality: str | None, code: str | None
+    query: Select[Any], modality: str | None, code: FindingCode | None
 ) -> Select[Any]:
     query = query.select_from(findings).join(
         series, findings.c.series_id == series.c.id
@@ -181,8 +180,6 @@ def _row(head: Row[Any], found: Sequence[Row[Any]], shape: _Shape) -> WorklistRo
         instances=shape[2],
         findings_open=len(found) - decided,
         findings_decided=decided,
-        worst=min(
-            (Severity(f.severity) for f in found), key=lambda severity: severity.rank
-        ),
+        worst=min((f.severity for f in found), key=lambda severity: severity.rank),
         codes=tuple(sorted({f.code for f in found})),
     )

@@ -105,7 +105,7 @@ def _page(last: int, page: int) -> Select[Any]:
 def _has_picture() -> Any:
     return exists().where(
         verdicts.c.instance_id == instances.c.id,
-        verdicts.c.status == VerdictStatus.INSPECTED.value,
+        verdicts.c.status == VerdictStatus.INSPECTED,
     )
 
 
@@ -155,9 +155,7 @@ def _instances(connection: Connection, ids: Sequence[int]) -> list[LearnableInst
         .join(series, instances.c.series_id == series.c.id)
         .join(studies, series.c.study_id == studies.c.id)
         .join(verdicts, verdicts.c.instance_id == instances.c.id)
-        .where(
-            instances.c.id.in_(ids), verdicts.c.status == VerdictStatus.INSPECTED.value
-        )
+        .where(instances.c.id.in_(ids), verdicts.c.status == VerdictStatus.INSPECTED)
         .order_by(instances.c.id, verdicts.c.id)
     )
     # Of several verdicts the newest stays: the tags are the same, read by newer code.
@@ -198,9 +196,9 @@ def settled_tags(records: Records) -> dict[int, tuple[SettledTag, ...]]:
             one = SettledTag(
                 series_id,
                 tag,
-                FindingCode(code),
+                code,
                 observed,
-                Decision(decision),
+                decision,
                 corrected,
             )
             found[series_id] = (*found.get(series_id, ()), one)

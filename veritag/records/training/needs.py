@@ -17,7 +17,7 @@ from veritag.records.schema import (
     training_runs,
     verdicts,
 )
-from veritag.records.training.runs import FAILED, FINISHED
+from veritag.records.states import RunStatus
 
 RECENT_VERDICTS = 5000
 """Newest verdicts from which occupancy is told: bounded work, whatever was received."""
@@ -92,8 +92,8 @@ def training_needs(records: Records) -> TrainingNeeds:
             count(instances, fresh),
             count(decisions, decided),
             connection.scalar(select(func.min(instances.c.received_at))),
-            _last_end(connection, (FINISHED, FAILED)),
-            _last_end(connection, (FINISHED,)),
+            _last_end(connection, (RunStatus.FINISHED, RunStatus.FAILED)),
+            _last_end(connection, (RunStatus.FINISHED,)),
             _failures(connection),
         )
 
@@ -101,7 +101,7 @@ def training_needs(records: Records) -> TrainingNeeds:
 def _last_snapshot(connection: Connection) -> datetime | None:
     found: datetime | None = connection.scalar(
         select(training_runs.c.started_at)
-        .where(training_runs.c.status == FINISHED)
+        .where(training_runs.c.status == RunStatus.FINISHED)
         .order_by(training_runs.c.id.desc())
         .limit(1)
     )
@@ -122,9 +122,9 @@ def _last_end(connection: Connection, statuses: tuple[str, ...]) -> datetime | N
 def _failures(connection: Connection) -> int:
     t = training_runs.c
     asked = t.trigger.is_not(None)
-    newest = select(func.max(t.id)).where(asked, t.status == FINISHED)
+    newest = select(func.max(t.id)).where(asked, t.status == RunStatus.FINISHED)
     last = connection.scalar(newest) or 0
-    query = select(func.count()).where(asked, t.status == FAILED, t.id > last)
+    query = select(func.count()).where(asked, t.status == RunStatus.FAILED, t.id > last)
     return int(connection.scalar(query) or 0)
 
 
@@ -141,7 +141,7 @@ def recent_occupancy(records: Records) -> Occupancy | None:
             instances.c.series_id,
         )
         .join(instances, instances.c.id == newest.c.instance_id)
-        .where(newest.c.status == VerdictStatus.INSPECTED.value)
+        .where(newest.c.status == VerdictStatus.INSPECTED)
         .order_by(newest.c.id.desc())
     )
     with records.read() as connection:

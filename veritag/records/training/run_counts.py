@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from sqlalchemy import func, select
 
 from veritag.records.engine import Records
 from veritag.records.schema import training_runs
-from veritag.records.training.runs import FINISHED, OUTCOMES, STATUSES
+from veritag.records.states import GateOutcome, RunStatus
+
+_Word = TypeVar("_Word", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,8 @@ class RunCounts:
         End and duration of the newest finished run; None before the first.
     """
 
-    by_status: dict[str, int]
-    by_outcome: dict[str, int]
+    by_status: dict[RunStatus, int]
+    by_outcome: dict[GateOutcome, int]
     last_success_at: datetime | None
     last_seconds: float | None
 
@@ -34,20 +37,20 @@ def run_counts(records: Records) -> RunCounts:
     t = training_runs.c
     with records.read() as connection:
 
-        def grouped(column: Any, names: tuple[str, ...]) -> dict[str, int]:
+        def grouped(column: Any, words: type[_Word]) -> dict[_Word, int]:
             rows = connection.execute(select(column, func.count()).group_by(column))
-            found = {name: int(n) for name, n in rows}
-            return {name: found.get(name, 0) for name in names}
+            counts = {word: int(n) for word, n in rows}
+            return {word: counts.get(word, 0) for word in words}
 
         last = connection.execute(
             select(t.started_at, t.finished_at)
-            .where(t.status == FINISHED)
+            .where(t.status == RunStatus.FINISHED)
             .order_by(t.finished_at.desc())
             .limit(1)
         ).first()
         return RunCounts(
-            grouped(t.status, STATUSES),
-            grouped(t.outcome, OUTCOMES),
+            grouped(t.status, RunStatus),
+            grouped(t.outcome, GateOutcome),
             last.finished_at if last else None,
             (last.finished_at - last.started_at).total_seconds() if last else None,
         )

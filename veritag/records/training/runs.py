@@ -14,17 +14,7 @@ from sqlalchemy import Connection, Row, exists, select, update
 
 from veritag.records.engine import Records, clean_text
 from veritag.records.schema import training_runs
-
-REQUESTED, RUNNING = "requested", "running"
-FINISHED, FAILED = "finished", "failed"
-STATUSES = (REQUESTED, RUNNING, FINISHED, FAILED)
-
-BY_TIME, BY_NEED, BY_HAND = "time", "need", "hand"
-
-PROMOTED, KEPT, UNDECIDED = "promoted", "kept", "undecided"
-OUTCOMES = (PROMOTED, KEPT, UNDECIDED)
-"""What the gate decided: the challenger is in use, the champion stayed because of the
-figures, or it stayed because there was too little to compare them on."""
+from veritag.records.states import GateOutcome, RunStatus, RunTrigger
 
 STALE_SECONDS = 180.0
 """Silence of a heartbeat, which comes every few seconds, after which a run has died."""
@@ -39,7 +29,7 @@ class TrainingRun:
     Attributes
     ----------
     trigger
-        `time`, `need` or `hand`; None for a plain `veritag train`.
+        None for a plain `veritag train`.
     reason
         Why it was started, in words.
     heartbeat_at
@@ -50,24 +40,24 @@ class TrainingRun:
     gate
         The comparison with the champion, JSON-ready, with its `reasons`.
     outcome
-        `promoted`, `kept` or `undecided`; None where no gate was asked.
+        None where no gate compared the bundle.
     """
 
     run_id: int
     started_at: datetime
     finished_at: datetime | None
-    status: str
+    status: RunStatus
     snapshot_digest: str | None
     configuration: dict[str, Any]
     bundle_id: str | None
     figures: dict[str, Any] | None
     error: str | None
-    trigger: str | None = None
+    trigger: RunTrigger | None = None
     reason: str | None = None
     heartbeat_at: datetime | None = None
     champion_id: str | None = None
     gate: dict[str, Any] | None = None
-    outcome: str | None = None
+    outcome: GateOutcome | None = None
 
     @property
     def reasons(self) -> list[str]:
@@ -90,7 +80,7 @@ def open_run(records: Records) -> TrainingRun | None:
         row = connection.execute(
             select(training_runs)
             .where(
-                training_runs.c.status.in_((REQUESTED, RUNNING)),
+                training_runs.c.status.in_((RunStatus.REQUESTED, RunStatus.RUNNING)),
                 training_runs.c.heartbeat_at.is_not(None),
             )
             .order_by(training_runs.c.id.desc())
@@ -112,14 +102,14 @@ def _run(row: Row[Any]) -> TrainingRun:
     return TrainingRun(*tuple(row))
 
 
-def request_run(records: Records, trigger: str, reason: str) -> int:
+def request_run(records: Records, trigger: RunTrigger, reason: str) -> int:
     """Record that a training shall be started; return the id of the run."""
     now = datetime.now(UTC)
     return _insert(
         records,
         started_at=now,
         heartbeat_at=now,
-        status=REQUESTED,
+        status=RunStatus.REQUESTED,
         trigger=trigger,
         reason=clean_text(reason),
         configuration={},
@@ -130,7 +120,7 @@ def begin_run(
     records: Records,
     configuration: Mapping[str, Any],
     *,
-    trigger: str | None = None,
+    trigger: RunTrigger | None = None,
     reason: str | None = None,
 ) -> int:
     """Record that a training began; return the id of the run."""
@@ -139,7 +129,7 @@ def begin_run(
         records,
         started_at=now,
         heartbeat_at=now,
-        status=RUNNING,
+        status=RunStatus.RUNNING,
         trigger=trigger,
         reason=clean_text(reason),
         configuration=dict(configuration),
@@ -162,7 +152,7 @@ def claim_run(records: Records, run_id: int) -> bool:
     now = datetime.now(UTC)
     other = training_runs.alias()
     lives = exists().where(
-        other.c.status == RUNNING,
+        other.c.status == RunStatus.RUNNING,
         other.c.heartbeat_at >= now - timedelta(seconds=STALE_SECONDS),
     )
     with records.begin() as connection:
@@ -170,10 +160,10 @@ def claim_run(records: Records, run_id: int) -> bool:
             update(training_runs)
             .where(
                 training_runs.c.id == run_id,
-                training_runs.c.status == REQUESTED,
+                training_runs.c.status == RunStatus.REQUESTED,
                 ~lives,
             )
-            .values(status=RUNNING, started_at=now, heartbeat_at=now)
+            .values(status=RunStatus.RUNNING, started_at=now, heartbeat_at=now)
         )
         return bool(taken.rowcount)
 
@@ -185,7 +175,7 @@ def beat(records: Records, run_id: int) -> bool:
             update(training_runs)
             .where(
                 training_runs.c.id == run_id,
-                training_runs.c.status.in_((REQUESTED, RUNNING)),
+                training_runs.c.status.in_((RunStatus.REQUESTED, RunStatus.RUNNING)),
             )
             .values(heartbeat_at=datetime.now(UTC))
         )
@@ -207,10 +197,10 @@ def fail_stale_runs(records: Records, seconds: float) -> list[int]:
         rows = connection.execute(
             update(training_runs)
             .where(
-                training_runs.c.status == RUNNING,
+                training_runs.c.status == RunStatus.RUNNING,
                 training_runs.c.heartbeat_at < before,
             )
-            .values(status=FAILED, finished_at=datetime.now(UTC), error=DIED)
+            .values(status=RunStatus.FAILED, finished_at=datetime.now(UTC), error=DIED)
             .returning(training_runs.c.id)
         )
         return [row.id for row in rows]
@@ -227,7 +217,7 @@ def finish_run(
     _end(
         records,
         run_id,
-        status=FINISHED,
+        status=RunStatus.FINISHED,
         bundle_id=bundle_id,
         snapshot_digest=snapshot_digest,
         figures=dict(figures),
@@ -237,7 +227,7 @@ def finish_run(
 def store_gate(
     records: Records,
     run_id: int,
-    outcome: str,
+    outcome: GateOutcome,
     champion_id: str,
     gate: Mapping[str, Any],
 ) -> None:
@@ -254,7 +244,7 @@ def store_gate(
 
 def fail_run(records: Records, run_id: int, error: str) -> None:
     """Record why a run made no bundle, or why its bundle was never compared."""
-    _end(records, run_id, status=FAILED, error=clean_text(error))
+    _end(records, run_id, status=RunStatus.FAILED, error=clean_text(error))
 
 
 def _end(records: Records, run_id: int, **values: Any) -> None:

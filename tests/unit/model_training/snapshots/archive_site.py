@@ -21,6 +21,7 @@ from veritag.records.inspection.verdicts import store_verdicts
 from veritag.records.reception.ingest import register
 from veritag.records.review.decisions import decide
 from veritag.records.review.study import study_detail
+from veritag.records.states import SettleReason
 from veritag.storage.archive import Archive
 from veritag.storage.stored_instance import Provenance, StoredInstance
 from worker.inspection import prepare
@@ -87,7 +88,7 @@ class ArchiveSite:
             assert series is not None
             mine = series.series_instance_uid == ds.SeriesInstanceUID
             judgement = SeriesJudgement(1, False, (finding,) if mine else (), ())
-            settle(self.records, series, judgement, BUNDLE, "idle")
+            settle(self.records, series, judgement, BUNDLE, SettleReason.IDLE)
         study = study_detail(self.records, str(ds.StudyInstanceUID))
         assert study is not None
         row = next(f for f in study.series[0].findings if f.finding.tag == tag)

@@ -82,7 +82,7 @@ def test_a_series_is_mixed_by_its_tags_or_by_its_pictures() -> None:
         "instances. Kinds of pictures: CT (8), MR (4)."
     )
     assert explanations.title(by_picture) == "Series is mixed"
-    key = GroupKey("ACME", "CT1", FindingCode.MIXED_SERIES.value, None, None, None)
+    key = GroupKey("ACME", "CT1", FindingCode.MIXED_SERIES, None, None, None)
     assert explanations.habit(key) == "Series is mixed"
 
 

@@ -15,6 +15,7 @@ from services.scheduler.training_schedule import (
     what_is_due,
 )
 from veritag.errors import ConfigurationError
+from veritag.records.states import RunTrigger
 from veritag.records.training.needs import Occupancy, TrainingNeeds
 from veritag.settings import Settings, load_settings
 
@@ -112,7 +113,9 @@ def test_each_need_starts_a_training_with_its_reason(
     setting: dict[str, Any], reason: str
 ) -> None:
     """At its limit it does, above it does not, and the reason tells which it was."""
-    assert due(drift=DRIFT, train_schedule="never", **setting) == Due("need", reason)
+    assert due(drift=DRIFT, train_schedule="never", **setting) == Due(
+        RunTrigger.NEED, reason
+    )
     ((name, value),) = setting.items()
     more = {name: value + (1 if value > 1 else 0.1)}
     assert due(drift=DRIFT, train_schedule="never", **more) is None

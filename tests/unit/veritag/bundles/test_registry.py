@@ -17,6 +17,7 @@ from veritag.bundles.bundle import (
 from veritag.bundles.registry import entries, promote, rollback
 from veritag.errors import BundleRejected, ConfigurationError
 from veritag.records import Records
+from veritag.records.states import GateOutcome, RunTrigger
 from veritag.records.training.runs import begin_run, finish_run, store_gate
 
 
@@ -110,9 +111,11 @@ def test_the_commands_leave_their_mark(
     shown = json.loads(models("show", rows[1]["bundle_id"]))
     assert shown["lineage"]["remark"] == "another one"
     records = Records.open(f"sqlite:///{tmp_path / 'data/records.sqlite3'}")
-    run_id = begin_run(records, {}, trigger="need", reason="500 new instances")
+    run_id = begin_run(records, {}, trigger=RunTrigger.NEED, reason="500 new instances")
     finish_run(records, run_id, rows[1]["bundle_id"], "digest", {})
-    store_gate(records, run_id, "kept", "vb-0", {"reasons": ["recall is worse"]})
+    store_gate(
+        records, run_id, GateOutcome.KEPT, "vb-0", {"reasons": ["recall is worse"]}
+    )
     records.close()
     (_, row) = json.loads(models("list", "--json"))
     assert (row["outcome"], row["reasons"]) == ("kept", ["recall is worse"])

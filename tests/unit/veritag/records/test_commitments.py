@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 from veritag.records import Records
 from veritag.records.delivery.commitments import (
-    FAILED,
-    REPORTED,
     add_commitment,
     archived,
     claim_commitment,
@@ -17,6 +15,7 @@ from veritag.records.delivery.commitments import (
     recent_commitments,
 )
 from veritag.records.reception.ingest import register
+from veritag.records.states import CommitmentState
 from veritag.storage.commitment_folder import CommitmentRequest, ReferencedInstance
 from veritag.storage.stored_instance import StoredInstance
 
@@ -59,8 +58,8 @@ def test_ends_are_counted_and_shown(records: Records) -> None:
     for name in "123":
         add_commitment(records, f"{name}.json", request("1.2.3"))
     first, second, third = due_commitments(records, 10)
-    end_commitment(records, first.commitment_id, REPORTED, committed=1)
-    end_commitment(records, second.commitment_id, FAILED, reason="away")
+    end_commitment(records, first.commitment_id, CommitmentState.REPORTED, committed=1)
+    end_commitment(records, second.commitment_id, CommitmentState.FAILED, reason="away")
     counts = commitment_counts(records)
     assert (counts.waiting, counts.reported, counts.failed) == (1, 1, 1)
     assert counts.oldest_waiting_at == third.received_at

@@ -7,14 +7,7 @@ import pytest
 
 from veritag.records import Records
 from veritag.records.audit import audit_trail
-from veritag.records.delivery.destinations import (
-    PARKED,
-    SENT,
-    SKIPPED,
-    WAITING,
-    destination_states,
-    sync_destinations,
-)
+from veritag.records.delivery.destinations import destination_states, sync_destinations
 from veritag.records.delivery.forwarding import (
     ForwardOutcome,
     NothingParked,
@@ -25,6 +18,7 @@ from veritag.records.delivery.forwarding import (
     settle_forwards,
 )
 from veritag.records.reception.ingest import register
+from veritag.records.states import ForwardState
 from veritag.storage.stored_instance import StoredInstance
 
 Reception = Callable[..., StoredInstance]
@@ -59,10 +53,10 @@ def test_outcomes_move_instances_and_are_counted(
     due = due_forwards(records, ids["one"], 10)
     soon = datetime.now(UTC) + timedelta(minutes=5)
     outcomes = [
-        ForwardOutcome(due[0].forward_id, SENT),
-        ForwardOutcome(due[1].forward_id, SKIPPED),
-        ForwardOutcome(due[2].forward_id, PARKED, "not accepted\x00"),
-        ForwardOutcome(due[3].forward_id, WAITING, "busy", soon),
+        ForwardOutcome(due[0].forward_id, ForwardState.SENT),
+        ForwardOutcome(due[1].forward_id, ForwardState.SKIPPED),
+        ForwardOutcome(due[2].forward_id, ForwardState.PARKED, "not accepted\x00"),
+        ForwardOutcome(due[3].forward_id, ForwardState.WAITING, "busy", soon),
     ]
     settle_forwards(records, ids["one"], outcomes)
     assert [f.forward_id for f in due_forwards(records, ids["one"], 10)] == [
@@ -82,7 +76,9 @@ def test_what_was_refused_comes_after_the_others(
     register(records, [reception() for _ in range(3)])
     first, second, third = due_forwards(records, ids["one"], 10)
     before = datetime.now(UTC) - timedelta(minutes=1)
-    refused = ForwardOutcome(first.forward_id, WAITING, "full", before, counted=False)
+    refused = ForwardOutcome(
+        first.forward_id, ForwardState.WAITING, "full", before, counted=False
+    )
     settle_forwards(records, ids["one"], [refused])
     assert due_forwards(records, ids["one"], 10) == [second, third, first]
     assert due_forwards(records, ids["one"], 2) == [second, third]
@@ -95,7 +91,9 @@ def test_parked_instances_are_tried_again_by_a_person(
     ids = sync_destinations(records, {"one": None})
     register(records, [reception()])
     (due,) = due_forwards(records, ids["one"], 10)
-    settle_forwards(records, ids["one"], [ForwardOutcome(due.forward_id, PARKED, "no")])
+    settle_forwards(
+        records, ids["one"], [ForwardOutcome(due.forward_id, ForwardState.PARKED, "no")]
+    )
     (parked,) = parked_forwards(records, ids["one"])
     assert (parked.reason, parked.attempts) == ("no", 1)
     assert retry_parked(records, ids["one"], "Ada") == 1
@@ -116,7 +114,9 @@ def test_a_clock_that_was_set_back_delays_nothing_for_long(
     (due,) = due_forwards(records, ids["one"], 10)
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     settle_forwards(
-        records, ids["one"], [ForwardOutcome(due.forward_id, WAITING, "busy", tomorrow)]
+        records,
+        ids["one"],
+        [ForwardOutcome(due.forward_id, ForwardState.WAITING, "busy", tomorrow)],
     )
     assert len(due_forwards(records, ids["one"], 10)) == 1
 

@@ -21,6 +21,7 @@ from veritag.records.inspection.settling import due_series, settle
 from veritag.records.inspection.verdicts import store_verdicts
 from veritag.records.reception.ingest import register
 from veritag.records.schema import judgements
+from veritag.records.states import SettleReason
 from veritag.storage.stored_instance import StoredInstance
 
 Make = Callable[..., StoredInstance]
@@ -69,7 +70,12 @@ class Ward:
         snapshot = series_snapshot(self.records, series_id, "vb-1")
         assert snapshot is not None
         opened = settle(
-            self.records, snapshot, told, "vb-1", "idle", budget_per_1000=budget
+            self.records,
+            snapshot,
+            told,
+            "vb-1",
+            SettleReason.IDLE,
+            budget_per_1000=budget,
         )
         return len(opened)
 

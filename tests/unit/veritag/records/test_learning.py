@@ -20,6 +20,7 @@ from veritag.records.inspection.settling import settle
 from veritag.records.inspection.verdicts import dead_letter, store_verdicts
 from veritag.records.reception.ingest import register
 from veritag.records.review.decisions import decide
+from veritag.records.states import SettleReason
 from veritag.records.training.learning import (
     learnable_instances,
     learnable_kinds,
@@ -47,7 +48,13 @@ def found(records: Records, *findings: Finding) -> None:
     """Settle the only series with these findings."""
     series = series_snapshot(records, 1, "vb-1")
     assert series is not None
-    settle(records, series, SeriesJudgement(1, False, findings, ()), "vb-1", "idle")
+    settle(
+        records,
+        series,
+        SeriesJudgement(1, False, findings, ()),
+        "vb-1",
+        SettleReason.IDLE,
+    )
 
 
 def wrong(tag: str | None, observed: str | None = "HEAD") -> Finding:

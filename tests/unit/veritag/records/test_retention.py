@@ -27,6 +27,7 @@ from veritag.records.reception.ingest import register
 from veritag.records.reception.retention import mark, removable, remove_marked
 from veritag.records.review.decisions import decide
 from veritag.records.schema import destinations, findings, forwards, instances
+from veritag.records.states import SettleReason
 from veritag.storage.stored_instance import StoredInstance
 
 Make = Callable[..., StoredInstance]
@@ -52,7 +53,13 @@ def settled(records: Records, *found: Finding) -> None:
     """Settle the only series with these findings."""
     snapshot = series_snapshot(records, 1, "vb-1")
     assert snapshot is not None
-    settle(records, snapshot, SeriesJudgement(1, False, found, ()), "vb-1", "idle")
+    settle(
+        records,
+        snapshot,
+        SeriesJudgement(1, False, found, ()),
+        "vb-1",
+        SettleReason.IDLE,
+    )
 
 
 def may_go(records: Records, days: float = 30) -> list[int]:
@@ -273,7 +280,14 @@ def test_findings_of_what_is_gone_are_not_withdrawn(
     assert snapshot is not None
     assert snapshot.missing == (done,)
     nothing = SeriesJudgement(1, False, (), ())
-    settle(records, snapshot, nothing, "vb-2", "idle", withdraw=not snapshot.missing)
+    settle(
+        records,
+        snapshot,
+        nothing,
+        "vb-2",
+        SettleReason.IDLE,
+        withdraw=not snapshot.missing,
+    )
     with records.read() as connection:
         assert connection.scalar(select(findings.c.withdrawn_at)) is None
 

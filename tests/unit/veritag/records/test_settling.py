@@ -28,6 +28,7 @@ from veritag.records.review.decisions import UnknownFinding, decide, decisions_s
 from veritag.records.review.study import finding_row, study_detail
 from veritag.records.review.worklist import worklist
 from veritag.records.schema import findings, series
+from veritag.records.states import SettleReason, WorklistState
 from veritag.records.status import counts
 from veritag.storage.stored_instance import StoredInstance
 
@@ -59,7 +60,9 @@ def snapshot_of(records: Records, bundle_id: str = "vb-1") -> SeriesSnapshot:
 
 def settled(records: Records, *found: Finding) -> tuple[Finding, ...]:
     """Settle the only series with these findings."""
-    return settle(records, snapshot_of(records), judgement(*found), "vb-1", "idle")
+    return settle(
+        records, snapshot_of(records), judgement(*found), "vb-1", SettleReason.IDLE
+    )
 
 
 def due(records: Records, idle: float, cap: float) -> list[str]:
@@ -134,7 +137,7 @@ def test_what_arrives_while_judging_keeps_the_series_open(
     assert len(inspected) == 2
     before = snapshot_of(records)
     register(records, [reception(seconds_ago=9)])
-    settle(records, before, judgement(WRONG), "vb-1", "idle")
+    settle(records, before, judgement(WRONG), "vb-1", SettleReason.IDLE)
     assert (counts(records).series_settled, counts(records).findings_open) == (0, 1)
 
 
@@ -235,7 +238,7 @@ def test_decisions_are_appended_and_the_newest_counts(records: Records) -> None:
         records, 1, Decision.CORRECTED, "B", corrected_value="CHEST", shown={}
     )
     assert decisions_since(records, first.decided_at) == [first, second]
-    assert worklist(records, state="decided").rows[0].findings_decided == 1
+    assert worklist(records, state=WorklistState.DECIDED).rows[0].findings_decided == 1
     assert [e.actor for e in audit_trail(records)] == ["B", "A"]
 
 
@@ -257,9 +260,12 @@ def test_the_worklist_groups_findings_by_study(records: Records) -> None:
         Severity.ERROR,
         ("MIXED_SERIES", "TAG_CONTRADICTS_IMAGE"),
     )
-    assert worklist(records, code="UNREADABLE").total == 0
+    assert worklist(records, code=FindingCode.UNREADABLE).total == 0
     assert worklist(records, modality="MR").total == 0
-    assert worklist(records, code="MIXED_SERIES", least=Severity.ERROR).total == 0
+    assert (
+        worklist(records, code=FindingCode.MIXED_SERIES, least=Severity.ERROR).total
+        == 0
+    )
     detail = study_detail(records, row.study_instance_uid)
     assert detail is not None
     assert [f.finding for f in detail.series[0].findings] == [WRONG, info]
@@ -303,7 +309,7 @@ def settle_all(records: Records) -> list[tuple[int, int]]:
     for found in due_series(records, 5, 3600):
         snapshot = series_snapshot(records, found.series_id, "vb-1")
         assert snapshot is not None
-        settle(records, snapshot, judgement(), "vb-1", "idle")
+        settle(records, snapshot, judgement(), "vb-1", SettleReason.IDLE)
         told.append((snapshot.series_id, snapshot.studies))
     return told
 
@@ -337,7 +343,7 @@ def test_a_namesake_that_comes_while_judging_keeps_the_series_open(
     """Else the first would never be told of the second study."""
     before = snapshot_of(records)
     register(records, [reception(study_instance_uid="1.2.3.200", seconds_ago=9)])
-    settle(records, before, judgement(), "vb-1", "idle")
+    settle(records, before, judgement(), "vb-1", SettleReason.IDLE)
     assert counts(records).series_settled == 0
     assert settle_all(records) == [(1, 2)]
     assert counts(records).series_settled == 1
@@ -382,7 +388,7 @@ def test_what_comes_while_the_snapshot_is_taken_is_seen_or_makes_it_old(
             snapshot = series_snapshot(records, series_id, "vb-1")
         assert snapshot is not None
         register(records, [late])
-        settle(records, snapshot, judgement(), "vb-1", "idle")
+        settle(records, snapshot, judgement(), "vb-1", SettleReason.IDLE)
         seen = snapshot.studies == 2 if namesake else snapshot.instances == 2
         open_again = [d.series_id for d in due_series(records, 900, 0)]
         assert seen or series_id in open_again

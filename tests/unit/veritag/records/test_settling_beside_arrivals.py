@@ -15,6 +15,7 @@ from veritag.records.inspection.settling import settle
 from veritag.records.inspection.verdicts import store_verdicts
 from veritag.records.reception.ingest import register
 from veritag.records.schema import series
+from veritag.records.states import SettleReason
 from veritag.storage.stored_instance import StoredInstance
 
 Make = Callable[..., StoredInstance]
@@ -26,7 +27,7 @@ def settle_meanwhile(records: Records, url: str, act: Callable[[Records], Any]) 
     snapshot = series_snapshot(records, 1, "vb-1")
     assert snapshot is not None
     nothing = SeriesJudgement(1, False, (), ())
-    arguments = (records, snapshot, nothing, "vb-1", "idle")
+    arguments = (records, snapshot, nothing, "vb-1", SettleReason.IDLE)
     settling = threading.Thread(target=settle, args=arguments)
     with about_to_commit(url, act):
         settling.start()

@@ -12,14 +12,9 @@ from veritag.records import Records
 from veritag.records.inspection.bundles import register_bundle
 from veritag.records.inspection.verdicts import store_verdicts
 from veritag.records.reception.ingest import register
+from veritag.records.states import RunTrigger
 from veritag.records.training.needs import recent_occupancy, training_needs
-from veritag.records.training.runs import (
-    BY_HAND,
-    BY_TIME,
-    begin_run,
-    fail_run,
-    finish_run,
-)
+from veritag.records.training.runs import begin_run, fail_run, finish_run
 from veritag.storage.stored_instance import StoredInstance
 
 Make = Callable[..., StoredInstance]
@@ -77,13 +72,19 @@ def test_what_is_new_is_counted_from_the_last_finished_run(
     """A failed run has learnt nothing; failures count until one succeeds."""
     judged(records, reception, [verdict()] * 2)
     assert training_needs(records).new_instances == 2
-    fail_run(records, begin_run(records, {}, trigger=BY_TIME), "the disk is full")
-    fail_run(records, begin_run(records, {}, trigger=BY_HAND), "the disk is full")
+    fail_run(
+        records, begin_run(records, {}, trigger=RunTrigger.TIME), "the disk is full"
+    )
+    fail_run(
+        records, begin_run(records, {}, trigger=RunTrigger.HAND), "the disk is full"
+    )
     needs = training_needs(records)
     assert (needs.instances, needs.new_instances, needs.failures) == (2, 2, 2)
     assert needs.last_success_at is None
     assert needs.last_run_at is not None
-    finish_run(records, begin_run(records, {}, trigger=BY_TIME), "vb-2", "digest", {})
+    finish_run(
+        records, begin_run(records, {}, trigger=RunTrigger.TIME), "vb-2", "digest", {}
+    )
     judged(records, reception, [verdict()], "1.2.3.2")
     needs = training_needs(records)
     assert (needs.instances, needs.new_instances, needs.failures) == (3, 1, 0)

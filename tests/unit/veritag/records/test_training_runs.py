@@ -7,11 +7,10 @@ from sqlalchemy import update
 
 from veritag.records import Records
 from veritag.records.schema import training_runs
+from veritag.records.states import GateOutcome, RunTrigger
 from veritag.records.training.run_counts import run_counts
 from veritag.records.training.runs import (
-    BY_NEED,
     DIED,
-    PROMOTED,
     beat,
     begin_run,
     claim_run,
@@ -27,7 +26,7 @@ from veritag.records.training.runs import (
 
 def test_a_requested_run_is_claimed_once(records: Records) -> None:
     """Two messages of the same run start one training."""
-    run_id = request_run(records, BY_NEED, "500 new instances")
+    run_id = request_run(records, RunTrigger.NEED, "500 new instances")
     assert claim_run(records, run_id)
     assert not claim_run(records, run_id)
     (run,) = training_run_history(records)
@@ -40,7 +39,7 @@ def test_a_requested_run_is_claimed_once(records: Records) -> None:
 
 def test_a_request_waits_while_another_run_lives(records: Records) -> None:
     """A training by hand is not joined by one that was asked for before."""
-    run_id = request_run(records, BY_NEED, "drift")
+    run_id = request_run(records, RunTrigger.NEED, "drift")
     by_hand = begin_run(records, {})
     assert not claim_run(records, run_id)
     fail_run(records, by_hand, "no image")
@@ -72,7 +71,7 @@ def test_a_beating_run_is_left_alone(records: Records) -> None:
 def test_only_one_run_is_open(records: Records) -> None:
     """A run is open while it is requested or running, and not after its end."""
     assert open_run(records) is None
-    run_id = request_run(records, BY_NEED, "drift")
+    run_id = request_run(records, RunTrigger.NEED, "drift")
     assert open_run(records) is not None
     claim_run(records, run_id)
     found = open_run(records)
@@ -87,7 +86,7 @@ def test_runs_are_counted_by_status_and_outcome(records: Records) -> None:
     assert run_counts(records).last_success_at is None
     run_id = begin_run(records, {})
     finish_run(records, run_id, "vb-1", "digest", {"images": 3})
-    store_gate(records, run_id, PROMOTED, "vb-0", {"reasons": ["better"]})
+    store_gate(records, run_id, GateOutcome.PROMOTED, "vb-0", {"reasons": ["better"]})
     fail_run(records, begin_run(records, {}), "too few")
     counted = run_counts(records)
     assert counted.by_status == {

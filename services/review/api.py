@@ -1,12 +1,12 @@
 """The JSON API: what the pages show and do, for programs."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query
 from pydantic import AwareDatetime
 
+from services.review.answers import FindingAnswer, StudyAnswer
 from services.review.decision_form import DecisionRequest, store_decision
 from services.review.dependencies import (
     Id,
@@ -15,13 +15,13 @@ from services.review.dependencies import (
     StudyUid,
     proxy_reviewer,
 )
-from services.review.views import FindingView, finding_view, series_views
+from services.review.review_findings import ReviewFinding, review_order
 from veritag.decisions import ReviewDecision
 from veritag.findings import FindingCode, Severity
 from veritag.records import Records
 from veritag.records.inspection.dead_letters import DeadLetterRow, dead_letters
 from veritag.records.review.decisions import decisions_since
-from veritag.records.review.study import FindingRow, finding_row, study_detail
+from veritag.records.review.study import RecordedFinding, recorded_finding, study_detail
 from veritag.records.review.worklist import WorklistPage, worklist
 from veritag.records.states import WorklistState
 from veritag.records.status import SystemCounts, counts
@@ -32,35 +32,6 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 Offset = Annotated[int, Query(ge=0, lt=1 << 31)]
 
 router = APIRouter(prefix="/api/v1", dependencies=[Depends(proxy_reviewer)])
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesAnswer:
-    """A series with its findings; `pictures` are addresses of PNG files."""
-
-    series_id: int
-    series_instance_uid: str
-    series_number: str | None
-    series_description: str | None
-    modality: str | None
-    body_part_examined: str | None
-    instances: int
-    settled_at: datetime | None
-    findings: tuple[FindingView, ...]
-    pictures: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StudyAnswer:
-    """A study with its series, those with findings first."""
-
-    study_instance_uid: str
-    patient_id: str | None
-    accession_number: str | None
-    study_date: str | None
-    study_description: str | None
-    last_received_at: datetime
-    series: tuple[SeriesAnswer, ...]
 
 
 @router.get("/worklist")
@@ -96,36 +67,14 @@ def get_study(study_instance_uid: StudyUid, records: RecordsDep) -> StudyAnswer:
     study = study_detail(records, study_instance_uid)
     if study is None:
         raise HTTPException(404, "there is no such study")
-    series = tuple(
-        SeriesAnswer(
-            series_id=view.row.series_id,
-            series_instance_uid=view.row.series_instance_uid,
-            series_number=view.row.series_number,
-            series_description=view.row.series_description,
-            modality=view.row.modality,
-            body_part_examined=view.row.body_part_examined,
-            instances=view.row.instances,
-            settled_at=view.row.settled_at,
-            findings=view.findings,
-            pictures=tuple(f"/pictures/{i}/256.png" for i in view.row.thumbnails),
-        )
-        for view in series_views(study)
-    )
-    return StudyAnswer(
-        study_instance_uid=study.study_instance_uid,
-        patient_id=study.patient_id,
-        accession_number=study.accession_number,
-        study_date=study.study_date,
-        study_description=study.study_description,
-        last_received_at=study.last_received_at,
-        series=series,
-    )
+    return StudyAnswer.model_validate(review_order(study))
 
 
 @router.get("/findings/{finding_id}")
-def get_finding(finding_id: Id, records: RecordsDep) -> FindingView:
+def get_finding(finding_id: Id, records: RecordsDep) -> FindingAnswer:
     """Return a finding with its decisions, oldest first."""
-    return finding_view(_finding(records, finding_id))
+    finding = ReviewFinding.of(_finding(records, finding_id))
+    return FindingAnswer.model_validate(finding)
 
 
 @router.post("/findings/{finding_id}/decisions", status_code=201)
@@ -133,15 +82,15 @@ def post_decision(
     finding_id: Id, request: DecisionRequest, records: RecordsDep, named: ProxyReviewer
 ) -> ReviewDecision:
     """Append a decision; the newest of a finding counts."""
-    row = _finding(records, finding_id)
-    return store_decision(records, row, request, named or request.reviewer)
+    finding = _finding(records, finding_id)
+    return store_decision(records, finding, request, named or request.reviewer)
 
 
-def _finding(records: Records, finding_id: int) -> FindingRow:
-    row = finding_row(records, finding_id)
-    if row is None:
+def _finding(records: Records, finding_id: int) -> RecordedFinding:
+    finding = recorded_finding(records, finding_id)
+    if finding is None:
         raise HTTPException(404, "there is no such finding")
-    return row
+    return finding
 
 
 @router.get("/decisions")

@@ -22,7 +22,7 @@ from services.review.pages import (
     worklist,
 )
 from services.review.pictures import exemplars, thumbnails
-from services.review.pictures.thumbnails import Pictures
+from services.review.pictures.pictures import Pictures
 from veritag import __version__
 from veritag.decisions import Decision
 from veritag.pixels.decoding_process import DecodingLimits

@@ -17,14 +17,14 @@ from pydantic import (
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from services.review.explanations import correctable
-from services.review.views import shown, version_of
+from services.review.review_findings import shown, version_of
 from veritag.decisions import Decision, ReviewDecision
 from veritag.errors import RejectError
 from veritag.findings import FindingCode
 from veritag.process.metrics import DECISIONS
 from veritag.records import Records
 from veritag.records.review.decisions import decide
-from veritag.records.review.study import FindingRow
+from veritag.records.review.study import RecordedFinding
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # PS3.5 Table 6.2-1: CS holds upper-case letters, digits, space and underscore.
@@ -96,7 +96,10 @@ def problems(error: ValidationError) -> list[dict[str, str]]:
 
 
 def store_decision(
-    records: Records, row: FindingRow, request: DecisionRequest, reviewer: str | None
+    records: Records,
+    finding: RecordedFinding,
+    request: DecisionRequest,
+    reviewer: str | None,
 ) -> ReviewDecision:
     """Store a decision together with what was shown.
 
@@ -107,37 +110,37 @@ def store_decision(
     DecisionConflict
         If the finding was withdrawn, judged anew or decided since it was seen.
     """
-    _require_unchanged(row, request)
+    _require_unchanged(finding, request)
     if reviewer is None:
         raise InvalidDecision("reviewer: say who decides")
     stored = decide(
         records,
-        row.finding_id,
+        finding.finding_id,
         request.decision,
         reviewer,
-        corrected_value=_corrected_value(row, request),
+        corrected_value=_corrected_value(finding, request),
         note=request.note,
-        shown=shown(row),
+        shown=shown(finding),
     )
     DECISIONS.labels(request.decision.value).inc()
     return stored
 
 
-def _require_unchanged(row: FindingRow, request: DecisionRequest) -> None:
-    if row.withdrawn_at is not None:
+def _require_unchanged(finding: RecordedFinding, request: DecisionRequest) -> None:
+    if finding.withdrawn_at is not None:
         raise DecisionConflict("the series was judged anew without this finding")
-    if request.version is not None and request.version != version_of(row):
+    if request.version is not None and request.version != version_of(finding):
         raise DecisionConflict(
             "the finding was decided or judged anew since you opened it; "
             "look at it again and decide"
         )
 
 
-def _corrected_value(row: FindingRow, request: DecisionRequest) -> str | None:
-    value, tag = request.corrected_value, row.finding.tag
+def _corrected_value(finding: RecordedFinding, request: DecisionRequest) -> str | None:
+    value, tag = request.corrected_value, finding.tag
     if value is None:
         return None
-    if tag is None or not correctable(row.finding):
+    if tag is None or not correctable(finding):
         raise InvalidDecision("this finding has no right value: confirm or dismiss it")
     if _is_code_string(tag):
         value = value.upper()
@@ -147,7 +150,7 @@ def _corrected_value(row: FindingRow, request: DecisionRequest) -> str | None:
                 "spaces and underscores"
             )
     # In a mixed series the observed value is that of most instances, perhaps right.
-    if value == row.finding.observed and row.finding.code != FindingCode.MIXED_SERIES:
+    if value == finding.observed and finding.code != FindingCode.MIXED_SERIES:
         raise InvalidDecision(
             "corrected_value: this is the received value; dismiss the finding if it is right"
         )

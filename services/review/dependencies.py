@@ -1,16 +1,14 @@
 """What the routes ask for: records, settings, pictures and the reviewer."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from urllib.parse import quote, unquote
 
 from fastapi import Cookie, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import Response
 
+from services.review.pictures.pictures import Pictures
 from veritag.records import Records
 from veritag.settings import Settings
-
-if TYPE_CHECKING:
-    from services.review.pictures.thumbnails import Pictures
 
 REVIEWER_COOKIE = "veritag_reviewer"
 MAX_NAME = 128
@@ -25,13 +23,13 @@ def _settings(request: Request) -> Settings:
     return request.app.state.settings  # type: ignore[no-any-return]
 
 
-def _pictures(request: Request) -> "Pictures":
+def _pictures(request: Request) -> Pictures:
     return request.app.state.pictures  # type: ignore[no-any-return]
 
 
 RecordsDep = Annotated[Records, Depends(_records)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
-PicturesDep = Annotated["Pictures", Depends(_pictures)]
+PicturesDep = Annotated[Pictures, Depends(_pictures)]
 
 
 def proxy_reviewer(request: Request, settings: SettingsDep) -> str | None:

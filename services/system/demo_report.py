@@ -12,7 +12,7 @@ from rich.table import Table
 from services.system.demo_studies import DemoStudies, PlantedError
 from veritag.findings import Finding, FindingCode
 from veritag.records import Records
-from veritag.records.review.study import FindingRow, study_detail
+from veritag.records.review.study import study_detail
 from veritag.records.review.worklist import worklist
 from veritag.records.states import WorklistState
 from veritag.records.status import SystemCounts
@@ -134,14 +134,10 @@ def flagged_series(records: Records) -> tuple[list[FlaggedSeries], str | None]:
                         series.series_description or row.study_description or "",
                         series.modality,
                         series.instances,
-                        tuple(_finding(f) for f in standing),
+                        tuple(standing),
                     )
                 )
     return flagged, bundle_id
-
-
-def _finding(row: FindingRow) -> Finding:
-    return row.finding
 
 
 def _error(planted: PlantedError, flagged: FlaggedSeries | None) -> dict[str, Any]:

@@ -79,3 +79,12 @@ class WorklistState(StrEnum):
     DECIDED = "decided"
     """With findings, all of them decided."""
     ALL = "all"
+
+
+class FindingState(StrEnum):
+    """How far the review of a finding is."""
+
+    OPEN = "open"
+    DECIDED = "decided"
+    WITHDRAWN = "withdrawn"
+    """A later settling of its series no longer made it."""

@@ -25,13 +25,14 @@ from services.review.dependencies import (
     remember_reviewer,
 )
 from services.review.pictures.exemplars import exemplars_address
+from services.review.review_findings import next_open, review_order
 from services.review.templating import render
-from services.review.views import FindingState, next_open, series_views
 from veritag.decisions import Decision
 from veritag.records import Records
 from veritag.records.review.stations import GroupKey, StationGroup, station_groups
-from veritag.records.review.study import FindingRow, StudyDetail, study_detail
+from veritag.records.review.study import RecordedFinding, StudyDetail, study_detail
 from veritag.records.review.worklist import worklist
+from veritag.records.states import FindingState
 from veritag.settings import Settings
 
 router = APIRouter(default_response_class=HTMLResponse)
@@ -90,7 +91,11 @@ def _study(records: Records, study_instance_uid: str) -> StudyDetail:
     study = study_detail(records, study_instance_uid)
     if study is None:
         raise HTTPException(404, "There is no such study in the records.")
-    return study
+    return review_order(study)
+
+
+def _findings(study: StudyDetail) -> list[RecordedFinding]:
+    return [finding for series in study.series for finding in series.findings]
 
 
 def _study_page(
@@ -104,15 +109,13 @@ def _study_page(
     problem: Problem | None = None,
     status: int = 200,
 ) -> HTMLResponse:
-    series = series_views(study)
-    findings = [finding for entry in series for finding in entry.findings]
+    findings = _findings(study)
     waiting = sum(f.state is FindingState.OPEN for f in findings)
     return render(
         "study.html",
         status,
         page="study",
         study=study,
-        series=series,
         findings=len(findings),
         exemplars={f.finding_id: exemplars_address(settings, f) for f in findings},
         groups=_groups(records, study),
@@ -132,12 +135,12 @@ def _groups(records: Records, study: StudyDetail) -> dict[int, StationGroup]:
     by_key = {group.key: group for group in station_groups(records)}
     if not by_key:
         return {}
-    told = [
-        (row, GroupKey.of(row.finding, s.manufacturer, s.station_name))
-        for s in study.series
-        for row in s.findings
+    keys = [
+        (finding, GroupKey.of(finding, series.manufacturer, series.station_name))
+        for series in study.series
+        for finding in series.findings
     ]
-    return {row.finding_id: by_key[key] for row, key in told if key in by_key}
+    return {f.finding_id: by_key[key] for f, key in keys if key in by_key}
 
 
 def _next_study(records: Records) -> str | None:
@@ -158,10 +161,10 @@ def post_decision(
 ) -> Response:
     """Store a decision, then go on to the next open finding of the study."""
     study = _study(records, study_instance_uid)
-    row = _finding(study, finding_id)
+    finding = _finding(study, finding_id)
     try:
-        asked = form.request()
-        store_decision(records, row, asked, proxy_reviewer or asked.reviewer)
+        decision = form.request()
+        store_decision(records, finding, decision, proxy_reviewer or decision.reviewer)
     except (ValidationError, InvalidDecision, DecisionConflict) as error:
         problem = Problem(finding_id, _message(error), form)
         status = 409 if isinstance(error, DecisionConflict) else 422
@@ -175,15 +178,14 @@ def post_decision(
             status=status,
         )
     decided = _study(records, study_instance_uid)
-    remembered = None if proxy_reviewer else asked.reviewer
+    remembered = None if proxy_reviewer else decision.reviewer
     return _go_on(request, decided, finding_id, remembered)
 
 
-def _finding(study: StudyDetail, finding_id: int) -> FindingRow:
-    for series in study.series:
-        for row in series.findings:
-            if row.finding_id == finding_id:
-                return row
+def _finding(study: StudyDetail, finding_id: int) -> RecordedFinding:
+    for finding in _findings(study):
+        if finding.finding_id == finding_id:
+            return finding
     raise HTTPException(404, "This study has no such finding.")
 
 
@@ -196,8 +198,7 @@ def _message(error: Exception) -> str:
 def _go_on(
     request: Request, study: StudyDetail, decided: int, reviewer: str | None
 ) -> Response:
-    findings = [f for entry in series_views(study) for f in entry.findings]
-    following = next_open(findings, decided)
+    following = next_open(_findings(study), decided)
     # A browser focuses what the fragment names, so that Enter goes on from there.
     anchor = f"finding-{following.finding_id}" if following else "onward"
     uid = quote(study.study_instance_uid, safe="")

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Response
 
 from services.review.bundle_in_use import exemplars_file
 from services.review.dependencies import SettingsDep, proxy_reviewer
-from services.review.views import FindingView
 from veritag.errors import BundleRejected
+from veritag.records.review.study import RecordedFinding
 from veritag.settings import Settings
 
 router = APIRouter(dependencies=[Depends(proxy_reviewer)])
@@ -32,7 +32,7 @@ def exemplars(
     return Response(file.read_bytes(), 200, headers, "image/png")
 
 
-def exemplars_address(settings: Settings, finding: FindingView) -> str | None:
+def exemplars_address(settings: Settings, finding: RecordedFinding) -> str | None:
     """Return where the pictures of a finding's heaviest cluster are, None without."""
     cluster = _heaviest(finding.evidence.get("clusters"))
     if cluster is None:

@@ -261,7 +261,7 @@ def test_a_late_instance_opens_its_series_again(make_site: MakeSite) -> None:
     detail = study_detail(site.records, sent[0].StudyInstanceUID)
     assert detail is not None
     withdrawn = [
-        row.finding.code.value
+        row.code.value
         for row in detail.series[0].findings
         if row.withdrawn_at is not None
     ]
@@ -311,9 +311,9 @@ def test_one_bundle_answers_for_a_whole_series(
     site.until(lambda: site.counts().series_settled == 1)
     detail = study_detail(site.records, sent[0].StudyInstanceUID)
     assert detail is not None
-    found = {row.finding.code.value: row for row in detail.series[0].findings}
+    found = {row.code.value: row for row in detail.series[0].findings}
     row = found["TAG_CONTRADICTS_IMAGE"]
-    assert row.finding.evidence["instances"] == 6
+    assert row.evidence["instances"] == 6
     assert row.bundle_id == newer.bundle_id
 
 
@@ -331,7 +331,7 @@ def test_an_unreadable_instance_gets_a_verdict_with_the_reason(
     detail = study_detail(site.records, sent[0].StudyInstanceUID)
     assert detail is not None
     [row] = detail.series[0].findings
-    assert row.finding.code.value == "UNREADABLE"
-    [reason] = row.finding.evidence["reasons"]
+    assert row.code.value == "UNREADABLE"
+    [reason] = row.evidence["reasons"]
     assert reason["reason"].startswith("the Pixel Data hold 100 bytes")
     assert site.counts().dead_letters == 0

@@ -12,18 +12,19 @@ from veritag.findings import ExpectedValue, Finding
 from veritag.records.engine import Records
 from veritag.records.review.decisions import decisions_by_finding
 from veritag.records.schema import findings, instances, series, studies
+from veritag.records.states import FindingState
 
 MAX_THUMBNAILS = 12
 
 
-@dataclass(frozen=True, slots=True)
-class FindingRow:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedFinding(Finding):
     """A finding as recorded, with its decisions, oldest first.
 
     Attributes
     ----------
     withdrawn_at
-        When a later settling no longer made it; None while it holds.
+        When a later settling of the series no longer made it; None while it holds.
     """
 
     finding_id: int
@@ -31,10 +32,21 @@ class FindingRow:
     series_instance_uid: str
     series_id: int
     bundle_id: str
-    finding: Finding
     created_at: datetime
     withdrawn_at: datetime | None
     decisions: tuple[ReviewDecision, ...]
+
+    @property
+    def current(self) -> ReviewDecision | None:
+        """The decision that counts."""
+        return self.decisions[-1] if self.decisions else None
+
+    @property
+    def state(self) -> FindingState:
+        """How far the review is; a withdrawn finding stays so whatever was decided."""
+        if self.withdrawn_at is not None:
+            return FindingState.WITHDRAWN
+        return FindingState.DECIDED if self.decisions else FindingState.OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +63,7 @@ class SeriesDetail:
     station_name: str | None
     settled_at: datetime | None
     instances: int
-    findings: tuple[FindingRow, ...]
+    findings: tuple[RecordedFinding, ...]
     thumbnails: tuple[int, ...]
 
 
@@ -119,7 +131,7 @@ def _series_detail(connection: Connection, row: Row[Any]) -> SeriesDetail:
         station_name=row.station_name,
         settled_at=row.settled_at,
         instances=len(ids),
-        findings=_finding_rows(connection, findings.c.series_id == row.id),
+        findings=_recorded_findings(connection, findings.c.series_id == row.id),
         thumbnails=_spread(ids, MAX_THUMBNAILS),
     )
 
@@ -130,7 +142,9 @@ def _spread(ids: Sequence[int], most: int) -> tuple[int, ...]:
     return tuple(ids[i * (len(ids) - 1) // (most - 1)] for i in range(most))
 
 
-def _finding_rows(connection: Connection, condition: Any) -> tuple[FindingRow, ...]:
+def _recorded_findings(
+    connection: Connection, condition: Any
+) -> tuple[RecordedFinding, ...]:
     rows = connection.execute(
         select(findings, series.c.series_instance_uid, studies.c.study_instance_uid)
         .join(series, findings.c.series_id == series.c.id)
@@ -138,41 +152,38 @@ def _finding_rows(connection: Connection, condition: Any) -> tuple[FindingRow, .
         .where(condition)
         .order_by(findings.c.id)
     ).all()
-    decided = decisions_by_finding(connection, [row.id for row in rows])
-    made = [_finding_row(row, decided.get(row.id, ())) for row in rows]
-    return tuple(
-        sorted(made, key=lambda f: (f.finding.severity.rank, -f.finding.score))
-    )
+    decisions = decisions_by_finding(connection, [row.id for row in rows])
+    recorded = [_recorded_finding(row, decisions.get(row.id, ())) for row in rows]
+    return tuple(sorted(recorded, key=lambda f: (f.severity.rank, -f.score)))
 
 
-def _finding_row(row: Row[Any], decided: tuple[ReviewDecision, ...]) -> FindingRow:
-    finding = Finding(
+def _recorded_finding(
+    row: Row[Any], decisions: tuple[ReviewDecision, ...]
+) -> RecordedFinding:
+    return RecordedFinding(
         code=row.code,
         severity=row.severity,
         tag=row.tag,
         observed=row.observed,
         score=row.score,
-        expected=tuple(ExpectedValue(*e) for e in row.expected),
+        expected=tuple(ExpectedValue(*pair) for pair in row.expected),
         evidence=row.evidence,
-    )
-    return FindingRow(
-        row.id,
-        row.study_instance_uid,
-        row.series_instance_uid,
-        row.series_id,
-        row.bundle_id,
-        finding,
-        row.created_at,
-        row.withdrawn_at,
-        decided,
+        finding_id=row.id,
+        study_instance_uid=row.study_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        series_id=row.series_id,
+        bundle_id=row.bundle_id,
+        created_at=row.created_at,
+        withdrawn_at=row.withdrawn_at,
+        decisions=decisions,
     )
 
 
-def finding_row(records: Records, finding_id: int) -> FindingRow | None:
+def recorded_finding(records: Records, finding_id: int) -> RecordedFinding | None:
     """Return one finding with its decisions; None where it is unknown."""
     with records.read() as connection:
-        rows = _finding_rows(connection, findings.c.id == finding_id)
-        return rows[0] if rows else None
+        matches = _recorded_findings(connection, findings.c.id == finding_id)
+        return matches[0] if matches else None
 
 
 def instance_location(records: Records, instance_id: int) -> InstanceLocation | None:

@@ -91,7 +91,7 @@ class ArchiveSite:
             settle(self.records, series, judgement, BUNDLE, SettleReason.IDLE)
         study = study_detail(self.records, str(ds.StudyInstanceUID))
         assert study is not None
-        row = next(f for f in study.series[0].findings if f.finding.tag == tag)
+        row = next(f for f in study.series[0].findings if f.tag == tag)
         decide(
             self.records,
             row.finding_id,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from itertools import count
 
@@ -25,7 +25,7 @@ from veritag.records.inspection.settling import due_series, settle
 from veritag.records.inspection.verdicts import store_verdicts
 from veritag.records.reception.ingest import register
 from veritag.records.review.decisions import UnknownFinding, decide, decisions_since
-from veritag.records.review.study import finding_row, study_detail
+from veritag.records.review.study import RecordedFinding, recorded_finding, study_detail
 from veritag.records.review.worklist import worklist
 from veritag.records.schema import findings, series
 from veritag.records.states import SettleReason, WorklistState
@@ -157,15 +157,20 @@ def test_a_snapshot_returns_the_verdicts_as_they_were_stored(
     assert snapshot_of(records).verdicts == (verdict(), verdict())
 
 
+def as_made(recorded: RecordedFinding) -> Finding:
+    """Return a recorded finding as it was given to `settle`."""
+    return Finding(**{f.name: getattr(recorded, f.name) for f in fields(Finding)})
+
+
 @pytest.mark.usefixtures("inspected")
 def test_a_finding_made_again_keeps_its_id_and_decision(records: Records) -> None:
     """Only the first settling opens it; a decision survives the second."""
     assert settled(records, WRONG) == (WRONG,)
     decide(records, 1, Decision.DISMISSED, "Reviewer", shown={"score": 0.99})
     assert settled(records, WRONG) == ()
-    row = finding_row(records, 1)
+    row = recorded_finding(records, 1)
     assert row is not None
-    assert row.finding == WRONG
+    assert as_made(row) == WRONG
     assert [d.decision for d in row.decisions] == [Decision.DISMISSED]
     assert counts(records).findings_open == 0
 
@@ -177,7 +182,7 @@ def test_a_finding_that_no_longer_holds_is_withdrawn_and_may_return(
     """It leaves the worklist, keeps its row, and comes back under its id."""
     settled(records, WRONG)
     settled(records)
-    row = finding_row(records, 1)
+    row = recorded_finding(records, 1)
     assert row is not None
     assert row.withdrawn_at is not None
     assert worklist(records).total == 0
@@ -203,9 +208,9 @@ def test_what_is_found_twice_is_one_finding(records: Records, observed: str) -> 
     assert settled(records, WRONG, twin) == (WRONG,)
     assert settled(records, WRONG, twin) == ()
     assert shown_findings(records) == [(1, True, 0)]
-    row = finding_row(records, 1)
+    row = recorded_finding(records, 1)
     assert row is not None
-    assert row.finding == WRONG
+    assert as_made(row) == WRONG
 
 
 @pytest.mark.usefixtures("inspected")
@@ -268,7 +273,7 @@ def test_the_worklist_groups_findings_by_study(records: Records) -> None:
     )
     detail = study_detail(records, row.study_instance_uid)
     assert detail is not None
-    assert [f.finding for f in detail.series[0].findings] == [WRONG, info]
+    assert [as_made(f) for f in detail.series[0].findings] == [WRONG, info]
     assert len(detail.series[0].thumbnails) == 2
 
 

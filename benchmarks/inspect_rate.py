@@ -57,7 +57,7 @@ from veritag.judging.judge import judge_series
 from veritag.messaging.messages import MAX_INSTANCES, InspectInstances
 from veritag.pixels.decoding_process import DecodingLimits
 from veritag.pixels.tile import make_tile
-from veritag.records.reception.ingest import register
+from veritag.records.reception.registration import register
 from veritag.settings import Settings
 from veritag.storage.archive import Archive
 from veritag.storage.stored_instance import Provenance, StoredInstance

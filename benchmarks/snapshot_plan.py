@@ -32,7 +32,10 @@ from model_training.snapshots.tile_store import TileStore
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.records import Records
 from veritag.records.schema import instances, series, studies, verdicts
-from veritag.records.training.learning import LearnableInstance, learnable_instances
+from veritag.records.training.training_data import (
+    LearnableInstance,
+    learnable_instances,
+)
 
 KINDS = (
     # Modality, region, share of the images in per cent, images of a series.

@@ -22,13 +22,13 @@ from veritag.process.metrics import (
     STAGE_SECONDS,
     modality_label,
 )
-from veritag.records.inspection.verdicts import (
+from veritag.records.inspection.attempts import (
     PendingInstance,
     abandon_attempt,
     begin_attempt,
-    dead_letter,
-    store_verdicts,
 )
+from veritag.records.inspection.dead_letters import add_dead_letter
+from veritag.records.inspection.verdicts import store_verdicts
 from veritag.storage.archive import Archive
 from worker.context import Context
 from worker.inference import Model
@@ -212,6 +212,6 @@ def _fail(context: Context, one: PendingInstance, error: Exception) -> None:
 
 
 def _give_up(context: Context, one: PendingInstance, reason: str) -> None:
-    context.patiently(lambda: dead_letter(context.records, one.instance_id, reason))
+    context.patiently(lambda: add_dead_letter(context.records, one.instance_id, reason))
     DEAD_LETTERED.inc()
     log.error("dead_letter", instance_id=one.instance_id, attempts=one.attempts)

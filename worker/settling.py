@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from veritag.judging.judge import judge_series
 from veritag.process.logs import get_logger
 from veritag.process.metrics import FINDINGS, SERIES_SETTLED, modality_label
+from veritag.records.inspection.attempts import pending
 from veritag.records.inspection.series_snapshot import SeriesSnapshot, series_snapshot
 from veritag.records.inspection.settling import settle
-from veritag.records.inspection.verdicts import pending
 from veritag.records.states import SettleReason
 from worker.context import Context
 from worker.inference import Model

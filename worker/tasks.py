@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from veritag.messaging.messages import InspectInstances, SettleSeries
-from veritag.records.inspection.verdicts import pending
+from veritag.records.inspection.attempts import pending
 from worker.context import Context
 from worker.inspect_batch import inspect_pending
 from worker.settling import settle_one

@@ -27,7 +27,7 @@ from veritag.process.metrics import (
     count_from_zero,
 )
 from veritag.records import Records
-from veritag.records.reception import ingest
+from veritag.records.reception import registration
 from veritag.records.states import ReceptionKind
 from veritag.storage.archive import Archive
 from veritag.storage.spool import Spool
@@ -172,8 +172,8 @@ class Indexer:
                 path = self._spool.path(instance.spool_name)
                 self._archive.sync([self._archive.put(path, instance.digest)])
 
-    def _register(self, batch: Sequence[StoredInstance]) -> ingest.Registered:
-        recorded = ingest.register(self._records, batch)
+    def _register(self, batch: Sequence[StoredInstance]) -> registration.Registered:
+        recorded = registration.register(self._records, batch)
         fresh = len(recorded.new_ids) + recorded.unparsable
         INSTANCES_INDEXED.inc(fresh + recorded.identical)
         DUPLICATES.labels(kind=ReceptionKind.IDENTICAL).inc(recorded.identical)

@@ -13,7 +13,7 @@ from pydicom.uid import UID
 
 from services.review.finding_labels import LABELS, MEANINGS, PICTURES_DIFFER, TITLES
 from veritag.findings import Finding, FindingCode
-from veritag.records.review.stations import GroupKey
+from veritag.records.review.station_groups import GroupKey
 
 _NEARLY_CERTAIN = 0.99
 _SAID_ELSEWHERE = frozenset(

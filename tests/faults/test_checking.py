@@ -20,7 +20,7 @@ from veritag.records import Records
 from veritag.records.inspection.series_snapshot import series_snapshot
 from veritag.records.inspection.settling import settle
 from veritag.records.inspection.verdicts import store_verdicts
-from veritag.records.reception.ingest import register
+from veritag.records.reception.registration import register
 from veritag.records.schema import instances, receptions, series, verdicts
 from veritag.records.states import SettleReason
 from veritag.storage.archive import Archive

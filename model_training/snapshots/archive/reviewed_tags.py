@@ -11,7 +11,7 @@ from veritag.decisions import Decision
 from veritag.dicom.tags import JUDGED_TAGS
 from veritag.findings import FindingCode, TagValue
 from veritag.judging.observed_tags import as_text
-from veritag.records.training.learning import SettledTag
+from veritag.records.training.training_data import SettledTag
 from veritag.terms.concepts import normalize
 
 REVIEWED_WEIGHT = 5.0

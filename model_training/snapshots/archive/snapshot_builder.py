@@ -31,7 +31,7 @@ from veritag.errors import ArchiveUnavailable, RejectError, StopError
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.pixels.tile import Tile, make_tile
 from veritag.records import Records
-from veritag.records.training.learning import (
+from veritag.records.training.training_data import (
     LearnableInstance,
     SettledTag,
     learnable_instances,

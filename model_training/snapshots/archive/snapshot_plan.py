@@ -12,7 +12,7 @@ from model_training.snapshots.archive.reviewed_tags import settles_value
 from model_training.snapshots.image_sampling import SamplingConfig, choose_images
 from model_training.snapshots.samples import kind_of
 from veritag.records import Records
-from veritag.records.training.learning import (
+from veritag.records.training.training_data import (
     SettledTag,
     learnable_kinds,
     not_learnable,

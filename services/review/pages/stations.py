@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from services.review.dependencies import ProxyReviewer, RecordsDep
 from services.review.templating import render
 from veritag.records import Records
-from veritag.records.review.stations import (
+from veritag.records.review.station_groups import (
     GroupMember,
     StationGroup,
     group_members,

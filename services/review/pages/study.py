@@ -29,7 +29,7 @@ from services.review.review_findings import next_open, review_order
 from services.review.templating import render
 from veritag.decisions import Decision
 from veritag.records import Records
-from veritag.records.review.stations import GroupKey, StationGroup, station_groups
+from veritag.records.review.station_groups import GroupKey, StationGroup, station_groups
 from veritag.records.review.study import RecordedFinding, StudyDetail, study_detail
 from veritag.records.review.worklist import worklist
 from veritag.records.states import FindingState

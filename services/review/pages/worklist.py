@@ -18,7 +18,7 @@ from services.review.finding_labels import LABELS
 from services.review.templating import render
 from veritag.findings import FindingCode, Severity
 from veritag.process.metrics import MODALITIES
-from veritag.records.review.stations import StationGroup
+from veritag.records.review.station_groups import StationGroup
 from veritag.records.review.worklist import worklist
 from veritag.records.states import WorklistState
 from veritag.records.status import counts

@@ -25,7 +25,7 @@ from tests.real_parts import program
 from tests.waiting import wait_for
 from veritag.dicom.part10 import encode_file_meta
 from veritag.records import Records
-from veritag.records.reception.ingest import register
+from veritag.records.reception.registration import register
 from veritag.settings import Settings
 from veritag.storage.archive import Archive
 from veritag.storage.spool import Spool

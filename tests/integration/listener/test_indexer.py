@@ -21,7 +21,7 @@ from veritag.errors import RecordsUnavailable
 from veritag.messaging.dispatcher import Dispatcher
 from veritag.messaging.messages import QUEUE_INSPECTION
 from veritag.records import Records
-from veritag.records.reception import dispatching, ingest
+from veritag.records.reception import dispatching, registration
 from veritag.records.schema import dead_letters, instances, receptions
 from veritag.settings import Settings
 from veritag.storage.archive import Archive
@@ -268,14 +268,14 @@ def test_one_refused_row_does_not_stop_the_batch(
     """When the records refuse one instance of a batch the others are recorded."""
     for number in range(3):
         site.receive(f"1.2.{number}")
-    register = ingest.register
+    register = registration.register
 
     def picky(records: Records, batch: Sequence[Any]) -> Any:
         if any(i.sop_instance_uid == "1.2.1" for i in batch):
             raise ValueError("no such row")
         return register(records, batch)
 
-    monkeypatch.setattr(ingest, "register", picky)
+    monkeypatch.setattr(registration, "register", picky)
     assert site.indexer().round() == 2
     assert site.count(instances) == 2
     assert len(site.spool.names()) == 1

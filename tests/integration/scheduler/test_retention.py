@@ -17,9 +17,10 @@ from veritag.findings import SeriesJudgement, Verdict, VerdictStatus
 from veritag.phantoms.series import phantom_series
 from veritag.pixels.thumbnail_store import ThumbnailStore
 from veritag.pixels.tile import make_picture
+from veritag.records.inspection.attempts import pending
 from veritag.records.inspection.series_snapshot import series_snapshot
 from veritag.records.inspection.settling import settle
-from veritag.records.inspection.verdicts import pending, store_verdicts
+from veritag.records.inspection.verdicts import store_verdicts
 from veritag.records.reception.retention import mark
 from veritag.records.states import SettleReason
 from veritag.storage.archive import Archive

@@ -14,8 +14,8 @@ from tests import bombs
 from tests.bundles import make_bundle
 from tests.integration.worker.testbed import CRASH, HANG, SCHEDULE, SLOW, WORK, Site
 from veritag.phantoms.series import phantom_series, plant_wrong_tag
+from veritag.records.inspection.attempts import pending
 from veritag.records.inspection.dead_letters import dead_letters
-from veritag.records.inspection.verdicts import pending
 from veritag.records.review.study import study_detail
 from veritag.records.review.worklist import worklist
 

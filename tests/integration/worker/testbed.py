@@ -22,7 +22,7 @@ from tests.real_parts import require
 from veritag.errors import MissingPart
 from veritag.messaging.dispatcher import Dispatcher
 from veritag.records import Records
-from veritag.records.reception.ingest import register
+from veritag.records.reception.registration import register
 from veritag.records.status import SystemCounts, counts
 from veritag.settings import Settings
 from veritag.storage.archive import Archive

@@ -1,11 +1,12 @@
 """The instances that were given up, and why."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from veritag.records.engine import Records
+from veritag.records.engine import Records, clean_text
+from veritag.records.reception.dispatching import waiting
 from veritag.records.schema import dead_letters as table
 from veritag.records.schema import instances, receptions
 
@@ -49,3 +50,30 @@ def dead_letters(
             .offset(offset)
         )
         return [DeadLetterRow(*row) for row in rows]
+
+
+def add_dead_letter(records: Records, instance_id: int, reason: str) -> None:
+    """Record that an instance is given up, and why; the archive keeps its file."""
+    now = datetime.now(UTC)
+    with records.begin() as connection:
+        row = connection.execute(
+            select(instances.c.attempts, instances.c.series_id).where(
+                instances.c.id == instance_id
+            )
+        ).one()
+        connection.execute(
+            records.insert(table).on_conflict_do_nothing(),
+            [
+                {
+                    "instance_id": instance_id,
+                    "reason": clean_text(reason),
+                    "attempts": row.attempts,
+                    "created_at": now,
+                }
+            ],
+        )
+        connection.execute(
+            update(instances)
+            .where(instances.c.id == instance_id, waiting())
+            .values(dead_at=now)
+        )

@@ -1,117 +1,24 @@
-"""Attempts, verdicts and dead letters."""
+"""Verdicts, and the identity of study and series that inspection reads."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from veritag.dicom.identity import Identity
 from veritag.findings import Defect, Verdict
 from veritag.records.engine import Records, clean_text
-from veritag.records.reception.dispatching import waiting
-from veritag.records.reception.hierarchy import reopen
+from veritag.records.reception.series import reopen
 from veritag.records.schema import (
-    attempts,
-    dead_letters,
     instances,
     series,
     studies,
     verdicts,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class PendingInstance:
-    """An instance that waits for a verdict.
-
-    Attributes
-    ----------
-    attempts
-        Inspections that were begun before.
-    series_id
-        None where the Data Set could not be parsed.
-    """
-
-    instance_id: int
-    archive_key: str
-    sop_instance_uid: str
-    sop_class_uid: str
-    attempts: int
-    received_at: datetime
-    series_id: int | None
-
-
 _OF_STUDY = ("patient_id", "accession_number", "study_date", "study_description")
-
-
-def pending(
-    records: Records, instance_ids: Sequence[int], *, again: bool = False
-) -> list[PendingInstance]:
-    """Return those that have neither a verdict nor been given up, in order of id.
-
-    Parameters
-    ----------
-    again
-        Return inspected ones too, for an inspection by another bundle, as far as the
-        archive still holds them.
-    """
-    columns = [
-        instances.c[name]
-        for name in (
-            "id",
-            "archive_key",
-            "sop_instance_uid",
-            "sop_class_uid",
-            "attempts",
-            "received_at",
-            "series_id",
-        )
-    ]
-    still_there = instances.c.removing_at.is_(None)
-    known = and_(instances.c.dead_at.is_(None), still_there)
-    condition = known if again else waiting()
-    with records.read() as connection:
-        rows = connection.execute(
-            select(*columns)
-            .where(instances.c.id.in_(instance_ids), condition)
-            .order_by(instances.c.id)
-        )
-        return [PendingInstance(*row) for row in rows]
-
-
-def begin_attempt(records: Records, instance_ids: Sequence[int], worker: str) -> None:
-    """Count an attempt before anything is touched that could end the process."""
-    now = datetime.now(UTC)
-    with records.begin(durable=False) as connection:
-        connection.execute(
-            update(instances)
-            .where(instances.c.id.in_(instance_ids))
-            .values(attempts=instances.c.attempts + 1, claimed_at=now)
-        )
-        connection.execute(
-            records.insert(attempts),
-            [
-                {"instance_id": id_, "worker": worker, "started_at": now}
-                for id_ in instance_ids
-            ],
-        )
-
-
-def abandon_attempt(records: Records, instance_ids: Sequence[int], error: str) -> None:
-    """Note on the newest attempt of each instance why it ended without a verdict."""
-    newest = (
-        select(func.max(attempts.c.id))
-        .where(attempts.c.instance_id.in_(instance_ids))
-        .group_by(attempts.c.instance_id)
-    )
-    with records.begin() as connection:
-        connection.execute(
-            update(attempts)
-            .where(attempts.c.id.in_(newest))
-            .values(error=clean_text(error))
-        )
 
 
 def store_verdicts(
@@ -202,30 +109,3 @@ def _fill(
 ) -> None:
     if values:
         connection.execute(update(table).where(condition).values(values))
-
-
-def dead_letter(records: Records, instance_id: int, reason: str) -> None:
-    """Give an instance up, with the reason; the archive keeps it."""
-    now = datetime.now(UTC)
-    with records.begin() as connection:
-        row = connection.execute(
-            select(instances.c.attempts, instances.c.series_id).where(
-                instances.c.id == instance_id
-            )
-        ).one()
-        connection.execute(
-            records.insert(dead_letters).on_conflict_do_nothing(),
-            [
-                {
-                    "instance_id": instance_id,
-                    "reason": clean_text(reason),
-                    "attempts": row.attempts,
-                    "created_at": now,
-                }
-            ],
-        )
-        connection.execute(
-            update(instances)
-            .where(instances.c.id == instance_id, waiting())
-            .values(dead_at=now)
-        )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, case, false, func, or_, select
 
 from veritag.findings import FindingCode, Severity
 from veritag.records.engine import Records
-from veritag.records.review.stations import (
+from veritag.records.review.station_groups import (
     SEVERITY_RANK,
     StationGroup,
     groups_in,

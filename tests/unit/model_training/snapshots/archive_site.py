@@ -18,7 +18,7 @@ from veritag.records import Records
 from veritag.records.inspection.series_snapshot import series_snapshot
 from veritag.records.inspection.settling import due_series, settle
 from veritag.records.inspection.verdicts import store_verdicts
-from veritag.records.reception.ingest import register
+from veritag.records.reception.registration import register
 from veritag.records.review.decisions import decide
 from veritag.records.review.study import study_detail
 from veritag.records.states import SettleReason

@@ -10,7 +10,7 @@ from model_training.snapshots.archive.reviewed_tags import (
 )
 from veritag.decisions import Decision
 from veritag.findings import FindingCode, TagValue
-from veritag.records.training.learning import SettledTag
+from veritag.records.training.training_data import SettledTag
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 RECEIVED: dict[str, TagValue] = {

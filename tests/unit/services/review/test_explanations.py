@@ -6,7 +6,7 @@ import pytest
 
 from services.review import explanations
 from veritag.findings import ExpectedValue, Finding, FindingCode, Severity
-from veritag.records.review.stations import GroupKey
+from veritag.records.review.station_groups import GroupKey
 
 
 def finding(code: FindingCode, tag: str | None = None, **changes: Any) -> Finding:

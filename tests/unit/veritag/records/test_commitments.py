@@ -14,7 +14,7 @@ from veritag.records.delivery.commitments import (
     postpone_commitment,
     recent_commitments,
 )
-from veritag.records.reception.ingest import register
+from veritag.records.reception.registration import register
 from veritag.records.states import CommitmentState
 from veritag.storage.commitment_folder import CommitmentRequest, ReferencedInstance
 from veritag.storage.stored_instance import StoredInstance

@@ -17,7 +17,7 @@ from veritag.records.delivery.forwarding import (
     senders_of,
     settle_forwards,
 )
-from veritag.records.reception.ingest import register
+from veritag.records.reception.registration import register
 from veritag.records.states import ForwardState
 from veritag.storage.stored_instance import StoredInstance
 

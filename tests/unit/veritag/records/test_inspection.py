@@ -5,16 +5,11 @@ from collections.abc import Callable
 from veritag.dicom.identity import Identity
 from veritag.findings import Verdict, VerdictStatus
 from veritag.records import Records
-from veritag.records.inspection.dead_letters import dead_letters
-from veritag.records.inspection.verdicts import (
-    abandon_attempt,
-    begin_attempt,
-    dead_letter,
-    pending,
-    store_verdicts,
-)
+from veritag.records.inspection.attempts import abandon_attempt, begin_attempt, pending
+from veritag.records.inspection.dead_letters import add_dead_letter, dead_letters
+from veritag.records.inspection.verdicts import store_verdicts
 from veritag.records.reception.dispatching import stale
-from veritag.records.reception.ingest import register
+from veritag.records.reception.registration import register
 from veritag.records.review.study import study_detail
 from veritag.records.status import counts
 from veritag.storage.stored_instance import StoredInstance
@@ -78,7 +73,7 @@ def test_a_dead_letter_keeps_its_reason_and_leaves_the_backlog(
     (one,) = register(records, [reception()]).new_ids
     begin_attempt(records, [one], "worker-1")
     for _ in range(2):
-        dead_letter(records, one, "the worker process ended 3 times")
+        add_dead_letter(records, one, "the worker process ended 3 times")
     (row,) = dead_letters(records)
     assert (row.attempts, row.calling_ae_title) == (1, "SCANNER1")
     assert row.reason == "the worker process ended 3 times"

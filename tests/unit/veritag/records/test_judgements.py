@@ -19,7 +19,7 @@ from veritag.records.inspection.judgements import ReviewBudget
 from veritag.records.inspection.series_snapshot import series_snapshot
 from veritag.records.inspection.settling import due_series, settle
 from veritag.records.inspection.verdicts import store_verdicts
-from veritag.records.reception.ingest import register
+from veritag.records.reception.registration import register
 from veritag.records.schema import judgements
 from veritag.records.states import SettleReason
 from veritag.storage.stored_instance import StoredInstance

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert, select, update
 
-from tests.unit.veritag.records.committing import about_to_commit
+from tests.unit.veritag.records.held_commit import commit_held
 from veritag.decisions import Decision
 from veritag.findings import (
     Finding,
@@ -20,10 +20,12 @@ from veritag.findings import (
 from veritag.records import Records
 from veritag.records.delivery.destinations import sync_destinations
 from veritag.records.delivery.forwarding import due_forwards
+from veritag.records.inspection.attempts import pending
+from veritag.records.inspection.dead_letters import add_dead_letter
 from veritag.records.inspection.series_snapshot import series_snapshot
 from veritag.records.inspection.settling import settle
-from veritag.records.inspection.verdicts import dead_letter, pending, store_verdicts
-from veritag.records.reception.ingest import register
+from veritag.records.inspection.verdicts import store_verdicts
+from veritag.records.reception.registration import register
 from veritag.records.reception.retention import mark, removable, remove_marked
 from veritag.records.review.decisions import decide
 from veritag.records.schema import destinations, findings, forwards, instances
@@ -103,7 +105,7 @@ def test_what_is_not_settled_stays(
 def test_a_dead_letter_stays(records: Records, old: StoredInstance) -> None:
     """What could not be inspected is for a person to look at."""
     [instance_id] = register(records, [old]).new_ids
-    dead_letter(records, instance_id, "it cannot be read")
+    add_dead_letter(records, instance_id, "it cannot be read")
     assert may_go(records) == []
 
 
@@ -249,7 +251,7 @@ def test_what_is_received_while_it_is_marked_stays(
     uid, digest = old.sop_instance_uid, old.digest
     again = [reception(sop_instance_uid=uid, digest=digest)]
     marking = threading.Thread(target=mark, args=(records, [done], 30))
-    with about_to_commit(records_url, lambda other: register(other, again)):
+    with commit_held(records_url, lambda other: register(other, again)):
         marking.start()
         # It waits for the other, or has ended without having seen it.
         marking.join(0.5)

@@ -23,7 +23,7 @@ from veritag.records.audit import audit_trail
 from veritag.records.inspection.series_snapshot import SeriesSnapshot, series_snapshot
 from veritag.records.inspection.settling import due_series, settle
 from veritag.records.inspection.verdicts import store_verdicts
-from veritag.records.reception.ingest import register
+from veritag.records.reception.registration import register
 from veritag.records.review.decisions import UnknownFinding, decide, decisions_since
 from veritag.records.review.study import RecordedFinding, recorded_finding, study_detail
 from veritag.records.review.worklist import worklist

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.unit.veritag.records.committing import about_to_commit
+from tests.unit.veritag.records.held_commit import commit_held
 from veritag.findings import SeriesJudgement, Verdict
 from veritag.records import Records
 from veritag.records.inspection.series_snapshot import series_snapshot
 from veritag.records.inspection.settling import settle
 from veritag.records.inspection.verdicts import store_verdicts
-from veritag.records.reception.ingest import register
+from veritag.records.reception.registration import register
 from veritag.records.schema import series
 from veritag.records.states import SettleReason
 from veritag.storage.stored_instance import StoredInstance
@@ -29,7 +29,7 @@ def settle_meanwhile(records: Records, url: str, act: Callable[[Records], Any]) 
     nothing = SeriesJudgement(1, False, (), ())
     arguments = (records, snapshot, nothing, "vb-1", SettleReason.IDLE)
     settling = threading.Thread(target=settle, args=arguments)
-    with about_to_commit(url, act):
+    with commit_held(url, act):
         settling.start()
         # It waits for the other, or has ended without having seen it.
         settling.join(0.5)

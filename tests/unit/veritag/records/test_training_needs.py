@@ -11,7 +11,7 @@ from veritag.findings import Verdict
 from veritag.records import Records
 from veritag.records.inspection.bundles import register_bundle
 from veritag.records.inspection.verdicts import store_verdicts
-from veritag.records.reception.ingest import register
+from veritag.records.reception.registration import register
 from veritag.records.states import RunTrigger
 from veritag.records.training.needs import recent_occupancy, training_needs
 from veritag.records.training.runs import begin_run, fail_run, finish_run

@@ -1,4 +1,4 @@
-"""Another process that is just about to commit."""
+"""A commit of another process, held back."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,8 +11,8 @@ from veritag.records import Records
 
 
 @contextmanager
-def about_to_commit(url: str, act: Callable[[Records], object]) -> Iterator[None]:
-    """Hold what another process does just before its commit, until the end."""
+def commit_held(url: str, act: Callable[[Records], object]) -> Iterator[None]:
+    """Hold what another process does just before its commit, until the block ends."""
     others = Records.open(url)
     reached, go_on = threading.Event(), threading.Event()
 

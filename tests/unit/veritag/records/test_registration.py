@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from tests.unit.veritag.records.committing import about_to_commit
+from tests.unit.veritag.records.held_commit import commit_held
 from veritag.records import Records
-from veritag.records.inspection.verdicts import pending
+from veritag.records.inspection.attempts import pending
 from veritag.records.reception.dispatching import mark_dispatched, stale, undispatched
-from veritag.records.reception.ingest import register
+from veritag.records.reception.registration import register
 from veritag.records.schema import instances
 from veritag.records.status import counts
 from veritag.storage.stored_instance import StoredInstance
@@ -73,7 +73,7 @@ def test_two_indexers_at_one_moment_see_each_others_bytes(
     second = threading.Thread(
         target=lambda: conflicts.append(register(records, [two]).conflicts)
     )
-    with about_to_commit(records_url, lambda other: register(other, [one])):
+    with commit_held(records_url, lambda other: register(other, [one])):
         second.start()
         second.join(0.5)
     second.join(60)

@@ -18,7 +18,11 @@ from veritag.findings import (
 )
 from veritag.records import Records
 from veritag.records.review.decisions import decide
-from veritag.records.review.stations import StationGroup, group_members, station_groups
+from veritag.records.review.station_groups import (
+    StationGroup,
+    group_members,
+    station_groups,
+)
 from veritag.records.review.study import study_detail
 from veritag.records.review.worklist import worklist
 from veritag.storage.stored_instance import StoredInstance

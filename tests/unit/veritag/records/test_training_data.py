@@ -15,13 +15,14 @@ from veritag.findings import (
     VerdictStatus,
 )
 from veritag.records import Records
+from veritag.records.inspection.dead_letters import add_dead_letter
 from veritag.records.inspection.series_snapshot import series_snapshot
 from veritag.records.inspection.settling import settle
-from veritag.records.inspection.verdicts import dead_letter, store_verdicts
-from veritag.records.reception.ingest import register
+from veritag.records.inspection.verdicts import store_verdicts
+from veritag.records.reception.registration import register
 from veritag.records.review.decisions import decide
 from veritag.records.states import SettleReason
-from veritag.records.training.learning import (
+from veritag.records.training.training_data import (
     learnable_instances,
     learnable_kinds,
     not_learnable,
@@ -83,7 +84,7 @@ def test_what_holds_no_picture_is_counted_by_its_reason(
     no_pixels = verdict(status=VerdictStatus.NO_PIXELS)
     store_verdicts(records, [(first, verdict()), (second, no_pixels)])
     store_verdicts(records, [(third, verdict(status=VerdictStatus.UNREADABLE))])
-    dead_letter(records, fourth, "it ends the process")
+    add_dead_letter(records, fourth, "it ends the process")
     assert [row[0] for row in kinds(records)] == [first]
     assert not_learnable(records) == {
         "not inspected yet": 3,

@@ -15,13 +15,13 @@ from sqlalchemy import Connection, select, tuple_, update
 
 from veritag.records.delivery.forwarding import queue_new
 from veritag.records.engine import Records, clean_text
-from veritag.records.reception.hierarchy import (
+from veritag.records.reception.retention import keep_again
+from veritag.records.reception.series import (
     clean_uid,
     series_key,
     touch,
     upsert_series,
 )
-from veritag.records.reception.retention import keep_again
 from veritag.records.schema import dead_letters, instances, receptions
 from veritag.records.states import ReceptionKind
 from veritag.storage.stored_instance import StoredInstance

@@ -1,0 +1,100 @@
+"""Attempts to inspect instances, and which instances wait for one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import and_, func, select, update
+
+from veritag.records.engine import Records, clean_text
+from veritag.records.reception.dispatching import waiting
+from veritag.records.schema import attempts, instances
+
+
+@dataclass(frozen=True, slots=True)
+class PendingInstance:
+    """An instance that waits for a verdict.
+
+    Attributes
+    ----------
+    attempts
+        Inspections that were begun before.
+    series_id
+        None where the Data Set could not be parsed.
+    """
+
+    instance_id: int
+    archive_key: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    attempts: int
+    received_at: datetime
+    series_id: int | None
+
+
+def pending(
+    records: Records, instance_ids: Sequence[int], *, again: bool = False
+) -> list[PendingInstance]:
+    """Return those that have neither a verdict nor been given up, in order of id.
+
+    Parameters
+    ----------
+    again
+        Return inspected ones too, for an inspection by another bundle, as far as the
+        archive still holds them.
+    """
+    columns = [
+        instances.c[name]
+        for name in (
+            "id",
+            "archive_key",
+            "sop_instance_uid",
+            "sop_class_uid",
+            "attempts",
+            "received_at",
+            "series_id",
+        )
+    ]
+    still_there = instances.c.removing_at.is_(None)
+    known = and_(instances.c.dead_at.is_(None), still_there)
+    condition = known if again else waiting()
+    with records.read() as connection:
+        rows = connection.execute(
+            select(*columns)
+            .where(instances.c.id.in_(instance_ids), condition)
+            .order_by(instances.c.id)
+        )
+        return [PendingInstance(*row) for row in rows]
+
+
+def begin_attempt(records: Records, instance_ids: Sequence[int], worker: str) -> None:
+    """Count an attempt before anything is touched that could end the process."""
+    now = datetime.now(UTC)
+    with records.begin(durable=False) as connection:
+        connection.execute(
+            update(instances)
+            .where(instances.c.id.in_(instance_ids))
+            .values(attempts=instances.c.attempts + 1, claimed_at=now)
+        )
+        connection.execute(
+            records.insert(attempts),
+            [
+                {"instance_id": id_, "worker": worker, "started_at": now}
+                for id_ in instance_ids
+            ],
+        )
+
+
+def abandon_attempt(records: Records, instance_ids: Sequence[int], error: str) -> None:
+    """Note on the newest attempt of each instance why it ended without a verdict."""
+    newest = (
+        select(func.max(attempts.c.id))
+        .where(attempts.c.instance_id.in_(instance_ids))
+        .group_by(attempts.c.instance_id)
+    )
+    with records.begin() as connection:
+        connection.execute(
+            update(attempts)
+            .where(attempts.c.id.in_(newest))
+            .values(error=clean_text(error))
+        )

@@ -26,7 +26,7 @@ from veritag.peers.storage_scu import Receiver, send
 from veritag.phantoms.series import KINDS, phantom_series
 from veritag.records import Records
 from veritag.records.schema import instances
-from veritag.records.status import counts
+from veritag.records.status import system_counts
 
 _SEED = 7
 _WARM_UP = 10
@@ -57,7 +57,7 @@ def send_slowly(system: RunningSystem, files: Sequence[Path], pause: float) -> N
 def wait_for_verdicts(records: Records, count: int) -> None:
     """Wait until everything is inspected."""
     deadline = time.monotonic() + _WAIT_SECONDS
-    while counts(records).inspected < count:
+    while system_counts(records).inspected < count:
         assert time.monotonic() < deadline, "not everything was inspected"
         time.sleep(0.2)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from veritag.judging.judge import judge_series
 from veritag.process.logs import get_logger
 from veritag.process.metrics import FINDINGS, SERIES_SETTLED, modality_label
-from veritag.records.inspection.attempts import pending
+from veritag.records.inspection.attempts import pending_instances
 from veritag.records.inspection.series_snapshot import SeriesSnapshot, series_snapshot
 from veritag.records.inspection.settling import settle
 from veritag.records.states import SettleReason
@@ -25,7 +25,9 @@ def settle_one(context: Context, model: Model, series_id: int) -> None:
     snapshot = _snapshot(context, model, series_id)
     if snapshot is not None and snapshot.missing:
         ids = snapshot.missing
-        found = context.patiently(lambda: pending(context.records, ids, again=True))
+        found = context.patiently(
+            lambda: pending_instances(context.records, ids, again=True)
+        )
         inspect_again(context, model, found)
         snapshot = _snapshot(context, model, series_id)
     if snapshot is not None and snapshot.verdicts and not context.stopping.is_set():

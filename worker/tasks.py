@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from veritag.messaging.messages import InspectInstances, SettleSeries
-from veritag.records.inspection.attempts import pending
+from veritag.records.inspection.attempts import pending_instances
 from worker.context import Context
 from worker.inspect_batch import inspect_pending
 from worker.settling import settle_one
@@ -14,7 +14,7 @@ def inspect_instances(context: Context, payload: Mapping[str, Any]) -> None:
     """Inspect the instances of a message that still wait for it."""
     ids = InspectInstances.decode(payload).instance_ids
     model = context.bundle.current()
-    found = context.patiently(lambda: pending(context.records, ids))
+    found = context.patiently(lambda: pending_instances(context.records, ids))
     inspect_pending(context, model, found)
 
 

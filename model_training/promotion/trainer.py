@@ -30,7 +30,12 @@ from veritag.process.lifecycle import answers, stop_signals, until_available
 from veritag.process.logs import get_logger
 from veritag.records import Records
 from veritag.records.states import RunStatus
-from veritag.records.training.runs import beat, claim_run, fail_run, run_of
+from veritag.records.training.runs import (
+    claim_run,
+    fail_run,
+    record_heartbeat,
+    training_run,
+)
 from veritag.settings import Settings
 
 log = get_logger()
@@ -95,7 +100,7 @@ class Trainer:
         if self._stopping.is_set():
             return "stopped: the trainer was asked to end"
         try:
-            if not beat(self._records, run_id):
+            if not record_heartbeat(self._records, run_id):
                 # Either the child has just recorded its success, or the run was given up.
                 return None if child.ended(1.0) else "stopped: the run was given up"
         except RecordsUnavailable:
@@ -107,7 +112,7 @@ class Trainer:
         delays = Backoff(first=1.0, longest=5.0)
         while delays.failures < _TRIES:
             try:
-                run = run_of(self._records, run_id)
+                run = training_run(self._records, run_id)
                 if run is not None and run.status == RunStatus.RUNNING:
                     fail_run(self._records, run_id, problem or "it ended silently")
                 break

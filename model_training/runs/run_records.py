@@ -11,13 +11,13 @@ from veritag.process.logs import get_logger
 from veritag.records import Records
 from veritag.records.states import RunStatus
 from veritag.records.training.runs import (
-    beat,
     begin_run,
     claim_run,
     configure_run,
     fail_run,
     finish_run,
-    run_of,
+    record_heartbeat,
+    training_run,
 )
 from veritag.settings import Settings
 
@@ -79,7 +79,7 @@ def claim_requested_run(
         If the run has ended or another is running.
     """
     if not claim_run(records, run_id):
-        run = run_of(records, run_id)
+        run = training_run(records, run_id)
         if run is None or run.status != RunStatus.RUNNING:
             raise StopError(
                 f"training run {run_id} has ended, waits for another run, or does not exist"
@@ -116,7 +116,7 @@ def _try_to_fail(records: Records, run_id: int, reason: str) -> None:
 def _keep_beating(records: Records, run_id: int, ended: threading.Event) -> None:
     while not ended.wait(BEAT_SECONDS):
         try:
-            beat(records, run_id)
+            record_heartbeat(records, run_id)
         except RecordsUnavailable as error:
             # The training goes on while the database is away for a while.
             log.warning("heartbeat_missed", run_id=run_id, reason=str(error))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from veritag.dicom.part10 import read_file_meta
 from veritag.errors import UnusableInstance
 from veritag.records import Records
-from veritag.records.delivery.commitments import archived
+from veritag.records.delivery.commitments import archived_instances
 from veritag.storage.archive import Archive
 from veritag.storage.commitment_folder import ReferencedInstance
 from veritag.storage.spool import Spool, sync_folder
@@ -98,7 +98,7 @@ class CommitmentCheck:
         uids = sorted({reference.sop_instance_uid for reference in references})
         return {
             uid: {sop_class for sop_class, key in rows if self._is_archived(key)}
-            for uid, rows in archived(self._records, uids).items()
+            for uid, rows in archived_instances(self._records, uids).items()
         }
 
     def _is_archived(self, key: str) -> bool:

@@ -18,7 +18,7 @@ from veritag.process.logs import get_logger
 from veritag.process.metrics import COMMITMENT_REPORTS, count_from_zero
 from veritag.records import Records
 from veritag.records.delivery.commitments import (
-    Commitment,
+    DueCommitment,
     add_commitment,
     claim_commitment,
     due_commitments,
@@ -109,7 +109,7 @@ class Commitments:
             report.result()
         return len(due)
 
-    def _report(self, commitment: Commitment) -> None:
+    def _report(self, commitment: DueCommitment) -> None:
         now = datetime.now(UTC)
         if not claim_commitment(self._records, commitment, now + _CLAIM):
             return
@@ -128,7 +128,7 @@ class Commitments:
         else:
             self._end(commitment, result)
 
-    def _receiver(self, commitment: Commitment) -> Receiver:
+    def _receiver(self, commitment: DueCommitment) -> Receiver:
         receiver = self._receivers.get(commitment.calling_ae_title)
         if receiver is None:
             raise ReportRejected(
@@ -143,7 +143,7 @@ class Commitments:
             receiver.tls,
         )
 
-    def _end(self, commitment: Commitment, result: CommitmentResult) -> None:
+    def _end(self, commitment: DueCommitment, result: CommitmentResult) -> None:
         end_commitment(
             self._records,
             commitment.commitment_id,
@@ -158,7 +158,7 @@ class Commitments:
             failed=len(result.failed),
         )
 
-    def _fail(self, commitment: Commitment, error: ReportRejected) -> None:
+    def _fail(self, commitment: DueCommitment, error: ReportRejected) -> None:
         self._log.warning(
             "commitment_not_reported",
             commitment_id=commitment.commitment_id,

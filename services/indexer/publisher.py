@@ -117,7 +117,7 @@ class Publisher:
 
     def _sweep(self) -> None:
         """Publish what the records hold unpublished."""
-        while ids := dispatching.undispatched(self._records, _SWEEP_LIMIT):
+        while ids := dispatching.undispatched_instances(self._records, _SWEEP_LIMIT):
             self.publish(ids)
             with self._changed:
                 swept = set(ids)

@@ -24,7 +24,7 @@ from veritag.records.review.decisions import decisions_since
 from veritag.records.review.study import RecordedFinding, recorded_finding, study_detail
 from veritag.records.review.worklist import WorklistPage, worklist
 from veritag.records.states import WorklistState
-from veritag.records.status import SystemCounts, counts
+from veritag.records.status import SystemCounts, system_counts
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -112,4 +112,4 @@ def get_dead_letters(
 @router.get("/status")
 def get_status(records: RecordsDep) -> SystemCounts:
     """Return how much has come how far."""
-    return counts(records)
+    return system_counts(records)

@@ -19,9 +19,9 @@ from veritag.process.logs import get_logger
 from veritag.process.metrics import REMOVED, REMOVED_BYTES
 from veritag.records import Records
 from veritag.records.reception.retention import (
-    Removable,
-    mark,
-    removable,
+    RemovableInstance,
+    mark_for_removal,
+    removable_instances,
     remove_marked,
 )
 from veritag.settings import Settings
@@ -64,16 +64,18 @@ class Retention:
             return 0
 
     def _begin(self) -> int:
-        found = removable(self._records, self._days, BATCH)
+        found = removable_instances(self._records, self._days, BATCH)
         if not found:
             return 0
         kept = self._keep_pictures(found)
-        mark(self._records, [one.instance_id for one in kept], self._days)
+        mark_for_removal(self._records, [one.instance_id for one in kept], self._days)
         return self._remove()
 
-    def _keep_pictures(self, found: Sequence[Removable]) -> list[Removable]:
+    def _keep_pictures(
+        self, found: Sequence[RemovableInstance]
+    ) -> list[RemovableInstance]:
         """Keep small pictures for a while; return whose are done, at least one."""
-        done: list[Removable] = []
+        done: list[RemovableInstance] = []
         deadline = time.monotonic() + DRAWING_SECONDS
         try:
             for one in found:

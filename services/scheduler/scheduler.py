@@ -32,8 +32,8 @@ from veritag.process.metrics import (
 )
 from veritag.records import Records
 from veritag.records.inspection.settling import due_series
-from veritag.records.reception.dispatching import mark_dispatched, stale
-from veritag.records.status import counts
+from veritag.records.reception.dispatching import mark_dispatched, stale_instances
+from veritag.records.status import system_counts
 from veritag.records.training.run_counts import run_counts
 from veritag.settings import Settings
 
@@ -128,7 +128,7 @@ class Scheduler:
             UNKNOWN_RISE.set(drift.unknown_rise)
 
     def _count(self) -> None:
-        now = counts(self._records)
+        now = system_counts(self._records)
         BACKLOG.set(now.backlog)
         BACKLOG_OLDEST.set(now.oldest_unprocessed_seconds)
         DEAD_LETTERS.set(now.dead_letters)
@@ -164,7 +164,7 @@ class Scheduler:
 
     def _sweep(self) -> None:
         """Publish again what is indexed, waits, and is in nobody's hands."""
-        ids = stale(self._records, self._settings.republish_seconds)
+        ids = stale_instances(self._records, self._settings.republish_seconds)
         if not ids or self._dispatcher.waiting(QUEUE_INSPECTION) > _SHORT_QUEUE:
             return
         self._dispatcher.inspect(ids)

@@ -27,10 +27,10 @@ from veritag.records.training.needs import (
 from veritag.records.training.runs import (
     STALE_SECONDS,
     TrainingRun,
-    beat,
     fail_run,
     fail_stale_runs,
     open_run,
+    record_heartbeat,
     request_run,
 )
 from veritag.settings import NEVER, Settings
@@ -216,4 +216,4 @@ class TrainingSchedule:
         elif run.heartbeat_at is not None and now - run.heartbeat_at > ASK_AGAIN:
             if not self._dispatcher.waiting(QUEUE_TRAINING):
                 self._dispatcher.train(run.run_id)
-            beat(self._records, run.run_id)
+            record_heartbeat(self._records, run.run_id)

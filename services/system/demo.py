@@ -25,7 +25,7 @@ from veritag.process.run_directory import SYSTEM, RunDirectory
 from veritag.process.supervisor import die_with_parent
 from veritag.records import Records
 from veritag.records.inspection.settling import due_series
-from veritag.records.status import SystemCounts, counts
+from veritag.records.status import SystemCounts, system_counts
 from veritag.settings import NEVER, Settings, load_settings
 
 _SETTLE_SECONDS = "2"
@@ -209,7 +209,7 @@ def _report(
 def _wait_until_settled(records: Records, sent: int) -> SystemCounts:
     deadline = time.monotonic() + _INSPECT_SECONDS
     while time.monotonic() < deadline:
-        found = counts(records)
+        found = system_counts(records)
         done = found.received >= sent and found.backlog == 0
         if done and not due_series(records, 0.0, 1e9, limit=1):
             return found

@@ -22,13 +22,13 @@ def read_status(settings: Settings) -> dict[str, Any]:
         If the database does not answer.
     """
     from veritag.records import Records
-    from veritag.records.status import counts
+    from veritag.records.status import system_counts
 
     _require_records(settings.records_url)
     spooled = _spooled(settings.spool_dir / "ready")
     records = Records.open(settings.records_url)
     try:
-        found = asdict(counts(records))
+        found = asdict(system_counts(records))
     finally:
         records.close()
     found["received"] += spooled

@@ -18,7 +18,7 @@ from tests.ports import free_port
 from tests.real_parts import outside
 from veritag.process.run_directory import SYSTEM, RunDirectory
 from veritag.records import Records
-from veritag.records.status import SystemCounts, counts
+from veritag.records.status import SystemCounts, system_counts
 from veritag.settings import Settings
 
 _SETTINGS = {
@@ -96,7 +96,7 @@ class System:
 
     def counts(self) -> SystemCounts:
         """Return the counts from the records."""
-        return counts(self.records)
+        return system_counts(self.records)
 
     def wait_for(
         self, true: Callable[[SystemCounts], bool], seconds: float = 120

@@ -24,7 +24,7 @@ from tests.faults.senders import Meeting, Pace, Sender
 from tests.faults.site import Site
 from veritag.errors import RecordsUnavailable
 from veritag.records.states import ForwardState
-from veritag.records.status import SystemCounts, counts
+from veritag.records.status import SystemCounts, system_counts
 
 _LOOK_SECONDS = 0.25
 
@@ -231,6 +231,6 @@ def _all_done(site: Site) -> bool:
 
 def _counts(site: Site) -> SystemCounts | None:
     try:
-        return counts(site.records)
+        return system_counts(site.records)
     except RecordsUnavailable:
         return None

@@ -103,7 +103,7 @@ class Records:
             return postgresql.insert(table)
         return sqlite_dialect.insert(table)
 
-    def go_alone(self, connection: Connection, lock: int) -> None:
+    def lock_exclusively(self, connection: Connection, lock: int) -> None:
         """Wait for whoever took the same lock; hold it until the transaction ends.
 
         In SQLite there is no more than one writer anyway.
@@ -126,7 +126,7 @@ class Records:
         from veritag.records.schema_upgrade import upgrade_schema
 
         with self.begin() as connection:
-            self.go_alone(connection, _MIGRATION_LOCK)
+            self.lock_exclusively(connection, _MIGRATION_LOCK)
             upgrade_schema(connection)
 
     def ping(self) -> None:

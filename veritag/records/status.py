@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select
 
 from veritag.records.engine import Records
-from veritag.records.reception.dispatching import waiting
+from veritag.records.reception.dispatching import awaits_verdict
 from veritag.records.schema import (
     dead_letters,
     findings,
@@ -44,7 +44,7 @@ class SystemCounts:
     findings_open: int
 
 
-def counts(records: Records) -> SystemCounts:
+def system_counts(records: Records) -> SystemCounts:
     """Count everything in one reading transaction."""
     with records.read() as connection:
 
@@ -54,7 +54,7 @@ def counts(records: Records) -> SystemCounts:
 
         oldest = connection.scalar(
             select(instances.c.received_at)
-            .where(waiting())
+            .where(awaits_verdict())
             .order_by(instances.c.received_at)
             .limit(1)
         )
@@ -63,7 +63,7 @@ def counts(records: Records) -> SystemCounts:
             indexed=count(instances),
             inspected=count(instances, instances.c.inspected_at.is_not(None)),
             dead_letters=count(dead_letters),
-            backlog=count(instances, waiting()),
+            backlog=count(instances, awaits_verdict()),
             oldest_unprocessed_seconds=_age(oldest),
             series_settled=count(series, series.c.settled_at.is_not(None)),
             findings_open=count(

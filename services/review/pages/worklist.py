@@ -21,7 +21,7 @@ from veritag.process.metrics import MODALITIES
 from veritag.records.review.station_groups import StationGroup
 from veritag.records.review.worklist import worklist
 from veritag.records.states import WorklistState
-from veritag.records.status import counts
+from veritag.records.status import system_counts
 from veritag.settings import Settings
 
 PAGE_SIZE = 50
@@ -116,7 +116,7 @@ def show_worklist(
         groups=selected.of(found.groups),
         modalities=sorted(MODALITIES),
         codes=LABELS,
-        counts=None if found.rows or found.groups else counts(records),
+        counts=None if found.rows or found.groups else system_counts(records),
         destination=_destination(settings),
     )
 

@@ -118,7 +118,7 @@ def test_an_instance_goes_all_the_way(site: Site) -> None:
     wait_for(lambda: site.spool.names() == [])
     assert len(site.archived()) == 1
     assert site.count(instances) == 1
-    wait_for(lambda: dispatching.undispatched(site.records) == [])
+    wait_for(lambda: dispatching.undispatched_instances(site.records) == [])
 
 
 def test_instances_share_a_message(site: Site) -> None:
@@ -131,7 +131,7 @@ def test_instances_share_a_message(site: Site) -> None:
     wait_for(lambda: publisher._sweep_at)
     indexer = Indexer(site.spool, site.archive, site.records, publisher)
     assert indexer.round() == 80
-    wait_for(lambda: dispatching.undispatched(site.records) == [])
+    wait_for(lambda: dispatching.undispatched_instances(site.records) == [])
     publisher.stop(45)
     assert site.queued() == 3
 
@@ -195,7 +195,7 @@ def test_a_crash_at_any_step_costs_nothing(site: Site, step: str, moment: str) -
         site.indexer(_struck(step, moment)).round()
     site.start()
     wait_for(lambda: site.spool.names() == [])
-    wait_for(lambda: dispatching.undispatched(site.records) == [])
+    wait_for(lambda: dispatching.undispatched_instances(site.records) == [])
     assert (site.count(instances), site.count(receptions)) == (3, 3)
     assert len(site.archived()) == 3
     assert site.queued() >= 1
@@ -239,10 +239,10 @@ def test_a_crash_around_publishing_costs_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(Dispatcher, "inspect", dying)
         with pytest.raises(Struck):
-            site.publisher().publish(dispatching.undispatched(site.records))
-    assert len(dispatching.undispatched(site.records)) == 1
+            site.publisher().publish(dispatching.undispatched_instances(site.records))
+    assert len(dispatching.undispatched_instances(site.records)) == 1
     site.start()
-    wait_for(lambda: dispatching.undispatched(site.records) == [])
+    wait_for(lambda: dispatching.undispatched_instances(site.records) == [])
     assert site.queued() == (2 if moment == "after" else 1)
 
 
@@ -304,9 +304,9 @@ def test_without_a_broker_indexing_goes_on(site: Site) -> None:
     for number in range(40):
         site.receive(f"1.2.{number}")
     wait_for(lambda: site.count(instances) == 40)
-    assert len(dispatching.undispatched(site.records)) == 40
+    assert len(dispatching.undispatched_instances(site.records)) == 40
     site.broker.start()
-    wait_for(lambda: dispatching.undispatched(site.records) == [])
+    wait_for(lambda: dispatching.undispatched_instances(site.records) == [])
     assert site.queued() >= 2
 
 
@@ -320,7 +320,7 @@ def test_a_frozen_broker_does_not_block_indexing(site: Site) -> None:
         site.receive(f"1.2.{number}")
     wait_for(lambda: site.count(instances) == 20)
     site.broker.thaw()
-    wait_for(lambda: dispatching.undispatched(site.records) == [])
+    wait_for(lambda: dispatching.undispatched_instances(site.records) == [])
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set
 from tests.waiting import wait_for
 from veritag.records import Records
 from veritag.records.reception import dispatching
-from veritag.records.status import counts
+from veritag.records.status import system_counts
 
 
 def _send(service: Service, *numbers: int) -> None:
@@ -37,7 +37,7 @@ def _indexed(service: Service) -> int:
         return 0
     records = _records(service)
     try:
-        return counts(records).indexed
+        return system_counts(records).indexed
     except Exception:  # noqa: BLE001 - not migrated yet
         return 0
     finally:
@@ -209,6 +209,6 @@ def test_an_outage_of_the_broker_heals_by_itself(
     wait_for(lambda: _indexed(service) == 10)
     broker.start()  # type: ignore[attr-defined]
     records = _records(service)
-    wait_for(lambda: dispatching.undispatched(records) == [])
+    wait_for(lambda: dispatching.undispatched_instances(records) == [])
     records.close()
     assert Path(service.data_dir / "spool" / "ready").exists()

@@ -32,7 +32,7 @@ from veritag.records.training.runs import (
     TrainingRun,
     begin_run,
     request_run,
-    run_of,
+    training_run,
     training_run_history,
 )
 from veritag.settings import Settings
@@ -257,7 +257,7 @@ class Running:
         """Return the recorded run once it has ended."""
         self.thread.join(240)
         assert not self.thread.is_alive()
-        run = run_of(self.records, self.run_id)
+        run = training_run(self.records, self.run_id)
         self.records.close()
         assert run is not None
         return run

@@ -13,7 +13,7 @@ from veritag.messaging.celery_config import celery_app
 from veritag.messaging.messages import QUEUE_TRAINING, TASK_TRAIN
 from veritag.phantoms.series import phantom_series
 from veritag.records.states import RunTrigger
-from veritag.records.training.runs import TrainingRun, request_run, run_of
+from veritag.records.training.runs import TrainingRun, request_run, training_run
 
 MakeSite = Callable[..., Site]
 
@@ -39,7 +39,7 @@ def ask(site: Site) -> int:
 
 def run(site: Site, run_id: int) -> TrainingRun:
     """Return what the records say of a run."""
-    row = run_of(site.records, run_id)
+    row = training_run(site.records, run_id)
     assert row is not None
     return row
 

@@ -17,11 +17,11 @@ from veritag.findings import SeriesJudgement, Verdict, VerdictStatus
 from veritag.phantoms.series import phantom_series
 from veritag.pixels.thumbnail_store import ThumbnailStore
 from veritag.pixels.tile import make_picture
-from veritag.records.inspection.attempts import pending
+from veritag.records.inspection.attempts import pending_instances
 from veritag.records.inspection.series_snapshot import series_snapshot
 from veritag.records.inspection.settling import settle
 from veritag.records.inspection.verdicts import store_verdicts
-from veritag.records.reception.retention import mark
+from veritag.records.reception.retention import mark_for_removal
 from veritag.records.states import SettleReason
 from veritag.storage.archive import Archive
 
@@ -36,7 +36,7 @@ def inspected(site: Site, instances: int = 3) -> list[Path]:
         "CT-HEAD", patient=1, instances=instances, seed=1, size=64
     )
     ids = site.receive(datasets)
-    keys = [one.archive_key for one in pending(site.records, ids)]
+    keys = [one.archive_key for one in pending_instances(site.records, ids)]
     verdict = Verdict("vb-test", VerdictStatus.INSPECTED, "1.2", {"Modality": "CT"})
     store_verdicts(site.records, [(id_, verdict) for id_ in ids])
     snapshot = series_snapshot(site.records, 1, "vb-test")
@@ -145,7 +145,7 @@ def test_a_mark_is_no_reason_to_note_as_removed_what_is_elsewhere(
 ) -> None:
     """What a crash left marked waits until the archive is there again."""
     files = inspected(site)
-    mark(site.records, [1, 2, 3], A_MOMENT)
+    mark_for_removal(site.records, [1, 2, 3], A_MOMENT)
     root = site.settings.archive_dir
     elsewhere = root.rename(site.data_dir / "elsewhere")
     root.mkdir()

@@ -14,7 +14,7 @@ from tests import bombs
 from tests.bundles import make_bundle
 from tests.integration.worker.testbed import CRASH, HANG, SCHEDULE, SLOW, WORK, Site
 from veritag.phantoms.series import phantom_series, plant_wrong_tag
-from veritag.records.inspection.attempts import pending
+from veritag.records.inspection.attempts import pending_instances
 from veritag.records.inspection.dead_letters import dead_letters
 from veritag.records.review.study import study_detail
 from veritag.records.review.worklist import worklist
@@ -220,7 +220,9 @@ def test_the_worker_resumes_when_the_broker_comes_back(
     else:
         # Its message can then not be acknowledged.
         # On a busy machine it may be done before anybody looks.
-        site.until(lambda: all(i.attempts for i in pending(site.records, [1])))
+        site.until(
+            lambda: all(i.attempts for i in pending_instances(site.records, [1]))
+        )
     site.broker_process.kill()
     site.broker_process.wait()
     lost = phantom_series("CT-HEAD", patient=2, instances=2, seed=1)

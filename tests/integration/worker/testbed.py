@@ -23,7 +23,7 @@ from veritag.errors import MissingPart
 from veritag.messaging.dispatcher import Dispatcher
 from veritag.records import Records
 from veritag.records.reception.registration import register
-from veritag.records.status import SystemCounts, counts
+from veritag.records.status import SystemCounts, system_counts
 from veritag.settings import Settings
 from veritag.storage.archive import Archive
 from veritag.storage.stored_instance import Provenance, StoredInstance
@@ -191,7 +191,7 @@ class Site:
 
     def counts(self) -> SystemCounts:
         """Return the counts of the records."""
-        return counts(self.records)
+        return system_counts(self.records)
 
     def until(self, true: Callable[[], bool], seconds: float = 120.0) -> None:
         """Wait until something holds; fail after so many seconds."""

@@ -17,7 +17,7 @@ _CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Commitment:
+class DueCommitment:
     """A request that is to be reported."""
 
     commitment_id: int
@@ -78,7 +78,7 @@ def add_commitment(records: Records, name: str, request: CommitmentRequest) -> N
         )
 
 
-def due_commitments(records: Records, limit: int) -> list[Commitment]:
+def due_commitments(records: Records, limit: int) -> list[DueCommitment]:
     """Return the requests that may be reported now, the longest due first."""
     now = datetime.now(UTC)
     late = commitments.c.due_at > now + _CLOCK_JUMPED
@@ -93,7 +93,7 @@ def due_commitments(records: Records, limit: int) -> list[Commitment]:
             .limit(limit)
         )
         return [
-            Commitment(
+            DueCommitment(
                 row.id,
                 row.transaction_uid,
                 row.calling_ae_title,
@@ -107,7 +107,7 @@ def due_commitments(records: Records, limit: int) -> list[Commitment]:
         ]
 
 
-def claim_commitment(records: Records, seen: Commitment, next_due: datetime) -> bool:
+def claim_commitment(records: Records, seen: DueCommitment, next_due: datetime) -> bool:
     """Take a request in hand; False where another process was faster.
 
     Should we die now, it is due again at `next_due`.
@@ -159,7 +159,7 @@ def end_commitment(
         )
 
 
-def archived(
+def archived_instances(
     records: Records, sop_instance_uids: Sequence[str]
 ) -> dict[str, list[tuple[str, str]]]:
     """Return SOP Instance UID to the (SOP Class UID, archive key) recorded for it."""

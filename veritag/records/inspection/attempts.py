@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy import and_, func, select, update
 
 from veritag.records.engine import Records, clean_text
-from veritag.records.reception.dispatching import waiting
+from veritag.records.reception.dispatching import awaits_verdict
 from veritag.records.schema import attempts, instances
 
 
@@ -32,7 +32,7 @@ class PendingInstance:
     series_id: int | None
 
 
-def pending(
+def pending_instances(
     records: Records, instance_ids: Sequence[int], *, again: bool = False
 ) -> list[PendingInstance]:
     """Return those that have neither a verdict nor been given up, in order of id.
@@ -57,7 +57,7 @@ def pending(
     ]
     still_there = instances.c.removing_at.is_(None)
     known = and_(instances.c.dead_at.is_(None), still_there)
-    condition = known if again else waiting()
+    condition = known if again else awaits_verdict()
     with records.read() as connection:
         rows = connection.execute(
             select(*columns)

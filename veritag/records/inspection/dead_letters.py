@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select, update
 
 from veritag.records.engine import Records, clean_text
-from veritag.records.reception.dispatching import waiting
+from veritag.records.reception.dispatching import awaits_verdict
 from veritag.records.schema import dead_letters as table
 from veritag.records.schema import instances, receptions
 
@@ -74,6 +74,6 @@ def add_dead_letter(records: Records, instance_id: int, reason: str) -> None:
         )
         connection.execute(
             update(instances)
-            .where(instances.c.id == instance_id, waiting())
+            .where(instances.c.id == instance_id, awaits_verdict())
             .values(dead_at=now)
         )

@@ -39,7 +39,7 @@ class ReviewBudget:
         return {j.tag for j in ranked} - set(worthy[: self.left])
 
 
-def budget(
+def review_budget(
     connection: Connection, series_id: int, bundle_id: str, per_1000: float
 ) -> ReviewBudget:
     """Return what the budget allows to a series that is being settled.

@@ -16,12 +16,12 @@ from veritag.findings import (
 )
 from veritag.records.engine import Records, clean_text
 from veritag.records.inspection.judgements import (
-    budget,
+    review_budget,
     store_judgements,
     tags_flagged_before,
 )
 from veritag.records.inspection.series_snapshot import SeriesSnapshot, version_of
-from veritag.records.reception.dispatching import waiting
+from veritag.records.reception.dispatching import awaits_verdict
 from veritag.records.schema import findings, instances, series
 from veritag.records.states import SettleReason
 
@@ -53,7 +53,7 @@ def due_series(
     )
     capped = series.c.opened_at <= now - cap
     of_series = instances.c.series_id == series.c.id
-    still_waiting = exists().where(of_series, waiting())
+    still_waiting = exists().where(of_series, awaits_verdict())
     idle = and_(silent, ~still_waiting)
     any_verdict = exists().where(of_series, instances.c.inspected_at.is_not(None))
     with records.read() as connection:
@@ -149,7 +149,9 @@ def _keep_judgements(
             j for j in judgement.judgements if j.flagged and j.tag not in open_before
         ]
         if flags:
-            left = budget(connection, snapshot.series_id, bundle_id, budget_per_1000)
+            left = review_budget(
+                connection, snapshot.series_id, bundle_id, budget_per_1000
+            )
             withheld = left.withheld(flags)
     said = judgement.judgements
     series_id = snapshot.series_id

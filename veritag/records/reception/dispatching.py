@@ -14,18 +14,18 @@ from veritag.records.schema import instances
 _CLOCKS_DIFFER = timedelta(minutes=1)
 
 
-def waiting() -> Any:
+def awaits_verdict() -> Any:
     """Return the condition: neither inspected nor a dead letter."""
     return and_(instances.c.inspected_at.is_(None), instances.c.dead_at.is_(None))
 
 
-def undispatched(records: Records, limit: int = 1024) -> list[int]:
+def undispatched_instances(records: Records, limit: int = 1024) -> list[int]:
     """Return instances that were never published, oldest first."""
     with records.read() as connection:
         return list(
             connection.scalars(
                 select(instances.c.id)
-                .where(waiting(), instances.c.dispatched_at.is_(None))
+                .where(awaits_verdict(), instances.c.dispatched_at.is_(None))
                 .order_by(instances.c.id)
                 .limit(limit)
             )
@@ -42,7 +42,9 @@ def mark_dispatched(records: Records, instance_ids: Sequence[int]) -> None:
         )
 
 
-def stale(records: Records, older_than_seconds: float, limit: int = 1024) -> list[int]:
+def stale_instances(
+    records: Records, older_than_seconds: float, limit: int = 1024
+) -> list[int]:
     """Return waiting instances that nobody published or claimed for so long."""
     now = datetime.now(UTC)
     since = now - timedelta(seconds=older_than_seconds)
@@ -54,7 +56,7 @@ def stale(records: Records, older_than_seconds: float, limit: int = 1024) -> lis
             connection.scalars(
                 select(instances.c.id)
                 .where(
-                    waiting(),
+                    awaits_verdict(),
                     _long_ago(last_seen, since, now),
                     or_(
                         instances.c.dispatched_at.is_(None),

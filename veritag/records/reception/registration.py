@@ -15,11 +15,11 @@ from sqlalchemy import Connection, select, tuple_, update
 
 from veritag.records.delivery.forwarding import queue_new
 from veritag.records.engine import Records, clean_text
-from veritag.records.reception.retention import keep_again
+from veritag.records.reception.retention import undo_removal
 from veritag.records.reception.series import (
+    advance_clocks,
     clean_uid,
     series_key,
-    touch,
     upsert_series,
 )
 from veritag.records.schema import dead_letters, instances, receptions
@@ -66,7 +66,7 @@ def register(records: Records, received: Sequence[StoredInstance]) -> Registered
     """
     with records.begin() as connection:
         # Two indexers that meet one SOP Instance UID must see each other's bytes.
-        records.go_alone(connection, _REGISTER_LOCK)
+        records.lock_exclusively(connection, _REGISTER_LOCK)
         fresh = _unrecorded(connection, received)
         if not fresh:
             return Registered()
@@ -85,10 +85,12 @@ def register(records: Records, received: Sequence[StoredInstance]) -> Registered
             ),
         )
         again = {id_: key[1] for key, id_ in ids.items() if key not in new}
-        restored = keep_again(connection, sorted(again))
+        restored = undo_removal(connection, sorted(again))
         _mark_conflicts(connection, _conflicting(new, known))
         queue_new(records, connection, sorted(new.values()))
-        touch(connection, [i for i in fresh if _key(i) in new], series_ids, now)
+        advance_clocks(
+            connection, [i for i in fresh if _key(i) in new], series_ids, now
+        )
         unparsable = [i for i in fresh if _key(i) in new and i.problem]
         _bury(connection, records, unparsable, ids, now)
     dead = {ids[_key(i)] for i in unparsable}

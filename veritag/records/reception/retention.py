@@ -26,7 +26,7 @@ from veritag.records.states import ForwardState
 
 
 @dataclass(frozen=True, slots=True)
-class Removable:
+class RemovableInstance:
     """An instance whose file may go.
 
     Attributes
@@ -43,7 +43,9 @@ class Removable:
     has_picture: bool
 
 
-def removable(records: Records, days: float, limit: int) -> list[Removable]:
+def removable_instances(
+    records: Records, days: float, limit: int
+) -> list[RemovableInstance]:
     """Return instances that were last received over so many days ago and are done with.
 
     They are inspected, their series has settled, no finding of it is open, and nothing
@@ -58,7 +60,7 @@ def removable(records: Records, days: float, limit: int) -> list[Removable]:
             .order_by(instances.c.received_at)
             .limit(limit)
         )
-        return [Removable(*row) for row in rows]
+        return [RemovableInstance(*row) for row in rows]
 
 
 def _has_picture() -> Any:
@@ -92,7 +94,9 @@ def _may_go(days: float) -> Any:
     )
 
 
-def mark(records: Records, instance_ids: Sequence[int], days: float) -> None:
+def mark_for_removal(
+    records: Records, instance_ids: Sequence[int], days: float
+) -> None:
     """Mark instances as about to be removed, those that may go still."""
     with records.begin() as connection:
         # Waits for receptions that are not committed yet; the next statement sees them.
@@ -111,7 +115,7 @@ def mark(records: Records, instance_ids: Sequence[int], days: float) -> None:
 
 def remove_marked(
     records: Records, remove: Callable[[Sequence[str]], None], limit: int
-) -> list[Removable]:
+) -> list[RemovableInstance]:
     """Remove the files of marked instances; return what was removed.
 
     Parameters
@@ -131,7 +135,7 @@ def remove_marked(
     return found
 
 
-def _marked(connection: Connection, limit: int) -> list[Removable]:
+def _marked(connection: Connection, limit: int) -> list[RemovableInstance]:
     rows = connection.execute(
         select(instances.c.id, instances.c.archive_key, instances.c.size)
         .where(instances.c.removing_at.is_not(None), instances.c.removed_at.is_(None))
@@ -139,10 +143,10 @@ def _marked(connection: Connection, limit: int) -> list[Removable]:
         .limit(limit)
         .with_for_update()
     )
-    return [Removable(*row, has_picture=False) for row in rows]
+    return [RemovableInstance(*row, has_picture=False) for row in rows]
 
 
-def keep_again(connection: Connection, instance_ids: Sequence[int]) -> set[int]:
+def undo_removal(connection: Connection, instance_ids: Sequence[int]) -> set[int]:
     """Take back the removal of instances that are received again; return which.
 
     The caller puts their files into the archive after this is committed.

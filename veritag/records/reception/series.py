@@ -79,7 +79,7 @@ def _series_ids(
     return {(study, uid): series_id for study, uid, series_id in rows}
 
 
-def touch(
+def advance_clocks(
     connection: Connection,
     new: Sequence[StoredInstance],
     series_ids: dict[tuple[str, str], int],

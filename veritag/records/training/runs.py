@@ -89,7 +89,7 @@ def open_run(records: Records) -> TrainingRun | None:
         return None if row is None else _run(row)
 
 
-def run_of(records: Records, run_id: int) -> TrainingRun | None:
+def training_run(records: Records, run_id: int) -> TrainingRun | None:
     """Return one run, None where there is none of this id."""
     with records.read() as connection:
         row = connection.execute(
@@ -168,7 +168,7 @@ def claim_run(records: Records, run_id: int) -> bool:
         return bool(taken.rowcount)
 
 
-def beat(records: Records, run_id: int) -> bool:
+def record_heartbeat(records: Records, run_id: int) -> bool:
     """Note that a run lives, or was asked for again; False once it has ended."""
     with records.begin() as connection:
         alive = connection.execute(

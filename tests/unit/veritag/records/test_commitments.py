@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from veritag.records import Records
 from veritag.records.delivery.commitments import (
     add_commitment,
-    archived,
+    archived_instances,
     claim_commitment,
     commitment_counts,
     due_commitments,
@@ -75,6 +75,6 @@ def test_archived_instances_are_found_by_uid(
     stored = reception()
     register(records, [stored])
     uids = [*(f"1.9.{n}" for n in range(1200)), stored.sop_instance_uid]
-    assert archived(records, uids) == {
+    assert archived_instances(records, uids) == {
         stored.sop_instance_uid: [(CT, stored.archive_key)]
     }

@@ -5,13 +5,17 @@ from collections.abc import Callable
 from veritag.dicom.identity import Identity
 from veritag.findings import Verdict, VerdictStatus
 from veritag.records import Records
-from veritag.records.inspection.attempts import abandon_attempt, begin_attempt, pending
+from veritag.records.inspection.attempts import (
+    abandon_attempt,
+    begin_attempt,
+    pending_instances,
+)
 from veritag.records.inspection.dead_letters import add_dead_letter, dead_letters
 from veritag.records.inspection.verdicts import store_verdicts
-from veritag.records.reception.dispatching import stale
+from veritag.records.reception.dispatching import stale_instances
 from veritag.records.reception.registration import register
 from veritag.records.review.study import study_detail
-from veritag.records.status import counts
+from veritag.records.status import system_counts
 from veritag.storage.stored_instance import StoredInstance
 
 Make = Callable[..., StoredInstance]
@@ -24,8 +28,8 @@ def test_a_verdict_ends_the_waiting(
     """An inspected instance is pending no more, and no longer in the backlog."""
     one, two = register(records, [reception(), reception()]).new_ids
     store_verdicts(records, [(one, verdict())])
-    assert [p.instance_id for p in pending(records, [one, two])] == [two]
-    assert (counts(records).inspected, counts(records).backlog) == (1, 1)
+    assert [p.instance_id for p in pending_instances(records, [one, two])] == [two]
+    assert (system_counts(records).inspected, system_counts(records).backlog) == (1, 1)
 
 
 def test_a_repeated_verdict_replaces_itself(
@@ -35,7 +39,7 @@ def test_a_repeated_verdict_replaces_itself(
     (one,) = register(records, [reception()]).new_ids
     for novelty in (0.1, 0.9):
         store_verdicts(records, [(one, verdict(novelty=novelty))])
-    assert counts(records).inspected == 1
+    assert system_counts(records).inspected == 1
 
 
 def test_not_a_number_and_nul_in_tags_are_stored_without_harm(
@@ -45,7 +49,7 @@ def test_not_a_number_and_nul_in_tags_are_stored_without_harm(
     (one,) = register(records, [reception()]).new_ids
     tags = {"Exposure": float("nan"), "Manufacturer": "A\x00B\ud800"}
     store_verdicts(records, [(one, verdict(tags=tags))])
-    assert counts(records).inspected == 1
+    assert system_counts(records).inspected == 1
 
 
 def test_attempts_are_counted_before_anything_is_touched(
@@ -56,14 +60,14 @@ def test_attempts_are_counted_before_anything_is_touched(
     begin_attempt(records, ids, "worker-1")
     begin_attempt(records, ids[:1], "worker-1")
     abandon_attempt(records, ids[:1], "the worker ended")
-    assert [p.attempts for p in pending(records, ids)] == [2, 1]
+    assert [p.attempts for p in pending_instances(records, ids)] == [2, 1]
 
 
 def test_a_claimed_instance_is_not_stale(records: Records, reception: Make) -> None:
     """The sweeper leaves alone what a worker has just begun."""
     ids = register(records, [reception()]).new_ids
     begin_attempt(records, ids, "worker-1")
-    assert stale(records, older_than_seconds=30) == []
+    assert stale_instances(records, older_than_seconds=30) == []
 
 
 def test_a_dead_letter_keeps_its_reason_and_leaves_the_backlog(
@@ -77,7 +81,7 @@ def test_a_dead_letter_keeps_its_reason_and_leaves_the_backlog(
     (row,) = dead_letters(records)
     assert (row.attempts, row.calling_ae_title) == (1, "SCANNER1")
     assert row.reason == "the worker process ended 3 times"
-    assert counts(records).backlog == 0
+    assert system_counts(records).backlog == 0
 
 
 def test_study_and_series_are_known_by_what_the_data_sets_say(
@@ -100,4 +104,4 @@ def test_an_instance_without_pixels_has_a_verdict_without_a_cluster(
     (one,) = register(records, [reception()]).new_ids
     empty = Verdict("vb-1", VerdictStatus.NO_PIXELS, "1.2", reason="no pixel data")
     store_verdicts(records, [(one, empty)])
-    assert counts(records).inspected == 1
+    assert system_counts(records).inspected == 1

@@ -10,11 +10,15 @@ from sqlalchemy import update
 
 from tests.unit.veritag.records.held_commit import commit_held
 from veritag.records import Records
-from veritag.records.inspection.attempts import pending
-from veritag.records.reception.dispatching import mark_dispatched, stale, undispatched
+from veritag.records.inspection.attempts import pending_instances
+from veritag.records.reception.dispatching import (
+    mark_dispatched,
+    stale_instances,
+    undispatched_instances,
+)
 from veritag.records.reception.registration import register
 from veritag.records.schema import instances
-from veritag.records.status import counts
+from veritag.records.status import system_counts
 from veritag.storage.stored_instance import StoredInstance
 
 Make = Callable[..., StoredInstance]
@@ -27,7 +31,7 @@ def test_a_repeated_call_records_nothing_twice(
     received = [reception() for _ in range(3)]
     assert len(register(records, received).new_ids) == 3
     assert register(records, received).new_ids == ()
-    assert (counts(records).received, counts(records).indexed) == (3, 3)
+    assert (system_counts(records).received, system_counts(records).indexed) == (3, 3)
 
 
 def test_an_identical_instance_sent_again_is_a_counted_no_op(
@@ -39,7 +43,7 @@ def test_an_identical_instance_sent_again_is_a_counted_no_op(
     register(records, [first])
     result = register(records, [again])
     assert (result.new_ids, result.identical, result.conflicts) == ((), 1, 0)
-    assert (counts(records).received, counts(records).indexed) == (2, 1)
+    assert (system_counts(records).received, system_counts(records).indexed) == (2, 1)
 
 
 def test_twins_in_one_batch_are_one_instance(records: Records, reception: Make) -> None:
@@ -59,7 +63,7 @@ def test_altered_bytes_under_one_uid_are_kept_side_by_side(
     three = reception(sop_instance_uid=one.sop_instance_uid)
     assert register(records, [one, two]).conflicts == 1
     assert register(records, [three]).conflicts == 1
-    assert counts(records).indexed == 3
+    assert system_counts(records).indexed == 3
 
 
 def test_two_indexers_at_one_moment_see_each_others_bytes(
@@ -89,8 +93,8 @@ def test_an_unparsable_instance_is_a_dead_letter_with_its_reason(
     )
     result = register(records, [broken, reception()])
     assert (len(result.new_ids), result.unparsable) == (1, 1)
-    assert counts(records).dead_letters == 1
-    assert undispatched(records) == list(result.new_ids)
+    assert system_counts(records).dead_letters == 1
+    assert undispatched_instances(records) == list(result.new_ids)
 
 
 def test_published_instances_wait_until_they_are_stale(
@@ -99,9 +103,9 @@ def test_published_instances_wait_until_they_are_stale(
     """The sweeper leaves alone what was published a moment ago."""
     ids = list(register(records, [reception(), reception()]).new_ids)
     mark_dispatched(records, ids[:1])
-    assert undispatched(records) == ids[1:]
-    assert stale(records, older_than_seconds=60) == []
-    assert stale(records, older_than_seconds=0) == ids
+    assert undispatched_instances(records) == ids[1:]
+    assert stale_instances(records, older_than_seconds=60) == []
+    assert stale_instances(records, older_than_seconds=0) == ids
 
 
 def test_a_clock_that_was_wrong_does_not_hold_up_publishing(
@@ -113,7 +117,7 @@ def test_a_clock_that_was_wrong_does_not_hold_up_publishing(
     ahead = datetime.now(UTC) + timedelta(hours=2)
     with records.begin() as connection:
         connection.execute(update(instances).values(dispatched_at=ahead))
-    assert stale(records, older_than_seconds=30) == ids
+    assert stale_instances(records, older_than_seconds=30) == ids
 
 
 def test_two_studies_may_share_a_series_uid(records: Records, reception: Make) -> None:
@@ -121,7 +125,7 @@ def test_two_studies_may_share_a_series_uid(records: Records, reception: Make) -
     ids = register(
         records, [reception(), reception(study_instance_uid="1.2.3.200")]
     ).new_ids
-    found = pending(records, ids)
+    found = pending_instances(records, ids)
     assert len({p.series_id for p in found}) == 2
 
 
@@ -137,4 +141,4 @@ def test_no_received_uid_can_break_the_records(
     """NULs, surrogates, quotes and endless UIDs are recorded, never executed."""
     received = reception(sop_instance_uid=uid, study_instance_uid=uid)
     register(records, [received])
-    assert counts(records).received > 0
+    assert system_counts(records).received > 0

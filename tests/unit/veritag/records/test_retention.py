@@ -20,13 +20,17 @@ from veritag.findings import (
 from veritag.records import Records
 from veritag.records.delivery.destinations import sync_destinations
 from veritag.records.delivery.forwarding import due_forwards
-from veritag.records.inspection.attempts import pending
+from veritag.records.inspection.attempts import pending_instances
 from veritag.records.inspection.dead_letters import add_dead_letter
 from veritag.records.inspection.series_snapshot import series_snapshot
 from veritag.records.inspection.settling import settle
 from veritag.records.inspection.verdicts import store_verdicts
 from veritag.records.reception.registration import register
-from veritag.records.reception.retention import mark, removable, remove_marked
+from veritag.records.reception.retention import (
+    mark_for_removal,
+    removable_instances,
+    remove_marked,
+)
 from veritag.records.review.decisions import decide
 from veritag.records.schema import destinations, findings, forwards, instances
 from veritag.records.states import SettleReason
@@ -66,7 +70,7 @@ def settled(records: Records, *found: Finding) -> None:
 
 def may_go(records: Records, days: float = 30) -> list[int]:
     """Return the ids of what may be removed."""
-    return [one.instance_id for one in removable(records, days, 100)]
+    return [one.instance_id for one in removable_instances(records, days, 100)]
 
 
 @pytest.fixture
@@ -167,17 +171,17 @@ def test_what_is_marked_is_removed_once(records: Records, done: int) -> None:
     """The file goes after the mark, the row says so, and nothing goes twice."""
     archive = Archive()
     assert remove_marked(records, archive.remove, 10) == []
-    mark(records, [done], 30)
+    mark_for_removal(records, [done], 30)
     assert may_go(records) == []
     assert [r.instance_id for r in remove_marked(records, archive.remove, 10)] == [done]
     assert remove_marked(records, archive.remove, 10) == []
     assert len(archive.removed) == 1
-    assert pending(records, [done], again=True) == []
+    assert pending_instances(records, [done], again=True) == []
 
 
 def test_what_a_crash_left_marked_is_removed_later(records: Records, done: int) -> None:
     """Struck down while it removed the file, the next round does it again."""
-    mark(records, [done], 30)
+    mark_for_removal(records, [done], 30)
 
     def struck(_keys: Sequence[str]) -> None:
         raise SystemExit
@@ -194,7 +198,7 @@ def test_what_is_received_again_is_kept_again(
     records: Records, done: int, old: StoredInstance, reception: Make, *, is_gone: bool
 ) -> None:
     """It is a known instance, its removal is taken back, and its file asked for."""
-    mark(records, [done], 30)
+    mark_for_removal(records, [done], 30)
     if is_gone:
         remove_marked(records, Archive().remove, 10)
     uid, digest = old.sop_instance_uid, old.digest
@@ -213,7 +217,7 @@ def test_what_is_received_while_it_is_removed_is_put_back(
     reception: Make,
 ) -> None:
     """The indexer waits until the file is gone for good, and then hears of it."""
-    mark(records, [done], 30)
+    mark_for_removal(records, [done], 30)
     removing, go_on = threading.Event(), threading.Event()
     result: list[Any] = []
     others = Records.open(records_url)
@@ -250,7 +254,7 @@ def test_what_is_received_while_it_is_marked_stays(
     """A reception that is not committed yet is waited for, and not missed."""
     uid, digest = old.sop_instance_uid, old.digest
     again = [reception(sop_instance_uid=uid, digest=digest)]
-    marking = threading.Thread(target=mark, args=(records, [done], 30))
+    marking = threading.Thread(target=mark_for_removal, args=(records, [done], 30))
     with commit_held(records_url, lambda other: register(other, again)):
         marking.start()
         # It waits for the other, or has ended without having seen it.
@@ -268,7 +272,7 @@ def test_what_goes_is_not_queued_for_a_new_destination(
     assert len(due_forwards(records, one["one"], 10)) == 1
     with records.begin() as connection:
         connection.execute(delete(forwards))
-    mark(records, [done], 30)
+    mark_for_removal(records, [done], 30)
     two = sync_destinations(records, {"two": since})
     assert due_forwards(records, two["two"], 10) == []
 

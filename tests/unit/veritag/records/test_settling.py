@@ -29,7 +29,7 @@ from veritag.records.review.study import RecordedFinding, recorded_finding, stud
 from veritag.records.review.worklist import worklist
 from veritag.records.schema import findings, series
 from veritag.records.states import SettleReason, WorklistState
-from veritag.records.status import counts
+from veritag.records.status import system_counts
 from veritag.storage.stored_instance import StoredInstance
 
 Make = Callable[..., StoredInstance]
@@ -112,9 +112,9 @@ def test_a_late_arrival_opens_the_series_again(
 ) -> None:
     """A settled series that receives an instance is not settled any more."""
     settled(records)
-    assert counts(records).series_settled == 1
+    assert system_counts(records).series_settled == 1
     register(records, [reception()])
-    assert counts(records).series_settled == 0
+    assert system_counts(records).series_settled == 0
 
 
 def test_an_identical_instance_leaves_a_settled_series_alone(
@@ -127,7 +127,7 @@ def test_an_identical_instance_leaves_a_settled_series_alone(
     settled(records)
     again = reception(sop_instance_uid=first.sop_instance_uid, digest=first.digest)
     register(records, [again])
-    assert counts(records).series_settled == 1
+    assert system_counts(records).series_settled == 1
 
 
 def test_what_arrives_while_judging_keeps_the_series_open(
@@ -138,7 +138,10 @@ def test_what_arrives_while_judging_keeps_the_series_open(
     before = snapshot_of(records)
     register(records, [reception(seconds_ago=9)])
     settle(records, before, judgement(WRONG), "vb-1", SettleReason.IDLE)
-    assert (counts(records).series_settled, counts(records).findings_open) == (0, 1)
+    assert (
+        system_counts(records).series_settled,
+        system_counts(records).findings_open,
+    ) == (0, 1)
 
 
 def test_a_verdict_of_another_bundle_is_named_as_missing(
@@ -172,7 +175,7 @@ def test_a_finding_made_again_keeps_its_id_and_decision(records: Records) -> Non
     assert row is not None
     assert as_made(row) == WRONG
     assert [d.decision for d in row.decisions] == [Decision.DISMISSED]
-    assert counts(records).findings_open == 0
+    assert system_counts(records).findings_open == 0
 
 
 @pytest.mark.usefixtures("inspected")
@@ -349,9 +352,9 @@ def test_a_namesake_that_comes_while_judging_keeps_the_series_open(
     before = snapshot_of(records)
     register(records, [reception(study_instance_uid="1.2.3.200", seconds_ago=9)])
     settle(records, before, judgement(), "vb-1", SettleReason.IDLE)
-    assert counts(records).series_settled == 0
+    assert system_counts(records).series_settled == 0
     assert settle_all(records) == [(1, 2)]
-    assert counts(records).series_settled == 1
+    assert system_counts(records).series_settled == 1
 
 
 @contextmanager

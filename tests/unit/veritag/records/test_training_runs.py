@@ -11,13 +11,13 @@ from veritag.records.states import GateOutcome, RunTrigger
 from veritag.records.training.run_counts import run_counts
 from veritag.records.training.runs import (
     DIED,
-    beat,
     begin_run,
     claim_run,
     fail_run,
     fail_stale_runs,
     finish_run,
     open_run,
+    record_heartbeat,
     request_run,
     store_gate,
     training_run_history,
@@ -55,7 +55,7 @@ def test_a_run_whose_heartbeat_ended_has_failed(records: Records) -> None:
     (run,) = training_run_history(records)
     assert (run.status, run.error) == ("failed", DIED)
     assert run.finished_at is not None
-    assert not beat(records, run_id)
+    assert not record_heartbeat(records, run_id)
 
 
 def test_a_beating_run_is_left_alone(records: Records) -> None:
@@ -64,7 +64,7 @@ def test_a_beating_run_is_left_alone(records: Records) -> None:
     long_ago = datetime.now(UTC) - timedelta(hours=1)
     with records.begin() as connection:
         connection.execute(update(training_runs).values(heartbeat_at=long_ago))
-    assert beat(records, run_id)
+    assert record_heartbeat(records, run_id)
     assert fail_stale_runs(records, 60) == []
 
 

@@ -6,7 +6,6 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 
 import typer
-from rich.console import Console
 
 from veritag import __version__
 from veritag.errors import RetryableError, VeritagError
@@ -54,17 +53,18 @@ def _order(point: EntryPoint) -> tuple[bool, str]:
 
 
 def main() -> None:
-    """Run the command; errors of ours are said in words, not in tracebacks."""
+    """Run the command; an error of Veritag ends it with a message and no traceback."""
     try:
         build_app()()
     except RetryableError as error:
-        _say(error, EXIT_TRY_AGAIN)
+        _exit_with(error, EXIT_TRY_AGAIN)
     except VeritagError as error:
-        _say(error, EXIT_FAILED)
+        _exit_with(error, EXIT_FAILED)
 
 
-def _say(error: VeritagError, status: int) -> None:
-    Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False)
+def _exit_with(error: VeritagError, status: int) -> None:
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo(error, err=True)
     sys.exit(status)
 
 

@@ -24,6 +24,14 @@ def register(app: typer.Typer) -> None:
 
 def work() -> None:
     """Inspect instances and settle series, as messages ask for it."""
+    from veritag.process.memory import (
+        DECODER_PACKAGES,
+        EXTRA_PACKAGES,
+        skip_packages,
+    )
+
+    # Before pydicom is imported: compressed pixels are decoded in other processes.
+    skip_packages(*DECODER_PACKAGES, *EXTRA_PACKAGES)
     from veritag.process.logs import configure_logging
     from veritag.settings import load_settings
     from worker.process import run_worker

@@ -11,6 +11,7 @@ from veritag.pixels.decoding_process import DecodingLimits
 from veritag.process.health import Check, HealthServer
 from veritag.process.lifecycle import answers, stop_signals, until_available
 from veritag.process.logs import get_logger
+from veritag.process.memory import settle_memory_later
 from veritag.process.metrics import (
     FINDINGS,
     INSPECTED,
@@ -110,6 +111,7 @@ def _make_ready(context: Context) -> bool:
 
 
 def _consume(settings: Settings, context: Context) -> int:
+    settle_memory_later()
     return consume(
         build_app(settings, context),
         (QUEUE_INSPECTION, QUEUE_SETTLING),

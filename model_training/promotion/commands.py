@@ -53,6 +53,9 @@ def run_retraining(
 
 def trainer() -> None:
     """Carry out training runs that the scheduler requests, one at a time."""
+    from veritag.process.memory import UNNEEDED_PACKAGES, skip_packages
+
+    skip_packages(*UNNEEDED_PACKAGES)  # before structlog is imported
     from model_training.promotion.trainer import run_trainer
     from veritag.process.logs import configure_logging
     from veritag.settings import load_settings

@@ -28,6 +28,7 @@ from veritag.process.backoff import Backoff
 from veritag.process.health import HealthServer
 from veritag.process.lifecycle import answers, stop_signals, until_available
 from veritag.process.logs import get_logger
+from veritag.process.memory import settle_memory_later
 from veritag.records import Records
 from veritag.records.states import RunStatus
 from veritag.records.training.runs import (
@@ -169,6 +170,7 @@ def run_trainer(settings: Settings) -> int:
             return 0
         trainer = Trainer(settings, records, stopping)
         name = f"{socket.gethostname()}:{os.getpid()}"
+        settle_memory_later()
         return consume(
             build_app(settings, trainer),
             (QUEUE_TRAINING,),

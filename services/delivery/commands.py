@@ -21,6 +21,9 @@ def deliver(
     ] = True,
 ) -> None:
     """Forward received instances to other systems, and report storage commitment."""
+    from veritag.process.memory import UNNEEDED_PACKAGES, skip_packages
+
+    skip_packages(*UNNEEDED_PACKAGES)  # before anything below imports pydicom
     from services.delivery.service import run_delivery
     from veritag.settings import load_settings
 

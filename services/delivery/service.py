@@ -23,6 +23,7 @@ from veritag.process.lifecycle import (
     until_available,
 )
 from veritag.process.logs import configure_logging, get_logger
+from veritag.process.memory import settle_memory_later
 from veritag.records import Records
 from veritag.records.delivery.destinations import sync_destinations
 from veritag.settings import Settings
@@ -90,6 +91,7 @@ def _work(parts: _Parts, forwarding: bool, stop: threading.Event) -> None:
     ]
     for thread in threads:
         thread.start()
+    settle_memory_later()
     _watch(parts.records, {peer.name for peer in destinations}, stop)
     _join(threads, parts.settings.stop_grace_seconds)
 

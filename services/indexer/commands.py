@@ -21,6 +21,9 @@ def index(
     ] = None,
 ) -> None:
     """Move received instances into archive and records, and dispatch them."""
+    from veritag.process.memory import UNNEEDED_PACKAGES, skip_packages
+
+    skip_packages(*UNNEEDED_PACKAGES)  # before structlog is imported
     from services.indexer.service import run_indexer
     from veritag.settings import load_settings
 

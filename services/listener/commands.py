@@ -22,9 +22,9 @@ def listen(
     ] = None,
 ) -> None:
     """Receive instances over DICOM (C-ECHO, C-STORE) into the spool."""
-    from services.listener.memory import skip_unneeded_packages
+    from veritag.process.memory import UNNEEDED_PACKAGES, skip_packages
 
-    skip_unneeded_packages()  # before anything below imports pydicom
+    skip_packages(*UNNEEDED_PACKAGES)  # before anything below imports pydicom
     from services.listener.service import run_listener
     from veritag.settings import load_settings
 

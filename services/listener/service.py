@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from services.listener.acceptor import Acceptor
 from services.listener.helper_processes import HelperProcesses, helper_process
-from services.listener.memory import settle_memory
 from veritag.process.health import HealthServer
 from veritag.process.lifecycle import (
     claim,
@@ -15,6 +14,7 @@ from veritag.process.lifecycle import (
     take_uids_as_they_are,
 )
 from veritag.process.logs import configure_logging, get_logger
+from veritag.process.memory import settle_memory
 from veritag.process.metrics import SPOOL_FREE_BYTES
 from veritag.process.supervised_process import SupervisedProcess
 from veritag.settings import Settings

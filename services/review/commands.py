@@ -17,6 +17,13 @@ def register(app: typer.Typer) -> None:
 
 def review() -> None:
     """Serve the review pages and the JSON API until SIGTERM."""
+    from veritag.process.memory import (
+        UNNEEDED_PACKAGES,
+        settle_memory_later,
+        skip_packages,
+    )
+
+    skip_packages(*UNNEEDED_PACKAGES)  # before pydicom and structlog are imported
     import uvicorn
 
     from services.review.app import create_app
@@ -48,6 +55,7 @@ def review() -> None:
             timeout_graceful_shutdown=int(settings.stop_grace_seconds),
         )
     )
+    settle_memory_later()
     server.run(sockets=[listening])
     log.info("review_stopped")
 

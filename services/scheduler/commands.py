@@ -12,6 +12,9 @@ def register(app: typer.Typer) -> None:
 
 def schedule() -> None:
     """Ask for settling, publish again what was lost, keep the counts."""
+    from veritag.process.memory import UNNEEDED_PACKAGES, skip_packages
+
+    skip_packages(*UNNEEDED_PACKAGES)  # before structlog is imported
     from services.scheduler.scheduler import run_scheduler
     from veritag.process.logs import configure_logging
     from veritag.settings import load_settings

@@ -6,14 +6,11 @@ a time; every step may be repeated.
 
 import time
 from collections.abc import Sequence
-from functools import partial
-
-import cv2
 
 from veritag.errors import ArchiveUnavailable, RejectError
 from veritag.pixels.decoding_pool import DecodingPool
 from veritag.pixels.decoding_process import DecodingLimits
-from veritag.pixels.thumbnail import draw_thumbnail
+from veritag.pixels.thumbnail import DRAWING_MODULES, draw_thumbnail
 from veritag.pixels.thumbnail_store import SIZE, ThumbnailStore
 from veritag.process.logs import get_logger
 from veritag.process.metrics import REMOVED, REMOVED_BYTES
@@ -43,9 +40,7 @@ class Retention:
         self._records = records
         self._archive = Archive(settings.archive_dir)
         self._pictures = ThumbnailStore(settings.pictures_dir)
-        self._confined = DecodingPool(
-            DecodingLimits.of(settings), draw_thumbnail.__module__
-        )
+        self._decoding = DecodingPool(DecodingLimits.of(settings), *DRAWING_MODULES)
 
     def round(self) -> int:
         """Remove a batch of files; return how many. Without the archive, none.
@@ -96,13 +91,11 @@ class Retention:
             return
         try:
             path = self._archive.path(key)
-            draw = partial(draw_thumbnail, path, SIZE, self._max_frame_mb)
-            tile = self._confined.call(draw)
+            png = self._decoding.call(draw_thumbnail, path, SIZE, self._max_frame_mb)
         except RejectError as error:
             log.warning("picture_not_kept", archive_key=key, reason=str(error))
             return
-        _, png = cv2.imencode(".png", tile)
-        self._pictures.keep(key, png.tobytes())
+        self._pictures.keep(key, png)
 
     def _remove(self) -> int:
         removed = remove_marked(self._records, self._remove_files, BATCH)
@@ -122,4 +115,4 @@ class Retention:
 
     def close(self) -> None:
         """End the process that draws."""
-        self._confined.close()
+        self._decoding.close()

@@ -17,6 +17,7 @@ from veritag.process.backoff import Backoff
 from veritag.process.health import HealthServer
 from veritag.process.lifecycle import answers, stop_signals, until_available
 from veritag.process.logs import get_logger
+from veritag.process.memory import settle_memory_later
 from veritag.process.metrics import (
     BACKLOG,
     BACKLOG_OLDEST,
@@ -190,6 +191,7 @@ def run_scheduler(settings: Settings) -> int:
     scheduler = Scheduler(settings, records, dispatcher)
     try:
         if until_available(records.migrate, stopping):
+            settle_memory_later()
             scheduler.run(stopping)
         return 0
     finally:

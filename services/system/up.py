@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +13,7 @@ from services.system.private_broker import prepare_broker
 from services.system.programs import System, require_extras
 from services.system.up_display import StartDisplay, summary
 from veritag.errors import ConfigurationError, StopError
+from veritag.process.memory import settle_memory
 from veritag.process.run_directory import SYSTEM, RunDirectory
 from veritag.process.supervised_process import SupervisedProcess
 from veritag.process.supervisor import Program, Supervisor
@@ -74,6 +77,7 @@ def _run(system: System, directory: RunDirectory, errors: Console) -> None:
             description = system.describe()
             directory.write(SYSTEM, description)
             Console().print(summary(description))
+        settle_memory()
         while not supervisor.stopping:
             supervisor.wait(3600)
         errors.print("stopping ...")
@@ -85,7 +89,7 @@ def _start(supervisor: Supervisor, settings: Settings, errors: Console) -> None:
         first, rest = _split_broker(supervisor.programs)
         for program in first:
             supervisor.start(program.role)
-        _migrate(settings)
+        _prepare_records(settings)
         _wait_ready(supervisor, first, display)
         if supervisor.stopping:
             return
@@ -101,6 +105,16 @@ def _split_broker(programs: Sequence[Program]) -> tuple[list[Program], list[Prog
     )
 
 
+def _prepare_records(settings: Settings) -> None:
+    """Bring the database to this version, and record the destinations.
+
+    Done in a process of its own: the supervisor runs for months and does not need
+    SQLAlchemy and Alembic, which would take half of its memory.
+    """
+    with ProcessPoolExecutor(1, get_context("fork")) as pool:
+        pool.submit(_migrate, settings).result()
+
+
 def _migrate(settings: Settings) -> None:
     from veritag.records import Records
     from veritag.records.delivery.destinations import sync_destinations
@@ -108,7 +122,7 @@ def _migrate(settings: Settings) -> None:
     records = Records.open(settings.records_url)
     try:
         records.migrate()
-        # Before the first instance comes, so that it is queued for each of them.
+        # Before the first instance arrives, so that it is queued for each of them.
         sync_destinations(
             records, {p.name: p.since for p in settings.peers if p.forward}
         )

@@ -10,12 +10,16 @@ import os
 import pickle
 import resource
 import signal
+import struct
 import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from veritag.errors import DecodingEnded, OutOfMemory, VeritagError, in_words
-from veritag.pixels.decoding_process import LENGTH
+from veritag.process.memory import settle_memory, skip_packages
+
+LENGTH = struct.Struct("<Q")
+"""Prefix of each job and each answer: its length in bytes."""
 
 # The parent ends a job at the limit; the alarm is for the case that it is gone.
 _GRACE_SECONDS = 10
@@ -24,8 +28,10 @@ _MEGABYTE = 1 << 20
 
 def main(memory_mb: str, seconds: str, *modules: str) -> None:
     """Run jobs until stdin ends."""
+    skip_packages("requests")  # pydicom would import it to download test files
     for name in modules:
         importlib.import_module(name)
+    settle_memory()
     answers = _silence_output()
     _limit(int(memory_mb))
     # Ctrl-C in a terminal reaches the parent too, which then closes stdin.

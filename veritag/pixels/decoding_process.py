@@ -8,7 +8,6 @@ import os
 import pickle
 import select
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -16,9 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from veritag.errors import DecoderUnavailable, DecodingEnded
+from veritag.pixels.decoding_main import LENGTH
 from veritag.settings import Settings
-
-LENGTH = struct.Struct("<Q")
 
 _START_SECONDS = 30.0
 _CHUNK = 1 << 20

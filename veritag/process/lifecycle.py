@@ -9,8 +9,6 @@ from collections.abc import Callable
 from types import FrameType
 from typing import IO
 
-from pydicom import config
-
 from veritag.errors import ConfigurationError, RetryableError
 from veritag.process.backoff import Backoff
 from veritag.process.health import Check
@@ -47,6 +45,9 @@ def end_with_parent(parent: int, stopping: threading.Event) -> None:
 
 def take_uids_as_they_are() -> None:
     """Keep pydicom from warning, in plain text, of what we accept or refuse."""
+    # Most processes use this module and no pydicom.
+    from pydicom import config
+
     config.settings.reading_validation_mode = config.IGNORE
     config.settings.writing_validation_mode = config.IGNORE
     warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\b")

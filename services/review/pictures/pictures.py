@@ -1,14 +1,11 @@
 """Drawing of PNG pictures from archived instances."""
 
 import threading
-from functools import lru_cache, partial
+from functools import lru_cache
 
-import cv2
-
-from veritag.dicom.small_native_files import is_small_native
 from veritag.pixels.decoding_pool import DecodingPool
 from veritag.pixels.decoding_process import DecodingLimits
-from veritag.pixels.thumbnail import draw_thumbnail
+from veritag.pixels.thumbnail import DRAWING_MODULES, draw_thumbnail
 from veritag.pixels.thumbnail_store import ThumbnailStore
 from veritag.storage.archive import Archive
 
@@ -26,7 +23,7 @@ class Pictures:
     kept
         Small pictures of what the archive no longer holds.
     limits
-        Of the processes in which all is read that is large or compressed.
+        Of the processes that read and draw the files.
     """
 
     def __init__(
@@ -41,13 +38,13 @@ class Pictures:
         self._archive = archive
         self._kept = kept
         self._max_frame_mb = max_frame_mb
-        self._confined = DecodingPool(limits, draw_thumbnail.__module__)
+        self._decoding = DecodingPool(limits, *DRAWING_MODULES)
         self._turn = threading.BoundedSemaphore(threads)
         self._small = lru_cache(maxsize=CACHED)(self._draw)
 
     def close(self) -> None:
         """End the processes that decode."""
-        self._confined.close()
+        self._decoding.close()
 
     def png(self, archive_key: str, size: int) -> bytes:
         """Return the PNG; raises RejectError where there is no picture."""
@@ -57,8 +54,5 @@ class Pictures:
         path = self._archive.path(archive_key)
         if not path.exists() and (kept := self._kept.read(archive_key)) is not None:
             return kept
-        job = partial(draw_thumbnail, path, size, self._max_frame_mb)
         with self._turn:
-            picture = job() if is_small_native(path) else self._confined.call(job)
-        _, png = cv2.imencode(".png", picture)
-        return png.tobytes()
+            return self._decoding.call(draw_thumbnail, path, size, self._max_frame_mb)

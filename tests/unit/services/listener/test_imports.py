@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from services.listener.memory import UNNEEDED_PACKAGES
+from veritag.process.memory import UNNEEDED_PACKAGES
 
 HEAVY = {
     "alembic",

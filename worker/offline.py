@@ -29,8 +29,8 @@ from veritag.pixels.decoding_process import DecodingLimits
 from veritag.settings import Settings
 from worker.inference import Model
 from worker.inspect_report import print_report
-from worker.inspection import Prepared
 from worker.pipeline import Inspected, Pipeline
+from worker.preparation import Prepared
 
 
 @dataclass

@@ -19,7 +19,8 @@ from veritag.pixels.decoding_process import DecodingLimits
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.process.metrics import STAGE_SECONDS
 from worker.inference import Model
-from worker.inspection import Prepared, plain_verdict, prepare, verdicts
+from worker.inspection import plain_verdict, verdicts
+from worker.preparation import Prepared, prepare
 
 Key = TypeVar("Key")
 

@@ -22,7 +22,8 @@ from veritag.judging.judge import judge_series
 from veritag.pixels.tile import make_tile
 from veritag.settings import Settings
 from worker.inference import Model
-from worker.inspection import Prepared, prepare, verdicts
+from worker.inspection import verdicts
+from worker.preparation import Prepared, prepare
 
 FILES = 200
 ROUNDS = 6

@@ -22,7 +22,8 @@ from veritag.findings import (
 from veritag.judging.judge import judge_series
 from veritag.settings import Settings
 from worker.inference import Model
-from worker.inspection import Prepared, prepare_dataset, verdicts
+from worker.inspection import verdicts
+from worker.preparation import Prepared, prepare_dataset
 
 BY_THE_PICTURE = {
     FindingCode.TAG_CONTRADICTS_IMAGE,

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from veritag.pixels.thumbnail import DRAWING_MODULES
-from worker.inspection import prepare
+from worker.preparation import prepare
 
 _LOADED = """
 import importlib, json, sys

@@ -12,8 +12,8 @@ from veritag.findings import VerdictStatus
 from veritag.phantoms.series import phantom_series
 from veritag.pixels.decoding_process import DecodingLimits
 from worker.inference import Model
-from worker.inspection import prepare_dataset
 from worker.pipeline import Pipeline
+from worker.preparation import prepare_dataset
 
 
 @pytest.fixture(scope="module")

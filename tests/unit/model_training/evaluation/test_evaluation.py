@@ -17,7 +17,8 @@ from veritag.findings import TagValue, VerdictStatus
 from veritag.judging.judge import judge_series
 from veritag.pixels.preprocessing import Preprocessing
 from worker.inference import Model
-from worker.inspection import Prepared, verdicts
+from worker.inspection import verdicts
+from worker.preparation import Prepared
 
 
 @pytest.fixture(scope="module")

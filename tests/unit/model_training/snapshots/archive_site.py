@@ -24,7 +24,7 @@ from veritag.records.review.study import study_detail
 from veritag.records.states import SettleReason
 from veritag.storage.archive import Archive
 from veritag.storage.stored_instance import Provenance, StoredInstance
-from worker.inspection import prepare
+from worker.preparation import prepare
 
 BUNDLE = "vb-0123456789abcdef"
 PRE = Preprocessing(size=32)

@@ -22,7 +22,8 @@ from benchmarks.running import (
     running_system,
     show,
 )
-from veritag.peers.storage_scu import Receiver, send
+from veritag.peers.association import Receiver
+from veritag.peers.storage_scu import send
 from veritag.phantoms.series import KINDS, phantom_series
 from veritag.records import Records
 from veritag.records.schema import instances

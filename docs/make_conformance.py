@@ -29,7 +29,7 @@ from services.listener.connections.admission import REASONS
 from services.listener.store_status import Status
 from veritag import __version__
 from veritag.dicom import part10
-from veritag.peers import storage_scu, tls
+from veritag.peers import association, storage_scu, tls
 from veritag.settings import Settings
 from veritag.storage.commitment_folder import PUSH_MODEL
 
@@ -267,7 +267,7 @@ def _identity() -> dict[str, object]:
         "private_creator": part10.PRIVATE_INFORMATION_CREATOR_UID,
         "library_class_uid": library.implementation_class_uid,
         "library_version_name": library.implementation_version_name,
-        "sender_ae_title": storage_scu.Receiver("", 0).calling_ae_title,
+        "sender_ae_title": association.Receiver("", 0).calling_ae_title,
         "pydicom": pydicom.__version__,
     }
 
@@ -304,7 +304,7 @@ def _uid_tables() -> dict[str, object]:
 
 def _delivery() -> dict[str, object]:
     return {
-        "report_pdu": AE().maximum_pdu_size,
+        "report_pdu": association.DEFAULT_MAX_PDU,
         "send_pdu": storage_scu.MAX_PDU,
         "reports_at_once": commitment_reports._AT_ONCE,  # noqa: SLF001
         "all_safe": event_report._ALL_SAFE,  # noqa: SLF001
@@ -312,7 +312,7 @@ def _delivery() -> dict[str, object]:
         "first_report_delay": f"{commitment_reports._FIRST_DELAY:g}",  # noqa: SLF001
         "longest_report_delay": f"{commitment_reports._LONGEST_DELAY:g}",  # noqa: SLF001
         "forward_batch": forwarder.BATCH,
-        "connect_seconds": f"{storage_scu._CONNECT_SECONDS:g}",  # noqa: SLF001
+        "connect_seconds": f"{association.CONNECT_SECONDS:g}",
         "answer_seconds": f"{storage_scu._ANSWER_SECONDS:g}",  # noqa: SLF001
     }
 

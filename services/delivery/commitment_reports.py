@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from services.delivery.commitment_check import CommitmentCheck, CommitmentResult
 from services.delivery.event_report import ReportRejected, send_report
 from veritag.errors import ArchiveUnavailable, RecordsUnavailable
-from veritag.peers.storage_scu import Receiver
+from veritag.peers.association import Receiver
 from veritag.process.backoff import delay_after
 from veritag.process.logs import get_logger
 from veritag.process.metrics import COMMITMENT_REPORTS, count_from_zero

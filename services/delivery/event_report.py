@@ -4,12 +4,13 @@ from collections.abc import Iterable
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pynetdicom import AE, build_role
+from pynetdicom import build_role
 from pynetdicom.association import Association
+from pynetdicom.presentation import build_context
 
 from services.delivery.commitment_check import CommitmentResult
 from veritag.errors import RetryableError
-from veritag.peers.storage_scu import Receiver, keep_answers, not_found, tls_args
+from veritag.peers.association import Receiver, ReceiverUnavailable, associate
 from veritag.storage.commitment_folder import (
     PUSH_MODEL,
     PUSH_MODEL_INSTANCE,
@@ -17,7 +18,6 @@ from veritag.storage.commitment_folder import (
 )
 
 _ALL_SAFE, _FAILURES_EXIST = 1, 2
-_CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 60.0
 
 
@@ -68,7 +68,7 @@ def send_report(
             information, event_type, PUSH_MODEL, PUSH_MODEL_INSTANCE
         )
     except (ValueError, RuntimeError) as error:
-        raise ReportRejected(f"{_where(receiver)}: {error}") from error
+        raise ReportRejected(f"{receiver}: {error}") from error
     finally:
         if association.is_established:
             association.release()
@@ -77,39 +77,22 @@ def send_report(
 
 def _require_success(receiver: Receiver, status: Dataset) -> None:
     if "Status" not in status:
-        raise ReportRejected(f"{_where(receiver)} does not answer the report")
+        raise ReportRejected(f"{receiver} does not answer the report")
     if status.Status != 0x0000:
         raise ReportRejected(
-            f"{_where(receiver)} answers the report with 0x{status.Status:04X}"
+            f"{receiver} answers the report with 0x{status.Status:04X}"
         )
 
 
 def _associate(receiver: Receiver) -> Association:
-    ae = AE(ae_title=receiver.calling_ae_title)
-    ae.add_requested_context(PUSH_MODEL)
-    ae.connection_timeout = _CONNECT_SECONDS
-    ae.dimse_timeout = _ANSWER_SECONDS
-    tls = tls_args(receiver)
+    # The requestor of an association is SCU unless roles are negotiated (PS3.7 section
+    # D.3.3.4); an N-EVENT-REPORT comes from the SCP.
+    role = build_role(PUSH_MODEL, scp_role=True)
     try:
-        association = ae.associate(
-            receiver.host,
-            receiver.port,
-            ae_title=receiver.called_ae_title,
-            # The requestor of an association is SCU unless roles are negotiated (PS3.7
-            # section D.3.3.4).
-            ext_neg=[build_role(PUSH_MODEL, scp_role=True)],
-            tls_args=tls,
-        )
-    except (OSError, UnicodeError) as error:
-        raise ReportRejected(f"{_where(receiver)}: {not_found(error)}") from error
-    keep_answers(association)
-    if association.is_rejected:
-        raise ReportRejected(f"{_where(receiver)} rejects the association")
+        association = associate(receiver, [build_context(PUSH_MODEL)], [role])
+    except ReceiverUnavailable as error:
+        raise ReportRejected(str(error)) from error
     if not association.is_established:
-        refused = "refuses storage commitment" if association.rejected_contexts else ""
-        raise ReportRejected(f"{_where(receiver)} {refused or 'does not answer'}")
+        raise ReportRejected(f"{receiver} refuses storage commitment")
+    association.dimse_timeout = _ANSWER_SECONDS
     return association
-
-
-def _where(receiver: Receiver) -> str:
-    return f"{receiver.called_ae_title} at {receiver.host}:{receiver.port}"

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from services.delivery.destination_filter import Filter
 from veritag.errors import ArchiveUnavailable, RetryableError
-from veritag.peers.storage_scu import Receiver, ReceiverUnavailable, SendOutcome, send
+from veritag.peers.association import Receiver, ReceiverUnavailable
+from veritag.peers.storage_scu import SendOutcome, send
 from veritag.process.backoff import Backoff, delay_after
 from veritag.process.logs import get_logger
 from veritag.process.metrics import FORWARD_FAILURES, FORWARDED, count_from_zero

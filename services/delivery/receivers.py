@@ -1,7 +1,7 @@
 """Receivers for the peers of the settings."""
 
+from veritag.peers.association import Receiver
 from veritag.peers.peer import Peer
-from veritag.peers.storage_scu import Receiver
 from veritag.peers.tls import PeerTls, TlsIdentity
 from veritag.settings import Settings
 

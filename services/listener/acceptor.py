@@ -11,7 +11,7 @@ from services.listener.connections.admission import MAX_ENDING_ASSOCIATIONS, Adm
 from services.listener.connections.server import StorageRequestHandler, StorageServer
 from services.listener.connections.storage_association import StorageAssociation
 from services.listener.connections.tls_contexts import TlsContexts, tls_of
-from services.listener.fast.in_place import InPlaceDUL
+from services.listener.fast.fast_upper_layer import FastUpperLayer
 from services.listener.fast.negotiation_cache import cache_negotiations
 from services.listener.fast.pynetdicom_check import unexpected
 from services.listener.handlers import Reception
@@ -106,7 +106,7 @@ class Acceptor:
             return STOCK
         cache_negotiations()
         for server in self._servers:
-            server.upper_layer = partial(InPlaceDUL, reception, spool)
+            server.upper_layer = partial(FastUpperLayer, reception, spool)
         return FAST
 
     @property

@@ -16,7 +16,7 @@ from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
 from pynetdicom.pdu_primitives import P_DATA
 
-from services.listener.command_elements import keep_usable
+from services.listener.store_command import keep_usable
 from veritag.process.logs import get_logger
 from veritag.storage.incoming_file import Chunk, IncomingFile
 from veritag.storage.spool import Spool, SpoolFull

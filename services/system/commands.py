@@ -91,7 +91,7 @@ def send(
             "veritag send needs pynetdicom: pip install 'veritag[listener]'"
         )
     from services.system.send_progress import send_with_progress
-    from veritag.peers.storage_scu import Receiver
+    from veritag.peers.association import Receiver
     from veritag.peers.tls import PeerTls, TlsIdentity
 
     if not tls and (tls_ca or tls_certificate or tls_key):

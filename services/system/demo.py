@@ -20,7 +20,8 @@ from services.system.demo_studies import DemoStudies, real_files, write_studies
 from services.system.ports import is_taken
 from services.system.programs import reachable, require_extras
 from veritag.errors import StopError
-from veritag.peers.storage_scu import Receiver, SendOutcome, send
+from veritag.peers.association import Receiver
+from veritag.peers.storage_scu import SendOutcome, send
 from veritag.process.run_directory import SYSTEM, RunDirectory
 from veritag.process.supervisor import die_with_parent
 from veritag.records import Records

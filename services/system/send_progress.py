@@ -14,7 +14,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from veritag.peers.storage_scu import Receiver, SendOutcome, find_files, send
+from veritag.peers.association import Receiver
+from veritag.peers.storage_scu import SendOutcome, find_files, send
 
 
 def send_with_progress(receiver: Receiver, paths: Sequence[Path]) -> bool:

@@ -1,1 +1,1 @@
-"""Other Application Entities: their settings, TLS, and sending to them."""
+"""Peers: their settings, TLS, and associations that Veritag requests."""

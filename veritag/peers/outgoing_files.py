@@ -1,8 +1,8 @@
-"""Files to be sent: what a presentation context and a command must say of each.
+"""Files to be sent, with the UIDs for presentation context and command.
 
-A Part 10 file is sent byte for byte. Only where its File Meta Information names another
-instance than the Data Set, as in many de-identified archives, or where the Data Set is
-of odd length, a corrected copy is sent.
+A Part 10 file is sent byte for byte. A corrected copy is sent where its File Meta
+Information names another instance than the Data Set, as in many de-identified archives, and
+where the Data Set has an odd length.
 """
 
 from collections.abc import Iterator
@@ -26,17 +26,17 @@ _PREAMBLE = bytes(128) + b"DICM"
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutgoingFile:
     """A file that can be sent.
 
     Attributes
     ----------
     file_meta
-        What replaces the file's own; only where a corrected copy is to be sent.
+        Corrected File Meta Information; None where the file is sent as it is.
     offset
-        Where the Data Set begins in the file.
+        Position of the Data Set in the file, in bytes.
     data_set
-        Only where there is no File Meta Information.
+        Only for a file without File Meta Information.
     """
 
     path: Path
@@ -48,59 +48,61 @@ class Outgoing:
 
     @property
     def context(self) -> tuple[str, str]:
-        """The presentation context over which it is sent."""
+        """SOP Class and transfer syntax of its presentation context."""
         return self.sop_class_uid, self.transfer_syntax_uid
 
 
-def look_at(path: Path) -> Outgoing:
-    """Read what the contexts are negotiated for.
+def read_outgoing_file(path: Path) -> OutgoingFile:
+    """Read SOP Class, transfer syntax and needed corrections of a file.
 
     Raises
     ------
     UnusableInstance
-        If it is no DICOM file, or does not say who it is.
+        If it is not a DICOM file, or lacks SOP Class or SOP Instance UID.
     """
     try:
         meta, offset = split_dataset(path)
         sop_class, syntax = meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID
         if sop_class and syntax and meta.MediaStorageSOPInstanceUID:
             return _part10(path, meta, offset)
-    except Exception:  # noqa: BLE001, S110 - the tolerant reader tells what is wrong
+    except Exception:  # noqa: BLE001, S110 - the tolerant reader below raises the reason
         pass
     ds = open_instance(path)
     if not ds.get("SOPClassUID") or not ds.get("SOPInstanceUID"):
-        raise UnusableInstance("it names no SOP class or no SOP Instance UID")
+        raise UnusableInstance("it lacks SOP Class UID or SOP Instance UID")
     syntax = ds.file_meta.TransferSyntaxUID
-    return Outgoing(path, ds.SOPClassUID, syntax, data_set=ds)
+    return OutgoingFile(path, ds.SOPClassUID, syntax, data_set=ds)
 
 
-def _part10(path: Path, meta: Dataset, offset: int) -> Outgoing:
+def _part10(path: Path, meta: Dataset, offset: int) -> OutgoingFile:
     syntax = str(meta.TransferSyntaxUID)
     is_odd = (path.stat().st_size - offset) % 2 == 1
-    is_misnamed = _name_after_data_set(meta, path, offset)
-    replacement = meta if is_odd or is_misnamed else None
+    is_corrected = _correct_uids(meta, path, offset)
+    replacement = meta if is_odd or is_corrected else None
     sop_class = str(meta.MediaStorageSOPClassUID)
-    return Outgoing(path, sop_class, syntax, replacement, offset)
+    return OutgoingFile(path, sop_class, syntax, replacement, offset)
 
 
-def _name_after_data_set(meta: Dataset, path: Path, offset: int) -> bool:
-    """Correct what the meta information says; return whether it was wrong.
+def _correct_uids(meta: Dataset, path: Path, offset: int) -> bool:
+    """Set the UIDs to those of the Data Set; return whether they differed.
 
-    pynetdicom puts it into the command, which must name what is sent (PS3.7 9.1.1.1).
+    pynetdicom copies them to the command, which must have the UIDs of the Data Set (PS3.7
+    section 9.1.1.1).
     """
-    said = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    sop_class, sop_instance = _named(path, offset, str(meta.TransferSyntaxUID), *said)
-    if (sop_class, sop_instance) == said:
+    uids = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    syntax = str(meta.TransferSyntaxUID)
+    sop_class, sop_instance = _data_set_uids(path, offset, syntax, *uids)
+    if (sop_class, sop_instance) == uids:
         return False
     meta.MediaStorageSOPClassUID = UID(sop_class)
     meta.MediaStorageSOPInstanceUID = UID(sop_instance)
     return True
 
 
-def _named(
+def _data_set_uids(
     path: Path, offset: int, syntax: str, sop_class: str, sop_instance: str
 ) -> tuple[str, str]:
-    """Return the Data Set's own UIDs; where it has none that are usable, the given."""
+    """Return the UIDs of the Data Set; the given ones where it has no valid ones."""
     with path.open("rb") as file:
         file.seek(offset)
         try:
@@ -111,10 +113,10 @@ def _named(
 
 
 @contextmanager
-def as_sent(outgoing: Outgoing) -> Iterator[Dataset | Path]:
-    """Yield what is sent: the file itself or a corrected copy.
+def as_sent(outgoing: OutgoingFile) -> Iterator[Dataset | Path]:
+    """Yield the file or its Data Set, or a corrected copy.
 
-    A Data Set is of even length on the wire (PS3.5 7.1, A.5).
+    A Data Set has an even length on the network (PS3.5 sections 7.1 and A.5).
     """
     if outgoing.file_meta is None:
         yield outgoing.data_set or outgoing.path

@@ -1,6 +1,6 @@
-"""Other Application Entities: who gets reports of storage commitment, and copies.
+"""The peers of the settings, which get commitment reports and forwarded instances.
 
-One line describes one peer, the same in a variable and in TOML:
+One line describes one peer, in a variable as in TOML:
 
     SCANNER1@10.1.2.3:104
     pacs=PACS@pacs.example:11112;forward;tls;modality=CT|MR;calling=SCANNER1|SCANNER2
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-# What separates the parts of a line cannot be part of an AE title in it.
+# An AE title cannot contain the separators of a line.
 _AE_TITLE = r"[^\\\x00-\x1f\x7f,;@=|]{1,16}"
 _LINE = re.compile(
     rf"(?:(?P<name>[A-Za-z0-9_.-]{{1,32}})=)?(?P<ae_title>{_AE_TITLE})"
@@ -26,19 +26,19 @@ _LARGEST_PORT = 65535
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """An Application Entity that we open associations to.
+    """An Application Entity to which Veritag opens associations.
 
     Attributes
     ----------
     name
-        What pages and metrics call it.
+        Name in pages and metrics.
     forward
-        Whether it gets every instance that we receive.
+        Whether it gets received instances.
     modalities, calling_ae_titles
-        Which instances it gets; empty: all.
+        Filter of the instances; all pass an empty one.
     since
-        Instances received from then on are queued for it even if they came before it
-        was a destination.
+        Instances received from this time on are queued, even those from before it became
+        a destination.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Peer:
         return self.line
 
     def wants(self, modality: str | None, calling_ae_titles: Iterable[str]) -> bool:
-        """Tell whether an instance of this kind, received from these, is for it."""
+        """Whether an instance of this modality, received from these AE titles, is for it."""
         if self.modalities and modality not in self.modalities:
             return False
         wanted = set(self.calling_ae_titles)
@@ -87,17 +87,17 @@ def _peer(line: object) -> Peer:
     if isinstance(line, Peer):
         return line
     address, *options = (part.strip() for part in str(line).split(";"))
-    found = _LINE.match(address)
-    if found is None:
+    match = _LINE.match(address)
+    if match is None:
         raise ValueError(f"{address!r} is not [NAME=]AE_TITLE@HOST:PORT")
-    port = int(found["port"])
+    port = int(match["port"])
     if not 0 < port <= _LARGEST_PORT:
-        raise ValueError(f"{address!r}: {port} is no TCP port")
-    ae_title = found["ae_title"].strip()
+        raise ValueError(f"{address!r}: {port} is not a TCP port")
+    ae_title = match["ae_title"].strip()
     return Peer(
-        name=_name(found["name"], ae_title),
+        name=_name(match["name"], ae_title),
         ae_title=ae_title,
-        host=found["host"].strip("[]"),
+        host=match["host"].strip("[]"),
         port=port,
         line=";".join((address, *options)),
         **_options(address, options),
@@ -115,35 +115,35 @@ def _name(given: str | None, ae_title: str) -> str:
 
 
 def _options(address: str, options: Iterable[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for option in options:
         key, _, value = option.partition("=")
         if key in _FLAGS and not value:
-            found[key] = True
+            values[key] = True
         elif key in _LISTS and value:
-            kind = "modalities" if key == "modality" else "calling_ae_titles"
-            found[kind] = tuple(part.strip() for part in value.split("|"))
+            field_name = "modalities" if key == "modality" else "calling_ae_titles"
+            values[field_name] = tuple(part.strip() for part in value.split("|"))
         elif key == "since" and value:
-            found["since"] = _moment(address, value)
+            values["since"] = _start_time(address, value)
         else:
             raise ValueError(
                 f"{address!r}: {option!r} is none of forward, tls, modality=A|B, "
                 "calling=A|B, since=YYYY-MM-DD"
             )
-    return found
+    return values
 
 
-def _moment(address: str, value: str) -> datetime:
+def _start_time(address: str, value: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(value)
+        time = datetime.fromisoformat(value)
     except ValueError as error:
-        raise ValueError(f"{address!r}: since={value} is no date") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        raise ValueError(f"{address!r}: since={value} is not a date") from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _require_distinct(what: str, values: Iterable[str]) -> None:
+def _require_distinct(attribute: str, values: Iterable[str]) -> None:
     for value in _repeated(values):
-        raise ValueError(f"two peers have the {what} {value!r}; give each its own")
+        raise ValueError(f"two peers have the {attribute} {value!r}; give each its own")
 
 
 def _repeated(values: Iterable[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""TLS as PS3.15 wants it, for either end of a connection.
+"""TLS contexts by a profile of PS3.15, for clients and servers.
 
 Profile: BCP 195 RFC 8996, 9325 TLS Secure Transport Connection Profile (PS3.15 section
 B.12). It also meets the Non-Downgrading BCP 195 TLS Profile (B.10): nothing below TLS
@@ -14,7 +14,7 @@ from typing import Literal
 
 from veritag.errors import ConfigurationError
 
-# RFC 9325 section 4.2 for TLS 1.2; TLS 1.3 has none that would have to be left out.
+# RFC 9325 section 4.2 for TLS 1.2; of TLS 1.3 all cipher suites are permitted.
 # Level 2: RSA keys of 2048 bits, elliptic curves of 224, no SHA-1 in signatures.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2"
 
@@ -28,14 +28,15 @@ _VERIFICATION = {
 
 
 class TlsSocket(ssl.SSLSocket):
-    """A TLS connection that stays one when it is shut down under a reader.
+    """A TLS socket that another thread may shut down during a read.
 
-    `SSLSocket.shutdown` forgets the session: a thread that reads meanwhile would take
-    the ciphertext for data. And pynetdicom does not close what it cannot shut down.
+    `SSLSocket.shutdown` drops the session, so that a read in another thread would return
+    ciphertext as data. An ENOTCONN is ignored: pynetdicom 3.0 would not close the socket
+    after it.
     """
 
     def shutdown(self, how: int) -> None:
-        """Shut the connection down, if there is one; who reads from it sees its end."""
+        """Shut the connection down, if there is one; a read then returns its end."""
         try:
             socket.socket.shutdown(self, how)
         except OSError as error:
@@ -50,11 +51,11 @@ class TlsIdentity:
     Attributes
     ----------
     certificate
-        PEM file; intermediate certificates follow the own one.
+        PEM file; intermediate certificates follow that of the owner.
     key
-        PEM file; None where the key lies in the certificate's file.
+        PEM file; None where the certificate's file contains the key.
     password_file
-        File whose first line decrypts the key.
+        File with the password of the key in its first line.
     """
 
     certificate: Path
@@ -63,24 +64,24 @@ class TlsIdentity:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file that is read."""
+        """The files that are read."""
         named = (self.certificate, self.key, self.password_file)
         return tuple(file for file in named if file is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class PeerTls:
-    """How we connect to a peer by TLS.
+    """TLS parameters of a connection to a peer.
 
     Attributes
     ----------
     ca
-        PEM file of the authorities that may have signed the peer's certificate; None
-        takes those that the operating system trusts.
+        PEM file of the authorities that may sign the peer's certificate; None for those
+        of the operating system.
     identity
-        Our client certificate; None where the peer wants none.
+        Our client certificate; None for none.
     check_host_name
-        Whether the peer's certificate must name the host that we connect to.
+        Whether the peer's certificate must contain the name of the host.
     """
 
     ca: Path | None = None
@@ -90,14 +91,14 @@ class PeerTls:
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """How peers connect to us by TLS.
+    """TLS parameters of a port.
 
     Attributes
     ----------
     ca
-        PEM file of the authorities that may have signed a client's certificate.
+        PEM file of the authorities that may sign a client's certificate.
     client_certificates
-        Whether clients must, may or need not show one.
+        Whether clients must, may or need not present one.
     """
 
     identity: TlsIdentity
@@ -106,7 +107,7 @@ class ServerTls:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file that is read."""
+        """The files that are read."""
         return self.identity.files + ((self.ca,) if self.ca else ())
 
 
@@ -123,9 +124,9 @@ def client_context(tls: PeerTls) -> ssl.SSLContext:
     if tls.ca is None:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     else:
-        _trust(context, tls.ca)
+        _load_ca(context, tls.ca)
     if tls.identity is not None:
-        _take(context, tls.identity)
+        _load_identity(context, tls.identity)
     return context
 
 
@@ -135,7 +136,7 @@ def server_context(tls: ServerTls) -> ssl.SSLContext:
     Raises
     ------
     ConfigurationError
-        If a file cannot be used, or client certificates are wanted without a CA.
+        If a file cannot be used, or there is no CA for client certificates.
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_RENEGOTIATION
@@ -145,8 +146,8 @@ def server_context(tls: ServerTls) -> ssl.SSLContext:
             raise ConfigurationError(
                 "client certificates cannot be verified without a CA file"
             )
-        _trust(context, tls.ca)
-    _take(context, tls.identity)
+        _load_ca(context, tls.ca)
+    _load_identity(context, tls.identity)
     return context
 
 
@@ -159,17 +160,17 @@ def _context(protocol: int) -> ssl.SSLContext:
     return context
 
 
-def _trust(context: ssl.SSLContext, ca: Path) -> None:
+def _load_ca(context: ssl.SSLContext, ca: Path) -> None:
     try:
         context.load_verify_locations(cafile=ca)
     except (OSError, ValueError) as error:
         raise _unusable("CA file", ca, error) from error
 
 
-def _take(context: ssl.SSLContext, identity: TlsIdentity) -> None:
+def _load_identity(context: ssl.SSLContext, identity: TlsIdentity) -> None:
     password = _password(identity.password_file)
     try:
-        # Without a password OpenSSL would ask for one at the terminal.
+        # Without a callback OpenSSL would prompt for a password at the terminal.
         context.load_cert_chain(identity.certificate, identity.key, lambda: password)
     except (OSError, ValueError) as error:
         files = " with key ".join(
@@ -188,6 +189,6 @@ def _password(file: Path | None) -> str:
     return lines[0] if lines else ""
 
 
-def _unusable(what: str, which: object, error: Exception) -> ConfigurationError:
+def _unusable(kind: str, file: object, error: Exception) -> ConfigurationError:
     reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-    return ConfigurationError(f"the TLS {what} {which} cannot be used: {reason}")
+    return ConfigurationError(f"the TLS {kind} {file} cannot be used: {reason}")

@@ -26,7 +26,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
 _STOP_SECONDS = 3.0
 
 
-class Courier:
+class ChannelQueue:
     """Queues the events of one channel and delivers them in a thread.
 
     An event that cannot be delivered is tried again. Events beyond a full queue are
@@ -91,9 +91,9 @@ class Courier:
 class AuditTrail:
     """The channels of audit messages; none where the settings name none."""
 
-    def __init__(self, couriers: Sequence[Courier]) -> None:
-        self._couriers = couriers
-        AUDIT_WAITING.set_function(lambda: max((len(c) for c in couriers), default=0))
+    def __init__(self, queues: Sequence[ChannelQueue]) -> None:
+        self._queues = queues
+        AUDIT_WAITING.set_function(lambda: max((len(c) for c in queues), default=0))
 
     @classmethod
     def open(cls, settings: Settings) -> "AuditTrail":
@@ -101,29 +101,29 @@ class AuditTrail:
         origin = Origin(
             settings.audit_source_id or socket.gethostname(), settings.audit_site
         )
-        couriers = []
+        queues = []
         if settings.audit_syslog is not None:
             channel = _channel(settings, settings.audit_syslog)
-            couriers.append(Courier("syslog", channel, origin))
+            queues.append(ChannelQueue("syslog", channel, origin))
         if settings.audit_file is not None:
             file = FileChannel(settings.audit_file)
-            couriers.append(Courier("file", file, origin))
-        return cls(couriers)
+            queues.append(ChannelQueue("file", file, origin))
+        return cls(queues)
 
     @property
     def is_enabled(self) -> bool:
         """Whether there is a channel."""
-        return bool(self._couriers)
+        return bool(self._queues)
 
     def add(self, event: Event) -> None:
         """Queue an event for each channel without blocking."""
-        for courier in self._couriers:
-            courier.add(event)
+        for channel_queue in self._queues:
+            channel_queue.add(event)
 
     def stop(self) -> None:
         """Deliver queued events for a few seconds at most."""
-        for courier in self._couriers:
-            courier.stop()
+        for channel_queue in self._queues:
+            channel_queue.stop()
 
 
 def _channel(settings: Settings, url: str) -> Channel:

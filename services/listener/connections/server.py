@@ -28,7 +28,7 @@ from services.listener.connections.tls_contexts import TlsContexts
 from services.listener.connections.upper_layer import (
     ASSOCIATE_LIMIT,
     BoundedSocket,
-    PromptDUL,
+    UpperLayer,
 )
 from veritag.process.logs import get_logger
 from veritag.storage.spool import Spool
@@ -103,7 +103,7 @@ class StorageServer(AssociationServer):
 
     request_queue_size = 1024
     spool: Spool
-    upper_layer: Callable[[Any], PromptDUL] = PromptDUL
+    upper_layer: Callable[[Any], UpperLayer] = UpperLayer
     admission: Admission
     refusals: Refusals
     audit: ReceptionAudit

@@ -21,7 +21,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.service_class import ServiceClass, StorageServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 
-from services.listener.connections.upper_layer import PromptDUL
+from services.listener.connections.upper_layer import UpperLayer
 from services.listener.connections.wakeups import (
     POLL_SECONDS,
     WakeCheckpoint,
@@ -38,7 +38,7 @@ class StorageAssociation(Association):
     """An association with an identifier for the log, and replaced layers."""
 
     def __init__(
-        self, ae: Any, mode: str, upper_layer: Callable[[Any], PromptDUL] = PromptDUL
+        self, ae: Any, mode: str, upper_layer: Callable[[Any], UpperLayer] = UpperLayer
     ) -> None:
         super().__init__(ae, mode)
         self.association_id = secrets.token_hex(8)

@@ -95,7 +95,7 @@ class BoundedSocket(AssociationSocket):
             self.socket.close()
 
 
-class PromptDUL(DULServiceProvider):
+class UpperLayer(DULServiceProvider):
     """An upper layer that blocks until an event, and notices an early close."""
 
     is_receiving = False

@@ -15,7 +15,7 @@ def unexpected() -> str | None:
     """Return what is missing from pynetdicom for fast reception, None if nothing is."""
     if not pynetdicom.__version__.startswith(_VERSION):
         return f"pynetdicom {pynetdicom.__version__} is not {_VERSION}x"
-    # `InPlaceDUL` relies on the order of calls within these methods, not only on names.
+    # `FastUpperLayer` relies on the order of calls within these methods, not only on names.
     source = inspect.getsource(DULServiceProvider)
     for name in ("_read_pdu_data()", "_is_transport_event()", '"Evt17"', '"Evt19"'):
         if name not in source:

@@ -28,7 +28,7 @@ from tests.integration.delivery.conftest import Site, thread_of
 from tests.integration.listener.wire import CT_IMAGE_STORAGE
 from tests.ports import free_port
 from tests.waiting import wait_for
-from veritag.peers.storage_scu import Receiver, keep_answers
+from veritag.peers.association import Receiver, leave_answers_to_requests
 from veritag.records.delivery.commitments import (
     CommitmentRow,
     commitment_counts,
@@ -331,7 +331,7 @@ def test_a_modality_that_waits_on_its_own_association_is_answered(
     information.ReferencedSOPSequence = [item]
     with requestor.listening(), thread_of(commitments(site, requestor).run):
         association = ae.associate("127.0.0.1", scp.port)
-        keep_answers(association)
+        leave_answers_to_requests(association)
         try:
             status, _ = association.send_n_action(
                 information, 1, PUSH_MODEL, PUSH_MODEL_INSTANCE

@@ -1,7 +1,6 @@
 """Storage SCUs of others: pynetdicom with encoded Data Sets as they are, and DCMTK."""
 
 import os
-import socket
 import struct
 import subprocess
 import zlib
@@ -19,7 +18,7 @@ from tests.integration.listener.wire import CT_IMAGE_STORAGE
 from tests.real_parts import program
 from veritag.dicom.elements import DEFLATED, EXPLICIT_BIG
 from veritag.dicom.part10 import encode_file_meta, read_file_meta
-from veritag.peers.storage_scu import keep_answers
+from veritag.peers.association import disable_nagle, leave_answers_to_requests
 from veritag.storage.stored_instance import Provenance
 
 # As many as an A-ASSOCIATE-RQ can number (PS3.8 section 9.3.2.2).
@@ -110,24 +109,16 @@ def _send_group(
         port,
         contexts=proposed,
         ae_title=called,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, disable_nagle)],
     )
     if not assoc.is_established:  # not one context was accepted
         return dict.fromkeys(files)
-    keep_answers(assoc)
+    leave_answers_to_requests(assoc)
     with _as_they_are():
         try:
             return {path: _status(assoc.send_c_store, path) for path in files}
         finally:
             assoc.release()
-
-
-def _send_at_once(event: evt.Event) -> None:
-    """Switch off Nagle's algorithm: it costs 40 ms for every instance."""
-    transport = event.assoc.dul.socket
-    assert transport is not None
-    assert transport.socket is not None
-    transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _status(send: object, path: Path) -> int | None:

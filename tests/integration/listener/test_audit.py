@@ -22,7 +22,7 @@ from services.listener.audit.messages import (
     this_process,
 )
 from services.listener.audit.syslog import StreamChannel
-from services.listener.audit.trail import AuditTrail, Courier
+from services.listener.audit.trail import AuditTrail, ChannelQueue
 from tests.certificates import Authority
 from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import (
@@ -299,8 +299,8 @@ def test_what_is_too_much_is_dropped_and_counted(
     repository.close()
     channel = StreamChannel("127.0.0.1", repository.port)
     threads = threading.active_count()
-    courier = Courier("syslog", channel, Origin("x"))
-    trail = AuditTrail([courier])
+    channel_queue = ChannelQueue("syslog", channel, Origin("x"))
+    trail = AuditTrail([channel_queue])
     before = REGISTRY.get_sample_value("veritag_audit_dropped_total") or 0
     for _ in range(50):
         trail.add(EVENT)

@@ -24,7 +24,7 @@ from services.listener.commitment.references import (
 from tests.integration.listener.conftest import Listening
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, Peer, data_set, element
 from veritag.dicom.elements import EXPLICIT_BIG, IMPLICIT_LITTLE
-from veritag.peers.storage_scu import keep_answers
+from veritag.peers.association import leave_answers_to_requests
 from veritag.storage.commitment_folder import (
     PUSH_MODEL,
     PUSH_MODEL_INSTANCE,
@@ -52,7 +52,7 @@ def scanner(
     ae.add_requested_context(PUSH_MODEL, negotiation.pop("syntaxes", None))
     assoc = ae.associate("127.0.0.1", listening.port, **negotiation)
     assert assoc.is_established
-    keep_answers(assoc)
+    leave_answers_to_requests(assoc)
     try:
         yield assoc
     finally:

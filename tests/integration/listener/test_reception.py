@@ -11,7 +11,7 @@ from tests.integration.listener.conftest import Listening
 from tests.integration.listener.scu import dcmtk, encoded, write_file
 from tests.integration.listener.wire import CT_IMAGE_STORAGE, EXPLICIT
 from veritag.dicom.part10 import read_file_meta
-from veritag.peers.storage_scu import keep_answers
+from veritag.peers.association import leave_answers_to_requests
 
 FOLDER = Path(pydicom.__file__).parent / "data" / "test_files"
 # One file for each way of encoding that ships with pydicom.
@@ -40,7 +40,7 @@ def test_each_encoding_is_stored_as_received(
     ae = AE(ae_title="CT1")
     ae.add_requested_context(meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID)
     assoc = ae.associate("127.0.0.1", listening.port, ae_title="ARCHIVE")
-    keep_answers(assoc)
+    leave_answers_to_requests(assoc)
     try:
         assert assoc.send_c_store(path).Status == 0x0000
     finally:
@@ -135,7 +135,7 @@ def _offer(port: int, path: Path) -> int | None:
     assoc = ae.associate("127.0.0.1", port)
     if not assoc.is_established:
         return None
-    keep_answers(assoc)
+    leave_answers_to_requests(assoc)
     try:
         answer = assoc.send_c_store(path)
     finally:

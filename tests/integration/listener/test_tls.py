@@ -32,8 +32,9 @@ from tests.integration.listener.wire import (
 from tests.real_parts import program
 from tests.waiting import wait_for
 from veritag.errors import ConfigurationError
-from veritag.peers import storage_scu as sender_module
-from veritag.peers.storage_scu import Receiver, ReceiverUnavailable, send
+from veritag.peers import association as association_module
+from veritag.peers.association import Receiver, ReceiverUnavailable
+from veritag.peers.storage_scu import send
 from veritag.peers.tls import (
     PeerTls,
     ServerTls,
@@ -514,7 +515,7 @@ def test_sending_by_tls_says_what_is_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A wrong host name or authority of the receiver, or our own lack, is told."""
-    monkeypatch.setattr(sender_module, "_TLS_SECONDS", 45.0)
+    monkeypatch.setattr(association_module, "_TLS_SECONDS", 45.0)
     elsewhere = ours.issue("elsewhere", host="192.0.2.1")
     changes, tls, told = {
         "host name": (
@@ -525,7 +526,7 @@ def test_sending_by_tls_says_what_is_wrong(
             PeerTls(ours.file, modality),
             "mismatch",
         ),
-        "authority": ({}, PeerTls(theirs.file, modality), "certificate does not hold"),
+        "authority": ({}, PeerTls(theirs.file, modality), "certificate is not valid"),
         "no certificate": ({}, PeerTls(ours.file), "CERTIFICATE_REQUIRED"),
     }[kind]
     listening = listen_tls(**changes)

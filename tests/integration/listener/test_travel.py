@@ -37,8 +37,9 @@ from tests.integration.listener.wire import (
 from veritag.dicom.elements import EXPLICIT_BIG
 from veritag.dicom.part10 import read_file_meta
 from veritag.messaging.dispatcher import Dispatcher
-from veritag.peers.outgoing_files import look_at
-from veritag.peers.storage_scu import Receiver, send
+from veritag.peers.association import Receiver
+from veritag.peers.outgoing_files import read_outgoing_file
+from veritag.peers.storage_scu import send
 from veritag.records import Records
 from veritag.settings import Settings
 from veritag.storage.archive import Archive
@@ -180,7 +181,7 @@ def test_what_dcmtk_encodes_travels_unchanged(
 
 # Why the rest of the 754 files is not sent, or not taken; most are malformed on purpose.
 NOT_SENT = {
-    "it names no SOP class or no SOP Instance UID": 7,
+    "it lacks SOP Class UID or SOP Instance UID": 7,
     "not a DICOM file": 1,
     "not a DICOM file but an HTML page": 1,
     "the receiver does not accept Media Storage Directory Storage in "
@@ -211,7 +212,7 @@ def test_the_corpus_travels_unchanged(
     digests = [_digest(kept(path)) for path in listening.received()]
     assert len(digests) == len(sent) == len(files) - sum(NOT_SENT.values())
     arrived = dict(zip(sent, digests, strict=True))
-    as_they_are = [path for path in sent if look_at(path).data_set is None]
+    as_they_are = [path for path in sent if read_outgoing_file(path).data_set is None]
     assert len(as_they_are) == len(sent) - ENCODED_ANEW
     assert [p for p in as_they_are if arrived[p] != _digest_sent(p)] == []
     assert _archived(listening) == set(digests)

@@ -32,7 +32,8 @@ from tests.ports import free_port
 from tests.real_parts import program
 from tests.waiting import wait_for
 from veritag.peers import storage_scu
-from veritag.peers.storage_scu import Receiver, ReceiverUnavailable, find_files, send
+from veritag.peers.association import Receiver, ReceiverUnavailable, associate
+from veritag.peers.storage_scu import find_files, send
 from veritag.phantoms.series import phantom_series
 
 TEST_FILES = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -266,7 +267,7 @@ def test_progress_ends_with_a_summary(
 def test_no_answer_is_lost_to_the_thread_beside(
     storescp: StoreScp, phantom_files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pynetdicom's own thread, should it wake late, leaves us our answers."""
+    """A late wake-up of pynetdicom's own thread takes no answer from our requests."""
 
     class LateEvent(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
@@ -274,17 +275,17 @@ def test_no_answer_is_lost_to_the_thread_beside(
             time.sleep(0.03)
             return passed
 
-    associate, associations = storage_scu._associate, []
+    associations: list[Association] = []
 
-    def counted(*arguments: Any) -> Association:
-        association = associate(*arguments)
+    def counted(*arguments: Any, **options: Any) -> Association:
+        association = associate(*arguments, **options)
         late = LateEvent()
         late.set()
         association._reactor_checkpoint = late
         associations.append(association)
         return association
 
-    monkeypatch.setattr(storage_scu, "_associate", counted)
+    monkeypatch.setattr(storage_scu, "associate", counted)
     monkeypatch.setattr(storage_scu, "_ANSWER_SECONDS", 20.0)
     outcomes = send(storescp.receiver, phantom_files * 4)
     assert all(outcome.stored for outcome in outcomes)

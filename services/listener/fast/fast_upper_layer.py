@@ -22,7 +22,7 @@ from typing import Any, cast
 
 from pynetdicom.pdu import A_ASSOCIATE_AC
 
-from services.listener.connections.upper_layer import BoundedSocket, PromptDUL
+from services.listener.connections.upper_layer import BoundedSocket, UpperLayer
 from services.listener.connections.wakeups import let_block
 from services.listener.fast.incoming_store import IncomingStore
 from services.listener.fast.negotiation_cache import decode_request, use_encoded_items
@@ -45,7 +45,7 @@ _ESTABLISHED = "Sta6"  # PS3.8 table 9-5
 _COMMAND_LIMIT = 1 << 16
 
 
-class InPlaceDUL(PromptDUL):
+class FastUpperLayer(UpperLayer):
     """An upper layer that handles C-STORE itself."""
 
     def __init__(self, reception: Reception, spool: Spool, assoc: Any) -> None:

@@ -1,14 +1,17 @@
 """The migrated schema."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from veritag.errors import ConfigurationError, RecordsUnavailable
-from veritag.records import Records
+from veritag.records import Records, schema
+from veritag.records.engine import SCHEMA_REVISION
 from veritag.records.schema import metadata
 
 
@@ -17,6 +20,13 @@ def test_migrations_make_the_schema_that_the_code_expects(records: Records) -> N
     with records.read() as connection:
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, metadata) == []
+
+
+def test_the_newest_migration_is_the_revision_of_the_code() -> None:
+    """A database at `SCHEMA_REVISION` lacks no migration."""
+    migrations = Path(schema.__file__).parent / "migrations"
+    heads = ScriptDirectory(str(migrations)).get_heads()
+    assert heads == [SCHEMA_REVISION]
 
 
 def test_a_database_of_another_version_is_refused_in_one_sentence(

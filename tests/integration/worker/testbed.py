@@ -51,38 +51,38 @@ sys.exit({run}(settings))
 # Stands for a decoder that crashes: the patient's name picks the instance.
 CRASH = """
 import os, signal
-from worker import inspection
-make_tile = inspection.make_tile
+from worker import preparation
+make_tile = preparation.make_tile
 def crash(ds, *args, **kwargs):
     if str(ds.PatientName) == "CRASH":
         os.kill(os.getpid(), signal.SIGKILL)
     return make_tile(ds, *args, **kwargs)
-inspection.make_tile = crash
+preparation.make_tile = crash
 """
 
 # Stands for a decoder that never ends and holds the interpreter's lock meanwhile. The
 # others wait for the start of the decoding processes, which takes its time.
 HANG = """
-from worker import attempts, inspection
-attempts.INSTANCE_SECONDS = 8.0
-make_tile = inspection.make_tile
+from worker import inspect_batch, preparation
+inspect_batch.INSTANCE_SECONDS = 8.0
+make_tile = preparation.make_tile
 def hang(ds, *args, **kwargs):
     if str(ds.PatientName) == "HANG":
         import re
         re.match("(a+)+$", "a" * 64 + "b")
     return make_tile(ds, *args, **kwargs)
-inspection.make_tile = hang
+preparation.make_tile = hang
 """
 
 # Stands for a slow decoder, so that a signal comes while a message is being worked on.
 SLOW = """
 import time
-from worker import inspection
-make_tile = inspection.make_tile
+from worker import preparation
+make_tile = preparation.make_tile
 def slow(ds, *args, **kwargs):
     time.sleep(0.5)
     return make_tile(ds, *args, **kwargs)
-inspection.make_tile = slow
+preparation.make_tile = slow
 """
 
 

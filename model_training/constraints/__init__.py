@@ -1,1 +1,1 @@
-"""From tags to must-link and cannot-link pairs."""
+"""Constraints: must-link and cannot-link pairs of images, sampled from their tags."""

@@ -1,4 +1,4 @@
-"""What must-links imply together: components, contradictions, satisfaction."""
+"""Transitive closure of must-links: components, contradictions, purity."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ Mask = NDArray[np.bool_]
 
 
 class Purity(NamedTuple):
-    """Shares of pairs that hold, NaN where no pair has two known labels."""
+    """Shares of pairs that agree with labels, NaN where no pair has two known ones."""
 
     must_link: float
     cannot_link: float
@@ -21,8 +21,8 @@ class Purity(NamedTuple):
 def must_link_components(must_link: Pairs, n: int) -> Pairs:
     """Return the component of each of n instances, of shape (n,).
 
-    Instances that must-links join, directly or through others, have equal numbers: the
-    transitive closure in memory linear in instances and pairs.
+    Instances joined by must-links, directly or through others, have equal numbers.
+    Memory is linear in instances and pairs.
     """
     ones = np.ones(len(must_link), dtype=np.int8)
     graph = coo_array((ones, (must_link[:, 0], must_link[:, 1])), shape=(n, n))
@@ -31,13 +31,13 @@ def must_link_components(must_link: Pairs, n: int) -> Pairs:
 
 
 def contradictions(must_link: Pairs, cannot_link: Pairs, n: int) -> Mask:
-    """Tell which cannot-links lie inside a must-link component, of shape (C,)."""
+    """Return which cannot-links lie inside a must-link component, of shape (C,)."""
     components = must_link_components(must_link, n)
     return np.asarray(components[cannot_link[:, 0]] == components[cannot_link[:, 1]])
 
 
 def share_held(pairs: Pairs, labels: NDArray[np.str_], *, alike: bool) -> float:
-    """Return the share of pairs whose labels are (not) alike, NaN without any.
+    """Return the share of pairs whose labels are (not) alike, NaN without pairs.
 
     Pairs with an empty label are left out.
     """

@@ -1,4 +1,4 @@
-"""How constraints are sampled: our setting and the paper's."""
+"""Configuration of the sampling of constraints: the default, and the paper's."""
 
 from dataclasses import dataclass
 
@@ -7,45 +7,46 @@ from veritag.dicom.tags import JUDGED_TAGS
 from veritag.errors import ConfigurationError
 
 KIND = ("Modality", "BodyPartExamined")
-"""The tags that say what kind of picture it is, and that reviewers settle most."""
+"""The tags that name the kind of an image, and that reviewers correct most."""
 
 
 @dataclass(frozen=True)
 class ConstraintConfig:
-    """How constraints are sampled.
+    """Rules and proportions of sampled constraints.
 
     Attributes
     ----------
     epsilon
-        Distance under which two instances must link.
+        Gower's distance sqrt(1 - S) under which two instances must link; 0.1 means
+        1 - S < 0.01, which are nearly equal tags.
     phi
         Distance over which they cannot link.
     least_comparable
-        Tags that both must carry for their distance to be known.
+        Tags that both instances must have for their distance to be known.
     required
-        Tags that both must carry, with like values, for a must-link. Radiographs
-        without BodyPartExamined agree in all else whatever region they show.
+        Tags that both must have, with like values, for a must-link. Radiographs
+        without BodyPartExamined agree in all other tags, whatever region they show.
     deciding
-        Tags of which one must be disjoint for a cannot-link: another manufacturer
-        and another table position make no other picture. Empty: distance decides.
+        Tags of which one must be disjoint for a cannot-link: manufacturer and table
+        position alone do not change what an image shows. Empty: distance decides.
     ranges
         "robust" or "minmax", see `value_ranges`.
     concepts
         Whether Modality and BodyPartExamined are compared by meaning, so that CR and DX
-        are alike and HEAD says nothing against BRAIN; else by equality.
+        are alike and HEAD and BRAIN are not comparable; else by equality.
     weights
-        Tags that count other than 1, with their weight. With 3, a disjoint body part
-        or modality alone makes a cannot-link: of all that a CT has in common with
-        another, 3 of 11 differ then, sqrt(3/11) > phi. With equal weights, the head and
-        the foot of one scanner, 1 of 7, would be no cannot-link.
+        Tags with a weight other than 1. With 3, a disjoint body part or modality alone
+        makes a cannot-link: of the weight 11 that the tags of two CTs have in common,
+        3 differ, and sqrt(3/11) > phi. With equal weights, head and foot of one scanner
+        would be none: 1 of 7.
     balanced
-        Whether modalities, body parts within them, and tag tuples within these have
-        equal chances; else every instance has.
+        Whether modalities, body parts within them, and tag tuples within these are
+        drawn with equal chances; else instances are.
     within_modality
-        Share of the cannot-links that is first looked for between body parts of one
-        modality: few others are, and that a CT is no radiograph is soon learnt.
+        Share of the cannot-links drawn first between body parts of one modality: few
+        others would be, and the differences between modalities are soon learnt.
     keep_contradictions
-        Whether cannot-links inside a must-link component stay in.
+        Whether cannot-links inside a must-link component are kept.
     """
 
     epsilon: float = 0.1
@@ -61,7 +62,13 @@ class ConstraintConfig:
     keep_contradictions: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Check thresholds, shares and tag names.
+
+        Raises
+        ------
+        ConfigurationError
+            If one of them is impossible.
+        """
         if not 0 < self.epsilon <= self.phi < 1:
             raise ConfigurationError(
                 f"Constraints need 0 < epsilon <= phi < 1, got epsilon {self.epsilon} "
@@ -72,10 +79,10 @@ class ConstraintConfig:
                 "The share of cannot-links within a modality must be from 0 to 1, got "
                 f"{self.within_modality}."
             )
-        named = {*self.required, *self.deciding, *(tag for tag, _ in self.weights)}
-        if unknown := named.difference(JUDGED_TAGS):
+        tags = {*self.required, *self.deciding, *(tag for tag, _ in self.weights)}
+        if unknown := tags.difference(JUDGED_TAGS):
             raise ConfigurationError(
-                f"Constraints know nothing of {', '.join(sorted(unknown))}; name any "
+                f"Constraints cannot use {', '.join(sorted(unknown))}; name any "
                 f"of {', '.join(JUDGED_TAGS)}."
             )
 

@@ -1,4 +1,4 @@
-"""Which pairs of tag tuples may be constraints, and which are looked at."""
+"""Rules for pairs of tag tuples: which are allowed, and where they are drawn from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,13 +34,13 @@ class TagTuples:
     Attributes
     ----------
     rows
-        As the encoding gives them, of shape (T, F).
+        Encoded tuples, of shape (T, F).
     tuples
-        Which instances have which row.
+        The instances of each row.
     modality
         Class of like modalities of each row, -1 where missing, of shape (T,).
     kind
-        Number of each row's modality and body part together, of shape (T,).
+        Number of each row's combination of modality and body part, of shape (T,).
     """
 
     encoding: TagEncoding
@@ -90,7 +90,7 @@ def _joint(classes: Indices) -> Indices:
 def must_links(
     tags: TagTuples, config: ConstraintConfig, rng: np.random.Generator
 ) -> PairDraw:
-    """Return how must-links are drawn: partners agree in all required tags."""
+    """Return the draw of must-links, whose partners agree in all required tags."""
     group = _agreeing(tags, config.required)
 
     def near(a: Indices, b: Indices) -> Mask:
@@ -99,7 +99,7 @@ def must_links(
     partners = partners_among(
         tags.tuples, group, own_group=True, balanced=config.balanced, rng=rng
     )
-    # Where a group holds one instance only, nobody can be its partner.
+    # A group of a single instance has no partner for it.
     in_group = group >= 0
     sizes = np.bincount(group[in_group], tags.tuples.counts[in_group])
     paired = np.append(sizes, 0)[group] > 1
@@ -113,7 +113,7 @@ def cannot_links(
     *,
     within_modality: bool,
 ) -> PairDraw:
-    """Return how cannot-links are drawn: partners from all kinds or one modality."""
+    """Return the draw of cannot-links, whose partners are of any kind or one modality."""
     group = tags.kind if config.balanced else np.zeros_like(tags.kind)
     if within_modality:
         group = tags.modality
@@ -153,7 +153,7 @@ def _distance(
 def _agreeing(tags: TagTuples, required: Sequence[str]) -> Indices:
     """Return the group of tuples that agree in the required tags, of shape (T,).
 
-    -1 where one is missing. Numeric tags have to be there, whatever their value.
+    -1 where one is missing. Numeric tags must be present with any value.
     """
     classes: list[Indices] = [np.zeros(len(tags.rows), dtype=np.int64)]
     for tag in required:
@@ -167,7 +167,7 @@ def _agreeing(tags: TagTuples, required: Sequence[str]) -> Indices:
 
 
 def _chances(tags: TagTuples, possible: Mask, config: ConstraintConfig) -> Floats:
-    """Return how likely each tuple is the next anchor, of shape (T,)."""
+    """Return the probability of each tuple to be the next anchor, of shape (T,)."""
     if not possible.any():
         return np.zeros(len(possible))
     chances = np.where(possible, tags.tuples.counts, 0).astype(np.float64)
@@ -177,7 +177,7 @@ def _chances(tags: TagTuples, possible: Mask, config: ConstraintConfig) -> Float
 
 
 def _balanced(tags: TagTuples, possible: Mask) -> Floats:
-    """Give modalities, kinds within them and tuples within these equal chances."""
+    """Return equal chances for modalities, kinds within them, tuples within these."""
     chances = np.zeros(len(possible))
     _, kinds, tuples_of_kind = np.unique(
         tags.kind[possible], return_inverse=True, return_counts=True

@@ -18,30 +18,30 @@ Indices = NDArray[np.int64]
 Ranges = Literal["robust", "minmax"]
 
 BLOCK = 1 << 15
-"""Pairs worked on at a time: 256 kB per array of theirs, which caches hold."""
+"""Pairs in one step: 256 kB for each array of them, which caches hold."""
 TAIL = 0.05
-"""Share of the distinct values at either end that a robust range leaves out."""
+"""Share of the distinct values at each end that a robust range leaves out."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What the F columns of tag tuples are.
+    """Types, ranges and weights of the F columns of tag tuples.
 
     Attributes
     ----------
     categorical
-        Which columns hold codes (whole numbers from 0), of shape (F,).
+        Which columns hold codes, whole numbers from 0, of shape (F,).
     ranges
-        Difference from which two numbers are wholly unlike, of shape (F,); where it is
-        0, equal numbers are alike and all others wholly unlike.
+        Range R of each column, of shape (F,): numbers that differ by R or more have
+        similarity 0. Where R is 0, only equal numbers are similar.
     groups
-        The tag that each column belongs to, of shape (F,); the columns of one tag count
-        once together. Every column is a tag of its own by default.
+        Tag of each column, of shape (F,); the columns of one tag count once together.
+        By default every column is a tag of its own.
     weights
-        How much the tag of each column counts, of shape (F,); 1 by default.
+        Weight of the tag of each column, of shape (F,); 1 by default.
     similarities
-        Column to its codes' similarities in [0, 1], of shape (V, V), NaN where two
-        codes do not bear on each other. Without one, equal codes are alike.
+        Column to the similarities of its codes in [0, 1], of shape (V, V), NaN where
+        two codes are not comparable. Without one, only equal codes are similar.
     """
 
     categorical: Mask
@@ -51,7 +51,7 @@ class Columns:
     similarities: Mapping[int, Floats] = field(default_factory=dict)
 
     def tags(self) -> Iterator[tuple[float, Indices]]:
-        """Yield the weight and the columns of each tag that counts."""
+        """Yield the weight and the columns of each tag with a weight above 0."""
         for group in np.unique(self.groups):
             columns = np.flatnonzero(self.groups == group)
             weight = float(self.weights[columns[0]])
@@ -72,24 +72,24 @@ def gower_distance(
 ) -> Floats:
     """Return the distances sqrt(1 - S) between all rows of X and all rows of Y.
 
-    S is the weighted mean, over the tags that both rows carry (Gower's delta), of the
-    similarity of their values. For numbers that is 1 - |xi - xj| / R, held within
-    [0, 1]; the paper of 2021 prints |xi - xj| / R, which is a dissimilarity. For
-    categories it is equality, or what `similarities` says. A tag of several columns
-    counts once, with the mean over the columns that both rows carry.
+    S is the weighted mean similarity over the tags that both rows have (delta in Gower,
+    1971). For numbers the similarity is 1 - |xi - xj| / R, clipped to [0, 1]; the paper
+    of 2021 prints |xi - xj| / R, which is a dissimilarity. For categories it is
+    equality or `similarities`. A tag of several columns counts once, with the mean over
+    the columns that both rows have.
 
     Time is O(n m F). Beyond the result, memory does not grow with n times m.
 
     Parameters
     ----------
     X
-        Of shape (n, F), with codes in categorical columns and NaN for what is missing.
+        Of shape (n, F), with codes in categorical columns and NaN for missing values.
     Y
-        Of shape (m, F); X itself where left out.
+        Of shape (m, F); by default X.
     categorical, ranges, groups, weights, similarities
-        See `Columns`. Without ranges they are maximum - minimum over X and Y.
+        See `Columns`. By default, ranges are maximum - minimum over X and Y.
     least_comparable
-        Tags that two rows must both carry for their distance to be known.
+        Tags that both rows must have for their distance to be known.
 
     Returns
     -------
@@ -104,13 +104,13 @@ def gower_distance(
     step = max(1, BLOCK // max(1, len(y)))
     for start in range(0, len(x), step):
         part = slice(start, start + step)
-        # Among rows of X alone, those before have been compared with these already.
-        rest = slice(start if Y is None else 0, None)
-        distances[part, rest] = paired_distance(
-            x[part, None], y[None, rest], columns, least_comparable=least_comparable
+        # Distances within X are symmetric: earlier rows were compared before.
+        others = slice(start if Y is None else 0, None)
+        distances[part, others] = paired_distance(
+            x[part, None], y[None, others], columns, least_comparable=least_comparable
         )
         if Y is None:
-            distances[rest, part] = distances[part, rest].T
+            distances[others, part] = distances[part, others].T
     return distances
 
 
@@ -122,17 +122,17 @@ def describe_columns(
     weights: ArrayLike | None = None,
     similarities: Mapping[int, Floats] | None = None,
 ) -> Columns:
-    """Return what the columns of values, of shape (n, F), are; see `Columns`."""
+    """Return the columns of values (n, F), with the defaults of `Columns`."""
     count = values.shape[1]
     is_category = np.asarray(categorical, dtype=np.bool_)
     widths = value_ranges(values, is_category, "minmax") if ranges is None else ranges
-    own = np.arange(count) if groups is None else groups
-    even = np.ones(count) if weights is None else weights
+    tags = np.arange(count) if groups is None else groups
+    counts = np.ones(count) if weights is None else weights
     return Columns(
         categorical=is_category,
         ranges=np.asarray(widths, dtype=np.float64),
-        groups=np.asarray(own, dtype=np.int64),
-        weights=np.asarray(even, dtype=np.float64),
+        groups=np.asarray(tags, dtype=np.int64),
+        weights=np.asarray(counts, dtype=np.float64),
         similarities=similarities or {},
     )
 
@@ -165,7 +165,7 @@ def tag_dissimilarity(
 
     `a` and `b` are of shapes (..., F) that broadcast; the result is of shape (...).
     """
-    parts = [_unlike(a[..., f], b[..., f], columns, int(f)) for f in members]
+    parts = [_dissimilarity(a[..., f], b[..., f], columns, int(f)) for f in members]
     if len(parts) == 1:
         return parts[0]
     known = [~np.isnan(part) for part in parts]
@@ -177,25 +177,25 @@ def tag_dissimilarity(
     return np.asarray(mean)
 
 
-def _unlike(a: Floats, b: Floats, columns: Columns, column: int) -> Floats:
+def _dissimilarity(a: Floats, b: Floats, columns: Columns, column: int) -> Floats:
     if not columns.categorical[column]:
-        return _apart(a, b, float(columns.ranges[column]))
+        return _number_dissimilarity(a, b, float(columns.ranges[column]))
     table = columns.similarities.get(column)
     if table is not None:
-        return _looked_up(a, b, table)
+        return _code_dissimilarity(a, b, table)
     missing = np.isnan(a) | np.isnan(b)
     return np.where(missing, np.nan, np.where(a == b, 0.0, 1.0))
 
 
-def _apart(a: Floats, b: Floats, width: float) -> Floats:
+def _number_dissimilarity(a: Floats, b: Floats, width: float) -> Floats:
     apart = np.abs(a - b)
     if width > 0:
         return np.minimum(apart / width, 1.0)
     return np.where(np.isnan(apart), np.nan, np.where(apart > 0, 1.0, 0.0))
 
 
-def _looked_up(a: Floats, b: Floats, table: Floats) -> Floats:
-    # One row and column more, of NaN, is where missing values point to.
+def _code_dissimilarity(a: Floats, b: Floats, table: Floats) -> Floats:
+    # Missing values refer to an additional row and column of NaN.
     padded = np.pad(1.0 - table, (0, 1), constant_values=np.nan)
     last = len(table)
     rows = np.where(np.isnan(a), last, a).astype(np.int64)
@@ -207,9 +207,8 @@ def value_ranges(values: Floats, categorical: Mask, method: Ranges) -> Floats:
     """Return the range R of each column, of shape (F,), 1 for categorical ones.
 
     "minmax" is the paper's: maximum - minimum. "robust" leaves out 5 % of the distinct
-    values at either end, so that one wrong ExposureTime of 51100 ms does not make all
-    others alike; values further apart than that are wholly unlike. A column where
-    robust leaves no width falls back to maximum - minimum.
+    values at each end, so that one wrong ExposureTime of 51100 ms does not make all
+    others similar; maximum - minimum where that leaves a range of 0.
     """
     columns = zip(values.T, categorical, strict=True)
     return np.array([1.0 if coded else _range(c, method) for c, coded in columns])
@@ -227,12 +226,12 @@ def _range(column: Floats, method: Ranges) -> float:
 
 
 def distinct_rows(X: Floats) -> tuple[Floats, Indices, Indices]:
-    """Return the distinct rows of X with NaN equal to NaN, and who has which.
+    """Return the distinct rows of X, NaN equal to NaN, and the row of each instance.
 
     X is of shape (N, F); returned are rows of shape (T, F), the row of each instance
     (N,), and how many instances have each row (T,). Time is O(N log N), memory O(N F).
     """
-    # NaN has many bit patterns and zero has two; here each gets one.
+    # Rows are compared as bytes: NaN has many bit patterns and zero has two.
     canonical = np.where(np.isnan(X), np.nan, X + 0.0)
     width = X.shape[1] * X.itemsize
     as_bytes = np.ascontiguousarray(canonical).view(np.dtype((np.void, width)))

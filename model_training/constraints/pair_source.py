@@ -1,4 +1,4 @@
-"""Which pairs a step sees: drawn from the constraints and from what follows from them."""
+"""The pairs of a training step: drawn from the constraints and their closure."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,16 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PairSource:
-    """Draws must-links and cannot-links, as many of either kind where there are both.
+    """Draws must-links and cannot-links, half of each where there are both.
 
     Attributes
     ----------
     must_link, cannot_link
         Given pairs, of shape (M, 2) and (C, 2).
     members
-        With closure: the rows of each component that must-links join, so that any two
-        of one component are a must-link, and any two of components that a cannot-link
-        parts are a cannot-link. Empty without closure.
+        With closure: the rows of each must-link component. Any two of one component
+        are a must-link, and any two of components that a cannot-link separates are a
+        cannot-link. Empty without closure.
     component
         With closure: the component of each row.
     """
@@ -37,7 +37,7 @@ class PairSource:
     ) -> tuple[Pairs, NDArray[np.bool_]]:
         """Return pairs (count, 2) and which of them are must-links.
 
-        Either kind is in every draw of two or more, where there is any of it.
+        A draw of two or more has pairs of both kinds, where both exist.
         """
         must = count // 2 if len(self.cannot_link) else count
         if not len(self.must_link):
@@ -50,7 +50,7 @@ class PairSource:
         chosen = _some(self.must_link, count, rng)
         if self.component is None:
             return chosen
-        # The first of a given pair stays, its partner becomes any of its component.
+        # One image of the pair is kept, the other is replaced within its component.
         partners = self._others(chosen[:, 1], rng)
         return np.stack([chosen[:, 0], partners], axis=1)
 
@@ -77,13 +77,13 @@ class PairSource:
 
 def pair_source(constraints: Constraints, n: int, *, closure: bool) -> PairSource:
     """Return the source of pairs for n training images."""
-    given = constraints.must_link, constraints.cannot_link
+    pairs = constraints.must_link, constraints.cannot_link
     if not closure:
-        return PairSource(*given)
+        return PairSource(*pairs)
     component = must_link_components(constraints.must_link, n)
     order = np.argsort(component, kind="stable")
     members = np.split(order, np.flatnonzero(np.diff(component[order])) + 1)
-    return PairSource(*given, tuple(members), component)
+    return PairSource(*pairs, tuple(members), component)
 
 
 def _some(pairs: Pairs, count: int, rng: np.random.Generator) -> Pairs:

@@ -1,7 +1,7 @@
-"""Must-links and cannot-links between instances, sampled from their tags.
+"""Sampling of must-links and cannot-links between instances from their tags.
 
 Manojlovic & Stajduhar, Diagnostics 2021, 11(10):1920: instances nearer than epsilon by
-Gower's distance of their tags belong together, those further apart than phi do not.
+Gower's distance of their tags must link, those further apart than phi cannot link.
 """
 
 from collections.abc import Sequence
@@ -46,12 +46,12 @@ __all__ = [
 ]
 
 LARGEST = 5
-"""Components whose sizes the report tells."""
+"""Number of components whose sizes are in the report."""
 
 
 @dataclass(frozen=True)
 class Constraints:
-    """Pairs of instances, as rows i < j of the samples they were made for.
+    """Pairs of instances, as rows i < j of their samples.
 
     Attributes
     ----------
@@ -72,9 +72,9 @@ class Constraints:
 
 
 def purity(constraints: Constraints, labels: NDArray[np.str_]) -> Purity:
-    """Return the shares of must-links of one label and of cannot-links of two.
+    """Return the shares of must-links with equal and cannot-links with unequal labels.
 
-    `labels`, of shape (N,), are the truth; pairs with an empty one are left out.
+    `labels` (N,) are the true ones; pairs with an empty label are left out.
     """
     return Purity(
         share_held(constraints.must_link, labels, alike=True),
@@ -92,27 +92,26 @@ def sample_constraints(
     """Sample n constraints, half of each kind, from the samples' tags.
 
     Instances whose Modality or BodyPartExamined a reviewer settled come first, with one
-    pair of either kind each where the rules allow one. A cannot-link inside a component
-    of must-links contradicts them; it is left out, unless the config keeps it, since
-    what must-links join is used as a whole. With Modality and BodyPartExamined both
-    required and deciding that happens only where kinds of modality overlap in a chain.
+    pair of each kind where the rules allow one. A cannot-link inside a must-link
+    component is a contradiction, because components are used as a whole; it is left out
+    unless the config keeps it. With Modality and BodyPartExamined both required and
+    deciding, contradictions arise only where kinds of modality overlap in a chain.
 
-    Where tags allow no constraints (all missing, one modality and region only), there
-    are fewer or none, and the report's `shortfall` says so.
+    Where tags allow fewer pairs (all missing, or one modality and region only), the
+    report's `shortfall` gives the number and the reason.
 
-    Time is O(N log N + n), memory O(N + n): nothing is of size N x N, and pairs are
-    looked at in blocks of 512 x 128. A million instances took 7 s of one core and
-    0.45 GB at most.
+    Time is O(N log N + n) and memory O(N + n): pairs are tested in blocks of 512 x 128,
+    never all N x N. A million instances took 7 s of one core and at most 0.45 GB.
 
     Returns
     -------
-    Constraints whose report tells `instances`, `distinct` tag tuples, `requested`,
-    `must_link` and `cannot_link` found, `contradictions` and how many of them were
-    `left_out`, must-link `components` with two or more instances and their
-    `largest_components`, the `top_tuple_pair` share that the most frequent pair of tag
-    tuples has among each kind, the share of ends by modality (`modalities`), the share
-    of cannot-links `within_modality`, `verified` instances and how many are in a pair
-    (`verified_in`), and `shortfall`.
+    Constraints with a report: numbers of `instances`, of `distinct` tag tuples, of pairs
+    `requested`, of `must_link` and `cannot_link` pairs, of `contradictions` and of those
+    `left_out`, of must-link `components` with two or more instances, and the sizes of the
+    `largest_components`; the share of the most frequent pair of tag tuples in each kind
+    of pair (`top_tuple_pair`), the share of each modality among the images of pairs
+    (`modalities`), the share of cannot-links `within_modality`; the number of `verified`
+    instances and of those in a pair (`verified_in`); and the `shortfall`.
     """
     rng = np.random.default_rng(seed)
     tags = tag_tuples(samples, config)
@@ -121,15 +120,15 @@ def sample_constraints(
     n_cannot = n_constraints - n_must
     must = _sample_must_links(tags, n_must, first, config, rng)
     drawn = _sample_cannot_links(tags, n_cannot, first, config, rng)
-    against = contradictions(must, drawn, len(samples))
-    cannot = drawn if config.keep_contradictions else drawn[~against]
+    contradict = contradictions(must, drawn, len(samples))
+    cannot = drawn if config.keep_contradictions else drawn[~contradict]
     report = {
         "instances": len(samples),
         "distinct": len(tags.rows),
         "requested": n_constraints,
         "must_link": len(must),
         "cannot_link": len(cannot),
-        "contradictions": int(against.sum()),
+        "contradictions": int(contradict.sum()),
         "left_out": len(drawn) - len(cannot),
         **_components(must, len(samples)),
         **_balance(tags, must, cannot),
@@ -211,7 +210,7 @@ def _top_share(pairs: Indices) -> float:
 
 
 def _shares(tags: TagTuples, pairs: Indices) -> dict[str, float]:
-    """Return the share of each modality among the ends of pairs of tuples (P, 2)."""
+    """Return the share of each modality among both tuples of pairs (P, 2)."""
     names = ("missing", *tags.encoding.vocabularies["Modality"])
     column = int(tags.encoding.members("Modality")[0])
     codes = np.nan_to_num(tags.rows[pairs.ravel(), column], nan=-1).astype(np.int64)
@@ -222,18 +221,18 @@ def _shares(tags: TagTuples, pairs: Indices) -> dict[str, float]:
 
 
 def _shortfall(must_link: int, cannot_link: int, contradicting: int) -> str:
-    """Return what is missing and why, in words, empty where nothing is."""
+    """Return a sentence on missing pairs and the reason, empty where none are missing."""
     missing = {"must-links": must_link, "cannot-links": cannot_link}
-    told = [f"{count} {name}" for name, count in missing.items() if count > 0]
+    counts = [f"{count} {name}" for name, count in missing.items() if count > 0]
     sentences = []
-    if told:
+    if counts:
         sentences.append(
-            f"{' and '.join(told)} fewer than requested, for the tags allow no more: "
-            "images that carry Modality and BodyPartExamined bring more."
+            f"{' and '.join(counts)} fewer than requested, because the tags allow no "
+            "more: images with Modality and BodyPartExamined allow more."
         )
     if contradicting:
         sentences.append(
             f"{contradicting} cannot-links contradicted the must-links and were left "
-            "out: required tags keep must-links from joining what differs."
+            "out: required tags prevent must-links between different kinds."
         )
     return " ".join(sentences)

@@ -1,4 +1,4 @@
-"""The eight judged tags of samples as numbers that Gower's distance understands."""
+"""Encoding of the eight judged tags of samples as numbers for Gower's distance."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ ORIENTATION = "ImageOrientationPatient"
 CONCEPTS = ("Modality", "BodyPartExamined")
 """Categories whose values are compared by meaning."""
 COSINE_RANGE = 2.0
-"""Range of a direction cosine, known beforehand and free of outliers."""
+"""Range of a direction cosine, which is known and has no outliers."""
 COSINE_DIGITS = 2
-"""Decimals kept of a direction cosine: the slices of one tilted series have one tuple.
-A rounded cosine is off by 0.005 at most, 1/400 of its range."""
+"""Decimals of a direction cosine, so that the slices of a tilted series share a tuple.
+Rounding changes a cosine by 0.005 at most, 1/400 of its range."""
 
 _LENGTHS = {ORIENTATION: 6, "ExposureTime": 1, "Exposure": 1}
 _PLANES: Mapping[str, tuple[float, ...]] = {
-    # Rows and columns as most scanners give them, PS3.3 C.7.6.2.1.1.
+    # Usual direction cosines of rows and columns, PS3.3 C.7.6.2.1.1.
     "AXIAL": (1, 0, 0, 0, 1, 0),
     "CORONAL": (1, 0, 0, 0, 0, -1),
     "SAGITTAL": (0, 1, 0, 0, 0, -1),
@@ -39,14 +39,14 @@ _GROUPS = np.array([*range(5), *[5] * 6, 6, 7])
 
 @dataclass(frozen=True)
 class TagEncoding:
-    """How samples become rows of 13 columns, as fitted on some samples.
+    """Encoding of samples as rows of 13 columns, fitted on samples.
 
     Attributes
     ----------
     vocabularies
-        Categorical tag to its values; a value's code is its place.
+        Categorical tag to its values; the code of a value is its index.
     columns
-        What the columns are: five of codes, six direction cosines, two exposures.
+        Five columns of codes, six of direction cosines, two of exposures.
     """
 
     vocabularies: Mapping[str, tuple[str, ...]]
@@ -55,22 +55,22 @@ class TagEncoding:
     def transform(self, samples: Sequence[Sample]) -> Floats:
         """Return the samples as X of shape (N, 13), NaN where a tag is missing.
 
-        A category that did not occur in fitting counts as missing: nothing is known of
-        what it is like. Signs of ImageOrientationPatient count, since a turned or
-        mirrored axis shows a turned or mirrored picture. Where a reviewer settled
-        another plane, or where only the plane is known, its usual orientation stands in.
+        A value that did not occur in fitting counts as missing, because it has no
+        similarities. Signs of ImageOrientationPatient count: a reversed axis mirrors
+        the image. Where a reviewer settled another plane, or only the plane is known,
+        the usual orientation of that plane is used.
         """
         return np.column_stack([self._codes(samples), _numbers(samples)])
 
     def members(self, tag: str) -> Indices:
-        """Return the columns of a tag."""
+        """Return the column indices of a tag."""
         return np.flatnonzero(self.columns.groups == JUDGED_TAGS.index(tag))
 
     def _codes(self, samples: Sequence[Sample]) -> Floats:
         codes = np.empty((len(samples), len(CATEGORIES)))
         for column, tag in enumerate(CATEGORIES):
-            place = {value: n for n, value in enumerate(self.vocabularies[tag])}
-            codes[:, column] = [place.get(s.tags.get(tag, ""), np.nan) for s in samples]
+            code = {value: n for n, value in enumerate(self.vocabularies[tag])}
+            codes[:, column] = [code.get(s.tags.get(tag, ""), np.nan) for s in samples]
         return codes
 
 
@@ -86,15 +86,15 @@ def fit_tags(
     Parameters
     ----------
     samples
-        At least those that will be compared with each other.
+        All samples that will be compared with each other.
     ranges
-        See `value_ranges`; ranges are of distinct values, so that no scanner's thousand
-        slices narrow them. Robust ones take direction cosines to range over 2.
+        See `value_ranges`; of distinct values, so that the many slices of one scanner
+        do not narrow them. Robust ranges of direction cosines are 2.
     concepts
         Whether Modality and BodyPartExamined are compared by meaning, see
         `concept_similarities`; else by equality.
     weights
-        How much a tag counts, 1 where not told.
+        Weight of a tag, 1 by default.
     """
     vocabularies = {
         tag: tuple(sorted({s.tags[tag] for s in samples if s.tags.get(tag)}))
@@ -105,8 +105,8 @@ def fit_tags(
         for tag in CONCEPTS
         if concepts and vocabularies[tag]
     }
-    told = weights or {}
-    counts = np.array([told.get(tag, 1.0) for tag in JUDGED_TAGS])
+    given = weights or {}
+    counts = np.array([given.get(tag, 1.0) for tag in JUDGED_TAGS])
     columns = describe_columns(
         np.empty((0, len(_GROUPS))),
         categorical=len(CATEGORIES) > _GROUPS,
@@ -119,22 +119,21 @@ def fit_tags(
 
 
 def concept_similarities(tag: str, values: Sequence[str]) -> Floats:
-    """Return how alike values of Modality or BodyPartExamined are, of shape (V, V).
+    """Return the similarities of values of Modality or BodyPartExamined, (V, V).
 
-    Equal concepts are alike (1), disjoint ones are not (0). A broader, narrower or
-    overlapping one says nothing for or against (NaN), as if it were missing: HEAD may
-    be BRAIN. Modalities of one kind of picture are alike: CR and DX name the detector,
-    which no picture tells, and a site that sends both gains nothing from a difference.
+    Equal concepts have similarity 1, disjoint ones 0. Broader, narrower and overlapping
+    ones are not comparable (NaN), like missing values: HEAD may be BRAIN. Overlapping
+    modalities are similar (1): CR and DX name the detector, which no image shows.
     """
     alike = 1.0 if tag == "Modality" else np.nan
-    said = {
+    similarity = {
         Relation.EQUAL: 1.0,
         Relation.DISJOINT: 0.0,
         Relation.OVERLAPS: alike,
         Relation.BROADER: np.nan,
         Relation.NARROWER: np.nan,
     }
-    return np.array([[said[relation(tag, a, b)] for b in values] for a in values])
+    return np.array([[similarity[relation(tag, a, b)] for b in values] for a in values])
 
 
 def _fit_ranges(numbers: Floats, ranges: Ranges) -> Floats:

@@ -1,1 +1,1 @@
-"""Layers, losses, augmentation and clustering."""
+"""The network: layers, losses, augmentation, clustering, and its configuration."""

@@ -1,4 +1,4 @@
-"""Small variations of tiles: what differs between scanners, not between body parts."""
+"""Augmentation of tiles by differences between scanners, not between body parts."""
 
 import math
 
@@ -14,12 +14,12 @@ WINDOW = 0.3
 NOISE = 0.03
 
 FIELD_OF_VIEW = 0.25
-"""Logarithm of the largest change of scale between devices."""
+"""Logarithm of the largest change of scale."""
 BENDS = 6
-"""Pieces of a gray curve."""
+"""Straight pieces of a gray curve."""
 STEEPNESS = 1.3
 BLURRED = 0.3
-"""Share of tiles shown at half the resolution."""
+"""Share of tiles at half the resolution."""
 
 
 def mirrored(tiles: Tensor, generator: torch.Generator) -> Tensor:
@@ -29,10 +29,10 @@ def mirrored(tiles: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def varied(tiles: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Return tiles (N, 1, size, size) in [0, 1], moved a little and shown otherwise.
+    """Return tiles (N, 1, size, size) in [0, 1] with small random changes.
 
-    Each is turned, scaled and shifted; its gray scale is bent by a gamma and cut by a
-    narrower window; some noise is added.
+    Each is rotated, scaled and shifted, gets another gamma and a narrower window, and
+    noise.
     """
     moved = _moved(tiles, generator, strength)
     shown = _shown(moved, generator, strength)
@@ -46,8 +46,8 @@ def restyled(
 ) -> Tensor:
     """Return tiles (N, 1, size, size) in [0, 1] as another device might show them.
 
-    Each gets another field of view and a random rising gray curve, since a window that
-    is wide on one device is narrow on the next, and some are drawn coarser.
+    Each gets another field of view and a random rising gray curve, because windows
+    differ in width between devices; some get half the resolution.
     """
     scale = torch.exp(_uniform(len(tiles), generator) * FIELD_OF_VIEW * strength)
     zero = torch.zeros_like(scale)
@@ -64,11 +64,11 @@ def restyled(
 
 
 def _bent(tiles: Tensor, generator: torch.Generator, strength: float) -> Tensor:
-    """Return tiles under gray curves of straight pieces with random steepness."""
+    """Return tiles under gray curves of straight pieces with random slopes."""
     shape, device = (len(tiles), BENDS), generator.device
-    drawn = torch.rand(shape, generator=generator, device=device)
+    uniform = torch.rand(shape, generator=generator, device=device)
     mix = torch.rand(len(tiles), 1, generator=generator, device=device) * strength
-    pieces = gray_pieces(drawn, mix)
+    pieces = gray_pieces(uniform, mix)
     starts = F.pad(pieces.cumsum(1), (1, 0))
     place = tiles.flatten(1) * BENDS
     piece = place.long().clamp(max=BENDS - 1)
@@ -77,21 +77,21 @@ def _bent(tiles: Tensor, generator: torch.Generator, strength: float) -> Tensor:
 
 
 def gray_pieces(uniform: Tensor, mix: Tensor) -> Tensor:
-    """Return how far each piece of a gray curve rises; in sum 1, of shape (N, BENDS).
+    """Return the rise of each piece of a gray curve, in sum 1, of shape (N, BENDS).
 
     Parameters
     ----------
     uniform
-        Numbers in [0, 1), of shape (N, BENDS).
+        Random numbers in [0, 1), of shape (N, BENDS).
     mix
-        From 0, a straight line, to 1, of shape (N, 1).
+        Deviation from a straight line, 0 to 1, of shape (N, 1).
     """
-    drawn = (-torch.log(uniform.clamp(1e-6, 1.0))) ** STEEPNESS + 1e-6
-    return mix * drawn / drawn.sum(1, keepdim=True) + (1 - mix) / BENDS
+    rises = (-torch.log(uniform.clamp(1e-6, 1.0))) ** STEEPNESS + 1e-6
+    return mix * rises / rises.sum(1, keepdim=True) + (1 - mix) / BENDS
 
 
 def _uniform(count: int, generator: torch.Generator) -> Tensor:
-    """Return numbers in [-1, 1), on the generator's device."""
+    """Return random numbers in [-1, 1), on the generator's device."""
     return torch.rand(count, generator=generator, device=generator.device) * 2 - 1
 
 

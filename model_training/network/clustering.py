@@ -1,4 +1,4 @@
-"""Cluster centers and assignments; pure functions of arrays, N images, K clusters.
+"""Cluster centers and assignments of N images to K clusters, for NumPy arrays.
 
 Equations are those of Manojlovic and Stajduhar (2021), after Xie et al. (2016).
 """
@@ -12,9 +12,9 @@ from sklearn.cluster import KMeans, MiniBatchKMeans, kmeans_plusplus
 Floats = NDArray[np.float64]
 
 LEAST_VARIANCE = 1e-3
-"""Share of the first component's variance under which a component is left as small."""
+"""Share of the largest variance under which a component is not scaled up further."""
 MANY = 30_000
-"""Embeddings above which k-means works on mini-batches."""
+"""Number of embeddings above which k-means uses mini-batches."""
 
 
 def squared_distances(embedding: Floats, cluster_centers: Floats) -> Floats:
@@ -40,7 +40,7 @@ def soft_assignment(
 
 
 def target_distribution(q: Floats) -> Floats:
-    """Return p of eq. 12 over the whole set, of shape (N, K)."""
+    """Return the target p of eq. 12 from q of the whole set, of shape (N, K)."""
     emphasized = q**2 / q.sum(axis=0)
     p: Floats = emphasized / emphasized.sum(axis=1, keepdims=True)
     return p
@@ -57,8 +57,8 @@ def initial_centers(
     Parameters
     ----------
     old_clusters
-        Where each image lay before, -1 for nowhere, of shape (N,): means of these
-        clusters are where k-means starts.
+        Previous cluster of each image, -1 for none, of shape (N,): k-means starts at
+        the means of these clusters.
 
     Raises
     ------
@@ -86,14 +86,14 @@ def initial_centers(
 def _old_means(
     embedding: Floats, n_clusters: int, seed: int, old_clusters: NDArray[np.int64]
 ) -> Floats:
-    """Return means of the largest old clusters, filled up with k-means++ centers."""
+    """Return the means of the largest old clusters and, for the rest, k-means++ centers."""
     names, sizes = np.unique(old_clusters[old_clusters >= 0], return_counts=True)
     largest = names[np.argsort(-sizes, kind="stable")][:n_clusters]
     means = [embedding[old_clusters == name].mean(axis=0) for name in largest]
     if len(means) < n_clusters:
         missing = n_clusters - len(means)
-        more, _ = kmeans_plusplus(embedding, missing, random_state=seed)
-        means.extend(more)
+        added, _ = kmeans_plusplus(embedding, missing, random_state=seed)
+        means.extend(added)
     return np.stack(means)
 
 
@@ -106,14 +106,14 @@ class Whitening:
     mean
         Of shape (D,).
     matrix
-        Of shape (D, D); an embedding z becomes (z - mean) @ matrix.
+        Of shape (D, D); z is whitened to (z - mean) @ matrix.
     """
 
     mean: Floats
     matrix: Floats
 
     def apply(self, embedding: Floats) -> Floats:
-        """Return embeddings (N, D) as they are clustered."""
+        """Return whitened embeddings, of shape (N, D)."""
         whitened: Floats = (embedding - self.mean) @ self.matrix
         return whitened
 
@@ -124,8 +124,7 @@ def fit_whitening(embedding: Floats, power: float = 1.0) -> Whitening:
     Parameters
     ----------
     power
-        1 gives every component unit variance, 0 leaves the variances as they are but
-        for a common scale.
+        1 gives every component unit variance, 0 only scales all by one factor.
     """
     mean = embedding.mean(axis=0)
     variances, axes = np.linalg.eigh(np.cov(embedding - mean, rowvar=False))

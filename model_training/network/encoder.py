@@ -2,8 +2,8 @@
 
 Encoder: five stages of 3x3 convolution, ReLU and 2x2 max-pooling, then a dense layer.
 Decoder: its mirror, with bilinear upsampling before each convolution and a sigmoid.
-With `batch_norm`, which the paper has not, stages and embedding are normalized; with
-`residual`, neither, inner stages have a second convolution beside an identity.
+Two options are not in the paper: `batch_norm` normalizes stages and embedding,
+`residual` adds a residual convolution to the inner stages.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 FILTERS = (32, 32, 64, 64, 64)
 EMBEDDING = 100
 FIRST_RESIDUAL = 2
-"""Stage from which a second convolution is cheap: there are few pixels left."""
+"""First stage with a residual convolution: with few pixels left it is cheap."""
 PIXELS_AT_A_TIME = 40 << 10
-"""Of tiles that go through the layers together, for each thread of a CPU: with 32
-channels, 5 MB."""
+"""Pixels that go through the layers together, per CPU thread: with 32 channels 5 MB,
+which caches hold."""
 
 
 class Encoder(nn.Module):
@@ -40,7 +40,7 @@ class Encoder(nn.Module):
         for number, width in enumerate(filters):
             stages.append(nn.Conv2d(before, width, 3, padding=1))
             stages += [nn.BatchNorm2d(width)] if batch_norm else []
-            # Pooling first is the same, with a quarter of the values to rectify.
+            # Pooling before ReLU gives the same values with a quarter of the work.
             stages += [nn.MaxPool2d(2), nn.ReLU()]
             if residual and number >= FIRST_RESIDUAL:
                 stages.append(Residual(width, batch_norm=batch_norm))
@@ -54,32 +54,33 @@ class Encoder(nn.Module):
         """Return the embedding z."""
         pixels = tiles.shape[2] * tiles.shape[3]
         if self.norm.training and isinstance(self.norm, nn.BatchNorm1d):
-            features: Tensor = self.convolutions(tiles)  # over the whole batch
+            # Batch norm takes its statistics over the whole batch.
+            features: Tensor = self.convolutions(tiles)
         else:
-            features = in_parts(self.convolutions, tiles, pixels)
+            features = in_chunks(self.convolutions, tiles, pixels)
         z: Tensor = self.norm(self.dense(features.flatten(1)))
         return z
 
     def with_statistics(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
         """Return the embedding, and mean and deviation of every channel, (N, S).
 
-        Grain, borders and gray values of a kind that was never met show in the stages,
-        where the embedding has no word for them.
+        Grain, borders and gray values of an unknown kind of image show in the channels
+        where they do not show in the embedding.
         """
-        told = []
+        statistics = []
         for layer in self.convolutions:
             tiles = layer(tiles)
             if isinstance(layer, nn.ReLU):
-                maps = tiles.float()  # half precision cannot tell small variances
+                maps = tiles.float()  # half precision rounds small variances to 0
                 mean = maps.mean((2, 3))
                 variance = (maps * maps).mean((2, 3)) - mean * mean
-                told += [mean, torch.sqrt(variance.clamp(min=0.0))]
+                statistics += [mean, torch.sqrt(variance.clamp(min=0.0))]
         z: Tensor = self.norm(self.dense(tiles.flatten(1)))
-        return z, torch.cat(told, 1)
+        return z, torch.cat(statistics, 1)
 
 
 class Residual(nn.Module):
-    """Maps (N, C, h, w) and what a convolution finds in them, added (He et al. 2016)."""
+    """Feature maps (N, C, h, w) plus a convolution of them (He et al. 2016)."""
 
     def __init__(self, width: int, *, batch_norm: bool) -> None:
         super().__init__()
@@ -113,19 +114,19 @@ class Decoder(nn.Module):
         """Return the reconstructed tiles."""
         features = torch.relu(self.dense(embedding))
         maps = features.view(-1, self.width, self.side, self.side)  # (N, C, h, w)
-        return in_parts(self.convolutions, maps, self.size**2)
+        return in_chunks(self.convolutions, maps, self.size**2)
 
 
-def in_parts(layers: nn.Module, maps: Tensor, pixels: int) -> Tensor:
-    """Return what layers make of maps (N, ...), on a CPU of a few images at a time.
+def in_chunks(layers: nn.Module, maps: Tensor, pixels: int) -> Tensor:
+    """Return `layers(maps)` for maps (N, ...), on a CPU for a few images at a time.
 
-    Layers that treat each image by itself do the same to parts of a batch, while what
-    they hand on stays in the cache.
+    The result is the same for layers that treat each image separately, and the
+    activations between the layers stay in the cache.
 
     Parameters
     ----------
     pixels
-        Of a tile.
+        Pixels of a tile.
     """
     count = max(1, PIXELS_AT_A_TIME * torch.get_num_threads() // pixels)
     as_one = (
@@ -138,7 +139,7 @@ def in_parts(layers: nn.Module, maps: Tensor, pixels: int) -> Tensor:
 
 
 class Doubled(nn.Upsample):
-    """Maps (N, C, h, w) to (N, C, 2h, 2w), interpolated."""
+    """Bilinear interpolation of maps (N, C, h, w) to (N, C, 2h, 2w)."""
 
     def __init__(self) -> None:
         super().__init__(scale_factor=2, mode="bilinear", align_corners=False)
@@ -147,9 +148,9 @@ class Doubled(nn.Upsample):
 class DoubledToOne(nn.Conv2d):
     """Maps (N, C, h, w) to (N, 1, 2h, 2w): interpolation and then a 3x3 convolution.
 
-    All of it is linear. On a CPU the channels are weighed first, at a quarter of the
-    pixels, once for each of the nine places of the convolution; these are interpolated
-    and added up with their shifts. It takes a third of the time.
+    Both are linear, so that their order may change. On a CPU the channels are first
+    combined at a quarter of the pixels, once for each of the nine kernel positions; the
+    nine maps are then interpolated, shifted and added. This takes a third of the time.
     """
 
     def __init__(self, channels: int) -> None:
@@ -161,11 +162,11 @@ class DoubledToOne(nn.Conv2d):
         if maps.is_cuda:
             return super().forward(self.doubled(maps))
         n, channels, h, w = maps.shape
-        places = self.weight.flip(2, 3).reshape(channels, 9).t()
-        weighed = F.conv2d(maps, places.reshape(9, channels, 1, 1))
-        doubled = self.doubled(weighed).reshape(n, 9, 4 * h * w)
-        added = F.fold(doubled, (2 * h, 2 * w), 3, padding=1)
-        return added + self.bias if self.bias is not None else added
+        kernels = self.weight.flip(2, 3).reshape(channels, 9).t()
+        combined = F.conv2d(maps, kernels.reshape(9, channels, 1, 1))
+        doubled = self.doubled(combined).reshape(n, 9, 4 * h * w)
+        summed = F.fold(doubled, (2 * h, 2 * w), 3, padding=1)
+        return summed + self.bias if self.bias is not None else summed
 
 
 def inner_side(size: int, stages: int) -> int:
@@ -174,9 +175,9 @@ def inner_side(size: int, stages: int) -> int:
     Raises
     ------
     ValueError
-        If the tile size is no multiple of two to the power of the stages.
+        If the tile size is not a multiple of 2 ** stages.
     """
-    side, rest = divmod(size, 1 << stages)
-    if rest or side < 1:
+    side, remainder = divmod(size, 1 << stages)
+    if remainder or side < 1:
         raise ValueError(f"the tile size {size} is no multiple of {2**stages}")
     return side

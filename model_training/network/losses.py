@@ -1,7 +1,7 @@
 """The terms of the semi-supervised objective, one small function each.
 
-Equations are those of Manojlovic and Stajduhar (2021); N images, K clusters. What is a
-probability is given as its logarithm, which no step can turn into log(0).
+Equations are those of Manojlovic and Stajduhar (2021); N images, K clusters.
+Probabilities are given as logarithms, so that no step takes log(0).
 """
 
 import math
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LEAST_LOG = math.log(1e-8)
-"""Where logarithms of probabilities are cut off, so that no divergence is infinite."""
+"""Lower bound of logarithms of probabilities, which keeps divergences finite."""
 
 
 def reconstruction_loss(reconstruction: Tensor, tiles: Tensor) -> Tensor:
@@ -37,8 +37,8 @@ def log_soft_assignment(
     embedding, cluster_centers
         Of shape (N, D) and (K, D).
     degrees
-        Of freedom of Student's t. With 1, squared distances of 1 and 4 weigh 1/2 and
-        1/5; the more, the less far centers count.
+        Degrees of freedom of Student's t. With 1, squared distances of 1 and 4 have
+        kernels of 1/2 and 1/5; with more degrees distant centers count less.
     """
     return log_student_t(squared_distances(embedding, cluster_centers), degrees)
 
@@ -65,8 +65,7 @@ def pairwise_loss(
 ) -> Tensor:
     """Return eq. 14 as a mean over pairs.
 
-    A must-link costs KL(q_j || q_i), a cannot-link what that divergence lacks to the
-    margin.
+    A must-link costs KL(q_j || q_i), a cannot-link max(0, margin - KL(q_j || q_i)).
 
     Parameters
     ----------
@@ -80,7 +79,7 @@ def pairwise_loss(
 
 
 def contrastive_loss(first: Tensor, second: Tensor, temperature: float = 0.2) -> Tensor:
-    """Return how badly each image is known again among the batch, by its cosine.
+    """Return the cross-entropy of recognizing each image in the batch by cosine.
 
     NT-Xent without negatives of the same view (Chen et al. 2020, eq. 1).
 
@@ -98,9 +97,10 @@ def contrastive_loss(first: Tensor, second: Tensor, temperature: float = 0.2) ->
 def embedding_pair_loss(
     first: Tensor, second: Tensor, is_must_link: Tensor, most_alike: float = 0.3
 ) -> Tensor:
-    """Return how far must-links are apart and cannot-links too near, by the cosine.
+    """Return the mean cost of pairs by the cosine of their embeddings.
 
-    Contrastive loss of Hadsell et al. (2006) on directions, a mean over pairs.
+    Contrastive loss of Hadsell et al. (2006) on directions: must-links cost their
+    distance, cannot-links their similarity above `most_alike`.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def embedding_pair_loss(
 def tag_loss(
     logits: Tensor, values: Tensor, class_weights: Tensor, weights: Tensor
 ) -> Tensor:
-    """Return the cross-entropy of a tag over the images that carry it, 0 if none does.
+    """Return the cross-entropy of a tag over the images that have it, 0 if none has.
 
     Parameters
     ----------
@@ -127,23 +127,24 @@ def tag_loss(
     values
         Index of each image's value, -1 where it is missing, of shape (N,).
     class_weights
-        Of shape (V,).
+        Weight of each value, of shape (V,).
     weights
-        Of the images, of shape (N,).
+        Weight of each image, of shape (N,).
     """
-    # Masks and no selection: a GPU need not be asked how many images carry it.
-    carried = weights * (values >= 0)
-    known = values.clamp(min=0)
+    # A mask instead of a selection: the size of a selection would have to be fetched
+    # from the GPU, which makes the CPU wait for it.
+    masked = weights * (values >= 0)
+    indices = values.clamp(min=0)
     losses = F.cross_entropy(
         logits,
-        known,
+        indices,
         weight=class_weights,
         reduction="none",
         label_smoothing=SMOOTHING,
     )
-    total = (class_weights[known] * carried).sum()
-    return (losses * carried).sum() / total.clamp(min=torch.finfo(total.dtype).tiny)
+    total = (class_weights[indices] * masked).sum()
+    return (losses * masked).sum() / total.clamp(min=torch.finfo(total.dtype).tiny)
 
 
 SMOOTHING = 0.05
-"""Of the labels: received tags are wrong now and then."""
+"""Label smoothing, because some received tags are wrong."""

@@ -1,4 +1,4 @@
-"""Everything that is trained: encoder, decoder, heads over tags, cluster centers."""
+"""The network in training: encoder, decoder, heads over tags, cluster centers."""
 
 from collections.abc import Mapping
 
@@ -11,14 +11,14 @@ from model_training.network.training_config import TrainingConfig
 
 
 class ClusteringNetwork(nn.Module):
-    """The encoder with all that its losses need; of it only encoder and centers ship.
+    """Encoder, decoder, heads and centers; a bundle has no decoder.
 
     Parameters
     ----------
     config
-        Gives the shapes; there is no decoder where no loss before the clusters needs it.
+        Configuration with the shapes; there is no decoder where no loss needs one.
     values
-        Keyword to number of values, of the tags that are predicted from the embedding.
+        Keyword to number of values of each tag that is predicted from the embedding.
     """
 
     cluster_centers: nn.Parameter
@@ -29,8 +29,8 @@ class ClusteringNetwork(nn.Module):
         self.encoder = Encoder(
             *shape, batch_norm=config.batch_norm, residual=config.residual
         )
-        draws = config.beta or not (config.tags or config.pretrain_pairs)
-        self.decoder = Decoder(*shape) if draws else None
+        reconstructs = config.beta or not (config.tags or config.pretrain_pairs)
+        self.decoder = Decoder(*shape) if reconstructs else None
         self.heads = nn.ModuleDict(
             {tag: nn.Linear(config.embedding, count) for tag, count in values.items()}
         )
@@ -40,18 +40,20 @@ class ClusteringNetwork(nn.Module):
         self.precision = config.precision
 
     def forward(
-        self, tiles: Tensor, *, draw: bool = True
+        self, tiles: Tensor, *, reconstruct: bool = True
     ) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
         """Return embedding, reconstruction and the logits of each tag, as float32.
 
-        Nothing is drawn where that is not wanted or there is no decoder.
+        The reconstruction is None without `reconstruct` or without a decoder.
         """
         z = self.embed(tiles)
-        drawn = self._draw(z) if draw and self.decoder is not None else None
-        return z, drawn, {tag: head(z) for tag, head in self.heads.items()}
+        reconstruction = None
+        if reconstruct and self.decoder is not None:
+            reconstruction = self._reconstruct(z)
+        return z, reconstruction, {tag: head(z) for tag, head in self.heads.items()}
 
     def embed(self, tiles: Tensor) -> Tensor:
-        """Return embeddings (N, D) as float32, whatever the layers calculate in."""
+        """Return embeddings (N, D) as float32 in every precision."""
         with self._autocast(tiles):
             z: Tensor = self.encoder(tiles)
         return z.float()
@@ -60,14 +62,14 @@ class ClusteringNetwork(nn.Module):
         """Return log q of embeddings (N, D), of shape (N, K)."""
         return log_soft_assignment(embedding, self.cluster_centers, self.degrees)
 
-    def _draw(self, embedding: Tensor) -> Tensor:
+    def _reconstruct(self, embedding: Tensor) -> Tensor:
         assert self.decoder is not None  # noqa: S101 -- for the type checker
         with self._autocast(embedding):
-            drawn: Tensor = self.decoder(embedding)
-        return drawn.float()
+            reconstruction: Tensor = self.decoder(embedding)
+        return reconstruction.float()
 
     def _autocast(self, like: Tensor) -> torch.autocast:
-        """Return where layers calculate in bfloat16; weights stay float32."""
+        """Return the context in which layers calculate in bfloat16; weights stay float32."""
         wanted = self.precision == "bf16" and self.training
         return torch.autocast(like.device.type, torch.bfloat16, enabled=wanted)
 
@@ -78,17 +80,17 @@ class ClusteringNetwork(nn.Module):
             self.decoder.compile()
 
     def freeze_norms(self) -> None:
-        """Use the statistics as they are: centers were placed under them."""
+        """Stop updating the statistics of the norms: the cluster centers depend on them."""
         for module in self.modules():
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                 module.eval()
 
     @torch.no_grad()
     def whiten(self, mean: Tensor, matrix: Tensor) -> None:
-        """Turn embeddings z into (z - mean) @ matrix, and what reads them back.
+        """Whiten the embedding z to (z - mean) @ matrix, and invert that in its readers.
 
-        With norms as they are when they are frozen; that of the embedding goes into
-        the dense layer.
+        Heads and decoder give the same outputs afterwards. The frozen norm of the
+        embedding is folded into the dense layer first.
         """
         self._fold_norm()
         mean, matrix = (
@@ -109,7 +111,7 @@ class ClusteringNetwork(nn.Module):
             reader.weight.copy_(before @ inverse.T)
 
     def _fold_norm(self) -> None:
-        """Put the embedding's frozen norm into the dense layer; it changes nothing then."""
+        """Fold the embedding's frozen norm into the dense layer; the norm is then identity."""
         norm, dense = self.encoder.norm, self.encoder.dense
         if not isinstance(norm, nn.BatchNorm1d):
             return

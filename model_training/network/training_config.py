@@ -1,4 +1,4 @@
-"""Everything that shapes a training run, hashed into the bundle's lineage."""
+"""Configuration of a training run, whose digest is in the bundle's lineage."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from model_training.network.encoder import EMBEDDING, FILTERS
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """One training run: first the encoder alone, then clusters and encoder together.
+    """Configuration of a run: the encoder alone first, then encoder and clusters.
 
     Attributes
     ----------
@@ -17,76 +17,77 @@ class TrainingConfig:
         Name of the recipe that it started from, see `model_training.runs.recipes` and
         `model_training.compare.methods.recipes`.
     size
-        Side of the tiles in pixels, a multiple of two to the power of the stages.
+        Side of the tiles in pixels, a multiple of 2 ** len(filters).
     filters
-        Of the encoder's stages, outermost first.
+        Channels of the encoder's stages, outermost first.
     embedding
         Length of the embedding.
     batch_norm
         Whether stages and embedding are normalized over the batch; folded away in the
         exported graph.
     residual
-        Whether inner stages have a second convolution beside an identity.
+        Whether inner stages have a residual convolution.
     clusters
         Number K of cluster centers.
     epochs
-        Most passes over the training part before there are clusters.
+        Most passes over the training part of the encoder alone.
     cluster_epochs
         Most passes with clusters; 0 leaves them where k-means put them.
     batch
         Tiles per step.
     learning_rate
-        Of Adam at the start; it falls to a twentieth along half a cosine.
+        Initial rate of Adam; it falls to a twentieth along half a cosine.
     cluster_learning_rate
         The same for the passes with clusters.
     patience
-        Passes without a better held-out loss before the first part stops.
+        Passes without a better held-out loss after which the encoder's part ends.
     whiten
-        Whether the embedding is turned into uncorrelated components of equal variance
-        before k-means looks for the first centers.
+        Whether the embedding is whitened, to uncorrelated components of equal variance,
+        before k-means places the first centers.
     alpha, beta, gamma
         Weights of clustering, reconstruction and pairwise loss, eq. 10 of the paper.
     tags
-        Weight of the loss of predicting the tags that each image carries.
+        Weight of the cross-entropy of the tags that each image has.
     contrast
-        Weight, before there are clusters, of telling each image from the others of its
-        batch by another variation of itself; see `contrastive_loss`.
+        Weight of `contrastive_loss`, before there are clusters: each image is to be
+        recognized in its batch by another variation of itself.
     pretrain_pairs
         Weight of the pairs before there are clusters; see `embedding_pair_loss`.
     balance
-        Power to which rare values of a tag weigh more in that loss, 0 not at all.
+        Power by which rare values of a tag weigh more in the loss `tags`; 0: not.
     gamma_ramp
         Passes over which gamma rises from 0.
     margin
-        Of the pairwise loss, eq. 14.
+        Margin of the pairwise loss, eq. 14.
     degrees
-        Of freedom of Student's t in the soft assignment, eq. 11; the paper has 1.
+        Degrees of freedom of Student's t in eq. 11, the soft assignment; 1 in the
+        paper.
     constraints
         Pairs drawn, half of them must-links.
     careful_pairs
-        Whether pairs need a known Modality and BodyPartExamined, are balanced, and
-        count with all that follows from them; otherwise as in the paper.
+        Whether pairs need a known Modality and BodyPartExamined, are balanced, and are
+        used with their transitive closure; otherwise as in the paper.
     pairs
-        Per step, half of them must-links.
+        Pairs per step, half of them must-links.
     update_interval
-        Passes after which the target distribution is made anew over the whole set.
+        Passes between updates of the target distribution p, eq. 12.
     tol
         Share of changed assignments under which the passes with clusters end.
     augment
-        How far tiles are varied, 0 not at all, 1 as in `model_training.network.augment`.
+        Strength of the augmentation of tiles, see `model_training.network.augment`.
     restyle
-        Share of tiles shown as other devices would show them; for images of devices
-        that are not among those that train.
+        Share of tiles shown as other devices would show them, for a bundle that is to
+        judge images of unknown devices.
     views
-        Varied copies of each tile, besides itself, that profiles are fitted on.
+        Augmented copies of each tile on which profiles are fitted, besides the tile.
     precision
-        `fp32`, or `bf16` for layers that calculate in bfloat16 while they are trained.
+        `fp32`, or `bf16` for layers that calculate in bfloat16 during training.
     compile
         Whether layers are compiled before training.
     half
         Whether the exported graph calculates in half precision, for GPUs.
     seed
-        Of everything random: the split, the weights, the order, the variations.
+        Seed of the split, the weights, the order, the pairs and the augmentation.
     """
 
     recipe: str = "veritag"
@@ -127,6 +128,6 @@ class TrainingConfig:
     seed: int = 1
 
     def digest(self) -> str:
-        """Return a fingerprint: equal for equal configurations."""
+        """Return a fingerprint, equal for equal configurations."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -47,7 +47,9 @@ class Objective:
     def of_images(self, rows: Rows) -> tuple[Terms, Tensor]:
         """Return the losses that images and their own tags give, and embeddings."""
         clean = self._mirrored(rows)
-        z, drawn, logits = self.network(self._varied(clean), draw=self.config.beta > 0)
+        z, drawn, logits = self.network(
+            self._varied(clean), reconstruct=self.config.beta > 0
+        )
         return own_terms(self.data, rows, clean, drawn, logits, self.config), z
 
     def of_encoder(self, rows: Rows, rng: np.random.Generator) -> Terms:
@@ -155,7 +157,7 @@ def held_out_loss(
     for start in range(0, count, batch):
         rows = np.arange(start, min(count, start + batch))
         images = held.images(rows)
-        _, drawn, logits = network(images, draw=config.beta > 0)
+        _, drawn, logits = network(images, reconstruct=config.beta > 0)
         terms = own_terms(held, rows, images, drawn, logits, config)
         total += float(sum(term.item() for term in terms.values())) * len(rows)
     return total / max(1, count)

@@ -37,7 +37,7 @@ def image(
     vendor: str = "GE",
     **numbers: tuple[float, ...],
 ) -> Sample:
-    """Return a sample with such tags, empty ones left out."""
+    """Return a sample with these tags, without empty ones."""
     told = {
         "Modality": modality,
         "BodyPartExamined": region,
@@ -48,7 +48,7 @@ def image(
 
 
 def hospital(n: int, *, seed: int = 0, known: float = 0.4) -> list[Sample]:
-    """Return images as a hospital has them: mostly CT, many without body part."""
+    """Return samples as of a hospital: mostly CT, many without body part."""
     rng = np.random.default_rng(seed)
     samples = []
     for _ in range(n):
@@ -68,7 +68,7 @@ def made(
 
 
 def distances(samples: list[Sample], config: ConstraintConfig) -> np.ndarray:
-    """Return all distances of samples, by the whole matrix."""
+    """Return the matrix of all distances of samples."""
     encoding = fit_tags(
         samples,
         ranges=config.ranges,
@@ -94,7 +94,7 @@ def as_set(pairs: Indices) -> set[tuple[int, int]]:
 
 @pytest.mark.parametrize("config", [DEFAULT, PAPER_CONSTRAINTS])
 def test_every_pair_keeps_its_threshold(config: ConstraintConfig) -> None:
-    """Must-links lie under epsilon, cannot-links over phi, i < j, none twice."""
+    """Must-links lie under epsilon, cannot-links over phi; pairs are i < j and distinct."""
     samples = hospital(600)
     found = made(samples, 400, config)
     whole = distances(samples, config)
@@ -107,7 +107,7 @@ def test_every_pair_keeps_its_threshold(config: ConstraintConfig) -> None:
 
 
 def test_a_small_set_yields_all_that_there_is() -> None:
-    """Of four images, the pairs can be told by hand."""
+    """All pairs of four images are found, as listed by hand."""
     samples = [
         image("CR", "HAND"),
         image("DX", "HAND"),
@@ -124,7 +124,7 @@ def test_a_small_set_yields_all_that_there_is() -> None:
 
 
 def test_the_paper_setting_yields_all_that_there_is() -> None:
-    """Equal remaining tags are enough there, whatever BodyPartExamined would say."""
+    """In the paper's setting, equal other tags suffice without BodyPartExamined."""
     samples = [image("CR"), image("CR", "HAND"), image("CR", "FOOT", vendor="SIEMENS")]
     found = made(samples, 100, PAPER_CONSTRAINTS)
     # 0-1 agree in both tags that they share; 1-2 differ in two of three: sqrt(2/3);
@@ -134,7 +134,7 @@ def test_the_paper_setting_yields_all_that_there_is() -> None:
 
 
 def test_must_links_carry_the_required_tags() -> None:
-    """Radiographs without BodyPartExamined are joined to nothing."""
+    """Radiographs without BodyPartExamined have no must-links."""
     samples = hospital(300)
     found = made(samples, 400)
     for row in np.unique(found.must_link):
@@ -142,7 +142,7 @@ def test_must_links_carry_the_required_tags() -> None:
 
 
 def test_a_required_number_has_to_be_there() -> None:
-    """Images with an orientation link, whatever it is; one without links to none."""
+    """Images with any orientation link; one without has no must-link."""
     config = ConstraintConfig(required=("ImageOrientationPatient",))
     turned = (1.0, 0.01, 0.0, 0.0, 1.0, 0.0)
     samples = [
@@ -154,7 +154,7 @@ def test_a_required_number_has_to_be_there() -> None:
 
 
 def test_must_links_of_required_tags_are_pure() -> None:
-    """By the true regions, naive must-links mix what required tags keep apart."""
+    """Without required tags, must-links join different true regions."""
     everything = hospital(600, known=1.0)
     truth = np.array([s.kind for s in everything])
     rng = np.random.default_rng(1)
@@ -168,7 +168,7 @@ def test_must_links_of_required_tags_are_pure() -> None:
 
 
 def test_compatible_body_parts_are_no_cannot_link() -> None:
-    """HEAD may be BRAIN and HAND shows the WRIST: other tags decide nothing there."""
+    """HEAD and BRAIN, HAND and WRIST are no cannot-links, whatever other tags are."""
     samples = [
         image("CT", "HEAD", Exposure=(10.0,)),
         image("CT", "BRAIN", vendor="SIEMENS", Exposure=(90.0,)),
@@ -181,7 +181,7 @@ def test_compatible_body_parts_are_no_cannot_link() -> None:
 
 
 def test_other_devices_are_no_cannot_link() -> None:
-    """The same modality and region from another vendor is the same picture."""
+    """One modality and region from two manufacturers is no cannot-link."""
     samples = [
         image("CT", "HEAD", Exposure=(10.0,)),
         image("CT", "HEAD", vendor="SIEMENS", Exposure=(90.0,)),
@@ -192,7 +192,7 @@ def test_other_devices_are_no_cannot_link() -> None:
 
 
 def test_too_few_comparable_tags_make_no_constraint() -> None:
-    """Images that share no tag but the modality are unknown to each other."""
+    """Images that share no tag but the modality are in no pair."""
     samples = [image("CT", vendor=""), image("US")]
     assert len(made(samples, 10).cannot_link) == 0
     one = ConstraintConfig(least_comparable=1)
@@ -200,7 +200,7 @@ def test_too_few_comparable_tags_make_no_constraint() -> None:
 
 
 def test_settled_instances_are_always_in() -> None:
-    """Each reviewed one that can be in a pair is, though there are few pairs."""
+    """Each reviewed instance that can be in a pair is in one, even of few pairs."""
     samples = hospital(3000)
     settled = [
         image("MR", "KNEE", verified=("BodyPartExamined",)),
@@ -214,7 +214,7 @@ def test_settled_instances_are_always_in() -> None:
 
 
 def test_a_settled_absence_is_not_drawn_first() -> None:
-    """A reviewer who took a value away left nothing to compare by."""
+    """An instance whose value a reviewer removed is not drawn first."""
     samples = [*hospital(50), image("CT", verified=("BodyPartExamined",))]
     assert made(samples, 10).report["verified"] == 0
 
@@ -230,7 +230,7 @@ def test_modalities_are_balanced() -> None:
 
 
 def test_a_frequent_tuple_does_not_fill_the_set() -> None:
-    """Where nine in ten images have the same tags, their pairs stay a few."""
+    """Where nine in ten images have equal tags, their pairs are a small share."""
     samples = [image("CT", "HEAD")] * 2700 + hospital(300, known=1.0)
     even = made(samples, 200).report["top_tuple_pair"]["must_link"]
     unbalanced = ConstraintConfig(balanced=False)
@@ -240,7 +240,7 @@ def test_a_frequent_tuple_does_not_fill_the_set() -> None:
 
 
 def test_some_cannot_links_lie_within_a_modality() -> None:
-    """Half of them by default, none where none is asked for and modality decides."""
+    """Half of them by default; none where the share is 0 and modality decides."""
     samples = hospital(1000)
     half = made(samples, 400).report["within_modality"]
     only = ConstraintConfig(deciding=("Modality",), within_modality=0.0)
@@ -249,7 +249,7 @@ def test_some_cannot_links_lie_within_a_modality() -> None:
 
 
 def test_the_report_counts_what_there_is() -> None:
-    """Figures of the report are those of the pairs."""
+    """The figures of the report equal those of the pairs."""
     samples = hospital(500)
     found = made(samples, 300)
     told = found.report
@@ -271,7 +271,7 @@ def test_the_report_counts_what_there_is() -> None:
 
 
 def test_components_are_the_transitive_closure() -> None:
-    """0-1-2 hang together, 3-4 do, 5 is alone; 0-2 then contradicts, 0-3 does not."""
+    """Components are 0-1-2, 3-4 and 5; a cannot-link 0-2 contradicts, 0-3 does not."""
     must = np.array([[0, 1], [1, 2], [3, 4]])
     components = must_link_components(must, 6)
     assert components[0] == components[1] == components[2]
@@ -282,7 +282,7 @@ def test_components_are_the_transitive_closure() -> None:
 
 
 def test_contradictions_are_told_and_left_out() -> None:
-    """An image without region joins two regions that cannot be linked."""
+    """A must-link by an image without region contradicts a cannot-link of two regions."""
     samples = [
         image("CR", "HAND", vendor="", Exposure=(10.0,)),
         image("CR", "", Exposure=(10.0,)),
@@ -302,7 +302,7 @@ def test_contradictions_are_told_and_left_out() -> None:
 
 @pytest.mark.parametrize("config", [DEFAULT, PAPER_CONSTRAINTS])
 def test_the_seed_settles_all(config: ConstraintConfig) -> None:
-    """Equal seeds give equal pairs, another seed gives others."""
+    """Equal seeds give equal pairs, other seeds give other pairs."""
     samples = hospital(400)
     one, again, other = (made(samples, 100, config, seed=s) for s in (1, 1, 2))
     np.testing.assert_array_equal(one.must_link, again.must_link)
@@ -324,7 +324,7 @@ def test_the_seed_settles_all(config: ConstraintConfig) -> None:
 def test_tags_that_allow_nothing_give_nothing(
     samples: list[Sample], config: ConstraintConfig
 ) -> None:
-    """No image, one image, images without tags: no constraints, and it is said."""
+    """No image, one image or no tags give no constraints, and a shortfall."""
     found = made(samples, 10, config)
     assert found.must_link.shape == found.cannot_link.shape == (0, 2)
     assert len(found) == 0
@@ -332,7 +332,7 @@ def test_tags_that_allow_nothing_give_nothing(
 
 
 def test_one_modality_and_region_has_no_cannot_links() -> None:
-    """Equal tags link; there is nothing that they could be kept apart from."""
+    """Images of one modality and region have must-links only."""
     found = made([image("CT", "HEAD")] * 6, 20)
     assert len(found.must_link) == 10
     assert len(found.cannot_link) == 0
@@ -340,14 +340,14 @@ def test_one_modality_and_region_has_no_cannot_links() -> None:
 
 
 def test_no_constraints_asked_for_are_none() -> None:
-    """Zero is an answer."""
+    """Zero requested constraints give none, without a shortfall."""
     found = made(hospital(50), 0)
     assert len(found) == 0
     assert found.report["shortfall"] == ""
 
 
 def test_purity_leaves_out_what_is_not_known() -> None:
-    """One of two known must-links is of one label; no cannot-link is known."""
+    """One of two known must-links has equal labels; no cannot-link is known."""
     pairs = Constraints(np.array([[0, 1], [0, 2], [0, 3]]), np.array([[0, 3]]))
     found = purity(pairs, np.array(["a", "a", "b", ""]))
     assert found.must_link == 0.5
@@ -366,13 +366,13 @@ def test_purity_leaves_out_what_is_not_known() -> None:
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, object]) -> None:
-    """Thresholds in the wrong order, shares over 1, tags that are not judged."""
+    """Thresholds in the wrong order, shares over 1 and unknown tags are refused."""
     with pytest.raises(ConfigurationError):
         ConstraintConfig(**wrong)  # type: ignore[arg-type]
 
 
 def test_another_region_of_one_scanner_is_a_cannot_link() -> None:
-    """By weights, 3 of 9 differ: sqrt(1/3) > 0.5; by equal ones 1 of 5, no longer."""
+    """With weights 3 of 9 differ, sqrt(1/3) > 0.5; with equal weights only 1 of 5."""
     samples = [
         image("CT", "HEAD", ImageOrientationPatient=AXIAL, Exposure=(9.0,)),
         image("CT", "FOOT", ImageOrientationPatient=AXIAL, Exposure=(9.0,)),

@@ -25,7 +25,7 @@ tables = st.lists(rows, min_size=1, max_size=7).map(np.array)
 def sample(
     *, verified: tuple[str, ...] = (), **tags: str | tuple[float, ...]
 ) -> Sample:
-    """Return a sample with such tags, texts and numbers."""
+    """Return a sample with these tags, as texts and numbers."""
     texts = {k: v for k, v in tags.items() if isinstance(v, str)}
     values = {k: v for k, v in tags.items() if isinstance(v, tuple)}
     return Sample(texts, "p", "s", numbers=values, verified=frozenset(verified))
@@ -47,7 +47,7 @@ def test_missing_values_leave_both_sums() -> None:
 
 
 def test_too_few_comparable_tags_are_unknown() -> None:
-    """Two tags in common are a distance where two are asked for, none at three."""
+    """With two tags in common a distance is known if two are needed, not if three."""
     x = [[0, 1.0, 10.0], [NAN, 3.0, 15.0]]
     known = gower_distance(x, categorical=MIXED, least_comparable=2)
     unknown = gower_distance(x, categorical=MIXED, least_comparable=3)
@@ -73,7 +73,7 @@ def test_a_tag_of_several_columns_counts_once() -> None:
 
 
 def test_a_partly_missing_tag_is_compared_by_what_is_there() -> None:
-    """Of two columns of a tag one is missing; the other differs by half its range."""
+    """A tag with one of two columns missing is compared by the other one."""
     found = gower_distance(
         [[0.0, NAN]],
         [[1.0, 5.0]],
@@ -85,7 +85,7 @@ def test_a_partly_missing_tag_is_compared_by_what_is_there() -> None:
 
 
 def test_weights_by_hand() -> None:
-    """A tag of weight 3 that differs beside one of weight 1 that does not: 3/4."""
+    """A differing tag of weight 3 and an equal one of weight 1 give 1 - S = 3/4."""
     row, other = [[0.0, 0.0]], [[1.0, 0.0]]
     found = gower_distance(row, other, categorical=[True, True], weights=[3, 1])
     assert found[0, 0] == pytest.approx(np.sqrt(3 / 4))
@@ -94,7 +94,7 @@ def test_weights_by_hand() -> None:
 
 
 def test_a_tag_without_weight_makes_nothing_comparable() -> None:
-    """Where all that two rows share has weight 0, their distance is unknown."""
+    """Where all tags in common have weight 0, the distance is unknown."""
     found = gower_distance(
         [[0, NAN]], [[0, 1]], categorical=[True, True], weights=[0, 1]
     )
@@ -102,7 +102,7 @@ def test_a_tag_without_weight_makes_nothing_comparable() -> None:
 
 
 def test_similarities_of_codes_are_looked_up() -> None:
-    """Codes 0 and 1 are half alike; 0 and 2 do not bear on each other."""
+    """Codes 0 and 1 have similarity 1/2; 0 and 2 are not comparable."""
     table = np.array([[1, 0.5, NAN], [0.5, 1, 0], [NAN, 0, 1]])
     found = gower_distance(
         [[0.0, 0.0]],
@@ -124,7 +124,7 @@ def test_values_beyond_the_range_are_wholly_unlike() -> None:
 
 
 def test_a_column_without_range_is_equality() -> None:
-    """Where R is 0, equal numbers are alike and others are not."""
+    """Where R is 0, only equal numbers are similar."""
     found = gower_distance([[4.0], [4.0]], [[4.0], [5.0]], categorical=[0], ranges=[0])
     np.testing.assert_array_equal(found, [[0, 1], [0, 1]])
 
@@ -139,14 +139,14 @@ def test_one_outlier_does_not_flatten_a_robust_range() -> None:
 
 
 def test_a_robust_range_of_nothing_falls_back() -> None:
-    """Two values have a range, one and none have not."""
+    """Two values have a range; one or none have 0."""
     none = np.zeros(3, np.bool_)
     values = np.array([[1, 7, NAN], [3, 7, NAN], [NAN, 7, NAN]])
     np.testing.assert_array_equal(value_ranges(values, none, "robust"), [2, 0, 0])
 
 
 def test_equals_the_package_on_complete_mixed_rows() -> None:
-    """The gower package returns 1 - S; it is sound for complete, positive numbers."""
+    """Distances equal those of the gower package for complete, positive numbers."""
     package = pytest.importorskip("gower")
     rng = np.random.default_rng(7)
     x = np.column_stack([rng.integers(0, 3, (40, 2)), rng.uniform(1, 90, (40, 3))])
@@ -157,7 +157,7 @@ def test_equals_the_package_on_complete_mixed_rows() -> None:
 
 
 def test_equals_the_package_between_two_sets_with_weights() -> None:
-    """Ranges of both sets together, as the package takes them, and its weights."""
+    """Ranges are those of both sets together, as in the package; weights are equal."""
     package = pytest.importorskip("gower")
     rng = np.random.default_rng(8)
     x = np.column_stack([rng.integers(0, 3, (12, 1)), rng.uniform(1, 90, (12, 2))])
@@ -170,7 +170,7 @@ def test_equals_the_package_between_two_sets_with_weights() -> None:
 
 @given(tables)
 def test_distances_are_symmetric_and_in_range(x: np.ndarray) -> None:
-    """Whatever is missing: d(i, j) = d(j, i), in [0, 1] or unknown."""
+    """With any missing values, d(i, j) = d(j, i), in [0, 1] or unknown."""
     found = gower_distance(x, categorical=MIXED)
     np.testing.assert_array_equal(found, found.T)
     known = found[~np.isnan(found)]
@@ -200,7 +200,7 @@ def test_the_order_of_rows_does_not_matter(x: np.ndarray, random: Random) -> Non
 def test_the_size_of_blocks_does_not_matter(
     x: np.ndarray, y: np.ndarray, block: int
 ) -> None:
-    """Block by block comes out the same as all at once."""
+    """Distances do not depend on the size of blocks."""
     expected = gower_distance(x, y, categorical=MIXED)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gower, "BLOCK", block)
@@ -210,7 +210,7 @@ def test_the_size_of_blocks_does_not_matter(
 
 @given(arrays(np.float64, st.tuples(st.integers(0, 9), st.just(2)), elements=codes))
 def test_distinct_rows_give_every_row_back(x: np.ndarray) -> None:
-    """Rows, places and counts fit together, and no row is there twice."""
+    """Distinct rows, indices and counts give back all rows."""
     found, inverse, counts = distinct_rows(x)
     np.testing.assert_array_equal(found[inverse], x)
     np.testing.assert_array_equal(np.bincount(inverse, minlength=len(found)), counts)
@@ -218,7 +218,7 @@ def test_distinct_rows_give_every_row_back(x: np.ndarray) -> None:
 
 
 def test_nan_and_zero_are_one_value_each() -> None:
-    """Missing equals missing and minus zero equals zero."""
+    """NaN equals NaN, and minus zero equals zero."""
     other_nan = np.array([0x7FF8000000000001], dtype=np.uint64).view(np.float64)[0]
     found, _, counts = distinct_rows(np.array([[0.0, NAN], [-0.0, other_nan]]))
     assert len(found) == 1
@@ -226,7 +226,7 @@ def test_nan_and_zero_are_one_value_each() -> None:
 
 
 def test_samples_become_rows() -> None:
-    """Codes are places in the vocabulary, cosines and exposures follow, NaN is missing."""
+    """Rows hold codes, cosines and exposures, with NaN for missing values."""
     samples = [
         sample(
             Modality="CT", Exposure=(80.0,), ImageOrientationPatient=(1, 0, 0, 0, 1, 0)
@@ -242,7 +242,7 @@ def test_samples_become_rows() -> None:
 
 
 def test_hostile_numbers_are_missing() -> None:
-    """Infinite, cut off and directionless values say nothing."""
+    """Infinite, incomplete and zero vectors count as missing."""
     samples = [
         sample(ExposureTime=(float("inf"),), Exposure=()),
         sample(ImageOrientationPatient=(1.0, 0.0, 0.0)),
@@ -253,7 +253,7 @@ def test_hostile_numbers_are_missing() -> None:
 
 
 def test_a_settled_plane_stands_over_the_numbers() -> None:
-    """Numbers of the plane that a reviewer settled stay; of another one they go."""
+    """Numbers are kept where they show the plane settled by a reviewer, else replaced."""
     tilted = (1.0, 0.0, 0.0, 0.0, 0.98, 0.2)
     plane, settled = "ImageOrientationPatient", ("ImageOrientationPatient",)
     tagged = sample(ImageOrientationPatient="SAGITTAL", verified=settled)
@@ -273,7 +273,7 @@ def test_a_settled_plane_stands_over_the_numbers() -> None:
 
 
 def test_values_not_fitted_count_as_missing() -> None:
-    """A manufacturer that fitting never saw is like nobody, not like the first one."""
+    """An unknown manufacturer is missing, not equal to the first known one."""
     encoding = fit_tags([sample(Modality="CT", Manufacturer="GE")])
     x = encoding.transform([sample(Modality="CT", Manufacturer="PHILIPS")])
     assert x[0, 0] == 0
@@ -281,7 +281,7 @@ def test_values_not_fitted_count_as_missing() -> None:
 
 
 def test_slices_of_a_series_have_one_tuple() -> None:
-    """Cosines that differ in the third decimal are the same orientation."""
+    """Cosines that differ in the third decimal share a tuple."""
     tilts = [(1.0, 0.001 * n, 0.0, 0.0, 1.0, 0.0) for n in range(5)]
     samples = [sample(Modality="CT", ImageOrientationPatient=t) for t in tilts]
     assert len(distinct_rows(fit_tags(samples).transform(samples))[0]) == 1
@@ -303,14 +303,14 @@ def test_slices_of_a_series_have_one_tuple() -> None:
 def test_concepts_are_compared_by_meaning(
     tag: str, a: str, b: str, similarity: float
 ) -> None:
-    """What one picture can be called alike says nothing against it."""
+    """Names that one image can have are similar or not comparable."""
     table = concept_similarities(tag, (a, b))
     np.testing.assert_equal(table[0, 1], similarity)
     assert table[0, 0] == 1
 
 
 def test_the_paper_compares_strings() -> None:
-    """Without concepts, CR and DX differ as CR and CT do."""
+    """Without concepts, CR and DX differ like CR and CT."""
     samples = [sample(Modality="CR"), sample(Modality="DX")]
     encoding = fit_tags(samples, ranges="minmax", concepts=False)
     x = encoding.transform(samples)

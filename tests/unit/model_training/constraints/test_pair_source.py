@@ -36,7 +36,7 @@ def test_with_closure_all_implied_pairs_are_drawn_and_no_other() -> None:
 @pytest.mark.parametrize("closure", [True, False])
 @pytest.mark.parametrize("count", [2, 3, 16])
 def test_either_kind_is_in_every_draw(closure: bool, count: int) -> None:
-    """The paper wants at least one must-link and one cannot-link in each mini-batch."""
+    """As in the paper, each mini-batch has at least one must-link and one cannot-link."""
     source = pair_source(Constraints(MUST, CANNOT), 10, closure=closure)
     rng = np.random.default_rng(2)
     for _ in range(20):

@@ -1,4 +1,4 @@
-"""The equations of clustering, by hand-worked numbers."""
+"""The equations of clustering against numbers worked by hand."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_target_distribution_by_hand() -> None:
 
 
 def test_distances_are_euclidean() -> None:
-    """The expanded square is the square."""
+    """Distances equal the sum of squared differences."""
     rng = np.random.default_rng(2)
     z, centers = rng.normal(size=(7, 5)), rng.normal(size=(3, 5))
     expected = ((z[:, None] - centers[None]) ** 2).sum(2)

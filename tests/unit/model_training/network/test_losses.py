@@ -1,4 +1,4 @@
-"""The losses against hand-worked numbers, and at the edges of what numbers can hold."""
+"""The losses against numbers worked by hand, and at numeric limits."""
 
 import math
 
@@ -40,7 +40,7 @@ def test_soft_assignment_has_the_kernel_of_the_paper() -> None:
 
 
 def test_degrees_of_freedom_bend_the_kernel() -> None:
-    """With three of them the exponent is -2: (4/3)^-2 against (7/3)^-2."""
+    """With three degrees of freedom the exponent is -2: (4/3)^-2 against (7/3)^-2."""
     z, centers = torch.zeros(1, 1), torch.tensor([[1.0], [2.0]])
     near, far = (4 / 3) ** -2, (7 / 3) ** -2
     q = log_soft_assignment(z, centers, 3.0).exp()[0].tolist()
@@ -117,7 +117,7 @@ def test_probabilities_of_zero_are_cut_off(kind: torch.Tensor) -> None:
 def test_no_embedding_makes_a_loss_that_is_no_number(
     numbers: list[float], is_must: bool
 ) -> None:
-    """However far images lie from centers, loss and gradients are finite."""
+    """Loss and gradients are finite at any distance from the centers."""
     z = torch.tensor(numbers, dtype=torch.float32).view(2, 3).requires_grad_()
     centers = torch.eye(3)
     log_q = log_soft_assignment(z, centers)
@@ -130,20 +130,20 @@ def test_no_embedding_makes_a_loss_that_is_no_number(
 
 
 def test_a_divergence_of_equals_is_nothing() -> None:
-    """KL(q || q) is 0, never less by rounding."""
+    """KL(q || q) is exactly 0."""
     q = torch.rand(50, 7).log_softmax(1)
     assert float(divergence(q, q).abs().max()) == 0
 
 
 def cross_entropy(logits: list[float], value: int, weights: list[float]) -> float:
-    """Return the smoothed cross-entropy of one image as its definition has it."""
+    """Return the smoothed cross-entropy of one image by its definition."""
     log_p = np.array(logits) - np.log(np.exp(logits).sum())
     smooth = (np.array(weights) * log_p).sum() / len(logits)
     return float(-(1 - SMOOTHING) * weights[value] * log_p[value] - SMOOTHING * smooth)
 
 
 def test_tag_loss_by_hand() -> None:
-    """A weighted mean over the images that carry the tag; the others change nothing."""
+    """The loss is a weighted mean over the images that have the tag."""
     rows, class_weights = [[2.0, 0.0], [0.0, 1.0], [9.0, -9.0]], [1.0, 3.0]
     values, weights = torch.tensor([0, 1, -1]), torch.tensor([1.0, 5.0, 1.0])
     loss = tag_loss(torch.tensor(rows), values, torch.tensor(class_weights), weights)
@@ -153,7 +153,7 @@ def test_tag_loss_by_hand() -> None:
 
 
 def test_a_tag_that_nobody_carries_costs_nothing() -> None:
-    """Without a value there is no loss, and gradients of zero."""
+    """Without a value the loss and its gradients are 0."""
     logits = torch.randn(4, 3, requires_grad=True)
     loss = tag_loss(logits, torch.full((4,), -1), torch.ones(3), torch.ones(4))
     loss.backward()

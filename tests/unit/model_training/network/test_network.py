@@ -1,4 +1,4 @@
-"""The layers, and what may be changed in them without changing what they say."""
+"""The layers, and changes of them that must not change their outputs."""
 
 import numpy as np
 import pytest
@@ -14,15 +14,15 @@ from tests.unit.model_training.tiny import config, pictures
 
 
 def network(*, batch_norm: bool) -> ClusteringNetwork:
-    """Return a network with decoder, heads and norms that have seen images."""
+    """Return a network with decoder, heads and norms with statistics of images."""
     torch.manual_seed(3)
-    made = ClusteringNetwork(config(beta=1.0, batch_norm=batch_norm), {"Modality": 4})
-    settle_norms(made, pictures().tiles)
-    return made.eval()
+    model = ClusteringNetwork(config(beta=1.0, batch_norm=batch_norm), {"Modality": 4})
+    settle_norms(model, pictures().tiles)
+    return model.eval()
 
 
 def test_encoder_and_decoder_mirror_each_other() -> None:
-    """A tile of any multiple of 32 comes back in its size, within [0, 1]."""
+    """A tile whose side is any multiple of 32 is decoded to its size, within [0, 1]."""
     for size in (32, 96):
         z = Encoder(size)(torch.rand(2, 1, size, size))
         again = Decoder(size)(z)
@@ -40,66 +40,66 @@ def test_the_paper_s_parameters() -> None:
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_pooling_before_rectifying_is_the_same(batch_norm: bool) -> None:
-    """Values and gradients are those of the layers in the paper's order, to the bit."""
+    """Values and gradients equal those of the paper's order of layers exactly."""
     ours = Encoder(32, (4, 8), 5, batch_norm=batch_norm).double()
     layers = list(ours.convolutions)
-    theirs = []
+    paper = []
     for layer in layers:
         if isinstance(layer, nn.MaxPool2d):
-            theirs += [nn.ReLU(), layer]
+            paper += [nn.ReLU(), layer]
         elif not isinstance(layer, nn.ReLU):
-            theirs.append(layer)
+            paper.append(layer)
     x = torch.randn(6, 1, 32, 32, dtype=torch.float64)
-    found = []
-    for stages in (ours.convolutions, nn.Sequential(*theirs)):
+    results = []
+    for stages in (ours.convolutions, nn.Sequential(*paper)):
         tiles = x.clone().requires_grad_()
         y = stages(tiles)
         y.square().sum().backward()
-        found.append((y, tiles.grad))
-    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+        results.append((y, tiles.grad))
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
 
 
 def test_the_last_stage_is_interpolation_and_convolution() -> None:
-    """Values and gradients are those of the two layers, one after the other."""
+    """Values and gradients are those of the two layers in sequence."""
     torch.manual_seed(5)
     stage = DoubledToOne(6).double()
     layers = nn.Sequential(Doubled(), nn.Conv2d(6, 1, 3, padding=1).double())
     layers[1].load_state_dict(stage.state_dict())
-    found = []
+    results = []
     for way in (stage, layers):
         maps = torch.arange(2 * 6 * 4 * 5).double().sin().view(2, 6, 4, 5)
         maps.requires_grad_()
         y = way(maps)
         y.square().sum().backward()
-        found.append([y, maps.grad, *(p.grad for p in way.parameters())])
-    torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=1e-9)
+        results.append([y, maps.grad, *(p.grad for p in way.parameters())])
+    torch.testing.assert_close(results[0], results[1], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_whitening_changes_the_embedding_and_nothing_read_from_it(
     batch_norm: bool,
 ) -> None:
-    """Embeddings become uncorrelated; what heads and decoder say stays."""
+    """Embeddings become uncorrelated; the outputs of heads and decoder stay."""
     model = network(batch_norm=batch_norm)
     tiles = torch.from_numpy(pictures().tiles).unsqueeze(1).float() / 255
     with torch.no_grad():
-        _, drawn, logits = model(tiles)
+        _, tiles_before, logits = model(tiles)
         z = embed(model, pictures().tiles)
         whitening = fit_whitening(z)
         model.whiten(
             torch.from_numpy(whitening.mean), torch.from_numpy(whitening.matrix)
         )
-        _, drawn_after, logits_after = model(tiles)
+        _, tiles_after, logits_after = model(tiles)
     after = embed(model, pictures().tiles)
     np.testing.assert_allclose(after, whitening.apply(z), rtol=2e-2, atol=2e-2)
-    torch.testing.assert_close(drawn_after, drawn, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(tiles_after, tiles_before, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(
         logits_after["Modality"], logits["Modality"], rtol=1e-2, atol=1e-3
     )
 
 
 def test_norms_settle_on_what_the_tiles_are() -> None:
-    """Running statistics become those of the tiles, in whatever batches they come."""
+    """Running statistics become those of the tiles."""
     model = network(batch_norm=True)
     norm = model.encoder.norm
     assert isinstance(norm, nn.BatchNorm1d)
@@ -111,7 +111,7 @@ def test_norms_settle_on_what_the_tiles_are() -> None:
 
 
 def test_frozen_norms_learn_no_statistics() -> None:
-    """While there are clusters the norms stay as they were when these were placed."""
+    """Frozen norms do not update their statistics, on which the centers depend."""
     model = network(batch_norm=True)
     model.train()
     model.freeze_norms()
@@ -122,7 +122,7 @@ def test_frozen_norms_learn_no_statistics() -> None:
 
 
 def test_variation_keeps_shape_and_range() -> None:
-    """Varied tiles stay tiles; with strength 0 they are what they were."""
+    """Augmented tiles keep shape and range, and with strength 0 their values."""
     tiles = torch.rand(8, 1, 32, 32)
     generator = torch.Generator().manual_seed(1)
     changed = varied(mirrored(tiles, generator), generator)

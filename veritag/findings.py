@@ -154,10 +154,9 @@ class Verdict:
         Probability of each concept of each tag given the picture, in the order of the
         bundle's `concepts`, tag after tag; empty without pixels.
     neighbors
-        Nearest reference images of the bundle, by their number, the nearest first.
+        Numbers of the nearest neighbor images of the bundle, the nearest first.
     novelty
-        Distance to the nearest cluster center over the bundle's limit: above 1 the
-        kind of image is unknown to the bundle.
+        Above 1 the kind of image is unknown to the bundle; see `docs/model.md`.
     reason
         Why an instance is unreadable or has no pixels; None when inspected.
     hints

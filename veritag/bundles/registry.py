@@ -1,8 +1,8 @@
-"""The folder of bundles: which are there, which is in use, what was in use before.
+"""The folder of bundles: all bundles, the one in use, and those in use before.
 
-`active` names the bundle in use and `history` every one that was, a line each, newest
-last. Both are small text files, so that a worker needs no database to find its model,
-and so that an operator can read and mend them.
+`active` names the bundle in use, and `history` each one that was, a line each, newest
+last. Both are small text files: a worker needs no database to find its model, and an
+operator can read and correct them.
 """
 
 import os
@@ -32,9 +32,9 @@ class BundleEntry:
     Attributes
     ----------
     name
-        Of its folder, or `starter` for the one that ships with the package.
+        That of its folder, or `starter` for the one that ships with the package.
     bundle
-        None where it is damaged; `problem` then says how.
+        None where it is damaged; then `problem` has the reason.
     """
 
     name: str
@@ -78,14 +78,14 @@ def find(bundles_dir: Path, name: str) -> ModelBundle:
 
 
 def promote(bundles_dir: Path, name: str) -> ModelBundle:
-    """Put a bundle to use, copying it into the folder where it lies elsewhere.
+    """Make a bundle the one in use; one from elsewhere is copied into the folder first.
 
     Raises
     ------
     BundleRejected
         If there is no such bundle, or if it is damaged; the one in use stays.
     ConfigurationError
-        If `bundles_dir` is itself a bundle: then no other can be put to use.
+        If `bundles_dir` is itself a bundle: then no other can be in use.
     """
     if (bundles_dir / MANIFEST).is_file():
         raise ConfigurationError(
@@ -94,13 +94,13 @@ def promote(bundles_dir: Path, name: str) -> ModelBundle:
         )
     bundle = find(bundles_dir, name)
     if bundle.path != starter_bundle_path() and bundle.path.parent != bundles_dir:
-        bundle = _take_in(bundles_dir, bundle)
+        bundle = _copied(bundles_dir, bundle)
     _activate(bundles_dir, _folder_name(bundle))
     return bundle
 
 
 def rollback(bundles_dir: Path) -> ModelBundle:
-    """Put the bundle to use that was in use before.
+    """Make the bundle that was in use before the one in use again.
 
     Raises
     ------
@@ -120,8 +120,8 @@ def _folder_name(bundle: ModelBundle) -> str:
     return STARTER if bundle.path == starter_bundle_path() else bundle.path.name
 
 
-def _take_in(bundles_dir: Path, bundle: ModelBundle) -> ModelBundle:
-    """Copy a bundle under its id; it appears whole or not at all."""
+def _copied(bundles_dir: Path, bundle: ModelBundle) -> ModelBundle:
+    """Copy a bundle into the folder under its id, completely or not at all."""
     target = bundles_dir / bundle.bundle_id
     if not target.exists():
         partial = bundles_dir / f".{bundle.bundle_id}.part"
@@ -134,7 +134,7 @@ def _take_in(bundles_dir: Path, bundle: ModelBundle) -> ModelBundle:
 def _activate(bundles_dir: Path, name: str) -> None:
     lines, in_use = _history(bundles_dir), _active(bundles_dir)
     if not lines or _name(lines[-1]) != in_use:
-        # Somebody wrote `active` by hand: the way back leads there.
+        # `active` was written by hand: a rollback leads back to that bundle.
         lines.append(in_use)
     if _name(lines[-1]) != name:
         lines.append(f"{name} {datetime.now(UTC).isoformat(timespec='seconds')}")
@@ -157,7 +157,7 @@ def _set_active(bundles_dir: Path, name: str) -> None:
 
 
 def _history(bundles_dir: Path) -> list[str]:
-    """Return the lines `NAME MOMENT` of the bundles that were put to use, oldest first."""
+    """Return the lines `NAME MOMENT` of the bundles that were in use, oldest first."""
     try:
         text = (bundles_dir / HISTORY).read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Series whose pictures are of kinds that do not belong together."""
+"""Mixed series: pictures of kinds that do not belong together."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ from veritag.judging.picture_kinds import (
 from veritag.judging.series_picture import SeriesPicture
 
 _PROJECTIONS = frozenset(("CR", "DX", "RG", "IO", "PX", "MG"))
-"""Modalities of which a picture shows all of its body part: a scan passes several."""
+"""Projection Modalities: a picture shows all of its body part, a scan passes several."""
 
 
 def mixed_series(
@@ -23,17 +23,17 @@ def mixed_series(
 ) -> list[Finding]:
     """Return the finding that the pictures of a series are of several kinds.
 
-    By Modality, and by body part where each picture shows one: not where the tags
-    differ as well, which a rule has said already.
+    By Modality, and by body part where each picture shows one. Not where the tags
+    differ as well: then a rule has found it already.
     """
-    said = {f.tag for f in rules if f.code is FindingCode.MIXED_SERIES}
+    found_by_rule = {f.tag for f in rules if f.code is FindingCode.MIXED_SERIES}
     received = observed.get("Modality")
     tags = ["Modality"]
     if received and received.concept in _PROJECTIONS:
         tags.append("BodyPartExamined")
     for tag in tags:
         kinds = _kinds(picture, tag)
-        if len(kinds) > 1 and tag not in said:
+        if len(kinds) > 1 and tag not in found_by_rule:
             return [_finding(picture, tag, kinds)]
     return []
 
@@ -49,8 +49,8 @@ def _kinds(picture: SeriesPicture, tag: str) -> list[PictureKind]:
 
 
 def _finding(picture: SeriesPicture, tag: str, kinds: Sequence[PictureKind]) -> Finding:
-    own = picture.probabilities(tag).max(axis=1)
-    sure = min(float(own[kind.members].mean()) for kind in kinds)
+    certainty = picture.probabilities(tag).max(axis=1)
+    score = min(float(certainty[kind.members].mean()) for kind in kinds)
     evidence = {
         **picture.counts(),
         "by": tag,
@@ -61,6 +61,6 @@ def _finding(picture: SeriesPicture, tag: str, kinds: Sequence[PictureKind]) -> 
         Severity.WARNING,
         None,
         None,
-        round(sure, 4),
+        round(score, 4),
         evidence=evidence,
     )

@@ -1,4 +1,4 @@
-"""What a series says of itself: each judged tag, by majority of the instances."""
+"""The tags of a series: each judged tag, by majority of its instances."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ class ObservedTag:
     Attributes
     ----------
     value
-        What most of the instances that carry the tag say.
+        The value of most of the instances that carry the tag.
     concept
-        Its meaning; None where it has none.
+        The concept of the value; None where it has none.
     carriers, readable
-        How many instances carry the tag, of how many that could be read.
+        How many instances carry the tag, and how many could be read.
     concepts
-        Meaning to number of instances, the most frequent first; None for no meaning.
+        Concept to number of instances, the most frequent first; None for no concept.
     """
 
     tag: str
@@ -34,7 +34,7 @@ class ObservedTag:
 
     @property
     def text(self) -> str:
-        """The value as people read it."""
+        """The value as text for people."""
         return as_text(self.value)
 
     @property
@@ -44,14 +44,14 @@ class ObservedTag:
 
 
 def as_text(value: TagValue) -> str:
-    """Return a value as DICOM writes it."""
+    """Return a value as it is written in DICOM."""
     if isinstance(value, tuple):
         return "\\".join(f"{number:.6g}" for number in value)
     return value if isinstance(value, str) else f"{value:.10g}"
 
 
 def observe(verdicts: Sequence[Verdict]) -> dict[str, ObservedTag]:
-    """Return the tags that any instance carries, in their usual order."""
+    """Return keyword to tag of those that any instance carries, in their usual order."""
     readable = sum(bool(v.tags) for v in verdicts)
     observed = {}
     for tag in JUDGED_TAGS:
@@ -62,14 +62,14 @@ def observe(verdicts: Sequence[Verdict]) -> dict[str, ObservedTag]:
 
 
 def _observe(tag: str, values: Sequence[TagValue], readable: int) -> ObservedTag:
-    # Counted before they are understood: a series of thousands has few values.
-    counts = Counter(values)
-    meanings = {value: normalize(tag, value) for value in counts}
-    tally: Counter[str | None] = Counter()
-    for value, count in counts.items():
-        tally[meanings[value]] += count
-    # Values of one meaning stand together: "Brain" and "BRAIN" outvote "CHEST".
-    concepts = tally.most_common()
+    # Counted before they are normalized: a series of thousands has few values.
+    value_counts = Counter(values)
+    concept_of = {value: normalize(tag, value) for value in value_counts}
+    # Values of one concept are counted together: "Brain" and "BRAIN" outvote "CHEST".
+    concept_counts: Counter[str | None] = Counter()
+    for value, count in value_counts.items():
+        concept_counts[concept_of[value]] += count
+    concepts = concept_counts.most_common()
     concept = concepts[0][0]
-    value = next(v for v, _ in counts.most_common() if meanings[v] == concept)
+    value = next(v for v, _ in value_counts.most_common() if concept_of[v] == concept)
     return ObservedTag(tag, value, concept, len(values), readable, tuple(concepts))

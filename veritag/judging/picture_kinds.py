@@ -1,7 +1,7 @@
-"""Pictures of a series that are of another kind than the rest.
+"""Kinds of pictures within a series, and pictures that are set apart.
 
-A scout in a stack and a screenshot say nothing of the series' tags: they are set apart.
-Where a fair share of the pictures is of another kind, the series itself is mixed.
+A scout in a stack and a screenshot are no evidence on the series' tags: they are set
+apart. Where a fair share of the pictures is of another kind, the series is mixed.
 n is the number of known pictures of a series, V that of a tag's concepts.
 """
 
@@ -18,16 +18,16 @@ from veritag.judging.tag_probabilities import Floats
 from veritag.terms.concepts import compatible
 
 SURE = 0.9
-"""Probability from which a single picture is counted to a kind."""
+"""Least probability with which a single picture counts as one of a kind."""
 
 MIXED_SHARE = 0.2
 """Least share of the sure pictures that makes another kind a part of the series."""
 
 MIXED_LEAST = 3
-"""Least number of them; fewer are odd ones."""
+"""Least number of pictures that make another kind a part of the series."""
 
-_FEWEST = 3
-"""Pictures of which one can be the odd one."""
+_LEAST_PICTURES = 3
+"""Least number of pictures of a series of which any is set apart."""
 
 _TAGS = ("Modality", "BodyPartExamined", "ImageOrientationPatient")
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -37,14 +37,14 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class PictureKind:
-    """Pictures of one series whose concepts of one tag hang together.
+    """Pictures of one series whose concepts of one tag are compatible.
 
     Attributes
     ----------
     name
         The most frequent concept.
     members
-        Of shape (n,).
+        Which pictures are of the kind, of shape (n,).
     """
 
     name: str
@@ -61,7 +61,7 @@ def kinds_of(
 ) -> list[PictureKind]:
     """Return the kinds among pictures (n, V) that are sure of a concept, largest first.
 
-    Concepts that one picture can carry are of one kind, and so is what they connect:
+    Compatible concepts are of one kind, and so are those that a third one connects:
     NECK lies between HEAD and CHEST, so that a scan of all three is one kind.
     """
     top = probabilities.argmax(axis=1)
@@ -77,15 +77,16 @@ def kinds_of(
 def _connected(
     tag: str, concepts: Sequence[str], found: Sequence[int]
 ) -> list[list[int]]:
+    """Return the connected groups of the found concepts, as places in `concepts`."""
     groups: list[list[int]] = []
-    for one in found:
-        touched = [
+    for place in found:
+        connected = [
             group
             for group in groups
-            if any(compatible(tag, concepts[one], concepts[other]) for other in group)
+            if any(compatible(tag, concepts[place], concepts[p]) for p in group)
         ]
-        rest = [group for group in groups if group not in touched]
-        groups = [*rest, [index for group in touched for index in group] + [one]]
+        others = [group for group in groups if group not in connected]
+        groups = [*others, [p for group in connected for p in group] + [place]]
     return groups
 
 
@@ -98,14 +99,14 @@ def other_kinds(kinds: Sequence[PictureKind]) -> list[PictureKind]:
 def set_apart(
     tables: ManifestTables, verdicts: Sequence[Verdict], rows: Floats
 ) -> Mask:
-    """Return which pictures say nothing of the series, of shape (n,); never most.
+    """Return which pictures are left out of the series, of shape (n,); never half.
 
     Parameters
     ----------
     rows
         Their `tag_probability`, of shape (n, width).
     """
-    if len(verdicts) < _FEWEST:
+    if len(verdicts) < _LEAST_PICTURES:
         return np.zeros(len(verdicts), dtype=bool)
     masks = [
         _odd(tag, tables.values(tag), rows[:, tables.columns[tag]])
@@ -118,12 +119,13 @@ def set_apart(
 
 
 def _odd(tag: str, concepts: Sequence[str], probabilities: Floats) -> Mask:
+    """Return the pictures of kinds too rare to be a part of the series, of shape (n,)."""
     kinds = kinds_of(tag, concepts, probabilities)
-    nothing = np.zeros(len(probabilities), dtype=bool)
+    none = np.zeros(len(probabilities), dtype=bool)
     if not kinds or 2 * kinds[0].count < len(probabilities):
-        return nothing
+        return none
     parts = other_kinds(kinds)
-    odd: Mask = np.any([nothing, *(k.members for k in kinds[1:] if k not in parts)], 0)
+    odd: Mask = np.any([none, *(k.members for k in kinds[1:] if k not in parts)], 0)
     return odd
 
 
@@ -134,7 +136,7 @@ def _localizers(verdicts: Sequence[Verdict]) -> Mask:
 
 
 def _screenshots(verdicts: Sequence[Verdict]) -> Mask:
-    # With the dot, 1.1.77 (endoscopy) and 1.1.78 (the eye) begin with another number.
+    # The dot at the end tells 1.1.7 from 1.1.77 (endoscopy) and 1.1.78 (the eye).
     root = f"{_SECONDARY_CAPTURE}."
     return np.array(
         [f"{v.sop_class_uid}.".startswith(root) for v in verdicts], dtype=bool

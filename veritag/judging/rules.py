@@ -1,4 +1,4 @@
-"""Findings that need no model: each cites the part of DICOM that it checks."""
+"""Findings by rule, without a model: each cites the part of DICOM that it checks."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ def rule_findings(
     conflicts: int,
     studies: int = 1,
 ) -> list[Finding]:
-    """Return what can be told of a series from its tags and states alone.
+    """Return the findings on a series that its tags and states alone allow.
 
     Parameters
     ----------
@@ -58,33 +58,36 @@ def rule_findings(
 
 
 def _unreadable(verdicts: Sequence[Verdict]) -> list[Finding]:
-    hit = [v for v in verdicts if v.status is VerdictStatus.UNREADABLE]
-    if not hit:
+    unreadable = [v for v in verdicts if v.status is VerdictStatus.UNREADABLE]
+    if not unreadable:
         return []
-    most = 2 * len(hit) >= len(verdicts)
+    most = 2 * len(unreadable) >= len(verdicts)
     severity = Severity.ERROR if most else Severity.WARNING
-    return [_about_instances(FindingCode.UNREADABLE, severity, hit, len(verdicts))]
+    code = FindingCode.UNREADABLE
+    return [_about_instances(code, severity, unreadable, len(verdicts))]
 
 
 def _no_pixels(verdicts: Sequence[Verdict]) -> list[Finding]:
-    """Only for SOP classes that are images: a report without pixels is as it should."""
-    hit = [
+    """Only for SOP classes that are images: a report has no pixels."""
+    without_pixels = [
         v
         for v in verdicts
         if v.status is VerdictStatus.NO_PIXELS and v.sop_class_uid in IMAGE_STORAGE
     ]
-    if not hit:
+    if not without_pixels:
         return []
     code = FindingCode.NO_PIXELS
-    return [_about_instances(code, Severity.INFO, hit, len(verdicts))]
+    return [_about_instances(code, Severity.INFO, without_pixels, len(verdicts))]
 
 
 def _about_instances(
-    code: FindingCode, severity: Severity, hit: Sequence[Verdict], of: int
+    code: FindingCode, severity: Severity, affected: Sequence[Verdict], of: int
 ) -> Finding:
-    reasons = Counter(v.reason or "unknown" for v in hit).most_common(_REASONS_SHOWN)
+    reasons = Counter(v.reason or "unknown" for v in affected).most_common(
+        _REASONS_SHOWN
+    )
     evidence = {
-        "instances": len(hit),
+        "instances": len(affected),
         "of": of,
         "reasons": [{"reason": r, "instances": n} for r, n in reasons],
     }
@@ -92,7 +95,7 @@ def _about_instances(
 
 
 def _duplicate_uids(verdicts: Sequence[Verdict], conflicts: int) -> list[Finding]:
-    """PS3.5 9.1: a UID stands for one object for ever."""
+    """PS3.5 9.1: a UID identifies one object for ever."""
     if conflicts == 0:
         return []
     return [
@@ -124,9 +127,8 @@ def _modality_contradicts_sop_class(verdicts: Sequence[Verdict]) -> list[Finding
 
 
 def _contradiction(modality: str, classes: Counter[str], of: int) -> Finding:
-    listed = sorted(classes.items(), key=lambda pair: (-pair[1], pair[0]))
-    told = [{"sop_class_uid": uid, "instances": n} for uid, n in listed]
-    one = {"sop_class_uid": listed[0][0]}
+    ordered = sorted(classes.items(), key=lambda pair: (-pair[1], pair[0]))
+    rows = [{"sop_class_uid": uid, "instances": n} for uid, n in ordered]
     return Finding(
         FindingCode.MODALITY_CONTRADICTS_SOP_CLASS,
         Severity.ERROR,
@@ -135,7 +137,11 @@ def _contradiction(modality: str, classes: Counter[str], of: int) -> Finding:
         1.0,
         _allowed_by(classes),
         {
-            **(one if len(told) == 1 else {"sop_classes": told}),
+            **(
+                {"sop_class_uid": ordered[0][0]}
+                if len(rows) == 1
+                else {"sop_classes": rows}
+            ),
             "instances": classes.total(),
             "of": of,
         },
@@ -143,7 +149,10 @@ def _contradiction(modality: str, classes: Counter[str], of: int) -> Finding:
 
 
 def _allowed_by(classes: Counter[str]) -> tuple[ExpectedValue, ...]:
-    """Return what the classes allow: each shares its instances out evenly."""
+    """Return the Modalities that the classes allow, weighed by their instances.
+
+    Each class divides its instances evenly among its Modalities.
+    """
     shares: dict[str, float] = defaultdict(float)
     for uid, count in classes.items():
         for term in MODALITIES_OF[uid]:
@@ -164,8 +173,8 @@ def _not_defined(observed: Mapping[str, ObservedTag]) -> list[Finding]:
 
 def _undefined(tag: ObservedTag) -> Finding:
     nearest = nearest_term(tag.tag, tag.value)
-    # A variant that everybody understands harms little; a riddle harms whoever routes
-    # or hangs by it.
+    # A spelling that is understood does little harm; an unknown value breaks routing and
+    # hanging.
     understood = tag.concept is not None and tag.tag == "BodyPartExamined"
     return Finding(
         FindingCode.VALUE_NOT_DEFINED,
@@ -180,24 +189,24 @@ def _undefined(tag: ObservedTag) -> Finding:
 
 def _mixed(observed: Mapping[str, ObservedTag]) -> list[Finding]:
     """PS3.3 C.7.3.1: Modality, body part and position belong to the series."""
-    found = []
+    findings = []
     for name in _SAME_IN_A_SERIES:
         tag = observed.get(name)
-        others = _strangers(tag) if tag else []
+        others = _disjoint_concepts(tag) if tag else []
         if tag and others:
             evidence = {
                 "values": [{"value": c, "instances": n} for c, n in tag.concepts if c],
                 "of": tag.readable,
             }
             code = FindingCode.MIXED_SERIES
-            found.append(
+            findings.append(
                 Finding(code, Severity.WARNING, name, tag.text, 1.0, evidence=evidence)
             )
-    return found
+    return findings
 
 
-def _strangers(tag: ObservedTag) -> list[str]:
-    """Return the meanings in a series that cannot stand beside its main one."""
+def _disjoint_concepts(tag: ObservedTag) -> list[str]:
+    """Return the concepts in a series that cannot be true beside its main one."""
     return [
         concept
         for concept, count in tag.concepts

@@ -1,4 +1,4 @@
-"""Values that the picture suggests where a tag is absent, or says hardly anything."""
+"""Suggestions of values where a tag is absent or too coarse."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ at 0.8 on real series, nearly half are wrong.
 """
 
 _APPLIES_TO = {
-    # A tag that its IOD does not have for other modalities is not missing there.
+    # The IODs of other Modalities do not have the tag: it is not missing there.
     "PatientPosition": ("CT", "MR"),
     "MRAcquisitionType": ("MR",),
     "ImageOrientationPatient": ("CT", "MR", "PT"),
@@ -27,17 +27,17 @@ _MAY_BE_MISSED = ("Modality", "BodyPartExamined", *_APPLIES_TO)
 def too_coarse(
     picture: SeriesPicture, observed: Mapping[str, ObservedTag]
 ) -> list[Finding]:
-    """Return the findings on tags that name hardly more than "some image"."""
-    found = []
+    """Return the findings on tags that say hardly more than "some image"."""
+    findings = []
     for tag, coarse in COARSE.items():
-        seen = observed.get(tag)
-        if seen and seen.carried and seen.concept in coarse:
-            found += _too_coarse(picture, seen)
-    return found
+        value = observed.get(tag)
+        if value and value.carried and value.concept in coarse:
+            findings += _too_coarse(picture, value)
+    return findings
 
 
-def _too_coarse(picture: SeriesPicture, seen: ObservedTag) -> list[Finding]:
-    tag, concept = seen.tag, seen.concept or ""
+def _too_coarse(picture: SeriesPicture, observed: ObservedTag) -> list[Finding]:
+    tag, concept = observed.tag, observed.concept or ""
     posterior = _posterior(picture, tag)
     finer = [
         value
@@ -53,7 +53,7 @@ def _too_coarse(picture: SeriesPicture, seen: ObservedTag) -> list[Finding]:
             FindingCode.TAG_TOO_COARSE,
             Severity.INFO,
             tag,
-            seen.text,
+            observed.text,
             best.probability,
             (best,),
             picture.evidence(posterior),
@@ -70,26 +70,26 @@ def missing(
 ) -> list[Finding]:
     """Return the findings on tags that images like these carry."""
     modality = observed["Modality"].concept if "Modality" in observed else None
-    found = []
+    findings = []
     for tag in _MAY_BE_MISSED:
-        seen = observed.get(tag)
+        value = observed.get(tag)
         applies = modality in _APPLIES_TO.get(tag, (modality,))
-        if applies and not (seen and seen.carried):
-            found += _missing(picture, tag, seen)
-    return found
+        if applies and not (value and value.carried):
+            findings += _missing(picture, tag, value)
+    return findings
 
 
 def _missing(
-    picture: SeriesPicture, tag: str, seen: ObservedTag | None
+    picture: SeriesPicture, tag: str, observed: ObservedTag | None
 ) -> list[Finding]:
     posterior = _posterior(picture, tag)
     best = suggestion(tag, posterior, list(posterior))
-    # Modality is Type 1 (PS3.3 C.7.3.1): its absence is wrong whatever the picture is.
+    # Modality is Type 1 (PS3.3 C.7.3.1): its absence is wrong, whatever is shown.
     always = tag == "Modality" and picture.inspected > 0
     if best is None and not always:
         return []
     evidence = picture.evidence(posterior) if posterior else picture.counts()
-    evidence["carriers"] = seen.carriers if seen else 0
+    evidence["carriers"] = observed.carriers if observed else 0
     return [
         Finding(
             FindingCode.TAG_MISSING,
@@ -106,12 +106,12 @@ def _missing(
 def suggestion(
     tag: str, posterior: Mapping[str, float], candidates: Sequence[str]
 ) -> ExpectedValue | None:
-    """Return the finest candidate of which the picture is confident, None without one.
+    """Return the finest candidate that is probable enough, None without one.
 
-    What is part of a candidate speaks for it: BRAIN and HEAD together make HEAD sure.
+    The probability of its parts is added to it: BRAIN and HEAD together make HEAD sure.
     """
-    # Nobody is this sure without each value that has more than the rest: with the
-    # most probable ones first, most candidates are out after one comparison.
+    # No candidate reaches CONFIDENT without each value that has more than what is left
+    # over: this excludes most candidates after one comparison.
     needed = [v for v, p in posterior.items() if p > 1 - CONFIDENT]
     sure = [
         (belief, -posterior[value], value)
@@ -130,8 +130,9 @@ def _belief(tag: str, posterior: Mapping[str, float], value: str) -> float:
 
 
 def _counts(tag: str, value: str, candidate: str) -> bool:
-    found = relation(tag, value, candidate)
-    if found is Relation.OVERLAPS:
-        # CR and DX show the same: together they are sure of either.
+    """Tell whether the probability of a value is added to that of a candidate."""
+    kind = relation(tag, value, candidate)
+    if kind is Relation.OVERLAPS:
+        # CR and DX show the same: their probabilities together stand for either.
         return tag == "Modality"
-    return found in (Relation.EQUAL, Relation.NARROWER)
+    return kind in (Relation.EQUAL, Relation.NARROWER)

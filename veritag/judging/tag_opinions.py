@@ -14,7 +14,7 @@ from veritag.judging.picture_kinds import MIXED_SHARE
 from veritag.judging.series_picture import SeriesPicture
 from veritag.judging.tag_scores import TagScores, tag_scores
 
-SURE = 0.9
+GRAVE_FROM = 0.9
 """Probability of being wrong from which a contradiction is graded an ERROR.
 
 Not where more descriptions and series of the study agree with the tag than with the
@@ -52,7 +52,7 @@ class TagOpinion(Opinion):
         tag, probability = self.observed.tag, self.probability
         expected = _most_probable(self._misfits())
         evidence = self._evidence(expected)
-        grave = tag in GRAVE and probability >= SURE and evidence.get("support", 0) >= 0
+        grave = tag in GRAVE and probability >= GRAVE_FROM and evidence.get("support", 0) >= 0
         return Finding(
             FindingCode.TAG_CONTRADICTS_IMAGE,
             Severity.ERROR if grave else Severity.WARNING,

@@ -52,7 +52,11 @@ class TagOpinion(Opinion):
         tag, probability = self.observed.tag, self.probability
         expected = _most_probable(self._misfits())
         evidence = self._evidence(expected)
-        grave = tag in GRAVE and probability >= GRAVE_FROM and evidence.get("support", 0) >= 0
+        grave = (
+            tag in GRAVE
+            and probability >= GRAVE_FROM
+            and evidence.get("support", 0) >= 0
+        )
         return Finding(
             FindingCode.TAG_CONTRADICTS_IMAGE,
             Severity.ERROR if grave else Severity.WARNING,

@@ -50,7 +50,7 @@ check: $(SETUP_DONE)
 
 docs: $(SETUP_DONE)
 	$(MKDOCS)
-	@echo "open build/docs/index.html"
+	@echo "build/docs/index.html; with search: $(PYTHON) -m http.server -d build/docs"
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.unit.deploy.dockerfile import Stage, read_stages
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -14,6 +16,12 @@ ROOT = Path(__file__).resolve().parents[3]
 def root() -> Path:
     """The repository."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def stages(root: Path) -> dict[str, Stage]:
+    """The stages of the Dockerfile."""
+    return read_stages(root / "deploy/Dockerfile")
 
 
 @pytest.fixture(scope="session")

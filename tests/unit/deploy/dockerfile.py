@@ -21,8 +21,8 @@ class Stage:
 
     def last(self, keyword: str) -> str | None:
         """Return the arguments of the last such instruction, None if there is none."""
-        found = [rest for word, rest in self.instructions if word == keyword]
-        return found[-1] if found else None
+        arguments = [text for word, text in self.instructions if word == keyword]
+        return arguments[-1] if arguments else None
 
 
 def read_stages(path: Path) -> dict[str, Stage]:
@@ -32,13 +32,13 @@ def read_stages(path: Path) -> dict[str, Stage]:
         for line in path.read_text("utf-8").splitlines()
         if not line.lstrip().startswith("#")
     ]
-    text = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     stages: dict[str, Stage] = {}
-    for line in filter(None, map(str.strip, text.splitlines())):
-        word, _, rest = line.partition(" ")
+    for line in filter(None, map(str.strip, joined.splitlines())):
+        word, _, text = line.partition(" ")
         if word == "FROM":
-            parent, _, name = rest.partition(" AS ")
+            parent, _, name = text.partition(" AS ")
             stages[name] = stage = Stage(name, parent)
         elif stages:
-            stage.instructions.append((word, rest))
+            stage.instructions.append((word, text))
     return stages

@@ -47,7 +47,7 @@ def read_query(expression: str) -> Query:
         for label in labels.split(",")
         if label.strip()
     }
-    rest = _GROUPING.sub(" ", _SELECTOR.sub(r" \1 ", expression))
-    rest = _RANGE.sub(" ", _STRING.sub(" ", rest))
-    metrics = frozenset(_NAME.findall(rest)) - _WORDS
+    names = _GROUPING.sub(" ", _SELECTOR.sub(r" \1 ", expression))
+    names = _RANGE.sub(" ", _STRING.sub(" ", names))
+    metrics = frozenset(_NAME.findall(names)) - _WORDS
     return Query(metrics, matchers, frozenset(grouping))

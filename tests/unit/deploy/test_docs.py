@@ -103,8 +103,8 @@ def test_readme_gives_the_ports_of_the_settings(root: Path) -> None:
 
     text = (root / "README.md").read_text("utf-8")
     for name, field in Settings.model_fields.items():
-        is_told = name.endswith("_port") and field.default is not None
-        if is_told or name == "ae_title":
+        is_shown = name.endswith("_port") and field.default is not None
+        if is_shown or name == "ae_title":
             assert str(field.default) in text, name
 
 
@@ -112,11 +112,11 @@ def test_the_demo_and_the_tests_are_make_targets(root: Path) -> None:
     """The two commands of the README exist."""
     makefile = (root / "Makefile").read_text("utf-8")
     targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
-    told = re.findall(
+    shown = re.findall(
         r"^make ([\w-]+)", (root / "README.md").read_text("utf-8"), re.MULTILINE
     )
-    assert told[:2] == ["demo", "test"]
-    assert set(told) <= targets
+    assert shown[:2] == ["demo", "test"]
+    assert set(shown) <= targets
 
 
 def test_decisions_are_numbered_and_listed(root: Path) -> None:

@@ -104,9 +104,9 @@ def test_inhibitions_name_alerts_that_exist(
     names = {alert["alert"] for alert in alerts}
     for rule in config["inhibit_rules"]:
         for matcher in rule["source_matchers"] + rule["target_matchers"]:
-            told = re.fullmatch(r'alertname=~?"([\w|]+)"', matcher)
-            assert told
-            assert set(told[1].split("|")) <= names
+            match = re.fullmatch(r'alertname=~?"([\w|]+)"', matcher)
+            assert match
+            assert set(match[1].split("|")) <= names
     receivers = {receiver["name"] for receiver in config["receivers"]}
     routes = [config["route"], *config["route"]["routes"]]
     assert {route["receiver"] for route in routes} == receivers

@@ -26,18 +26,18 @@ TARGET_LABELS = {"job", "instance", "accelerator"}
 
 def _exported() -> dict[str, set[str]]:
     """Return every series name with its labels."""
-    found: dict[str, set[str]] = {"up": set(TARGET_LABELS)}
+    series: dict[str, set[str]] = {"up": set(TARGET_LABELS)}
     for metric in vars(metrics).values():
         if not isinstance(metric, MetricWrapperBase):
             continue
         labels = {*metric._labelnames, *TARGET_LABELS}
         for suffix in SUFFIXES[str(metric._type)]:
             le = {"le"} if suffix == "_bucket" else set()
-            found[metric._name + suffix] = labels | le
+            series[metric._name + suffix] = labels | le
     for family in REGISTRY.collect():  # the process's own memory and the like
         if family.name.startswith("process_"):
-            found |= {sample.name: set(TARGET_LABELS) for sample in family.samples}
-    return found
+            series |= {sample.name: set(TARGET_LABELS) for sample in family.samples}
+    return series
 
 
 EXPORTED = _exported()
@@ -49,9 +49,9 @@ VALUES: Mapping[str, set[str]] = {
     "state": set(RunStatus),
     "outcome": {*GateOutcome, CommitmentState.REPORTED, CommitmentState.FAILED},
     "reason": {
-        found.reason
-        for found in vars(store_status).values()
-        if isinstance(found, store_status.Status)
+        status.reason
+        for status in vars(store_status).values()
+        if isinstance(status, store_status.Status)
     }
     | admission.REASONS,
 }
@@ -62,11 +62,11 @@ def expressions(
     alerts: list[dict[str, Any]], panels: list[dict[str, Any]]
 ) -> dict[str, str]:
     """Every expression under the name of its alert or panel."""
-    asked = {alert["alert"]: alert["expr"] for alert in alerts}
+    queries = {alert["alert"]: alert["expr"] for alert in alerts}
     for panel in panels:
         for target in panel["targets"]:
-            asked[f"panel {panel['title']} {target['refId']}"] = target["expr"]
-    return asked
+            queries[f"panel {panel['title']} {target['refId']}"] = target["expr"]
+    return queries
 
 
 def test_every_metric_is_exported(expressions: dict[str, str]) -> None:
@@ -137,12 +137,12 @@ def test_every_alternative_of_a_code_pattern_can_occur(
 
 def test_every_metric_is_watched(expressions: dict[str, str]) -> None:
     """What we export is shown in a panel or watched by an alert."""
-    asked = {m for e in expressions.values() for m in read_query(e).metrics}
+    queried = {m for e in expressions.values() for m in read_query(e).metrics}
     families = {
         m._name for m in vars(metrics).values() if isinstance(m, MetricWrapperBase)
     }
-    seen = {f for f in families if any(name.startswith(f) for name in asked)}
-    assert not families - seen
+    covered = {f for f in families if any(name.startswith(f) for name in queried)}
+    assert not families - covered
 
 
 def test_the_dashboard_uses_the_provisioned_data_source(

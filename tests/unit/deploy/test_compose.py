@@ -1,110 +1,22 @@
-"""Images and services are made of what the project has."""
+"""The Compose files and the systemd unit run what the project has."""
 
-import json
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.unit.deploy.dockerfile import Stage, read_stages
+from tests.unit.deploy.default_ports import PROCESSES, default_port
+from tests.unit.deploy.dockerfile import Stage
 from veritag.settings import Settings
-
-ROLES = ("listener", "worker", "review", "training")
-HTTP_PORT = {
-    "listener": "listener_http_port",
-    "indexer": "indexer_http_port",
-    "worker": "worker_http_port",
-    "scheduler": "scheduler_http_port",
-    "trainer": "trainer_http_port",
-    "delivery": "delivery_http_port",
-    "review": "review_port",
-}
-OURS = tuple(HTTP_PORT)
-# The image of the trainer is called by what it holds.
-IMAGE_ROLE = {"training": "trainer"}
-
-
-@pytest.fixture(scope="module")
-def stages(root: Path) -> dict[str, Stage]:
-    """The stages of the Dockerfile."""
-    return read_stages(root / "deploy/Dockerfile")
-
-
-def _default_port(role: str) -> int:
-    return int(Settings.model_fields[HTTP_PORT[role]].default)
 
 
 def _environment(service: dict[str, Any]) -> dict[str, str]:
     return dict(service.get("environment", {}))
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_image_installs_exactly_its_extra(
-    root: Path, stages: dict[str, Stage], role: str
-) -> None:
-    """An image carries the packages of its role and of no other."""
-    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
-    runs = " ".join(rest for word, rest in stages[role].instructions if word == "RUN")
-    assert re.findall(r"\[(\w+)\]", runs) == [role]
-    assert role in project["optional-dependencies"]
-
-
-@pytest.mark.parametrize("role", ROLES)
-def test_image_does_not_run_as_root(stages: dict[str, Stage], role: str) -> None:
-    """The last word about the user is ours."""
-    assert stages[role].parent == "base"
-    assert stages[role].last("USER") == "veritag"
-
-
-@pytest.mark.parametrize("role", ROLES)
-def test_image_starts_a_command_that_exists(
-    stages: dict[str, Stage], commands: set[str], role: str
-) -> None:
-    """`docker run` without arguments starts the role's own command."""
-    assert json.loads(stages[role].last("ENTRYPOINT") or "") == ["veritag"]
-    assert json.loads(stages[role].last("CMD") or "")[0] in commands
-
-
-@pytest.mark.parametrize("role", ROLES)
-def test_image_asks_its_own_port_whether_it_is_ready(
-    stages: dict[str, Stage], role: str
-) -> None:
-    """The health check asks `/ready` on the port that the settings give the role."""
-    check = stages[role].last("HEALTHCHECK") or ""
-    port = _default_port(IMAGE_ROLE.get(role, role))
-    assert f"http://127.0.0.1:{port}/ready" in check
-    assert str(port) in (stages[role].last("EXPOSE") or "").split()
-
-
-def test_everything_the_wheel_needs_reaches_the_build(
-    root: Path, stages: dict[str, Stage]
-) -> None:
-    """What the Dockerfile copies exists, is not ignored, and covers every package."""
-    copied = set()
-    for word, rest in stages["wheel"].instructions:
-        if word == "COPY":
-            copied |= set(rest.split()[:-1])
-    ignore = (root / "deploy/Dockerfile.dockerignore").read_text("utf-8")
-    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
-    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    assert set(packages) <= copied
-    assert all((root / name).exists() and f"!{name}\n" in ignore for name in copied)
-
-
-def test_base_images_are_pinned(root: Path, stages: dict[str, Stage]) -> None:
-    """Each image that comes from elsewhere has a version."""
-    text = (root / "deploy/Dockerfile").read_text("utf-8")
-    assert re.search(
-        r"^ARG PYTHON_IMAGE=python:3\.12\.\d+-slim-bookworm$", text, re.MULTILINE
-    )
-    parents = {stage.parent for stage in stages.values()}
-    assert parents == {"${PYTHON_IMAGE}", "${BASE_IMAGE}", "base"}
-
-
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", PROCESSES)
 def test_service_runs_a_command_that_exists(
     compose: dict[str, Any], stages: dict[str, Stage], commands: set[str], name: str
 ) -> None:
@@ -114,7 +26,7 @@ def test_service_runs_a_command_that_exists(
     assert service["command"][0] in commands
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", PROCESSES)
 def test_service_gives_options_that_exist(compose: dict[str, Any], name: str) -> None:
     """The options behind a service's command are options of that command."""
     from typer.main import get_group
@@ -130,7 +42,7 @@ def test_service_gives_options_that_exist(compose: dict[str, Any], name: str) ->
     assert set(options) <= known
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", PROCESSES)
 def test_service_uses_settings_that_exist(compose: dict[str, Any], name: str) -> None:
     """Every VERITAG_ variable of a service is a setting."""
     fields = {f"VERITAG_{field.upper()}" for field in Settings.model_fields}
@@ -207,7 +119,7 @@ def test_images_from_elsewhere_are_pinned(compose: dict[str, Any]) -> None:
             assert re.fullmatch(r"[\w/]+:v?\d+\.\d+[\w.-]*", service["image"])
 
 
-@pytest.mark.parametrize("name", [*HTTP_PORT, "postgres", "redis", "prometheus"])
+@pytest.mark.parametrize("name", [*PROCESSES, "postgres", "redis", "prometheus"])
 def test_service_starts_again_and_is_watched(
     compose: dict[str, Any], stages: dict[str, Stage], name: str
 ) -> None:
@@ -215,9 +127,9 @@ def test_service_starts_again_and_is_watched(
     service = compose["services"][name]
     assert service["restart"] == "unless-stopped"
     check = str(service.get("healthcheck", ""))
-    if name in HTTP_PORT:
+    if name in PROCESSES:
         check = check or stages[service["build"]["target"]].last("HEALTHCHECK") or ""
-        assert f":{_default_port(name)}/ready" in check
+        assert f":{default_port(name)}/ready" in check
     assert check
 
 
@@ -239,7 +151,7 @@ def test_mounted_files_exist(root: Path, compose: dict[str, Any]) -> None:
 
 
 def test_the_example_names_every_variable(root: Path) -> None:
-    """env.example and compose.yaml speak of the same variables."""
+    """env.example and compose.yaml have the same variables."""
     text = (root / "deploy/compose.yaml").read_text("utf-8")
     example = (root / "deploy/env.example").read_text("utf-8")
     used = set(re.findall(r"(?<!\$)\$\{(\w+)", text))
@@ -247,20 +159,20 @@ def test_the_example_names_every_variable(root: Path) -> None:
     assert not re.search(r"PASSWORD=.", example)
 
 
-def test_prometheus_asks_every_process(
+def test_prometheus_scrapes_every_process(
     compose: dict[str, Any], prometheus: dict[str, Any]
 ) -> None:
     """There is one job per process, on the port of its settings."""
-    asked = {}
+    targets = {}
     for job in prometheus["scrape_configs"]:
         if "dns_sd_configs" in job:
-            (found,) = job["dns_sd_configs"]
-            asked[job["job_name"]] = f"{found['names'][0]}:{found['port']}"
+            (dns,) = job["dns_sd_configs"]
+            targets[job["job_name"]] = f"{dns['names'][0]}:{dns['port']}"
         else:
-            (asked[job["job_name"]],) = job["static_configs"][0]["targets"]
-    expected = {f"veritag-{r}": f"{r}:{_default_port(r)}" for r in HTTP_PORT}
-    assert asked == {**expected, "prometheus": "localhost:9090"}
-    assert all("services" in compose["services"][r]["networks"] for r in HTTP_PORT)
+            (targets[job["job_name"]],) = job["static_configs"][0]["targets"]
+    expected = {f"veritag-{r}": f"{r}:{default_port(r)}" for r in PROCESSES}
+    assert targets == {**expected, "prometheus": "localhost:9090"}
+    assert all("services" in compose["services"][r]["networks"] for r in PROCESSES)
 
 
 def test_the_unit_starts_a_command_that_exists(root: Path, commands: set[str]) -> None:

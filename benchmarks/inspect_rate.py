@@ -197,7 +197,7 @@ def untrained(size: int, folder: Path) -> Path:
     starter = load_bundle(starter_bundle_path()).manifest
     references = len(next(iter(starter.neighbor_concepts.values())))
     model = untrained_graph(
-        Encoder(size), centers, references=references, concepts=starter.concepts
+        Encoder(size), centers, neighbors=references, concepts=starter.concepts
     )
     export_onnx(model, size, folder / "model.onnx")
     manifest = replace(

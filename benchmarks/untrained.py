@@ -3,14 +3,15 @@
 import numpy as np
 
 from model_training.bundles.export import InspectionModel
-from model_training.calibration.novelty import (
-    COMPONENTS,
-    Familiarity,
-    NoveltyScore,
-    Space,
-)
-from model_training.calibration.tag_pool import PictureReader, References, TagSources
 from model_training.network.encoder import Encoder
+from model_training.tag_model.novelty import (
+    COMPONENTS,
+    NoveltyModel,
+    NoveltyScore,
+    NoveltySpace,
+)
+from model_training.tag_model.tag_pool import NeighborImages, TagSources
+from model_training.tag_model.tag_predictor import TagPredictor
 from veritag.judging.tag_probabilities import Floats
 
 CONCEPTS = {"Modality": ("CT", "MR", "US"), "BodyPartExamined": ("CHEST", "HEAD")}
@@ -22,7 +23,7 @@ def untrained_graph(
     degrees: float = 1.0,
     *,
     half: bool = False,
-    references: int = 40,
+    neighbors: int = 40,
     concepts: dict[str, tuple[str, ...]] | None = None,
 ) -> InspectionModel:
     """Return a graph around an encoder with all parts of a trained one, at random.
@@ -37,28 +38,30 @@ def untrained_graph(
     rng = np.random.default_rng(3)
     told = CONCEPTS if concepts is None else concepts
     length = centers.shape[1]
-    sources = {tag: _sources(rng, v, centers, references) for tag, v in told.items()}
-    reader = PictureReader(
+    sources = {tag: _sources(rng, v, centers, neighbors) for tag, v in told.items()}
+    predictor = TagPredictor(
         centers,
         degrees,
         4.0,
-        References(rng.normal(size=(references, length)), 1.0, np.arange(references)),
+        NeighborImages(rng.normal(size=(neighbors, length)), 1.0, np.arange(neighbors)),
         sources,
     )
     features = length + 2 * sum(encoder.filters)
-    familiarity = Familiarity(
-        Space(np.zeros(features), rng.normal(size=(features, COMPONENTS)) / features),
-        rng.normal(size=(references, COMPONENTS)),
-        np.ones(references),
-        nothing=rng.normal(size=(references, COMPONENTS)) + 9,
+    model = NoveltyModel(
+        NoveltySpace(
+            np.zeros(features), rng.normal(size=(features, COMPONENTS)) / features
+        ),
+        rng.normal(size=(neighbors, COMPONENTS)),
+        np.ones(neighbors),
+        blank=rng.normal(size=(neighbors, COMPONENTS)) + 9,
     )
     first = len(next(iter(told.values())))
-    novelty = NoveltyScore(familiarity, [slice(0, first)])
-    return InspectionModel(encoder, reader, novelty, half=half)
+    novelty = NoveltyScore(model, [slice(0, first)])
+    return InspectionModel(encoder, predictor, novelty, half=half)
 
 
 def _sources(
-    rng: np.random.Generator, values: tuple[str, ...], centers: Floats, references: int
+    rng: np.random.Generator, values: tuple[str, ...], centers: Floats, neighbors: int
 ) -> TagSources:
     count = len(values)
     return TagSources(
@@ -67,6 +70,6 @@ def _sources(
         rng.dirichlet(np.ones(count), size=len(centers)),
         rng.normal(size=(count, centers.shape[1])),
         rng.normal(size=count),
-        rng.integers(-1, count, size=references),
+        rng.integers(-1, count, size=neighbors),
         np.full(3, 0.5),
     )

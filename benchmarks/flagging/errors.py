@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.flagging.measures import Mask
-from model_training.calibration.injection import wrong_values
+from model_training.tag_model.error_injection import wrong_values
 from veritag.terms.concepts import Relation, relation
 
 Strings = NDArray[np.str_]

@@ -28,12 +28,13 @@ from benchmarks.flagging.methods import (
 from benchmarks.flagging.ours import Inspector, Ours, inspector_of, without_gates
 from model_training.bundles.export import run_onnx
 from model_training.bundles.seal import make_bundle
-from model_training.calibration.fit_bundle import fit_bundle, training_set
+from model_training.calibration.fit_bundle import fit_bundle
 from model_training.network.training_config import TrainingConfig
 from model_training.snapshots.snapshot import Snapshot
 from model_training.snapshots.split import Split
 from model_training.training.checkpoint import Checkpoint
 from model_training.training.loop import train
+from model_training.training.training_sets import training_sets
 from veritag.bundles.bundle import ModelBundle, load_bundle
 
 BUNDLE, SUPERVISED, MADE_FROM = "bundle", "supervised.npz", "made-from.json"
@@ -146,7 +147,7 @@ def learn_bundle(
     place: Path, snapshot: Snapshot, split: Split, config: TrainingConfig, tell: Tell
 ) -> None:
     """Do what `veritag train` does, with a given split, into a new folder."""
-    training, held_out = training_set(snapshot, split, config)
+    training, held_out = training_sets(snapshot, split, config)
     checkpoint = Checkpoint(place.with_suffix(".pt"), config.digest())
     trained = train(
         training,

@@ -19,7 +19,7 @@ from benchmarks.flagging.measures import Floats, Mask, once, ranking, recall_at
 from benchmarks.flagging.methods import ByProbability
 from benchmarks.flagging.models import OURS, Models
 from benchmarks.flagging.ours import flagged_tags
-from model_training.calibration.injection import wrong_values
+from model_training.tag_model.error_injection import wrong_values
 
 LEAST = 5
 MADE_UP = 6

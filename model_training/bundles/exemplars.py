@@ -22,7 +22,7 @@ def write_exemplars(
     """Write a strip of each cluster's nearest reference images, named by its id."""
     folder = out / FOLDER
     folder.mkdir()
-    rows = np.flatnonzero(learnt.split.training)[learnt.model.references.rows]
+    rows = np.flatnonzero(learnt.split.training)[learnt.model.neighbors.rows]
     for cluster in clusters:
         tiles = snapshot.tiles[rows[list(cluster.exemplars)]]
         strip = np.hstack(list(tiles))

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
-from model_training.calibration.novelty import NoveltyScore
-from model_training.calibration.tag_pool import PictureReader
 from model_training.network.clustering import Floats
 from model_training.network.encoder import Encoder
+from model_training.tag_model.novelty import NoveltyScore
+from model_training.tag_model.tag_predictor import TagPredictor
 from veritag.bundles.graph import (
     BATCH_AXIS,
     INPUT,
@@ -49,7 +49,7 @@ class InspectionModel(nn.Module):
     def __init__(
         self,
         encoder: Encoder,
-        reader: PictureReader,
+        predictor: TagPredictor,
         novelty: NoveltyScore,
         *,
         half: bool = False,
@@ -59,7 +59,7 @@ class InspectionModel(nn.Module):
         if half:
             self.encoder.half()
         self.half_precision = half
-        self.reader = reader
+        self.predictor = predictor
         self.novelty = novelty
 
     def forward(self, tiles: Tensor) -> GraphOutputs[Tensor]:
@@ -67,8 +67,8 @@ class InspectionModel(nn.Module):
         x = tiles.unsqueeze(1).to(torch.float32) / 255.0  # (N, 1, size, size)
         x = x.half() if self.half_precision else x
         z, statistics = (part.float() for part in self.encoder.with_statistics(x))
-        log_q, distance = self.reader.clusters(z)
-        probability, neighbors = self.reader(z)
+        log_q, distance = self.predictor.clusters(z)
+        probability, neighbors = self.predictor(z)
         return GraphOutputs(
             embedding=z,
             soft_assignment=log_q.exp(),

@@ -5,8 +5,8 @@ from typing import Any
 
 from model_training.calibration.calibrate import LEAST_PRECISION
 from model_training.calibration.fit_bundle import FittedBundle
-from model_training.calibration.injection import ERROR_RATE
 from model_training.snapshots.snapshot import Snapshot
+from model_training.tag_model.error_injection import ERROR_RATE
 from veritag.dicom.tags import JUDGED_TAGS
 
 CARD = """# Model card

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.calibration.fit_bundle import FittedBundle
-from model_training.calibration.injection import ERROR_RATE
 from model_training.network.clustering import squared_distances
 from model_training.process.html_page import render_page
 from model_training.snapshots.snapshot import Snapshot, as_slice
+from model_training.tag_model.error_injection import ERROR_RATE
 from veritag.bundles.manifest import ClusterProfile
 from veritag.dicom.tags import JUDGED_TAGS
 

@@ -26,13 +26,12 @@ from model_training.bundles.export import (
 )
 from model_training.calibration.calibrate import LEAST_PRECISION
 from model_training.calibration.fit_bundle import FittedBundle
-from model_training.calibration.injection import ERROR_RATE
-from model_training.calibration.novelty import familiar_novelty
-from model_training.calibration.tag_model import TagModel
-from model_training.calibration.tag_pool import SOURCES
-from model_training.calibration.tag_profiles import cluster_profiles
 from model_training.network.clustering import squared_distances
 from model_training.snapshots.snapshot import Snapshot
+from model_training.tag_model.error_injection import ERROR_RATE
+from model_training.tag_model.tag_model import TagModel
+from model_training.tag_model.tag_pool import SOURCES
+from model_training.tag_model.tag_profiles import cluster_profiles
 from veritag.bundles.bundle import MODEL, ModelBundle, seal_bundle
 from veritag.bundles.graph import GraphOutputs
 from veritag.bundles.manifest import BundleManifest, ClusterProfile, TagCalibration
@@ -89,9 +88,7 @@ def make_bundle(
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             concepts=learnt.model.concepts,
             mixture=_mixture(learnt.model),
-            familiar=familiar_novelty(
-                learnt.model.familiarity, learnt.calibration.familiar
-            ),
+            familiar=learnt.model.novelty.novelty(learnt.calibration.flagging_limit),
             correlation=learnt.correlation,
             neighbor_concepts={
                 tag: tuple(one.carried.tolist())
@@ -136,7 +133,7 @@ def _ids(
 def _graph(learnt: FittedBundle, *, half: bool = False) -> InspectionModel:
     model = learnt.model
     encoder = learnt.trained.network.encoder
-    return InspectionModel(encoder, model.reader, model.novelty_score(), half=half)
+    return InspectionModel(encoder, model.predictor, model.novelty_score(), half=half)
 
 
 def _mixture(model: TagModel) -> dict[str, dict[str, float]]:
@@ -151,8 +148,8 @@ def _mixture(model: TagModel) -> dict[str, dict[str, float]]:
 
 def _clusters(model: TagModel) -> tuple[ClusterProfile, ...]:
     """Return the clusters with their profiles and exemplars, numbered as they come."""
-    centers, references = model.clusters.centers, model.references.embedding
-    nearest = np.argsort(squared_distances(centers, references), axis=1)
+    centers, neighbors = model.clusters.centers, model.neighbors.embedding
+    nearest = np.argsort(squared_distances(centers, neighbors), axis=1)
     profiles = cluster_profiles(model.clusters.profiles, len(centers))
     return tuple(
         replace(

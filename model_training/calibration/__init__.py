@@ -1,1 +1,1 @@
-"""From a trained network to thresholds and probabilities that hold."""
+"""Thresholds and probabilities of a model of tags, from held-out images."""

@@ -1,4 +1,4 @@
-"""From a snapshot to a sealed bundle, step by step."""
+"""Calibration of a trained network: all that goes into a bundle, except the graph."""
 
 import platform
 from collections.abc import Callable, Sequence
@@ -11,56 +11,51 @@ from numpy.typing import NDArray
 
 from model_training.calibration.calibrate import (
     Calibration,
-    alarming,
     calibrate,
+    is_flagged,
     uncalibrated,
 )
-from model_training.calibration.check import check_tags, known
-from model_training.calibration.cluster_model import (
+from model_training.calibration.check_unseen import check_unseen, is_within
+from model_training.calibration.detectability import detectability
+from model_training.calibration.held_out_scores import (
+    HeldOutScores,
+    score_held_out,
+    without_contamination,
+)
+from model_training.calibration.intraclass_correlation import intraclass_correlation
+from model_training.network.training_config import TrainingConfig
+from model_training.snapshots.blank_images import blank_images
+from model_training.snapshots.snapshot import Snapshot, as_slice
+from model_training.snapshots.split import Split
+from model_training.tag_model.cluster_model import (
     ClusterModel,
     choose_sharpness,
     log_loss,
 )
-from model_training.calibration.correlation import intraclass_correlation
-from model_training.calibration.detectability import detectability
-from model_training.calibration.evidence import (
-    HeldOutEvidence,
-    gather,
-    without_contamination,
-)
-from model_training.calibration.images import EmbeddedImages
-from model_training.calibration.numeric_tags import numbers_of
-from model_training.calibration.tag_model import TagModel, fit_tag_model
-from model_training.constraints.sample_constraints import (
-    PAPER_CONSTRAINTS,
-    ConstraintConfig,
-    Constraints,
-    sample_constraints,
-)
-from model_training.network.training_config import TrainingConfig
-from model_training.snapshots.blank_images import blank_images
-from model_training.snapshots.samples import Sample
-from model_training.snapshots.snapshot import Snapshot, as_slice
-from model_training.snapshots.snapshot_check import require_learnable
-from model_training.snapshots.split import Split, split_patients
-from model_training.training.loop import Trained
-from model_training.training.training_data import HEAD_TAGS, TrainingSet
+from model_training.tag_model.embedded_images import EmbeddedImages
+from model_training.tag_model.fit_numeric_ranges import numeric_values
+from model_training.tag_model.fit_tag_model import fit_tag_model
+from model_training.tag_model.tag_model import TagModel
+from model_training.training.trained import Trained
 from veritag.bundles.manifest import Detectability
 from veritag.dicom.tags import JUDGED_TAGS
 
-Step = Callable[[str], None]
+PARTS = ("training", "calibration", "unseen", "new_stations")
 
 
 @dataclass(frozen=True)
 class FittedBundle:
-    """All that a training run found out; what a bundle and its report are made of.
+    """The results of a training run from which a bundle and its pages are made.
 
     Attributes
     ----------
     detectability
-        What can be judged, by received value and Modality.
+        Which received values can be judged, by Modality.
     correlation
-        Keyword to how much the pictures of a series repeat one another, 0 to 1.
+        Keyword to the intraclass correlation of the scores of one patient's images of
+        one kind, 0 to 1; it stands for that of the pictures of a series.
+    figures
+        What the manifest and the pages report of the run, by name.
     """
 
     config: TrainingConfig
@@ -78,155 +73,89 @@ def fit_bundle(
     split: Split,
     trained: Trained,
     *,
-    on_step: Step = lambda _: None,
+    on_step: Callable[[str], None] = lambda _: None,
 ) -> FittedBundle:
-    """Fit profiles, calibrate and check on top of trained clusters."""
-    config = trained.config
+    """Fit the model of tags to trained clusters, calibrate it, and check it.
+
+    The training part fits the model, the calibration part and new stations choose its
+    weights, limits and thresholds, the unseen part only checks them.
+
+    Parameters
+    ----------
+    on_step
+        Called with the name of each of the three steps before it begins.
+    """
     on_step("profiles")
-    everything = EmbeddedImages(
+    images = _embedded(snapshot, trained)
+    model = _fit_model(snapshot, split, trained, images)
+    on_step("calibration")
+    scores = _held_out_scores(model, snapshot, split, images, trained.config.seed)
+    calibration = (
+        calibrate(scores)
+        if split.calibration.any()
+        else uncalibrated(model, images.part(split.training))
+    )
+    limited = replace(model.novelty, limit=calibration.known_limit)
+    model = replace(model, novelty=limited)
+    rows = detectability(
+        without_contamination(scores), calibration.tags, calibration.flagging_limit
+    )
+    on_step("check on unseen patients")
+    unseen = images.part(split.unseen)
+    check = check_unseen(model, calibration, rows, unseen, trained.config.seed + 1)
+    figures = {
+        **_run_figures(split, trained),
+        **_model_figures(model, calibration, images.part(split.calibration)),
+        "nothing_known": _known_blank_share(model, calibration, trained),
+        "new_stations": _new_station_figures(scores[1:], calibration),
+        "unseen": check,
+        "unseen_of_known_kind": _share(
+            is_within(model, unseen, calibration.known_limit)
+        ),
+    }
+    correlation = _correlation(model, snapshot, split.calibration, images)
+    return FittedBundle(
+        trained.config, split, trained, model, calibration, rows, correlation, figures
+    )
+
+
+def _embedded(snapshot: Snapshot, trained: Trained) -> EmbeddedImages:
+    return EmbeddedImages(
         trained.embed(snapshot.tiles),
         trained.statistics(snapshot.tiles),
         {tag: snapshot.values(tag) for tag in JUDGED_TAGS},
-        numbers_of(snapshot.samples),
-    )
-    own, held = everything.part(split.training), everything.part(split.calibration)
-    views = _views(trained, snapshot, split, own)
-    bare = ClusterModel(trained.centers, config.degrees)
-    clusters = choose_sharpness(
-        bare, views.embedding, views.values, held.embedding, held.values
-    )
-    kinds = np.array([sample.kind for sample in snapshot.samples], dtype=np.str_)
-    model = fit_tag_model(
-        trained,
-        clusters,
-        own,
-        kinds[split.training],
-        held,
-        _nothing(trained, config.seed),
-    )
-    on_step("calibration")
-    evidence = _evidence(model, snapshot, split, everything, config.seed)
-    calibration = (
-        calibrate(evidence) if split.calibration.any() else uncalibrated(model, own)
-    )
-    model = replace(
-        model, familiarity=replace(model.familiarity, limit=calibration.limit)
-    )
-    cleaned = without_contamination(evidence)
-    shown = detectability(cleaned, calibration.tags, calibration.familiar)
-    on_step("check on unseen patients")
-    unseen = everything.part(split.unseen)
-    checked = check_tags(model, calibration, shown, unseen, config.seed + 1)
-    figures: dict[str, Any] = {
-        "images": {
-            part: int(getattr(split, part).sum())
-            for part in ("training", "calibration", "unseen", "new_stations")
-        },
-        "epochs": [asdict(epoch) for epoch in trained.history],
-        "sharpness": clusters.sharpness,
-        "calibration_log_loss": round(
-            log_loss(clusters, held.embedding, held.values), 4
-        ),
-        "familiar_quantile": calibration.quantile,
-        "nothing_known": _share(
-            known(model, _nothing(trained, config.seed + 1), calibration.limit)
-        ),
-        "new_stations": _shifted_figures(evidence[1:], calibration),
-        "unseen": checked,
-        "unseen_of_known_kind": _share(known(model, unseen, calibration.limit)),
-        "machine": f"{platform.machine()}, {platform.system()}, torch {torch.__version__}",
-    }
-    return FittedBundle(
-        config,
-        split,
-        trained,
-        model,
-        calibration,
-        shown,
-        _correlation(model, snapshot, split.calibration, everything),
-        figures,
+        numeric_values(snapshot.samples),
     )
 
 
-def _evidence(
-    model: TagModel, snapshot: Snapshot, split: Split, images: EmbeddedImages, seed: int
-) -> list[HeldOutEvidence]:
-    """Return the held-out evidence: of unseen patients, then of new stations."""
-    stations = np.array([sample.station for sample in snapshot.samples], dtype=np.str_)
-    usual = np.isin(stations, np.unique(stations[split.training]))
-    return [
-        gather(model, images.part(part), usual[part], seed)
-        for part in (split.calibration, split.new_stations)
-        if part is split.calibration or part.any()
-    ]
-
-
-def _correlation(
-    model: TagModel,
-    snapshot: Snapshot,
-    chosen: NDArray[np.bool_],
-    images: EmbeddedImages,
-) -> dict[str, float]:
-    """Return how alike the model errs on images of one patient and kind, by tag."""
-    held = images.part(chosen)
-    read = model.read(held.embedding)
-    groups = np.array(
-        [f"{s.patient}|{s.kind}" for s in snapshot.samples], dtype=np.str_
-    )[chosen]
-    return {
-        tag: intraclass_correlation(model.scores(read, tag, held.values[tag]), groups)
-        for tag in model.sources
-    }
-
-
-def _nothing(trained: Trained, seed: int) -> EmbeddedImages:
+def _embedded_blank(trained: Trained, seed: int) -> EmbeddedImages:
     tiles = blank_images(trained.config.size, seed)
     return EmbeddedImages(trained.embed(tiles), trained.statistics(tiles), {})
 
 
-def prepare(
-    snapshot: Snapshot, config: TrainingConfig
-) -> tuple[Split, tuple[str, ...]]:
-    """Split a snapshot; return also what people should know of it.
-
-    Raises
-    ------
-    StopError
-        If there are too few images or patients to learn from.
-    """
-    split = split_patients(snapshot, config.seed)
-    return split, require_learnable(snapshot, split, config.clusters)
-
-
-def training_set(
-    snapshot: Snapshot, split: Split, config: TrainingConfig
-) -> tuple[TrainingSet, TrainingSet]:
-    """Return what the loop trains on, with its constraints, and what it is held to."""
-    parts = []
-    for chosen in (split.training, split.calibration):
-        part = snapshot.part(chosen)
-        values = {tag: part.values(tag) for tag in HEAD_TAGS}
-        parts.append(TrainingSet(part.tiles, values, part.weights()))
-    constraints = draw_constraints(snapshot.part(split.training).samples, config)
-    return replace(parts[0], constraints=constraints), parts[1]
-
-
-def draw_constraints(
-    samples: Sequence[Sample], config: TrainingConfig
-) -> Constraints | None:
-    """Return the constraints of a run, None where its recipe uses none."""
-    if not (config.constraints and (config.gamma or config.pretrain_pairs)):
-        return None
-    rules = ConstraintConfig() if config.careful_pairs else PAPER_CONSTRAINTS
-    return sample_constraints(
-        samples, config.constraints, config=rules, seed=config.seed
+def _fit_model(
+    snapshot: Snapshot, split: Split, trained: Trained, images: EmbeddedImages
+) -> TagModel:
+    """Return the model of tags, its sharpness chosen on the calibration part."""
+    config = trained.config
+    own, held_out = images.part(split.training), images.part(split.calibration)
+    views = _views(trained, snapshot, split, own)
+    clusters = choose_sharpness(
+        ClusterModel(trained.centers, config.degrees),
+        views.embedding,
+        views.values,
+        held_out.embedding,
+        held_out.values,
     )
+    kinds = np.array([sample.kind for sample in snapshot.samples], dtype=np.str_)
+    blank = _embedded_blank(trained, config.seed)
+    return fit_tag_model(trained, clusters, own, kinds[split.training], held_out, blank)
 
 
 def _views(
     trained: Trained, snapshot: Snapshot, split: Split, own: EmbeddedImages
 ) -> EmbeddedImages:
-    """Return the training part as it is and varied; the copies have no statistics."""
+    """Return the training part followed by varied copies, which have no statistics."""
     config = trained.config
     tiles = snapshot.tiles[as_slice(split.training)]
     device = trained.network.cluster_centers.device
@@ -238,19 +167,82 @@ def _views(
     return EmbeddedImages(np.concatenate(parts), own.statistics, values)
 
 
-def _shifted_figures(
-    evidence: Sequence[HeldOutEvidence], calibration: Calibration
+def _held_out_scores(
+    model: TagModel, snapshot: Snapshot, split: Split, images: EmbeddedImages, seed: int
+) -> list[HeldOutScores]:
+    """Return the scores of the calibration part, then those of new stations, if any."""
+    stations = np.array([sample.station for sample in snapshot.samples], dtype=np.str_)
+    known = np.isin(stations, np.unique(stations[split.training]))
+    return [
+        score_held_out(model, images.part(part), known[part], seed)
+        for part in (split.calibration, split.new_stations)
+        if part is split.calibration or part.any()
+    ]
+
+
+def _correlation(
+    model: TagModel,
+    snapshot: Snapshot,
+    chosen: NDArray[np.bool_],
+    images: EmbeddedImages,
+) -> dict[str, float]:
+    """Return the correlation of scores of one patient's images of one kind, by tag."""
+    part = images.part(chosen)
+    probabilities = model.probabilities(part.embedding)
+    groups = np.array(
+        [f"{s.patient}|{s.kind}" for s in snapshot.samples], dtype=np.str_
+    )[chosen]
+    return {
+        tag: intraclass_correlation(
+            model.scores(probabilities, tag, part.values[tag]), groups
+        )
+        for tag in model.sources
+    }
+
+
+def _run_figures(split: Split, trained: Trained) -> dict[str, Any]:
+    machine = f"{platform.machine()}, {platform.system()}, torch {torch.__version__}"
+    return {
+        "images": {part: int(getattr(split, part).sum()) for part in PARTS},
+        "epochs": [asdict(epoch) for epoch in trained.history],
+        "machine": machine,
+    }
+
+
+def _model_figures(
+    model: TagModel, calibration: Calibration, held_out: EmbeddedImages
+) -> dict[str, Any]:
+    loss = log_loss(model.clusters, held_out.embedding, held_out.values)
+    return {
+        "sharpness": model.clusters.sharpness,
+        "calibration_log_loss": round(loss, 4),
+        "familiar_quantile": calibration.flagging_share,
+    }
+
+
+def _known_blank_share(
+    model: TagModel, calibration: Calibration, trained: Trained
+) -> float | None:
+    """Return the share of other blank images that count as a known kind."""
+    blank = _embedded_blank(trained, trained.config.seed + 1)
+    return _share(is_within(model, blank, calibration.known_limit))
+
+
+def _new_station_figures(
+    scores: Sequence[HeldOutScores], calibration: Calibration
 ) -> dict[str, dict[str, int]]:
-    """Count on new stations, under right and under wrong values, what is flagged."""
-    familiar = calibration.familiar
+    """Return the numbers of images of new stations, and of flags on them, by tag."""
+    limit = calibration.flagging_limit
     return {
         tag: {
-            "right": int(e.carried(tag).sum()),
-            "false_alarms": int(alarming(e, e.right[tag], familiar, c.threshold).sum()),
-            "wrong": int(e.carried(tag).sum()),
-            "found": int(alarming(e, e.wrong[tag], familiar, c.threshold).sum()),
+            "right": int(part.carries(tag).sum()),
+            "false_alarms": int(
+                is_flagged(part, part.right[tag], limit, c.threshold).sum()
+            ),
+            "wrong": int(part.carries(tag).sum()),
+            "found": int(is_flagged(part, part.wrong[tag], limit, c.threshold).sum()),
         }
-        for e in evidence
+        for part in scores
         for tag, c in calibration.tags.items()
         if c.threshold is not None
     }

@@ -1,11 +1,15 @@
-"""Wilson score intervals of shares (Wilson 1927)."""
+"""Wilson score intervals of shares (Wilson 1927).
+
+Unlike the normal approximation they hold for shares near 0 and 1, where false alarms and
+precision lie.
+"""
 
 from scipy.stats import binomtest
 
 CONFIDENCE = 0.95
 TWO_SIDED = CONFIDENCE
 ONE_SIDED = 2 * CONFIDENCE - 1
-"""Level whose two-sided interval has the same ends as the two one-sided 95 % bounds."""
+"""Level of the two-sided interval whose ends are the one-sided 95 % bounds."""
 
 
 def wilson(hits: int, n: int, level: float = TWO_SIDED) -> tuple[float, float]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from model_training.calibration.injection import ERROR_RATE
 from model_training.evaluation.evaluation import Evaluation, Figures, evaluate_bundle
 from model_training.process.html_page import render_page
 from model_training.process.publish_folder import disk_errors
@@ -21,6 +20,7 @@ from model_training.snapshots.image_sources import (
 )
 from model_training.snapshots.snapshot import Snapshot, take_snapshot
 from model_training.snapshots.snapshot_check import require_images
+from model_training.tag_model.error_injection import ERROR_RATE
 from veritag.bundles.bundle import ModelBundle
 from veritag.bundles.registry import find
 from veritag.errors import ConfigurationError

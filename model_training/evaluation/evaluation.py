@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import silhouette_score
 
-from model_training.calibration.injection import ERROR_RATE
 from model_training.evaluation.measures import (
     adjusted_rand,
     brier,
@@ -26,6 +25,7 @@ from model_training.evaluation.measures import (
 from model_training.evaluation.predictions import Predictions, predictions_of
 from model_training.evaluation.questions import Questions, questions_about
 from model_training.snapshots.snapshot import Snapshot
+from model_training.tag_model.error_injection import ERROR_RATE
 from veritag.bundles.bundle import ModelBundle
 from veritag.judging.tag_probabilities import Floats
 from veritag.judging.tag_scores import Mask

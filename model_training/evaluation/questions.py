@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.calibration.injection import wrong_values
 from model_training.snapshots.samples import Sample
 from model_training.snapshots.snapshot import Snapshot
+from model_training.tag_model.error_injection import wrong_values
 from veritag.dicom.tags import JUDGED_TAGS
 
 Texts = NDArray[np.str_]

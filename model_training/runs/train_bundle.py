@@ -9,12 +9,7 @@ from rich.progress import Progress
 
 import veritag
 from model_training.bundles.seal import old_clusters
-from model_training.calibration.fit_bundle import (
-    FittedBundle,
-    fit_bundle,
-    prepare,
-    training_set,
-)
+from model_training.calibration.fit_bundle import FittedBundle, fit_bundle
 from model_training.network.encoder import inner_side
 from model_training.process.progress import progress_bars
 from model_training.process.publish_folder import disk_errors
@@ -37,6 +32,7 @@ from model_training.training.loop import EpochFigures, train
 from model_training.training.stepping import Diverged
 from model_training.training.tensorboard import written_to
 from model_training.training.training_data import TrainingSet
+from model_training.training.training_sets import split_learnable, training_sets
 from veritag.bundles.bundle import ModelBundle, load_bundle
 from veritag.errors import ConfigurationError
 from veritag.settings import Settings
@@ -143,8 +139,8 @@ def _learn(
 ) -> FittedBundle:
     """Train the network, then fit clusters, tag model and calibration."""
     config = request.config
-    split, remarks = prepare(snapshot, config)
-    parts = training_set(snapshot, split, config)
+    split, remarks = split_learnable(snapshot, config)
+    parts = training_sets(snapshot, split, config)
     for text in (*remarks, *_missing_pairs(parts[0])):
         remark(progress, text)
     ranks = join_ranks(device)

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from model_training.calibration.injection import wrong_values
 from model_training.snapshots.samples import Sample
+from model_training.tag_model.error_injection import wrong_values
 
 TAGS = ("Modality", "BodyPartExamined")
 SEED = 20_211_018

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from model_training.bundles.seal import make_bundle
-from model_training.calibration.fit_bundle import fit_bundle, prepare, training_set
+from model_training.calibration.fit_bundle import fit_bundle
 from model_training.evaluation.evaluation import evaluate_bundle
 from model_training.network.training_config import TrainingConfig
 from model_training.promotion.gate import GateConfig, GateDecision, decide_promotion
 from model_training.snapshots.snapshot import Snapshot
 from model_training.training.loop import train
+from model_training.training.training_sets import split_learnable, training_sets
 from tests.unit.model_training.promotion.gating import changed, reference_of, relabelled
 from veritag.bundles.bundle import ModelBundle
 from veritag.pixels.preprocessing import Preprocessing
@@ -41,8 +42,8 @@ def flagging(body: dict[str, Any]) -> None:
 
 def trained(snapshot: Snapshot, folder: Path) -> ModelBundle:
     """Return the bundle of a real training, seconds long."""
-    split, _ = prepare(snapshot, CONFIG)
-    training, held_out = training_set(snapshot, split, CONFIG)
+    split, _ = split_learnable(snapshot, CONFIG)
+    training, held_out = training_sets(snapshot, split, CONFIG)
     learnt = fit_bundle(
         snapshot, split, train(training, held_out, CONFIG, device="cpu")
     )

@@ -55,7 +55,7 @@ def test_the_graph_computes_the_written_equations(
     x = torch.from_numpy(tiles()).unsqueeze(1).float() / 255
     with torch.no_grad():
         expected = exported.encoder(x).double().numpy()
-    centers = exported.reader.centers.double().numpy()
+    centers = exported.predictor.centers.double().numpy()
     seen = run_onnx(path, tiles())
     np.testing.assert_allclose(seen.embedding, expected, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(

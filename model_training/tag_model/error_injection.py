@@ -1,4 +1,4 @@
-"""Wrong tags for right ones: the errors on which calibration and check rest."""
+"""Injection of tag errors: the wrong values for calibration and for the final check."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from veritag.terms.concepts import compatible
 
 ERROR_RATE = 0.05
-"""Share of wrong tags that thresholds and probabilities count on. Where more are wrong,
-flags are right more often."""
+"""Share of wrong tags that thresholds and probabilities assume. Where more tags are
+wrong, more of the flags are right."""
 
 CONFUSIONS: Mapping[str, Mapping[str, Sequence[str]]] = {
-    # What a copied protocol, a slip in a menu or the patient before leaves behind.
+    # Left by a copied protocol, a slip in a menu, or the patient before.
     "Modality": {
         "CT": ("MR", "PT", "CR"),
         "MR": ("CT", "US"),
@@ -57,10 +57,10 @@ CONFUSIONS: Mapping[str, Mapping[str, Sequence[str]]] = {
 def wrong_values(
     tag: str, right: NDArray[np.str_], rng: np.random.Generator
 ) -> NDArray[np.str_]:
-    """Return a wrong value for each right one, empty where there is none, shape (N,).
+    """Return a wrong value for each right one, of shape (N,), empty where there is none.
 
-    Half are plausible confusions, half are drawn from the tag's values as often as they
-    occur; none is compatible with the right value.
+    Half are plausible confusions, half are drawn from the values in `right` by their
+    frequency. None is compatible with the right value: CHEST for THORAX is no error.
     """
     occurring = Counter(v for v in right.tolist() if v)
     return np.array(
@@ -83,3 +83,12 @@ def _wrong_value(
         return ""
     counts = np.array([occurring[v] for v in others], dtype=np.float64)
     return str(rng.choice(others, p=counts / counts.sum()))
+
+
+def inject_errors(
+    tag: str, right: NDArray[np.str_], rng: np.random.Generator
+) -> tuple[NDArray[np.str_], NDArray[np.bool_]]:
+    """Return the tag's values with a share `ERROR_RATE` wrong, and which are wrong."""
+    wrong = wrong_values(tag, right, rng)
+    chosen = (rng.random(len(right)) < ERROR_RATE) & (wrong != "")
+    return np.where(chosen, wrong, right), chosen

@@ -1,4 +1,4 @@
-"""Tag profiles of clusters, fitted on the training part."""
+"""Tag profiles: the shares of a tag's values in each cluster of the training part."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,14 @@ from veritag.dicom.tags import JUDGED_TAGS
 from veritag.judging.tag_probabilities import Floats
 
 PRIOR = 1.0
-"""Images' worth of the overall shares that every cluster's profile starts from, so that
-a cluster of few images is never certain."""
+"""Images' worth of the overall shares in every profile: a cluster of few images is never
+certain."""
 LEAST_SUPPORT = 1.0
-"""q-weighted images with the tag under which a cluster says nothing of it."""
+"""q-weighted images with the tag below which a cluster has no profile of it."""
 LEAST_SHARE = 1e-3
+"""Share below which a value is left out of a profile."""
 LEAST_COVERED = 0.5
-"""Share of the weight that must lie on clusters which know the tag, else no opinion."""
+"""Share of the weight on clusters with a profile below which there is no opinion."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class TagProfiles:
     values
         The tag's normalized values, V of them.
     table
-        Of shape (K, V); rows of clusters that say nothing are zero.
+        Of shape (K, V); rows of clusters without a profile are zero.
     support
         q-weighted images with the tag, of shape (K,).
     """
@@ -39,13 +40,13 @@ class TagProfiles:
 
     @property
     def knows(self) -> NDArray[np.bool_]:
-        """Which clusters say anything, of shape (K,)."""
+        """Which clusters have a profile of the tag, of shape (K,)."""
         return self.support >= LEAST_SUPPORT
 
     def posterior(self, weights: Floats) -> Floats:
         """Return the probability of each value, of shape (n, V), NaN for no opinion.
 
-        Clusters that say nothing are left out and the rest is scaled up.
+        Clusters without a profile are left out and the other weights scaled up.
 
         Parameters
         ----------
@@ -98,7 +99,7 @@ def fit_all(
 def cluster_profiles(
     profiles: dict[str, TagProfiles], n: int
 ) -> tuple[ClusterProfile, ...]:
-    """Return the profiles as a bundle holds them, for n clusters."""
+    """Return the profiles of n clusters as the bundle stores them."""
     return tuple(
         ClusterProfile(
             cluster_id=k,

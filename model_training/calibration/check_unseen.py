@@ -1,4 +1,4 @@
-"""The check on unseen patients: errors injected once, as they would come, and counted."""
+"""The final check on unseen patients: errors injected once, flags counted."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -8,34 +8,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.calibration.calibrate import Calibration
-from model_training.calibration.images import EmbeddedImages
-from model_training.calibration.injection import ERROR_RATE, wrong_values
-from model_training.calibration.tag_model import TagModel
 from model_training.calibration.wilson import wilson
+from model_training.tag_model.embedded_images import EmbeddedImages
+from model_training.tag_model.error_injection import inject_errors
+from model_training.tag_model.tag_model import TagModel
 from veritag.bundles.manifest import Detectability
 from veritag.dicom.tags import JUDGED_TAGS
+
+Cells = Collection[tuple[str, str, str]]
+"""Keyword, received value and Modality."""
 
 
 @dataclass(frozen=True)
 class FlagCounts:
-    """Tags of unseen images: how many were right or wrong, and how many of each flagged."""
+    """Numbers of right and of wrong tags, and of those that were flagged."""
 
     right: int
     wrong: int
-    alarms: int
+    false_alarms: int
     found: int
 
     def figures(self) -> dict[str, float]:
-        """Return the shares with their 95 % Wilson intervals and the counts."""
+        """Return the counts, and the shares with their 95 % Wilson intervals."""
         shares = {
-            "precision": (self.found, self.found + self.alarms),
+            "precision": (self.found, self.found + self.false_alarms),
             "recall": (self.found, self.wrong),
-            "false_alarm_rate": (self.alarms, self.right),
+            "false_alarm_rate": (self.false_alarms, self.right),
         }
         figures: dict[str, float] = {
             "right": self.right,
             "wrong": self.wrong,
-            "false_alarms": self.alarms,
+            "false_alarms": self.false_alarms,
             "found": self.found,
         }
         for name, (hits, n) in shares.items():
@@ -46,40 +49,46 @@ class FlagCounts:
         return figures
 
 
-def check_tags(
+def check_unseen(
     model: TagModel,
     calibration: Calibration,
-    shown: Sequence[Detectability],
+    detectability: Sequence[Detectability],
     images: EmbeddedImages,
     seed: int,
 ) -> dict[str, dict[str, Any]]:
     """Return the figures of every carried tag, over all images and per modality."""
-    read = model.read(images.embedding)
-    familiar = known(model, images, calibration.familiar)
-    silent = {(d.tag, d.concept, d.modality) for d in shown if not d.judged}
+    probabilities = model.probabilities(images.embedding)
+    familiar = is_within(model, images, calibration.flagging_limit)
+    silent = {(d.tag, d.concept, d.modality) for d in detectability if not d.judged}
     figures = {}
     for tag in JUDGED_TAGS:
         right = images.values[tag]
         if not (right != "").any():
             continue
-        received, is_wrong = inject(tag, right, np.random.default_rng(seed))
+        received, is_wrong = inject_errors(tag, right, np.random.default_rng(seed))
         threshold = calibration.tags[tag].threshold
         flagged = np.zeros(len(right), dtype=bool)
         if threshold is not None:
-            scores = model.scores(read, tag, received)
+            scores = model.scores(probabilities, tag, received)
             high = np.nan_to_num(scores, nan=-1.0) >= threshold
-            flagged = high & familiar & _heard(silent, tag, received, images)
+            flagged = high & familiar & _is_judged(silent, tag, received, images)
         figures[tag] = _figures(right, images.values["Modality"], is_wrong, flagged)
     return figures
 
 
-def _heard(
-    silent: Collection[tuple[str, str, str]],
-    tag: str,
-    received: NDArray[np.str_],
-    images: EmbeddedImages,
+def is_within(
+    model: TagModel, images: EmbeddedImages, limit: float
 ) -> NDArray[np.bool_]:
-    """Tell where the model does not keep silent, of shape (n,)."""
+    """Tell which images have at most this raw novelty, of shape (n,)."""
+    probabilities = model.probabilities(images.embedding)
+    result: NDArray[np.bool_] = model.raw_novelty(images, probabilities) <= limit
+    return result
+
+
+def _is_judged(
+    silent: Cells, tag: str, received: NDArray[np.str_], images: EmbeddedImages
+) -> NDArray[np.bool_]:
+    """Tell where the received value is judged on its Modality, of shape (n,)."""
     modality = received if tag == "Modality" else images.values["Modality"]
     cells = zip(received.tolist(), modality.tolist(), strict=True)
     return np.array([(tag, *cell) not in silent for cell in cells], dtype=bool)
@@ -102,29 +111,12 @@ def _figures(
     }
 
 
-def known(model: TagModel, images: EmbeddedImages, limit: float) -> NDArray[np.bool_]:
-    """Tell which images are no stranger than a limit, of shape (n,)."""
-    read = model.read(images.embedding)
-    novelty = model.novelty(images.embedding, images.statistics, read)
-    result: NDArray[np.bool_] = novelty <= limit
-    return result
-
-
-def inject(
-    tag: str, right: NDArray[np.str_], rng: np.random.Generator
-) -> tuple[NDArray[np.str_], NDArray[np.bool_]]:
-    """Return the tag's values with errors at the usual rate, and where they are."""
-    wrong = wrong_values(tag, right, rng)
-    chosen = (rng.random(len(right)) < ERROR_RATE) & (wrong != "")
-    return np.where(chosen, wrong, right), chosen
-
-
 def _count(
-    among: NDArray[np.bool_], is_wrong: NDArray[np.bool_], flagged: NDArray[np.bool_]
+    chosen: NDArray[np.bool_], is_wrong: NDArray[np.bool_], flagged: NDArray[np.bool_]
 ) -> FlagCounts:
     return FlagCounts(
-        right=int((among & ~is_wrong).sum()),
-        wrong=int((among & is_wrong).sum()),
-        alarms=int((among & ~is_wrong & flagged).sum()),
-        found=int((among & is_wrong & flagged).sum()),
+        right=int((chosen & ~is_wrong).sum()),
+        wrong=int((chosen & is_wrong).sum()),
+        false_alarms=int((chosen & ~is_wrong & flagged).sum()),
+        found=int((chosen & is_wrong & flagged).sum()),
     )

@@ -1,4 +1,4 @@
-"""What images of one kind usually carry in their numeric tags."""
+"""Fitting of the usual range of each numeric tag in each cluster."""
 
 from collections.abc import Sequence
 
@@ -6,21 +6,21 @@ import numpy as np
 from scipy.stats import median_abs_deviation
 
 from model_training.snapshots.samples import Sample
-from veritag.judging.numeric_ranges import NUMERIC, range_scores
+from veritag.judging.numeric_ranges import NUMERIC
 from veritag.judging.tag_probabilities import Floats
 
 LEAST_VALUES = 8
-"""Values under which a cluster has no range."""
+"""Values below which a cluster has no range."""
 DEVIATIONS = 3.0
 LEAST_DEVIATION = 0.1
-SLIPS = (1000.0, 0.001)
-"""Seconds or microseconds taken for milliseconds, and the like."""
+UNIT_FACTORS = (1000.0, 0.001)
+"""Errors of unit: seconds or microseconds written as milliseconds, for example."""
 
 Numbers = dict[str, Floats]
 Ranges = dict[str, tuple[Floats, Floats]]
 
 
-def numbers_of(samples: Sequence[Sample]) -> Numbers:
+def numeric_values(samples: Sequence[Sample]) -> Numbers:
     """Return keyword to the values of the images, NaN where absent, of shape (N,)."""
     return {
         tag: np.array([s.numbers.get(tag, (np.nan,))[0] for s in samples])
@@ -31,8 +31,8 @@ def numbers_of(samples: Sequence[Sample]) -> Numbers:
 def fit_ranges(weights: Floats, numbers: Numbers) -> Ranges:
     """Return keyword to the ends of each cluster's range, NaN for none, of shape (K,).
 
-    Median and median absolute deviation of the logarithms: few wrong values among
-    those learnt from move neither.
+    Median and median absolute deviation of the logarithms: a few wrong values among
+    the training images move neither.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ def fit_ranges(weights: Floats, numbers: Numbers) -> Ranges:
     ranges = {}
     for tag, values in numbers.items():
         ends = np.full((2, weights.shape[1]), np.nan)
-        told = np.isfinite(values) & (values > 0)
-        for k in np.unique(nearest[told]):
-            logs = np.log(values[told & (nearest == k)])
+        usable = np.isfinite(values) & (values > 0)
+        for k in np.unique(nearest[usable]):
+            logs = np.log(values[usable & (nearest == k)])
             if len(logs) >= LEAST_VALUES:
                 ends[:, k] = _range(logs)
         ranges[tag] = ends[0], ends[1]
@@ -53,19 +53,15 @@ def fit_ranges(weights: Floats, numbers: Numbers) -> Ranges:
 
 
 def _range(logs: Floats) -> Floats:
-    middle = np.median(logs)
+    """Return low and high end, three robust standard deviations around the median."""
+    # scale="normal": 1.4826 MAD is the deviation of normal errors (Hampel 1974).
     deviation = float(median_abs_deviation(logs, scale="normal"))
     reach = DEVIATIONS * max(deviation, LEAST_DEVIATION)
-    ends: Floats = np.exp([middle - reach, middle + reach])
+    ends: Floats = np.exp(np.median(logs) + np.array([-reach, reach]))
     return ends
 
 
-def slipped(values: Floats, rng: np.random.Generator) -> Floats:
-    """Return values as they are when a unit was mistaken, of shape (n,)."""
-    wrong: Floats = values * rng.choice(SLIPS, size=len(values))
+def with_unit_errors(values: Floats, rng: np.random.Generator) -> Floats:
+    """Return values (n,), each wrong by a factor of 1000 up or down."""
+    wrong: Floats = values * rng.choice(UNIT_FACTORS, size=len(values))
     return wrong
-
-
-def scores_of(weights: Floats, values: Floats, ends: tuple[Floats, Floats]) -> Floats:
-    """Return how far values (n,) lie outside their clusters' ranges, NaN for silence."""
-    return range_scores(values, weights, *ends)

@@ -1,23 +1,25 @@
-"""EmbeddedImages as a model of tags takes them: what the network makes of them, and their tags."""
+"""Images as calibration uses them: network outputs and tags, no pixels."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.calibration.cluster_model import Values
-from model_training.calibration.numeric_tags import Numbers
+from model_training.tag_model.cluster_model import Values
+from model_training.tag_model.fit_numeric_ranges import Numbers
 from veritag.judging.tag_probabilities import Floats
 
 
 @dataclass(frozen=True)
 class EmbeddedImages:
-    """EmbeddedImages as a model takes them.
+    """Embeddings and tags of n images.
 
     Attributes
     ----------
-    embedding, statistics
-        Of shape (n, D) and (n, S).
+    embedding
+        Of shape (n, D).
+    statistics
+        Mean and deviation of every channel of the encoder, of shape (n, S).
     values
         Keyword to normalized values, empty where missing, of shape (n,).
     numbers
@@ -30,7 +32,7 @@ class EmbeddedImages:
     numbers: Numbers = field(default_factory=dict)
 
     def part(self, chosen: NDArray[np.bool_]) -> "EmbeddedImages":
-        """Return some of the images, chosen by a mask of shape (n,)."""
+        """Return the images that a mask of shape (n,) chooses."""
         values = {tag: column[chosen] for tag, column in self.values.items()}
         numbers = {tag: column[chosen] for tag, column in self.numbers.items()}
         return EmbeddedImages(

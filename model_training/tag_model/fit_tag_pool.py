@@ -1,4 +1,4 @@
-"""Fitting what `model_training.calibration.tag_pool` weighs: references, heads, and the weights."""
+"""Fitting of the tag pool: its neighbor images, its sources and their weights."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,38 +8,39 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from model_training.calibration.cluster_model import ClusterModel, Values
-from model_training.calibration.injection import wrong_values
-from model_training.calibration.tag_pool import (
+from model_training.network.clustering import squared_distances
+from model_training.tag_model.cluster_model import ClusterModel, Values
+from model_training.tag_model.error_injection import wrong_values
+from model_training.tag_model.tag_pool import (
     NOT_LEARNT,
     SOURCES,
-    PictureReader,
-    References,
+    NeighborImages,
     TagSources,
 )
-from model_training.network.clustering import squared_distances
+from model_training.tag_model.tag_predictor import TagPredictor
 from model_training.training.trained import Trained
 from veritag.judging.tag_probabilities import Floats
 from veritag.terms.concepts import fit
 
-MOST_REFERENCES = 4096
+MOST_NEIGHBORS = 4096
 MOST_WEIGHT = 3.0
 EVEN_WEIGHT = 0.5
-"""Of each source where nobody was held out to learn the weights on."""
+"""Weight of each source where too few images are held out to fit the weights."""
 TOWARDS_EVEN = 0.01
-"""How strongly weights are drawn to be even, so that few images do not settle them."""
+"""Penalty on squared distance from even weights, so that few images do not decide."""
+SAMPLE = 500
 LEAST_HELD_OUT = 20
 OPPONENTS, SHIFT = 5, 7
-"""Wrong values that each right one is compared with, and how far apart they lie."""
-LEAST = 1e-4
+"""Wrong values that each right one is compared with, and the step between their rows."""
+LEAST_MASS = 1e-4
 
 Texts = NDArray[np.str_]
 
 
-def choose_references(
-    embedding: Floats, kinds: Texts, seed: int, most: int = MOST_REFERENCES
-) -> References:
-    """Choose training images to compare with: of every kind as evenly as there are.
+def choose_neighbors(
+    embedding: Floats, kinds: Texts, seed: int, most: int = MOST_NEIGHBORS
+) -> NeighborImages:
+    """Choose training images to compare with, as evenly over the kinds as possible.
 
     Parameters
     ----------
@@ -49,28 +50,29 @@ def choose_references(
         Of shape (N,).
     """
     rng = np.random.default_rng(seed)
+    # The first of every kind, then the second of every kind, until there are enough.
     turn = np.zeros(len(kinds), dtype=np.int64)
     for kind in np.unique(kinds):
         own = np.flatnonzero(kinds == kind)
         turn[rng.permutation(own)] = np.arange(len(own))
     rows = np.sort(np.argsort(turn, kind="stable")[:most])
-    return References(embedding[rows], _usual_distance(embedding[rows], rng), rows)
+    return NeighborImages(embedding[rows], _usual_distance(embedding[rows], rng), rows)
 
 
 def _usual_distance(embedding: Floats, rng: np.random.Generator) -> float:
-    """Return the median distance from one of some embeddings to its nearest neighbor."""
-    some = rng.permutation(len(embedding))[:500]
-    squared = squared_distances(embedding[some], embedding)
-    squared[np.arange(len(some)), some] = np.inf
+    """Return the median distance of a sample of embeddings to the nearest other one."""
+    sample = rng.permutation(len(embedding))[:SAMPLE]
+    squared = squared_distances(embedding[sample], embedding)
+    squared[np.arange(len(sample)), sample] = np.inf
     nearest = squared.min(axis=1)
     nearest = nearest[np.isfinite(nearest)]
     return float(np.sqrt(max(float(np.median(nearest)), 0.0))) if nearest.size else 1.0
 
 
 def tag_sources(
-    trained: Trained, model: ClusterModel, references: References, values: Values
+    trained: Trained, model: ClusterModel, neighbors: NeighborImages, values: Values
 ) -> dict[str, TagSources]:
-    """Return what is known of each tag that the training part carries.
+    """Return the sources of each tag that the training part carries.
 
     Parameters
     ----------
@@ -78,7 +80,7 @@ def tag_sources(
         The tags of the training part, keyword to normalized values of shape (N,).
     """
     return {
-        tag: _sources_of(trained, model, references, values[tag], tag)
+        tag: _sources_of(trained, model, neighbors, values[tag], tag)
         for tag in values
         if (values[tag] != "").any()
     }
@@ -87,18 +89,18 @@ def tag_sources(
 def _sources_of(
     trained: Trained,
     model: ClusterModel,
-    references: References,
+    neighbors: NeighborImages,
     column: Texts,
     tag: str,
 ) -> TagSources:
     names, counts = np.unique(column[column != ""], return_counts=True)
     concepts = tuple(names.tolist())
-    place = {value: i for i, value in enumerate(concepts)}
+    index = {value: i for i, value in enumerate(concepts)}
     profiles = model.profiles[tag]
     table = np.zeros((len(model.centers), len(concepts)))
-    table[:, [place[v] for v in profiles.values]] = profiles.table
+    table[:, [index[v] for v in profiles.values]] = profiles.table
     weight, bias = _head(trained, tag, concepts)
-    carried = [place.get(v, -1) for v in column[references.rows].tolist()]
+    carried = [index.get(v, -1) for v in column[neighbors.rows].tolist()]
     return TagSources(
         concepts,
         counts / counts.sum(),
@@ -114,14 +116,14 @@ def _head(
     trained: Trained, tag: str, concepts: tuple[str, ...]
 ) -> tuple[Floats | None, Floats | None]:
     """Return the head's layer in the order of the concepts, None without one."""
-    told = trained.vocabulary.get(tag)
+    values = trained.vocabulary.get(tag)
     layer = trained.head(tag)
-    if told is None or layer is None:
+    if values is None or layer is None:
         return None, None
     weight = np.zeros((len(concepts), layer[0].shape[1]))
     bias = np.full(len(concepts), NOT_LEARNT)
-    at = [concepts.index(value) for value in told]
-    weight[at], bias[at] = layer
+    rows = [concepts.index(value) for value in values]
+    weight[rows], bias[rows] = layer
     return weight, bias
 
 
@@ -136,8 +138,8 @@ def fit_weights(logs: Floats, right: Floats, wrong: Floats) -> Floats:
     """Return the weights of the sources that rank wrong values above right ones, (3,).
 
     Minimizes the logistic loss of pairs of a right and a wrong value (Burges et al.
-    2005, eq. 3): what counts is the order in which tags are shown to people, and the
-    probability of what is right alone would make hard votes look worse than they are.
+    2005, eq. 3), because people see tags in the order of their scores. The log loss of
+    right values alone would weigh down the votes of neighbors, which are often 0 or 1.
 
     Parameters
     ----------
@@ -154,12 +156,12 @@ def fit_weights(logs: Floats, right: Floats, wrong: Floats) -> Floats:
     def loss(weights: Floats) -> float:
         p = pooled(weights, logs)
         low, high = _odds((p * right).sum(axis=1)), _odds((p * wrong).sum(axis=1))
-        lost = [np.logaddexp(0.0, low - high[turn]).mean() for turn in turns]
-        return float(np.mean(lost) + TOWARDS_EVEN * ((weights - start) ** 2).sum())
+        losses = [np.logaddexp(0.0, low - high[turn]).mean() for turn in turns]
+        return float(np.mean(losses) + TOWARDS_EVEN * ((weights - start) ** 2).sum())
 
     bounds = [(0.0, MOST_WEIGHT)] * len(start)
-    found = minimize(loss, start, bounds=bounds, method="L-BFGS-B")
-    return np.asarray(found.x, dtype=np.float64)
+    result = minimize(loss, start, bounds=bounds, method="L-BFGS-B")
+    return np.asarray(result.x, dtype=np.float64)
 
 
 def pooled(weights: Floats, logs: Floats) -> Floats:
@@ -169,26 +171,26 @@ def pooled(weights: Floats, logs: Floats) -> Floats:
 
 
 def _odds(mass: Floats) -> Floats:
-    """Return the log odds that nothing fits, of shape (n,)."""
-    odds: Floats = np.log((1 - mass + LEAST) / (mass + LEAST))
+    """Return the log odds that a value is wrong, of shape (n,), from the mass that fits it."""
+    odds: Floats = np.log((1 - mass + LEAST_MASS) / (mass + LEAST_MASS))
     return odds
 
 
 def with_weights(
-    reader: PictureReader,
+    predictor: TagPredictor,
     sources: Mapping[str, TagSources],
     embedding: Floats,
     values: Values,
 ) -> dict[str, TagSources]:
-    """Return the sources with weights learnt on held-out images.
+    """Return the sources with weights fitted on held-out images.
 
     Parameters
     ----------
     embedding, values
         Of the held-out images, of shape (n, D), and keyword to shape (n,).
     """
-    logs = reader.source_logs(embedding)
-    weighed = {}
+    logs = predictor.source_logs(embedding)
+    weighted = {}
     for tag, one in sources.items():
         column = values[tag]
         known = np.isin(column, one.concepts)
@@ -199,5 +201,5 @@ def with_weights(
             fits(tag, one.concepts, right),
             fits(tag, one.concepts, wrong),
         )
-        weighed[tag] = replace(one, weights=weights)
-    return weighed
+        weighted[tag] = replace(one, weights=weights)
+    return weighted

@@ -1,0 +1,1 @@
+"""The model of tags on trained clusters: profiles, pool of sources, novelty, ranges."""

@@ -1,4 +1,4 @@
-"""Writes `docs/conformance.md` from its template and the code; a test keeps it up to date.
+"""Generator of `docs/conformance.md` from its template and the code; a test compares them.
 
 python docs/make_conformance.py
 """  # noqa: INP001 - a script beside the page that it writes
@@ -38,12 +38,12 @@ TEMPLATE = Path(__file__).with_name("conformance.template")
 
 SETTINGS = Settings.model_fields
 
-# What each status of a C-STORE says, by its reason: table, meaning, advice.
+# Statuses of C-STORE by reason: service status, meaning, action of the sender.
 _STORAGE = {
     "": (
         "Success",
         "The instance is on disk, fsynced, under its final name. It survives a power cut.",
-        "let go of it",
+        "none",
     ),
     "out_of_resources": (
         "Refused: out of resources",
@@ -58,16 +58,16 @@ _STORAGE = {
     "not_understood": (
         "Error: cannot understand",
         (
-            "The beginning of the Data Set cannot be read, or it has no usable SOP Class or "
-            "SOP Instance UID, or the command no usable SOP Instance UID."
+            "The beginning of the Data Set cannot be read, or it has no valid SOP Class or "
+            "SOP Instance UID, or the command no valid SOP Instance UID."
         ),
         "correct the object",
     ),
     "class_not_supported": (
         "Refused: SOP Class not supported",
         (
-            "The command names another SOP Class than its presentation context, or none "
-            "that is usable."
+            "The command has another SOP Class than its presentation context, or no "
+            "valid one."
         ),
         "correct the sender",
     ),
@@ -77,38 +77,38 @@ _STORAGE = {
         "ask the administrator",
     ),
 }
-# What each status of an N-ACTION says, by its name in the code.
+# Statuses of N-ACTION by their names in the code.
 _ACTION = {
     "_NO_SUCH_INSTANCE": "no such SOP Instance: not the well-known one",
     "_INVALID_ARGUMENT": "invalid argument value: Action Information is missing or cannot "
     "be read, or lacks a Transaction UID or references",
     "_NO_SUCH_CLASS": "no such SOP Class: not the Push Model",
     "_NO_SUCH_ACTION": "no such action: Action Type ID is not 1",
-    "_NOT_AUTHORIZED": "not authorized: `VERITAG_PEERS` does not name the calling AE title",
+    "_NOT_AUTHORIZED": "not authorized: the calling AE title is not in `VERITAG_PEERS`",
     "_RESOURCE_LIMITATION": "resource limitation: the disk's reserve is reached, too many "
-    "requests wait, or too much is asked for in one",
+    "requests are queued, or one has too many references",
 }
 _FAILURES = {
     "NO_SUCH_INSTANCE": "no such object instance: neither in the spool nor in the archive",
-    "CLASS_CONFLICT": "class / instance conflict: it is here under another SOP Class",
+    "CLASS_CONFLICT": "class / instance conflict: it is stored with another SOP Class",
 }
 _TEXTS = {
-    "calling_ae_title": "`VERITAG_CALLING_AE_TITLES` is set and does not list it",
+    "calling_ae_title": "`VERITAG_CALLING_AE_TITLES` is set and does not contain it",
     "called_ae_title": "`VERITAG_CHECK_CALLED_AE_TITLE=1` and another AE title is called",
-    "too_many_associations": "`VERITAG_MAX_ASSOCIATIONS` are served; try again later",
-    "too_many_of_host": "`VERITAG_MAX_ASSOCIATIONS_PER_HOST` of this address are served",
-    "host": "`VERITAG_ALLOWED_HOSTS` is set and does not hold the address",
-    "too_many_connections": "too many connections wait; the oldest of the busiest host goes",
-    "request_timeout": "no whole A-ASSOCIATE-RQ within ARTIM",
-    "protocol": "no A-ASSOCIATE-RQ, or one that nobody can have meant",
-    "tls_certificate": "no client certificate, or one that is not to be trusted",
+    "too_many_associations": "`VERITAG_MAX_ASSOCIATIONS` are open; try again later",
+    "too_many_of_host": "`VERITAG_MAX_ASSOCIATIONS_PER_HOST` of this address are open",
+    "host": "`VERITAG_ALLOWED_HOSTS` is set and does not contain the address",
+    "too_many_connections": "too many pending connections; the oldest of the busiest host is closed",
+    "request_timeout": "no complete A-ASSOCIATE-RQ within ARTIM",
+    "protocol": "no A-ASSOCIATE-RQ, or one beyond the limits above",
+    "tls_certificate": "no client certificate, or one that is not valid",
     "tls_protocol": "no TLS, or no version or cipher suite in common",
-    "tls_timeout": "no whole TLS handshake within ARTIM",
-    "other": "another rejection, as for lack of threads",
+    "tls_timeout": "no complete TLS handshake within ARTIM",
+    "other": "another rejection, such as for lack of threads",
 }
 _REJECTED = {"calling_ae_title", "called_ae_title"}
 _TRANSIENT = {"too_many_associations", "too_many_of_host", "other"}
-_SEEN = {
+_ANSWERS = {
     "protocol": "A-ABORT",
     "tls_certificate": "TLS alert",
     "tls_protocol": "TLS alert",
@@ -158,11 +158,11 @@ def _retired(uid: str) -> str:
 
 def _uids(uids: Iterable[str]) -> str:
     return _rows(
-        (_name(uid), uid, _retired(uid)) for uid in sorted(uids, key=_in_order)
+        (_name(uid), uid, _retired(uid)) for uid in sorted(uids, key=_components)
     )
 
 
-def _in_order(uid: str) -> list[int]:
+def _components(uid: str) -> list[int]:
     return [int(part) for part in uid.split(".")]
 
 
@@ -171,10 +171,10 @@ def _names(uids: Iterable[object]) -> str:
 
 
 def _storage_statuses() -> str:
-    found = [s for s in vars(statuses).values() if isinstance(s, Status)]
+    values = [s for s in vars(statuses).values() if isinstance(s, Status)]
     return _rows(
         (service, f"0x{s.code:04X}", meaning, advice)
-        for s in found
+        for s in values
         for service, meaning, advice in [_STORAGE[s.reason]]
     )
 
@@ -196,7 +196,7 @@ def _rejections() -> str:
 
 
 def _rejection(source: int, reason: int) -> str:
-    """Return the three numbers with their meaning; PS3.8 table 9-21."""
+    """Return result, source and reason with their meaning (PS3.8 table 9-21)."""
     result = 2 if (source, reason) == _limit_exceeded()[1:] else 1
     meaning = f"{_RESULTS[result]}; {_DIAGNOSTICS[source, reason]}"
     return f"{result}, {source}, {reason}: {meaning}"
@@ -204,14 +204,14 @@ def _rejection(source: int, reason: int) -> str:
 
 def _refusal_reasons() -> str:
     return _rows(
-        (f"`{reason}`", _TEXTS[reason], _seen(reason)) for reason in sorted(REASONS)
+        (f"`{reason}`", _TEXTS[reason], _answer(reason)) for reason in sorted(REASONS)
     )
 
 
-def _seen(reason: str) -> str:
+def _answer(reason: str) -> str:
     if reason in _REJECTED or reason in _TRANSIENT:
         return "A-ASSOCIATE-RJ"
-    return _SEEN.get(reason, "the connection is closed")
+    return _ANSWERS.get(reason, "the connection is closed")
 
 
 def _parameters() -> str:
@@ -226,10 +226,10 @@ def _parameters() -> str:
 
 
 def _contents(template: str) -> str:
-    found = re.findall(r"^(#{2,4}) (.+)$", template, re.MULTILINE)
+    headings = re.findall(r"^(#{2,4}) (.+)$", template, re.MULTILINE)
     return "\n".join(
         f"{'  ' * (len(level) - 2)}- [{title}](#{_anchor(title)})"
-        for level, title in found
+        for level, title in headings
         if title != "Contents"
     )
 
@@ -239,7 +239,7 @@ def _anchor(title: str) -> str:
 
 
 def _values() -> dict[str, object]:
-    """Return what stands in the place of each name of the template."""
+    """Return the value of each name in the template."""
     return {
         **{name: _default(name) for name in _PARAMETERS},
         **_identity(),
@@ -252,7 +252,7 @@ def _values() -> dict[str, object]:
         "failure_reasons": _codes(commitment_check, _FAILURES),
         "max_references": requests.MAX_REFERENCES,
         "parameters": _parameters(),
-        "cipher_suites": f"`{tls._CIPHERS}` in OpenSSL's words",  # noqa: SLF001
+        "cipher_suites": f"`{tls._CIPHERS}` in the notation of OpenSSL",  # noqa: SLF001
         "client_certificates": _default("dicom_tls_client_certificates"),
     }
 
@@ -318,10 +318,10 @@ def _delivery() -> dict[str, object]:
 
 
 def conformance_page() -> str:
-    """Return the page as it must be."""
+    """Return the content of the page."""
     template = TEMPLATE.read_text(encoding="utf-8")
     values = {**_values(), "contents": _contents(template)}
-    fill: Callable[[re.Match[str]], str] = lambda found: str(values[found[1]])  # noqa: E731
+    fill: Callable[[re.Match[str]], str] = lambda name: str(values[name[1]])  # noqa: E731
     return re.sub(r"\{\{ (\w+) \}\}", fill, template)
 
 

@@ -23,6 +23,7 @@ from services.listener.connections.admission import (
     Refusals,
     plain_address,
 )
+from services.listener.connections.pending_connections import PendingConnections
 from services.listener.connections.server import StorageServer
 from tests.integration.listener.conftest import Clock, Listening
 from tests.integration.listener.wire import (
@@ -66,10 +67,20 @@ def is_served(port: int) -> bool:
     return status == 0
 
 
-def waiting_at(listening: Listening) -> int:
-    """Return how many connections have not yet asked for an association."""
-    servers = [s for s in listening.acceptor._servers if hasattr(s, "pending")]
-    return sum(len(server.pending) for server in servers)
+def pending_count(listening: Listening) -> int:
+    """Return the number of pending connections."""
+    return sum(len(pending) for pending in _pending(listening))
+
+
+def wait_for_bytes(listening: Listening, count: int) -> None:
+    """Wait until so many bytes of pending connections have been read."""
+    wait_for(lambda: sum(p._request_bytes for p in _pending(listening)) == count)
+
+
+def _pending(listening: Listening) -> list[PendingConnections]:
+    """Return the pending connections of each port whose thread has begun."""
+    servers = listening.acceptor._servers
+    return [server.pending for server in servers if hasattr(server, "pending")]
 
 
 @contextlib.contextmanager
@@ -128,17 +139,19 @@ def test_one_that_is_released_makes_room_before_it_knows(
     listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who has the answer to its release is let in again, however busy we are."""
-    send_release = ACSE.send_release
+    send_release, is_admitted = ACSE.send_release, threading.Event()
 
-    def dawdle(acse: ACSE, is_response: bool = False) -> None:
+    def send_and_wait(acse: ACSE, is_response: bool = False) -> None:
         send_release(acse, is_response)
-        time.sleep(0.3)
+        assert is_admitted.wait(45)
 
-    monkeypatch.setattr(ACSE, "send_release", dawdle)
+    monkeypatch.setattr(ACSE, "send_release", send_and_wait)
     listening = listen(max_associations=1)
-    for _ in range(2):
-        with Peer(listening.port).associate() as peer:
-            peer.release()
+    with Peer(listening.port).associate() as first:
+        first.release()
+        with Peer(listening.port).associate() as second:
+            is_admitted.set()
+            second.release()
 
 
 def test_silent_connections_cost_no_thread(
@@ -179,17 +192,13 @@ def test_a_request_must_come_in_time(
     """ARTIM counts from the connection to the whole request, not from byte to byte."""
     before, threads = rejected("request_timeout"), threading.active_count()
     with connect(listening.port) as slow:
-        wait_for(lambda: waiting_at(listening))
-        start = time.monotonic()
-        for seconds in range(int(acceptor_module.ACSE_SECONDS) + 1):
+        for seconds in range(0, int(acceptor_module.ACSE_SECONDS), 5):
             pending_clock.ahead = seconds
-            with contextlib.suppress(OSError):
-                slow.sendall(REQUEST[seconds : seconds + 1])
+            slow.sendall(REQUEST[seconds : seconds + 5])
+            wait_for_bytes(listening, seconds + 5)
             assert threading.active_count() <= threads
-            time.sleep(0.03)
-        with contextlib.suppress(ConnectionResetError):
-            assert slow.recv(1) == b""
-        assert time.monotonic() - start < acceptor_module.ACSE_SECONDS
+        pending_clock.ahead = acceptor_module.ACSE_SECONDS
+        assert slow.recv(1) == b""
     assert rejected("request_timeout") == before + 1
 
 
@@ -198,7 +207,8 @@ def test_a_request_may_come_in_pieces(listening: Listening) -> None:
     with connect(listening.port) as slow:
         for start in range(0, len(REQUEST), 50):
             slow.sendall(REQUEST[start : start + 50])
-            time.sleep(0.02)
+            if start + 50 < len(REQUEST):
+                wait_for_bytes(listening, start + 50)
         assert slow.recv(4096)[0] == 2
 
 
@@ -332,7 +342,7 @@ def test_a_lack_of_descriptors_passes(
         return accept(server)
 
     with silent(listening.port, 2) as waiting:
-        wait_for(lambda: waiting_at(listening) == 2)
+        wait_for(lambda: pending_count(listening) == 2)
         monkeypatch.setattr(StorageServer, "get_request", get_request)
         assert is_served(listening.port)
         assert [connection.recv(1) for connection in waiting] == [b"", b""]

@@ -3,7 +3,6 @@
 PS3.8 section 9.3.5 lets a sender put several PDVs into a PDU, and TCP cuts as it likes.
 """
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -172,7 +171,7 @@ def test_a_message_begins_in_the_segment_that_ends_another(
     second = _message(data_set(CT_IMAGE_STORAGE, "1.2.2", more=_pixels(999)), 2, 64)
     with Peer(listening.port).associate() as peer:
         _send(peer, [first + second[:700]])
-        time.sleep(0.05)
+        wait_for(lambda: _stored(listening))
         _send(peer, [second[700:]])
         assert [peer.answer().message_id for _ in range(2)] == [1, 2]
         peer.release()

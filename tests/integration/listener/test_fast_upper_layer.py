@@ -48,9 +48,9 @@ def test_a_renamed_internal_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_association_that_is_busy_is_not_idle(listen: Listen) -> None:
     """One that stores without a pause outlives the network timeout."""
-    listening = listen(reception="fast", network_timeout_seconds=5.0)
+    listening = listen(reception="fast", network_timeout_seconds=3.0)
     assert listening.acceptor.reception == FAST
-    deadline = time.monotonic() + 6
+    deadline = time.monotonic() + 3.5
     with Peer(listening.port).associate() as peer:
         count = 0
         while time.monotonic() < deadline:

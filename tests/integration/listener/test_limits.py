@@ -6,6 +6,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import psutil
 import pytest
@@ -189,8 +190,12 @@ def test_stopping_does_not_wait_for_half_a_pdu(listening: Listening) -> None:
     """A peer that has stopped in the middle of a PDU does not hold up the stop."""
     with Peer(listening.port).associate() as stuck:
         stuck.socket.sendall(struct.pack(">BBL", 4, 0, 100) + bytes(10))
+        (assoc,) = listening.acceptor.associations
+        upper_layer: Any = assoc.dul
+        wait_for(lambda: not upper_layer._pdus.is_empty)  # it waits for the rest
         with Peer(listening.port) as silent:
-            time.sleep(0.3)
+            (server,) = listening.acceptor._servers
+            wait_for(lambda: len(server.pending) == 1)
             start = time.monotonic()
             listening.acceptor.stop(grace_seconds=60)
             assert time.monotonic() - start < 30

@@ -1,4 +1,4 @@
-"""What a person decides of a finding; append-only, the newest decision counts."""
+"""Decisions of reviewers on findings: append-only, the newest one counts."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Decision(StrEnum):
-    """The three answers to a finding."""
+    """The three possible decisions."""
 
     CONFIRMED = "CONFIRMED"
     """The tag is wrong as flagged; the right value is left open."""
@@ -28,8 +28,8 @@ class ReviewDecision:
     decided_at
         Time-zone aware moment at which it was recorded.
     shown
-        What the reviewer saw when deciding: code, tag, observed, expected, score,
-        bundle id. Findings can be made anew later; this stays.
+        What the reviewer saw: code, severity, tag, observed, expected, score, bundle
+        id. It stays when the finding changes later.
     """
 
     decision_id: int

@@ -1,4 +1,4 @@
-"""What inspection says: a Verdict per instance, Findings and judgements per series."""
+"""Results of inspection: a Verdict per instance, Findings and Judgements per series."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 
 class Severity(StrEnum):
-    """How much a finding matters to what reads the tag downstream."""
+    """How much a finding matters to the systems that read the tag."""
 
     ERROR = "ERROR"
     WARNING = "WARNING"
@@ -19,7 +19,7 @@ class Severity(StrEnum):
 
 
 class FindingCode(StrEnum):
-    """The closed list of what can be found."""
+    """The closed list of findings."""
 
     TAG_CONTRADICTS_IMAGE = "TAG_CONTRADICTS_IMAGE"
     TAG_MISSING = "TAG_MISSING"
@@ -60,7 +60,7 @@ TagValue: TypeAlias = str | float | tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class ExpectedValue:
-    """A value that the picture suggests, with its probability in 0..1."""
+    """A value that would be right, with its probability in 0..1."""
 
     value: str
     probability: float
@@ -75,11 +75,11 @@ class Finding:
     tag
         Keyword of the Data Element, None where the finding is about no single tag.
     observed
-        What was received, as text; None where the element is absent.
+        The received value as text; None where the element is absent.
     score
-        How sure the finding is, in 0..1; 1.0 for deterministic rules.
+        Confidence in the finding, in 0..1; 1.0 for deterministic rules.
     evidence
-        What the judgement rests on: counts, clusters, calibrated probabilities.
+        Counts, clusters, probabilities and rules that the finding rests on.
     """
 
     code: FindingCode
@@ -93,18 +93,18 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """What a rule found in one instance; findings of a series are made of its instances'.
+    """A fault that a rule found in one instance; a finding sums up those of a series.
 
     Attributes
     ----------
     tag
         Keyword of the Data Element, None where the defect is about no single one.
     observed
-        What was received, as text without patient data; None where it is absent.
+        The received value as text, without patient data; None where it is absent.
     expected
         Values that would be right, where the rule knows them.
     rule
-        One sentence that says what was broken, the same for every instance.
+        The broken rule in one sentence, the same for every instance.
     """
 
     code: FindingCode
@@ -116,18 +116,18 @@ class Defect:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the model says of one present tag, flagged or not.
+    """Opinion of the model on one present tag, flagged or not.
 
     Attributes
     ----------
     probability_wrong
         None where the model does not judge this tag.
     shows
-        The most probable concept given the pictures; None without an opinion.
+        The most probable concept given the pictures; None where the model has none.
     score
         The contradiction before calibration, in 0..1.
     flagged
-        Whether the score reaches the threshold.
+        Whether the score reaches the threshold of the bundle.
     """
 
     tag: str
@@ -140,14 +140,16 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one inspection of one instance saw.
+    """Result of the inspection of one instance by one bundle.
 
     Attributes
     ----------
     tags
-        The eight judged tags as received, keyword to value; absent ones left out.
+        The eight judged tags as received, keyword to value, without absent ones.
     cluster
-        Stable id of the most probable cluster; None without pixels.
+        Stable id of the cluster with the nearest center; None without pixels.
+    cluster_probability
+        Sharpened soft assignment of that cluster, in 0..1; None without pixels.
     soft_assignment
         q over the bundle's clusters, of shape (n_clusters,); empty without pixels.
     tag_probability
@@ -156,16 +158,17 @@ class Verdict:
     neighbors
         Numbers of the nearest neighbor images of the bundle, the nearest first.
     novelty
-        Above 1 the kind of image is unknown to the bundle; see `docs/model.md`.
+        How unlike the picture is to all that the bundle was trained on; above 1 its
+        kind is unknown to the bundle. None without pixels.
     reason
         Why an instance is unreadable or has no pixels; None when inspected.
     hints
-        Keyword of a judged tag to (keyword of another element to the concept that it
-        names): what descriptions and codes say of the same thing.
+        Keyword of a judged tag to (keyword of a description or code to the concept
+        that it names).
     defects
-        What rules found in the instance by itself.
+        Faults that rules found in this instance alone.
     facts
-        Keyword to value of further elements that rules compare within a series.
+        Keyword to value of further elements, which rules compare within the series.
     """
 
     bundle_id: str
@@ -186,7 +189,13 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class SeriesJudgement:
-    """Everything that is said of a series."""
+    """Judgement of a whole series.
+
+    Attributes
+    ----------
+    unknown_kind
+        Whether the bundle does not know the kind of its pictures.
+    """
 
     instances: int
     unknown_kind: bool

@@ -1,1 +1,1 @@
-"""The review queue: web pages and JSON API."""
+"""The review service: web pages and JSON API for decisions on findings."""

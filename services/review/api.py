@@ -1,4 +1,4 @@
-"""The JSON API: what the pages show and do, for programs."""
+"""The JSON API: the contents and actions of the pages, for programs."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -47,7 +47,7 @@ def get_worklist(
 ) -> WorklistPage:
     """Return studies with findings of this severity or worse, the gravest first.
 
-    `grouped` leaves out those whose findings are all told as groups of stations.
+    `grouped` leaves out studies whose findings all belong to groups of stations.
     """
     return worklist(
         records,
@@ -79,11 +79,14 @@ def get_finding(finding_id: Id, records: RecordsDep) -> FindingAnswer:
 
 @router.post("/findings/{finding_id}/decisions", status_code=201)
 def post_decision(
-    finding_id: Id, request: DecisionRequest, records: RecordsDep, named: ProxyReviewer
+    finding_id: Id,
+    request: DecisionRequest,
+    records: RecordsDep,
+    proxy_name: ProxyReviewer,
 ) -> ReviewDecision:
-    """Append a decision; the newest of a finding counts."""
+    """Append a decision; the newest decision of a finding counts."""
     finding = _finding(records, finding_id)
-    return store_decision(records, finding, request, named or request.reviewer)
+    return store_decision(records, finding, request, proxy_name or request.reviewer)
 
 
 def _finding(records: Records, finding_id: int) -> RecordedFinding:
@@ -111,5 +114,5 @@ def get_dead_letters(
 
 @router.get("/status")
 def get_status(records: RecordsDep) -> SystemCounts:
-    """Return how much has come how far."""
+    """Return the number of instances, series and findings in each state."""
     return system_counts(records)

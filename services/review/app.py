@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from services.review import api
-from services.review.error_pages import add_failure_pages
+from services.review.error_pages import add_error_pages
 from services.review.middleware import RequestGuard
 from services.review.migrated_records import MigratedRecords
 from services.review.monitoring import archive_check, monitoring_router, records_check
@@ -43,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         description="Findings of DICOM metadata checked against pixels, and decisions.",
         openapi_url="/api/v1/openapi.json",
-        # Their pages load scripts from a CDN; the schema itself is enough.
+        # The pages of FastAPI's documentation load scripts from a CDN.
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
@@ -84,7 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
     ):
         app.include_router(router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    add_failure_pages(app)
+    add_error_pages(app)
     app.add_middleware(
         RequestGuard, host_names=(settings.review_host, *settings.review_host_names)
     )

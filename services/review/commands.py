@@ -11,7 +11,7 @@ REQUIRES = ("fastapi", "jinja2", "multipart", "uvicorn", "cv2")
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands."""
+    """Add the command `review`."""
     app.command("review")(review)
 
 
@@ -42,8 +42,8 @@ def review() -> None:
         host=settings.review_host,
         port=listening.getsockname()[1],
     )
-    # uvicorn stops cleanly on SIGTERM and then raises it again for whoever was there
-    # before: nobody, so that the exit status is 0.
+    # uvicorn stops cleanly on SIGTERM and then raises the signal again for the handler
+    # that was set before; an empty one leaves the exit status at 0.
     signal.signal(signal.SIGTERM, lambda *_: None)
     server = uvicorn.Server(
         uvicorn.Config(
@@ -61,12 +61,12 @@ def review() -> None:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """Take the port before anything else, so that a taken one is said in words."""
+    """Bind the port here, so that a port in use ends with one sentence."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
-        # Python adds the address to the reason, which we name ourselves.
+        # Python adds the address to the reason; the message below names it too.
         reason = str(error.strerror).partition(" (while")[0]
         raise ConfigurationError(
             f"cannot serve the review pages on {host}:{port}: {reason}; "

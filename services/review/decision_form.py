@@ -1,4 +1,4 @@
-"""From what a form or a program sends to a stored ReviewDecision."""
+"""Validation of decisions that a form or a program sends, and their storage."""
 
 import re
 from typing import Annotated
@@ -32,7 +32,7 @@ _CODE_STRING = re.compile(r"[A-Z0-9 _]{1,16}")
 
 
 class InvalidDecision(RejectError):
-    """A decision that does not fit the finding it is about."""
+    """A decision that does not fit its finding."""
 
 
 class DecisionConflict(RejectError):
@@ -60,8 +60,8 @@ Value = Annotated[
 class DecisionRequest(BaseModel):
     """A decision as a form or a program sends it.
 
-    `version` is that of the finding that was seen; without it, the decision is about
-    whatever the finding is now. `reviewer` is not read where a proxy names one.
+    `version` is that of the finding as it was seen; without it, the decision applies to
+    the finding as it is now. `reviewer` is ignored where a proxy names one.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -85,7 +85,7 @@ class DecisionRequest(BaseModel):
 
 
 def problems(error: ValidationError) -> list[dict[str, str]]:
-    """Return what is wrong, field by field, without repeating what was sent."""
+    """Return the errors field by field, without the values that were sent."""
     return [
         {
             "field": ".".join(str(p) for p in e["loc"]) or "decision",
@@ -101,18 +101,18 @@ def store_decision(
     request: DecisionRequest,
     reviewer: str | None,
 ) -> ReviewDecision:
-    """Store a decision together with what was shown.
+    """Store a decision together with what the reviewer saw.
 
     Raises
     ------
     InvalidDecision
-        If it names no reviewer, or a value that cannot be the right one.
+        If no reviewer is named, or the corrected value cannot be right.
     DecisionConflict
-        If the finding was withdrawn, judged anew or decided since it was seen.
+        If the finding was withdrawn, judged again or decided since it was seen.
     """
     _require_unchanged(finding, request)
     if reviewer is None:
-        raise InvalidDecision("reviewer: say who decides")
+        raise InvalidDecision("reviewer: enter your name")
     stored = decide(
         records,
         finding.finding_id,
@@ -128,11 +128,11 @@ def store_decision(
 
 def _require_unchanged(finding: RecordedFinding, request: DecisionRequest) -> None:
     if finding.withdrawn_at is not None:
-        raise DecisionConflict("the series was judged anew without this finding")
+        raise DecisionConflict("the series was judged again without this finding")
     if request.version is not None and request.version != version_of(finding):
         raise DecisionConflict(
-            "the finding was decided or judged anew since you opened it; "
-            "look at it again and decide"
+            "the finding was decided or judged again since you opened it; "
+            "check it and decide again"
         )
 
 
@@ -149,7 +149,7 @@ def _corrected_value(finding: RecordedFinding, request: DecisionRequest) -> str 
                 f"corrected_value: {tag} is a code string: up to 16 letters, digits, "
                 "spaces and underscores"
             )
-    # In a mixed series the observed value is that of most instances, perhaps right.
+    # In a mixed series the observed value is that of most instances and may be right.
     if value == finding.observed and finding.code != FindingCode.MIXED_SERIES:
         raise InvalidDecision(
             "corrected_value: this is the received value; dismiss the finding if it is right"

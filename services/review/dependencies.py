@@ -1,4 +1,4 @@
-"""What the routes ask for: records, settings, pictures and the reviewer."""
+"""Dependencies of the routes: records, settings, pictures and the reviewer."""
 
 from typing import Annotated
 from urllib.parse import quote, unquote
@@ -33,9 +33,13 @@ PicturesDep = Annotated[Pictures, Depends(_pictures)]
 
 
 def proxy_reviewer(request: Request, settings: SettingsDep) -> str | None:
-    """Return the reviewer whom the trusted proxy names, None where none is configured.
+    """Return the reviewer named by the trusted proxy, None where none is configured.
 
-    Where one is configured, a request that names nobody came around the proxy.
+    Raises
+    ------
+    HTTPException
+        401 if a proxy is configured and the request has no valid name: it did not come
+        through the proxy.
     """
     if settings.review_user_header is None:
         return None
@@ -50,13 +54,13 @@ def proxy_reviewer(request: Request, settings: SettingsDep) -> str | None:
 def cookie_reviewer(
     value: Annotated[str, Cookie(alias=REVIEWER_COOKIE)] = "",
 ) -> str:
-    """Return the name that this browser decided under before, else an empty text."""
+    """Return the reviewer's name that this browser sent before, else an empty text."""
     name = unquote(value)
     return name if name.isprintable() and len(name) <= MAX_NAME else ""
 
 
 def remember_reviewer(request: Request, answer: Response, reviewer: str) -> None:
-    """Let this browser fill in the name the next time."""
+    """Set a cookie, so that the form has the name filled in the next time."""
     answer.set_cookie(
         REVIEWER_COOKIE,
         quote(reviewer),

@@ -16,15 +16,15 @@ from veritag.records.review.decisions import UnknownFinding
 _HEADINGS = {
     401: "Not signed in",
     404: "Not found",
-    405: "Not possible",
-    409: "Changed meanwhile",
-    422: "Not understood",
+    405: "Not allowed",
+    409: "Changed since you opened it",
+    422: "Not valid",
     503: "Not available now",
 }
 
 
-def add_failure_pages(app: FastAPI) -> None:
-    """Let every error end as an answer in words."""
+def add_error_pages(app: FastAPI) -> None:
+    """Register a handler for every error that becomes a page or JSON."""
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(InvalidDecision, _invalid_decision)
@@ -37,31 +37,33 @@ def add_failure_pages(app: FastAPI) -> None:
 def _answer(request: Request, status: int, message: str, **more: Any) -> Response:
     if request.url.path.startswith("/api/"):
         return JSONResponse({"detail": message, **more}, status)
-    heading = _HEADINGS.get(status, "That did not work")
+    heading = _HEADINGS.get(status, "Request failed")
     return render("error.html", status, page="error", heading=heading, message=message)
 
 
 def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - what it was registered for
+    assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for this class
     answer = _answer(request, error.status_code, str(error.detail))
     answer.headers.update(error.headers or {})
     return answer
 
 
 def _invalid_request(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - likewise
-    wrong = [
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for this class
+    problems = [
         {
-            # The first part says only where it was sent: body, query or path.
+            # Without the first part, which says body, query or path.
             "field": ".".join(str(p) for p in e["loc"][1:]) or str(e["loc"][0]),
             "message": str(e["msg"]).removeprefix("Value error, "),
         }
         for e in error.errors()
     ]
-    if wrong and wrong[0]["message"].startswith("Input should be a valid dictionary"):
-        wrong[0]["message"] = "must be a JSON object sent as application/json"
-    message = "; ".join(f"{w['field']}: {w['message']}" for w in wrong)
-    return _answer(request, 422, message, problems=wrong)
+    if problems and problems[0]["message"].startswith(
+        "Input should be a valid dictionary"
+    ):
+        problems[0]["message"] = "must be a JSON object sent as application/json"
+    message = "; ".join(f"{p['field']}: {p['message']}" for p in problems)
+    return _answer(request, 422, message, problems=problems)
 
 
 def _invalid_decision(request: Request, error: Exception) -> Response:

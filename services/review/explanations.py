@@ -1,4 +1,4 @@
-"""Findings in words: what reviewers read instead of codes and numbers."""
+"""Explanations of findings: titles and sentences for reviewers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,12 +16,12 @@ from veritag.findings import Finding, FindingCode
 from veritag.records.review.station_groups import GroupKey
 
 _NEARLY_CERTAIN = 0.99
-_SAID_ELSEWHERE = frozenset(
+_EXPECTED_BY_OTHER_ATTRIBUTES = frozenset(
     {FindingCode.ORIENTATIONS_DISAGREE, FindingCode.POSITION_CONTRADICTS_ORIENTATION}
 )
-_NOT_FOR_PEOPLE = frozenset({"UI", "SQ"})
-_OF_THE_PATIENT = frozenset({"PatientID", "PatientBirthDate"})
-"""Corrected where patients are administered; decisions hold no patient data."""
+_NOT_CORRECTABLE_VRS = frozenset({"UI", "SQ"})
+_PATIENT_TAGS = frozenset({"PatientID", "PatientBirthDate"})
+"""Corrected in the system that registers patients; decisions hold no patient data."""
 
 
 def tag_name(keyword: str | None) -> str:
@@ -32,9 +32,9 @@ def tag_name(keyword: str | None) -> str:
     return keyword if tag is None else dictionary_description(tag)
 
 
-def label(code: str) -> str:
-    """Return a finding code in words."""
-    return LABELS[FindingCode(code)]
+def label(code: FindingCode) -> str:
+    """Return the label of a finding code."""
+    return LABELS[code]
 
 
 def title(finding: Finding) -> str:
@@ -47,48 +47,48 @@ def _heading(code: FindingCode, tag: str | None) -> str:
     return template.format(tag=tag_name(tag))
 
 
-def habit(key: GroupKey) -> str:
-    """Return what a station does again and again, as a heading."""
-    code = FindingCode(key.code)
-    if code is FindingCode.TAG_CONTRADICTS_IMAGE and key.expected:
+def repeated(key: GroupKey) -> str:
+    """Return the heading of the findings that a station repeats."""
+    if key.code is FindingCode.TAG_CONTRADICTS_IMAGE and key.expected:
         return (
             f"{tag_name(key.tag)} {key.observed} where the images show {key.expected}"
         )
-    heading = _heading(code, key.tag)
-    told = key.observed if key.observed and key.tag else ""
-    return f"{heading}: {told}" if told else heading
+    heading = _heading(key.code, key.tag)
+    return f"{heading}: {key.observed}" if key.observed and key.tag else heading
 
 
 def station(key: GroupKey) -> str:
-    """Return what a station is called."""
+    """Return the name of a station: manufacturer and station name."""
     return " · ".join(part for part in (key.manufacturer, key.station_name) if part)
 
 
 def correctable(finding: Finding) -> bool:
-    """Whether there is a right value to write; a UID is not for people to make up."""
+    """Return whether a reviewer can type the right value; never a UID."""
     tag = tag_for_keyword(finding.tag) if finding.tag else None
-    if tag is None or finding.tag in _OF_THE_PATIENT:
+    if tag is None or finding.tag in _PATIENT_TAGS:
         return False
     vr, several = dictionary_VR(tag), dictionary_VM(tag) != "1"
-    return vr not in _NOT_FOR_PEOPLE and not (vr == "CS" and several)
+    return vr not in _NOT_CORRECTABLE_VRS and not (vr == "CS" and several)
 
 
 def explain(finding: Finding) -> str:
-    """Return what a finding means and rests on, in a few sentences."""
+    """Return the meaning and the evidence of a finding, in a few sentences."""
     evidence = finding.evidence
     parts = [
         _meaning(finding),
-        _belief(finding),
-        _looked_at(evidence),
-        _concerned(evidence),
+        _expectation(finding),
+        _known_instances(evidence),
+        _broken_instances(evidence),
         _listed("Reasons", evidence.get("reasons"), "reason", "instances"),
-        _listed("Rules", _unstopped(evidence.get("rules")), "rule", "instances"),
+        _listed(
+            "Rules", _without_full_stops(evidence.get("rules")), "rule", "instances"
+        ),
         _studies(evidence),
-        _different(evidence),
+        _value_count(evidence),
         _listed("Received values", evidence.get("values"), "value", "instances"),
         _sop_class(evidence),
         _listed("Kinds of pictures", evidence.get("kinds"), "value", "instances"),
-        _usual(evidence),
+        _usual_range(evidence),
         _hints(evidence.get("hints")),
         _listed("Other series of the study", evidence.get("study"), "value", "series"),
         _listed("Similar images", evidence.get("neighbors"), "value", "images"),
@@ -103,47 +103,47 @@ def _meaning(finding: Finding) -> str:
     return MEANINGS[finding.code]
 
 
-def _belief(finding: Finding) -> str:
+def _expectation(finding: Finding) -> str:
     if not finding.expected:
         return ""
     top = finding.expected[0]
     if finding.code is FindingCode.TAG_CONTRADICTS_IMAGE:
         return (
-            f"{top.value} is the most probable one ({_percent(top.probability)}); the "
+            f"The most probable value is {top.value} ({_percent(top.probability)}); the "
             f"received value is wrong with a probability of {_percent(finding.score)}."
         )
     if finding.code in {FindingCode.TAG_MISSING, FindingCode.TAG_TOO_COARSE}:
         return f"{top.value} has a probability of {_percent(top.probability)}."
     if finding.code is FindingCode.VALUE_NOT_DEFINED:
         return f"The nearest defined term is {top.value}."
-    if finding.code in _SAID_ELSEWHERE:
-        return f"Other attributes say {top.value}."
+    if finding.code in _EXPECTED_BY_OTHER_ATTRIBUTES:
+        return f"Other attributes give {top.value}."
     return ""
 
 
 def _percent(probability: float) -> str:
-    """Return a probability in words that never claims certainty."""
+    """Return a probability as a percentage, over 99% at most."""
     return "over 99%" if probability > _NEARLY_CERTAIN else f"{probability:.0%}"
 
 
-def _looked_at(evidence: Mapping[str, Any]) -> str:
-    """Say on how many pictures the model's opinion rests."""
+def _known_instances(evidence: Mapping[str, Any]) -> str:
+    """Return the number of pictures that the opinion of the model rests on."""
     total, known = evidence.get("instances"), evidence.get("known")
     if not isinstance(total, int) or not isinstance(known, int):
         return ""
     carriers, apart = evidence.get("carriers"), evidence.get("set_apart")
-    carried = f" {carriers} of them carry the tag." if carriers else ""
-    others = f" {apart} unlike the rest were set apart." if apart else ""
+    carried = f" {carriers} of them have the tag." if carriers else ""
+    others = f" {apart} set apart as unlike the others." if apart else ""
     known_kind = f"The model knows the kind of image of {known} of {_count(total)}."
     return known_kind + carried + others
 
 
-def _concerned(evidence: Mapping[str, Any]) -> str:
-    """Say how many instances a rule found fault with."""
+def _broken_instances(evidence: Mapping[str, Any]) -> str:
+    """Return the number of instances that break a rule."""
     total, concerned = evidence.get("of"), evidence.get("instances")
     if not isinstance(total, int) or not isinstance(concerned, int):
         return ""
-    return f"It is so in {concerned} of {_count(total)}."
+    return f"This applies to {concerned} of {_count(total)}."
 
 
 def _count(instances: int) -> str:
@@ -161,8 +161,8 @@ def _listed(heading: str, items: Any, name: str, number: str) -> str:
     return f"{heading}: {listed}." if listed else ""
 
 
-def _unstopped(rules: Any) -> Any:
-    """Take the full stops off rules, which stand in a list."""
+def _without_full_stops(rules: Any) -> Any:
+    """Return rules without full stops, to be listed in one sentence."""
     if not isinstance(rules, list):
         return rules
     return [
@@ -179,13 +179,13 @@ def _studies(evidence: Mapping[str, Any]) -> str:
     return f"The Series Instance UID was received in {studies} studies."
 
 
-def _different(evidence: Mapping[str, Any]) -> str:
+def _value_count(evidence: Mapping[str, Any]) -> str:
     values = evidence.get("different")
     return f"There are {values} different values." if isinstance(values, int) else ""
 
 
 def _named(clusters: Any) -> Any:
-    """Call clusters by their names; bundles of old have only ids."""
+    """Return clusters under their names, or under their ids where they have none."""
     if not isinstance(clusters, list):
         return clusters
     return [
@@ -195,20 +195,20 @@ def _named(clusters: Any) -> Any:
     ]
 
 
-def _usual(evidence: Mapping[str, Any]) -> str:
-    """Say which numbers images of this kind carry."""
+def _usual_range(evidence: Mapping[str, Any]) -> str:
+    """Return the range of values of similar images."""
     ends = evidence.get("range")
     if not isinstance(ends, list) or len(ends) != 2:  # noqa: PLR2004 -- low and high
         return ""
-    return f"Images like these usually carry {ends[0]:.4g} to {ends[1]:.4g}."
+    return f"Similar images usually have {ends[0]:.4g} to {ends[1]:.4g}."
 
 
 def _hints(hints: Any) -> str:
-    """Say what descriptions and codes of the series name."""
+    """Return the values that descriptions and codes of the series name."""
     if not isinstance(hints, list) or not hints:
         return ""
-    told = "; ".join(f"{tag_name(h['source'])}: {h['value']}" for h in hints)
-    return f"Other elements say {told}."
+    values = "; ".join(f"{tag_name(h['source'])}: {h['value']}" for h in hints)
+    return f"Other elements name {values}."
 
 
 def _number(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What every request passes before a page sees it, and every answer on its way out."""
+"""Checks of every request, security headers of every answer, and the request log."""
 
 import ipaddress
 import socket
@@ -35,13 +35,13 @@ log = get_logger()
 
 
 class RequestGuard:
-    """Refuses foreign hosts, foreign origins and large bodies; logs one line a request.
+    """Refuses foreign hosts, foreign origins and large bodies; logs each request.
 
     Parameters
     ----------
     host_names
-        Names by which browsers may call us, beside localhost and IP addresses. A name
-        of somebody else that resolves to us is the DNS rebinding attack.
+        Names by which browsers may address this service, besides localhost and IP
+        addresses. Any other name that resolves to it may be a DNS rebinding attack.
     """
 
     def __init__(self, app: ASGIApp, host_names: Iterable[str]) -> None:
@@ -50,36 +50,40 @@ class RequestGuard:
         self._host_names = frozenset(n.lower() for n in {*own, *host_names})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer it here."""
+        """Pass the request on, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         answer = _Answer(send, _cache_control(scope["path"]))
-        began = time.perf_counter()
+        start = time.perf_counter()
         try:
             refusal = self._refusal(scope)
             if refusal is not None:
                 await refusal(scope, receive, answer)
             else:
                 await self._app(scope, receive, answer)
-        except Exception as error:  # noqa: BLE001 - nothing below may end a request otherwise
+        except Exception as error:  # noqa: BLE001 - every error ends in an answer
             await self._crashed(error, scope, receive, answer)
-        _log_request(scope, answer.status, time.perf_counter() - began)
+        _log_request(scope, answer.status, time.perf_counter() - start)
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         headers = Headers(scope=scope)
         if scope["path"] not in MONITORING and not self._known(headers.get("host", "")):
             return PlainTextResponse(
-                "This name is not in VERITAG_REVIEW_HOST_NAMES.\n", status_code=400
+                "This host name is not in VERITAG_REVIEW_HOST_NAMES.\n", status_code=400
             )
         if scope["method"] in SAFE_METHODS:
             return None
         if not self._same_origin(headers):
-            return PlainTextResponse("Sent from another site.\n", status_code=403)
+            return PlainTextResponse(
+                "The request came from another site.\n", status_code=403
+            )
         if not headers.get("content-length", "").isdecimal():
-            return PlainTextResponse("Content-Length is missing.\n", status_code=411)
+            return PlainTextResponse(
+                "The Content-Length header is missing.\n", status_code=411
+            )
         if int(headers["content-length"]) > MAX_BODY_BYTES:
-            return PlainTextResponse("Too large.\n", status_code=413)
+            return PlainTextResponse("The request is too large.\n", status_code=413)
         return None
 
     def _known(self, host: str) -> bool:
@@ -87,31 +91,29 @@ class RequestGuard:
         return name is not None and (name in self._host_names or _is_address(name))
 
     def _same_origin(self, headers: Headers) -> bool:
-        """Trust the browser's own word; what sends neither header is no browser."""
+        """Return whether the browser names this site as origin; programs send neither header."""
         site = headers.get("sec-fetch-site")
         if site is not None:
             return site in {"same-origin", "none"}
         origin = headers.get("origin")
         if origin is None:
             return True
-        # A proxy may have changed the Host header, so a configured name will do too.
+        # A proxy may have changed the Host header, so configured names are accepted too.
         parts = urlsplit(origin)
         return parts.netloc == headers.get("host") or parts.hostname in self._host_names
 
     async def _crashed(
         self, error: Exception, scope: Scope, receive: Receive, answer: "_Answer"
     ) -> None:
-        # The message of an error may carry patient data; its place in the code cannot.
+        # The message of an error may contain patient data; its place in the code cannot.
         log.error("request_crashed", error=type(error).__name__, at=_frames(error))
         if answer.status is None:
-            response = PlainTextResponse(
-                "Something went wrong here.\n", status_code=500
-            )
+            response = PlainTextResponse("Internal error.\n", status_code=500)
             await response(scope, receive, answer)
 
 
 class _Answer:
-    """Sends the answer with the security headers, and remembers its status."""
+    """Sends the answer with the security headers, and keeps its status."""
 
     def __init__(self, send: Send, cache_control: str) -> None:
         self._send = send
@@ -129,7 +131,7 @@ class _Answer:
 
 
 def _cache_control(path: str) -> str:
-    """Pages tell about patients; style and script are asked for again each time."""
+    """Pages hold patient data and are never stored; style and script are revalidated."""
     return "no-cache" if path.startswith("/static/") else "no-store"
 
 
@@ -155,7 +157,7 @@ def _frames(error: Exception) -> list[str]:
 
 
 def _log_request(scope: Scope, status: int | None, seconds: float) -> None:
-    """Log the path's template: the path itself may name a study."""
+    """Log the template of the path: the path itself may name a study."""
     template = getattr(scope.get("route"), "path", None)
     quiet = scope["path"] in MONITORING or template is None
     (log.debug if quiet else log.info)(

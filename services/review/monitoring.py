@@ -1,4 +1,4 @@
-"""Liveness, readiness and metrics, beside the pages on the same port."""
+"""Liveness, readiness and metrics, on the same port as the pages."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,13 +26,13 @@ def records_check(records: Records) -> Check:
 
 
 def archive_check(archive_dir: Path) -> Check:
-    """Return the check that the archive can be read, once there is one."""
+    """Return the check that the archive can be read, once its folder exists."""
 
     def check() -> str | None:
         try:
             next(archive_dir.iterdir(), None)
         except FileNotFoundError:
-            # The indexer makes it with the first instance.
+            # The indexer makes the folder with the first instance.
             return None if archive_dir.parent.is_dir() else "the folder is missing"
         except OSError as error:
             return f"the folder cannot be read: {error.strerror}"
@@ -42,7 +42,7 @@ def archive_check(archive_dir: Path) -> Check:
 
 
 def monitoring_router(checks: Mapping[str, Check]) -> APIRouter:
-    """Return the routes that probes and Prometheus read."""
+    """Return the routes for probes and Prometheus."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/live")
@@ -51,8 +51,8 @@ def monitoring_router(checks: Mapping[str, Check]) -> APIRouter:
 
     @router.get("/ready")
     def ready() -> JSONResponse:
-        all_fine, body = readiness(checks)
-        return JSONResponse(body, 200 if all_fine else 503)
+        is_ready, body = readiness(checks)
+        return JSONResponse(body, 200 if is_ready else 503)
 
     @router.get("/metrics")
     def metrics() -> Response:

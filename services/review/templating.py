@@ -1,4 +1,4 @@
-"""The page templates: escaped always, undefined names are errors."""
+"""Rendering of the page templates: always escaped, undefined names are errors."""
 
 from datetime import UTC, datetime
 from functools import cache
@@ -15,7 +15,7 @@ _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 
 
 def render(template: str, status: int = 200, **context: Any) -> HTMLResponse:
-    """Return a page made of the template."""
+    """Return the page that a template makes of its context."""
     return HTMLResponse(_environment().get_template(template).render(context), status)
 
 
@@ -33,7 +33,7 @@ def _environment() -> Environment:
         moment=moment,
         dicom_date=dicom_date,
         label=explanations.label,
-        habit=explanations.habit,
+        repeated=explanations.repeated,
         station=explanations.station,
         sop_class=lambda uid: UID(uid).name,
     )
@@ -42,7 +42,7 @@ def _environment() -> Environment:
 
 
 def ago(then: datetime) -> str:
-    """Return how long ago a moment was, in words."""
+    """Return the age of a moment in words, for example `3 hours ago`."""
     seconds = (datetime.now(UTC) - then).total_seconds()
     for size, unit in _UNITS:
         count = int(seconds // size)

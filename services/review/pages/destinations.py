@@ -1,4 +1,4 @@
-"""The page that tells what is sent on, what waits, and what nobody takes."""
+"""The page of destinations: forwarded, waiting and parked instances, and commitments."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -43,7 +43,7 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 
 @dataclass(frozen=True, slots=True)
 class DestinationView:
-    """A destination with what is parked for it; `address` as far as it is set."""
+    """A destination with its parked instances; `address` where the settings have one."""
 
     state: DestinationState
     address: str | None
@@ -52,7 +52,7 @@ class DestinationView:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentAnswer:
-    """Requests of storage commitment: how many, and the newest."""
+    """Number of requests of storage commitment, and the newest ones."""
 
     counts: CommitmentCounts
     newest: tuple[CommitmentRow, ...]
@@ -60,13 +60,13 @@ class CommitmentAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """How many instances were queued again."""
+    """Number of instances that were queued again."""
 
     instances: int
 
 
 class RetryRequest(BaseModel):
-    """Who asks for another try; not read where a proxy names the reviewer."""
+    """Name of the reviewer who retries; ignored where a proxy names one."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -74,7 +74,7 @@ class RetryRequest(BaseModel):
 
 
 class RetryForm(BaseModel):
-    """The same as the form sends it."""
+    """A RetryRequest as the form sends it."""
 
     reviewer: str = ""
 
@@ -107,16 +107,16 @@ def post_retry(
     records: RecordsDep,
     proxy_reviewer: ProxyReviewer,
 ) -> Response:
-    """Queue again what is parked, then show how it goes."""
-    asked = _asked(form)
-    count = _retry(records, destination_id, proxy_reviewer or asked.reviewer)
+    """Queue the parked instances of a destination again, then show the page."""
+    retry = _retry_request(form)
+    count = _retry(records, destination_id, proxy_reviewer or retry.reviewer)
     answer = RedirectResponse(f"/destinations?retried={count}", 303)
-    if not proxy_reviewer and asked.reviewer:
-        remember_reviewer(request, answer, asked.reviewer)
+    if not proxy_reviewer and retry.reviewer:
+        remember_reviewer(request, answer, retry.reviewer)
     return answer
 
 
-def _asked(form: RetryForm) -> RetryRequest:
+def _retry_request(form: RetryForm) -> RetryRequest:
     try:
         return RetryRequest(reviewer=form.reviewer.strip() or None)
     except ValidationError as error:
@@ -132,7 +132,7 @@ def get_destinations(
     settings: SettingsDep,
     limit: Limit = PARKED,
 ) -> list[DestinationView]:
-    """Return every destination with the newest of what is parked for it."""
+    """Return every destination with its newest parked instances."""
     return _views(records, settings, limit)
 
 
@@ -143,7 +143,7 @@ def api_retry(
     records: RecordsDep,
     proxy_reviewer: ProxyReviewer,
 ) -> Retried:
-    """Queue again what is parked for a destination."""
+    """Queue the parked instances of a destination again."""
     return Retried(_retry(records, destination_id, proxy_reviewer or request.reviewer))
 
 
@@ -157,7 +157,7 @@ def get_commitments(
 
 def _retry(records: Records, destination_id: int, reviewer: str | None) -> int:
     if reviewer is None:
-        raise InvalidDecision("reviewer: say who asks")
+        raise InvalidDecision("reviewer: enter your name")
     return retry_parked(records, destination_id, reviewer)
 
 

@@ -1,4 +1,4 @@
-"""The page that tells what the bundle in use can judge, what not, from how many cases."""
+"""The page of detectability: which values the bundle in use can judge, and which not."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ api = APIRouter(prefix="/api/v1")
 
 @dataclass(frozen=True, slots=True)
 class TagTable:
-    """What is known of one tag.
+    """Detectability of the values of one tag.
 
     Attributes
     ----------
@@ -38,12 +38,12 @@ class TagTable:
 
     @property
     def shown(self) -> tuple[Detectability, ...]:
-        """Rows that are judged by what they have shown themselves."""
+        """Rows that are judged by their own results."""
         return tuple(row for row in self._judged if row.right)
 
     @property
     def as_a_whole(self) -> tuple[Detectability, ...]:
-        """Rows that are judged although none was right: none could alarm falsely."""
+        """Rows that are judged like the whole tag, as no right value was tried."""
         return tuple(row for row in self._judged if not row.right)
 
     @property
@@ -53,23 +53,23 @@ class TagTable:
 
     @property
     def _judged(self) -> tuple[Detectability, ...]:
-        told = self.rows if self.threshold is not None else ()
-        return tuple(row for row in told if row.judged)
+        rows = self.rows if self.threshold is not None else ()
+        return tuple(row for row in rows if row.judged)
 
     @property
     def cases(self) -> int:
-        """How many cases the rows rest on."""
+        """Number of cases that the rows rest on."""
         return sum(row.right + row.wrong for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
 class DetectabilityAnswer:
-    """What the bundle in use can judge.
+    """Detectability of all tags by the bundle in use.
 
     Attributes
     ----------
     by_value
-        Whether it tells each value apart; else a threshold is all that is known.
+        Whether the bundle has results for each value; else only thresholds of tags.
     """
 
     bundle_id: str
@@ -79,20 +79,20 @@ class DetectabilityAnswer:
 
 @pages.get("/detectability")
 def show_detectability(_reviewer: ProxyReviewer, settings: SettingsDep) -> HTMLResponse:
-    """Show what can be judged and what cannot."""
-    told, problem = None, ""
+    """Show which values can be judged and which cannot."""
+    answer, problem = None, ""
     try:
-        told = _answer(settings)
+        answer = _answer(settings)
     except (BundleRejected, OSError) as error:
         problem = str(error)
-    return render("detectability.html", page="models", told=told, problem=problem)
+    return render("detectability.html", page="models", answer=answer, problem=problem)
 
 
 @api.get("/detectability")
 def get_detectability(
     _reviewer: ProxyReviewer, settings: SettingsDep
 ) -> DetectabilityAnswer:
-    """Return what the bundle in use can judge, by tag, received value and Modality."""
+    """Return the detectability by tag, received value and Modality."""
     try:
         return _answer(settings)
     except (BundleRejected, OSError) as error:

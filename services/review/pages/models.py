@@ -1,4 +1,4 @@
-"""The page that tells which bundle judges, what was trained, and why it is used or not."""
+"""The page of models: the bundle in use, and the training runs with their outcome."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -19,8 +19,8 @@ RUNS = 50
 
 OUTCOMES = {
     GateOutcome.PROMOTED: "promoted",
-    GateOutcome.KEPT: "kept out, the one before stayed",
-    GateOutcome.UNDECIDED: "not decided, the one before stayed",
+    GateOutcome.KEPT: "not promoted, the previous bundle stays",
+    GateOutcome.UNDECIDED: "not decided, the previous bundle stays",
 }
 
 pages = APIRouter(default_response_class=HTMLResponse)
@@ -29,7 +29,7 @@ api = APIRouter(prefix="/api/v1")
 
 @dataclass(frozen=True, slots=True)
 class InUse:
-    """The bundle in use, or why it cannot be told."""
+    """The bundle in use, or the problem of reading it."""
 
     bundle_id: str | None
     created_at: str | None
@@ -57,7 +57,7 @@ def get_training_runs(
     records: RecordsDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> list[TrainingRun]:
-    """Return the training runs with what the gate said, newest first."""
+    """Return the training runs with the decision of the gate, newest first."""
     return training_run_history(records, limit)
 
 
@@ -67,10 +67,10 @@ def _in_use(settings: Settings) -> InUse:
     except (BundleRejected, OSError) as error:
         return InUse(None, None, [], str(error))
     created = bundle.manifest.created_at
-    return InUse(bundle.bundle_id, created, _named(bundle.manifest))
+    return InUse(bundle.bundle_id, created, _cluster_names(bundle.manifest))
 
 
-def _named(manifest: BundleManifest) -> list[tuple[int, str]]:
-    """Return ids and names of the clusters; none where they have no names."""
-    named = [(c.cluster_id, c.name) for c in manifest.clusters if c.name]
-    return sorted(named, key=lambda one: (one[1], one[0]))
+def _cluster_names(manifest: BundleManifest) -> list[tuple[int, str]]:
+    """Return id and name of the clusters that have a name, by name."""
+    names = [(c.cluster_id, c.name) for c in manifest.clusters if c.name]
+    return sorted(names, key=lambda pair: (pair[1], pair[0]))

@@ -1,4 +1,4 @@
-"""The page of what one station does again and again."""
+"""The page of a station group: findings of one station with the same cause."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -36,7 +36,7 @@ class StationAnswer:
 def show_station(
     _reviewer: ProxyReviewer, records: RecordsDep, group_id: GroupId
 ) -> HTMLResponse:
-    """Show the open findings of one station that have one cause."""
+    """Show the open findings of a station group."""
     group = _group(records, group_id)
     members = group_members(records, group.key, SHOWN)
     return render("station.html", page="station", group=group, members=members)
@@ -46,7 +46,7 @@ def show_station(
 def get_stations(
     _reviewer: ProxyReviewer, records: RecordsDep
 ) -> tuple[StationGroup, ...]:
-    """Return what stations do again and again, the gravest first."""
+    """Return the station groups, the gravest first."""
     return station_groups(records)
 
 
@@ -54,7 +54,7 @@ def get_stations(
 def get_station(
     _reviewer: ProxyReviewer, records: RecordsDep, group_id: GroupId
 ) -> StationAnswer:
-    """Return a group of findings of one station with its open findings."""
+    """Return a station group with its open findings."""
     group = _group(records, group_id)
     return StationAnswer(group, group_members(records, group.key, SHOWN))
 
@@ -63,4 +63,4 @@ def _group(records: Records, group_id: str) -> StationGroup:
     for group in station_groups(records):
         if group.group_id == group_id:
             return group
-    raise HTTPException(404, "The station has no such open findings any more.")
+    raise HTTPException(404, "This group has no open findings any more.")

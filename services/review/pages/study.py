@@ -1,4 +1,4 @@
-"""The page of a study, and the form that decides on its findings."""
+"""The page of a study, with the forms for decisions on its findings."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -39,7 +39,7 @@ router = APIRouter(default_response_class=HTMLResponse)
 
 
 class DecisionForm(BaseModel):
-    """A decision as the form sends it; every field is there, filled in or not."""
+    """A decision as the form sends it: every field is present, perhaps empty."""
 
     decision: str = ""
     corrected_value: str = ""
@@ -48,8 +48,8 @@ class DecisionForm(BaseModel):
     version: str = ""
 
     def request(self) -> DecisionRequest:
-        """Return what the form asks for; raises ValidationError."""
-        # The value is always filled in, and means something with CORRECTED only.
+        """Return the decision; raises ValidationError."""
+        # The form always has the value filled in; it counts with CORRECTED only.
         value = self.corrected_value if self.decision == Decision.CORRECTED else ""
         return DecisionRequest.model_validate(
             {
@@ -64,7 +64,7 @@ class DecisionForm(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a form was refused, with what was filled in; of no finding by default."""
+    """Reason why a form was refused, with its contents; none by default."""
 
     finding_id: int | None = None
     message: str = ""
@@ -110,7 +110,7 @@ def _study_page(
     status: int = 200,
 ) -> HTMLResponse:
     findings = _findings(study)
-    waiting = sum(f.state is FindingState.OPEN for f in findings)
+    open_count = sum(f.state is FindingState.OPEN for f in findings)
     return render(
         "study.html",
         status,
@@ -119,8 +119,8 @@ def _study_page(
         findings=len(findings),
         exemplars={f.finding_id: exemplars_address(settings, f) for f in findings},
         groups=_groups(records, study),
-        open_findings=waiting,
-        next_study=None if waiting else _next_study(records),
+        open_findings=open_count,
+        next_study=None if open_count else _next_study(records),
         decided=next(
             (f for f in findings if f.finding_id == decided and f.current), None
         ),
@@ -131,7 +131,7 @@ def _study_page(
 
 
 def _groups(records: Records, study: StudyDetail) -> dict[int, StationGroup]:
-    """Return the finding ids that belong to groups of stations."""
+    """Return finding id to station group, for the findings that belong to one."""
     by_key = {group.key: group for group in station_groups(records)}
     if not by_key:
         return {}
@@ -159,7 +159,7 @@ def post_decision(
     proxy_reviewer: ProxyReviewer,
     cookie_reviewer: CookieReviewer,
 ) -> Response:
-    """Store a decision, then go on to the next open finding of the study."""
+    """Store a decision, then show the next open finding of the study."""
     study = _study(records, study_instance_uid)
     finding = _finding(study, finding_id)
     try:
@@ -178,8 +178,8 @@ def post_decision(
             status=status,
         )
     decided = _study(records, study_instance_uid)
-    remembered = None if proxy_reviewer else decision.reviewer
-    return _go_on(request, decided, finding_id, remembered)
+    reviewer = None if proxy_reviewer else decision.reviewer
+    return _next_finding(request, decided, finding_id, reviewer)
 
 
 def _finding(study: StudyDetail, finding_id: int) -> RecordedFinding:
@@ -195,11 +195,11 @@ def _message(error: Exception) -> str:
     return str(error)
 
 
-def _go_on(
+def _next_finding(
     request: Request, study: StudyDetail, decided: int, reviewer: str | None
 ) -> Response:
     following = next_open(_findings(study), decided)
-    # A browser focuses what the fragment names, so that Enter goes on from there.
+    # The browser focuses the element of the fragment, so that Enter works from there.
     anchor = f"finding-{following.finding_id}" if following else "onward"
     uid = quote(study.study_instance_uid, safe="")
     answer = RedirectResponse(f"/studies/{uid}?decided={decided}#{anchor}", 303)

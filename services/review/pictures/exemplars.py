@@ -1,4 +1,4 @@
-"""Pictures of clusters: what images near the center of one look like."""
+"""Pictures of clusters: training images near their centers."""
 
 from typing import Annotated, Any
 
@@ -33,15 +33,15 @@ def exemplars(
 
 
 def exemplars_address(settings: Settings, finding: RecordedFinding) -> str | None:
-    """Return where the pictures of a finding's heaviest cluster are, None without."""
+    """Return the address of the pictures of a finding's heaviest cluster, None without."""
     cluster = _heaviest(finding.evidence.get("clusters"))
     if cluster is None:
         return None
     try:
-        there = exemplars_file(settings, finding.bundle_id, cluster)
+        file = exemplars_file(settings, finding.bundle_id, cluster)
     except (BundleRejected, OSError):
         return None
-    return f"/exemplars/{finding.bundle_id}/{cluster}.png" if there else None
+    return f"/exemplars/{finding.bundle_id}/{cluster}.png" if file else None
 
 
 def _heaviest(clusters: Any) -> int | None:

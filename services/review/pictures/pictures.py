@@ -14,14 +14,14 @@ CACHED = 512
 
 
 class Pictures:
-    """Draws pictures, a few at a time, and keeps the small ones.
+    """Draws pictures, a few at a time, and caches the small ones.
 
     Parameters
     ----------
     threads
-        How many are decoded at a time: a large frame takes its whole size in memory.
+        Number decoded at a time: a large frame takes its whole size in memory.
     kept
-        Small pictures of what the archive no longer holds.
+        Small pictures of instances that the archive no longer holds.
     limits
         Of the processes that read and draw the files.
     """
@@ -47,7 +47,13 @@ class Pictures:
         self._decoding.close()
 
     def png(self, archive_key: str, size: int) -> bytes:
-        """Return the PNG; raises RejectError where there is no picture."""
+        """Return the PNG.
+
+        Raises
+        ------
+        RejectError
+            If the instance has no picture that can be read.
+        """
         return (self._small if size == SMALL else self._draw)(archive_key, size)
 
     def _draw(self, archive_key: str, size: int) -> bytes:

@@ -23,7 +23,7 @@ def picture(
     pictures: PicturesDep,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Return the picture of an instance, or a card that says why there is none."""
+    """Return the picture of an instance, or a card `no picture`."""
     location = instance_location(records, instance_id)
     if location is None:
         raise HTTPException(404, "There is no such instance.")

@@ -1,4 +1,4 @@
-// Keys for reviewers; every page does all of its work without this file.
+// Keyboard shortcuts for reviewers; every page works without this file.
 "use strict";
 
 const items = [...document.querySelectorAll(".item")];
@@ -22,7 +22,7 @@ function submit(decision) {
   const item = items[current];
   const button = item?.querySelector(`button[value="${decision}"]`);
   if (!button) return;
-  // What is decided is opened by the first press and decided again by the second.
+  // The first press opens a decided finding, the second decides it again.
   const again = button.closest("details:not([open])");
   if (again) again.open = true;
   else button.form.requestSubmit(button);
@@ -78,7 +78,7 @@ for (const [index, item] of items.entries()) {
   item.addEventListener("focusin", () => choose(index, false));
 }
 
-// A second press must not store the same decision twice.
+// A second press must not send the same decision twice.
 document.addEventListener("submit", (event) => {
   if (event.target.method !== "post") return;
   if (event.target.dataset.sent) event.preventDefault();

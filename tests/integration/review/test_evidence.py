@@ -74,7 +74,7 @@ def test_the_page_tells_what_the_bundle_can_judge(ward: Ward, serve: Serve) -> N
     assert 'href="/detectability"' in http.get(f"{address}/models").text
     page = http.get(f"{address}/detectability").text
     assert bundle_id in page
-    assert "1 of 3 shown, 1 judged as the tag as a whole, from 307 cases" in page
+    assert "1 of 3 shown, 1 judged by the threshold of the tag, from 307 cases" in page
     shown, never_right, silent = (
         _row(page, name) for name in ("CHEST", "KNEE", "HAND")
     )
@@ -83,7 +83,7 @@ def test_the_page_tells_what_the_bundle_can_judge(ward: Ward, serve: Serve) -> N
     assert "as the tag</td>" in never_right
     assert "%" not in never_right
     assert "no</td>" in silent
-    whole = page.index("Never right here: judged as the tag as a whole")
+    whole = page.index("Never right here: judged by the threshold of the tag")
     not_judged = page.index("Not judged", whole)
     assert page.index("CHEST") < whole < page.index("KNEE") < not_judged
     assert not_judged < page.index("HAND")
@@ -114,7 +114,7 @@ def test_a_bundle_that_cannot_be_read_is_told(serve: Serve, ward: Ward) -> None:
     bundles.mkdir(parents=True)
     (bundles / "active").write_text("gone")
     address = serve()
-    assert "cannot be told" in http.get(f"{address}/detectability").text
+    assert "cannot be read" in http.get(f"{address}/detectability").text
     assert http.get(f"{address}/api/v1/detectability").status_code == 503
 
 
@@ -149,7 +149,7 @@ def test_other_sources_are_told_and_rank_equals(ward: Ward, serve: Serve) -> Non
     other = replace(WRONG_BODY_PART, tag="Modality", observed="CT", evidence={})
     study = ward.add("CR-CHEST", other, supported, instances=1)
     page = http.get(f"{serve()}/studies/{study}").text
-    assert "Other elements say Protocol Name: CHEST." in page
+    assert "Other elements name Protocol Name: CHEST." in page
     assert "Other series of the study: CHEST (2)." in page
     assert "Similar images: CHEST (9)." in page
     first = page.index("Body Part Examined contradicts")
@@ -171,4 +171,4 @@ def test_a_series_mixed_by_its_pictures_is_told(ward: Ward, serve: Serve) -> Non
     page = http.get(f"{serve()}/studies/{study}").text
     assert "Series is mixed" in page
     assert "Kinds of pictures: CT (8), MR (4)." in page
-    assert "1 unlike the rest were set apart." in page
+    assert "1 set apart as unlike the others." in page

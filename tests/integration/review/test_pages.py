@@ -163,7 +163,7 @@ def test_decisions_are_kept_and_the_newest_counts(
 @pytest.mark.parametrize(
     ("form", "status", "message"),
     [
-        ({"decision": "CONFIRMED"}, 422, "say who decides"),
+        ({"decision": "CONFIRMED"}, 422, "enter your name"),
         ({"decision": "MAYBE", "reviewer": "Ada"}, 422, "decision"),
         ({"decision": "CORRECTED", "reviewer": "Ada"}, 422, "needs the right value"),
         (
@@ -250,7 +250,7 @@ def test_the_models_page_tells_what_was_trained_and_why_it_is_not_used(
         starter,
         "the schedule",
         "vb-challenger",
-        "kept out",
+        "not promoted, the previous bundle stays",
         "NMI of clusters and body part is worse",
         "the disk is full &lt;b&gt;",
     ):

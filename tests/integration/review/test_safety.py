@@ -180,7 +180,7 @@ def test_a_crash_tells_nothing(day: Ward, serve: Serve) -> None:
         connection.exec_driver_sql("UPDATE findings SET code = 'SECRET-VALUE'")
     answer = http.get(address)
     assert answer.status_code == 500
-    assert answer.text == "Something went wrong here.\n"
+    assert answer.text == "Internal error.\n"
 
 
 def test_the_log_names_no_study(

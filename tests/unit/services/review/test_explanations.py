@@ -1,4 +1,4 @@
-"""Findings in words."""
+"""Explanations of findings."""
 
 from typing import Any
 
@@ -17,15 +17,15 @@ def finding(code: FindingCode, tag: str | None = None, **changes: Any) -> Findin
 
 @pytest.mark.parametrize("code", FindingCode)
 def test_every_code_has_words(code: FindingCode) -> None:
-    """No finding is shown as a bare code, whatever its evidence holds."""
+    """Every code has a label, a title and a meaning."""
     assert explanations.label(code)
     assert "_" not in explanations.title(finding(code, "BodyPartExamined"))
     assert explanations.explain(finding(code)).endswith(".")
 
 
 def test_a_contradiction_says_how_sure_it_is() -> None:
-    """The reader learns the likely value, the probability and what it rests on."""
-    told = explanations.explain(
+    """The explanation gives the likely value, its probability and the evidence."""
+    explanation = explanations.explain(
         finding(
             FindingCode.TAG_CONTRADICTS_IMAGE,
             "BodyPartExamined",
@@ -40,16 +40,16 @@ def test_a_contradiction_says_how_sure_it_is() -> None:
             },
         )
     )
-    assert told == (
-        "Images that look like these carry another value. CHEST is the most probable "
-        "one (91%); the received value is wrong with a probability of 97%. The model "
-        "knows the kind of image of 23 of 24 instances. Clusters: 7 (90%)."
+    assert explanation == (
+        "Similar images have another value. The most probable value is CHEST (91%); the "
+        "received value is wrong with a probability of 97%. The model knows the kind "
+        "of image of 23 of 24 instances. Clusters: 7 (90%)."
     )
 
 
 def test_a_rule_says_where_it_found_fault() -> None:
-    """Counts, reasons, values and SOP Class of the evidence are all told."""
-    told = explanations.explain(
+    """The explanation gives counts, reasons, values and SOP Class of the evidence."""
+    explanation = explanations.explain(
         finding(
             FindingCode.UNREADABLE,
             evidence={
@@ -61,58 +61,62 @@ def test_a_rule_says_where_it_found_fault() -> None:
             },
         )
     )
-    assert "It is so in 1 of 3 instances." in told
-    assert "Reasons: the file is empty (1)." in told
-    assert "Received values: CHEST (2)." in told
-    assert "The SOP Class is CT Image Storage." in told
+    assert "This applies to 1 of 3 instances." in explanation
+    assert "Reasons: the file is empty (1)." in explanation
+    assert "Received values: CHEST (2)." in explanation
+    assert "The SOP Class is CT Image Storage." in explanation
 
 
 def test_a_series_is_mixed_by_its_tags_or_by_its_pictures() -> None:
-    """Where the tags agree and the pictures differ, no value is blamed."""
+    """Where the tags agree and the pictures differ, no tag is named."""
     by_rule = finding(FindingCode.MIXED_SERIES, "Modality", observed="CT")
-    assert "carry values that cannot stand side by side" in explanations.explain(
-        by_rule
-    )
+    assert "have values that do not belong together" in explanations.explain(by_rule)
     kinds = [{"value": "CT", "instances": 8}, {"value": "MR", "instances": 4}]
     seen = {"by": "Modality", "kinds": kinds, "instances": 12, "known": 12}
     by_picture = finding(FindingCode.MIXED_SERIES, observed=None, evidence=seen)
     assert explanations.explain(by_picture) == (
-        "The tags of this series agree, and its pictures do not: they show kinds that "
-        "cannot stand side by side. The model knows the kind of image of 12 of 12 "
-        "instances. Kinds of pictures: CT (8), MR (4)."
+        "The tags of this series agree, but its pictures show kinds that do not belong "
+        "together. The model knows the kind of image of 12 of 12 instances. Kinds of "
+        "pictures: CT (8), MR (4)."
     )
     assert explanations.title(by_picture) == "Series is mixed"
     key = GroupKey("ACME", "CT1", FindingCode.MIXED_SERIES, None, None, None)
-    assert explanations.habit(key) == "Series is mixed"
+    assert explanations.repeated(key) == "Series is mixed"
 
 
 def test_different_values_are_counted() -> None:
-    """Identifiers are not shown; how many there are is."""
+    """The number of different identifiers is shown, the identifiers are not."""
     evidence = {"different": 3, "instances": 2, "of": 9}
-    told = explanations.explain(finding(FindingCode.MIXED_SERIES, evidence=evidence))
-    assert told.endswith("It is so in 2 of 9 instances. There are 3 different values.")
+    explanation = explanations.explain(
+        finding(FindingCode.MIXED_SERIES, evidence=evidence)
+    )
+    assert explanation.endswith(
+        "This applies to 2 of 9 instances. There are 3 different values."
+    )
 
 
 def test_several_sop_classes_are_told_with_their_counts() -> None:
-    """By their names, with how many instances are of each."""
+    """SOP Classes are named, each with its number of instances."""
     uids = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4")
     classes = [
         {"sop_class_uid": uid, "instances": n}
         for uid, n in zip(uids, (2, 1), strict=True)
     ]
-    told = explanations.explain(
+    explanation = explanations.explain(
         finding(
             FindingCode.MODALITY_CONTRADICTS_SOP_CLASS,
             "Modality",
             evidence={"sop_classes": classes, "instances": 3, "of": 3},
         )
     )
-    assert told.endswith("SOP Classes: CT Image Storage (2), MR Image Storage (1).")
+    assert explanation.endswith(
+        "SOP Classes: CT Image Storage (2), MR Image Storage (1)."
+    )
 
 
 def test_a_broken_rule_is_told_with_its_section() -> None:
-    """The rules of the evidence are listed, and what other attributes say."""
-    told = explanations.explain(
+    """The rules of the evidence and the value of other attributes are listed."""
+    explanation = explanations.explain(
         finding(
             FindingCode.POSITION_CONTRADICTS_ORIENTATION,
             "PatientPosition",
@@ -124,20 +128,20 @@ def test_a_broken_rule_is_told_with_its_section() -> None:
             },
         )
     )
-    assert told == (
-        "The patient cannot have lain like this when the image was acquired. Other "
-        "attributes say headfirst. It is so in 2 of 2 instances. Rules: They agree "
-        "(PS3.3 C.7.3.1) (2)."
+    assert explanation == (
+        "The patient position and the orientation of the image exclude each other. "
+        "Other attributes give headfirst. This applies to 2 of 2 instances. Rules: "
+        "They agree (PS3.3 C.7.3.1) (2)."
     )
 
 
 def test_a_series_in_several_studies_is_counted() -> None:
-    """The number of studies is told, and no UID."""
+    """The number of studies is given, and no UID."""
     evidence = {"studies": 2, "of": 9}
-    told = explanations.explain(
+    explanation = explanations.explain(
         finding(FindingCode.SERIES_IN_SEVERAL_STUDIES, evidence=evidence)
     )
-    assert "The Series Instance UID was received in 2 studies." in told
+    assert "The Series Instance UID was received in 2 studies." in explanation
 
 
 @pytest.mark.parametrize(
@@ -159,13 +163,13 @@ def test_odd_evidence_is_left_out(evidence: dict[str, Any]) -> None:
 
 
 def test_tags_have_their_standard_name() -> None:
-    """PS3.6 names the tags; what it does not know stays as it is."""
+    """Tags have their names of PS3.6; an unknown keyword stays as it is."""
     assert explanations.tag_name("BodyPartExamined") == "Body Part Examined"
     assert explanations.tag_name("NotATag") == "NotATag"
 
 
 def test_a_uid_is_not_corrected_by_hand() -> None:
-    """Only findings about a value have a right value."""
+    """A finding is correctable only where a reviewer can type the right value."""
     duplicate = finding(FindingCode.DUPLICATE_UID_CONFLICT, "SOPInstanceUID")
     assert not explanations.correctable(duplicate)
     assert not explanations.correctable(finding(FindingCode.UNKNOWN_KIND))
@@ -176,12 +180,12 @@ def test_a_uid_is_not_corrected_by_hand() -> None:
 
 
 def test_no_model_is_ever_certain() -> None:
-    """A probability that would round to 100% is told as over 99%."""
-    told = explanations.explain(
+    """A probability that would round to 100% is given as over 99%."""
+    explanation = explanations.explain(
         finding(
             FindingCode.TAG_CONTRADICTS_IMAGE,
             score=0.9996,
             expected=(ExpectedValue("CHEST", 0.97),),
         )
     )
-    assert "a probability of over 99%" in told
+    assert "a probability of over 99%" in explanation

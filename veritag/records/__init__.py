@@ -1,7 +1,7 @@
-"""What has been received, inspected, found and decided, in SQL.
+"""The records in SQL: received instances, verdicts, findings, decisions, training runs.
 
-One module per noun; each function takes the `Records` handle first. SQLAlchemy is
-imported nowhere else.
+One room per subject: `reception`, `inspection`, `review`, `training`, `delivery`. Each
+function takes the `Records` handle first. No other package imports SQLAlchemy.
 """
 
 from veritag.records.engine import Records

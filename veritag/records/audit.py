@@ -1,4 +1,4 @@
-"""Who did what, when: append-only events (in the spirit of PS3.15 A.5)."""
+"""The audit trail: append-only events, modelled on PS3.15 A.5."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class AuditEvent:
 def append_event(
     connection: Connection, kind: str, actor: str, detail: Mapping[str, Any]
 ) -> None:
-    """Append an event within the transaction that makes it true."""
+    """Append an event in the transaction of the change that it records."""
     connection.execute(
         insert(audit_events).values(
             at=datetime.now(UTC),
@@ -38,7 +38,7 @@ def append_event(
 def record_event(
     records: Records, kind: str, actor: str, detail: Mapping[str, Any]
 ) -> None:
-    """Append an event that stands alone."""
+    """Append an event in a transaction of its own."""
     with records.begin() as connection:
         append_event(connection, kind, actor, detail)
 

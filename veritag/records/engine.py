@@ -1,8 +1,8 @@
 """The handle on the database: connections, transactions, migrations.
 
-SQLite runs in WAL mode, synchronised at each commit that must survive a power cut;
-writers begin immediately, so that two processes queue for the lock and never fail
-while upgrading a read lock.
+SQLite runs in WAL mode, synchronised at each commit that must survive a power cut.
+Writers begin with BEGIN IMMEDIATE, so that two processes queue for the lock and never
+fail while upgrading a read lock.
 """
 
 import json
@@ -36,24 +36,24 @@ _WRITE = "veritag_write"
 _DURABLE = "veritag_durable"
 _WAL_ATTEMPTS = 100
 _WAL_WAIT_SECONDS = 0.05
-# Any number that nobody else locks by: the letters of our name.
+# Any number that no other lock uses: the letters VERI.
 _MIGRATION_LOCK = 0x56455249
 
 
 class Records:
-    """The records of everything received, inspected, found and decided."""
+    """The handle on the database of the records."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     @classmethod
     def open(cls, url: str) -> Self:
-        """Return a handle; nothing is connected yet.
+        """Return a handle, without connecting.
 
         Raises
         ------
         ConfigurationError
-            If the URL names no database that Veritag knows.
+            If the URL is none, or not one of SQLite or PostgreSQL.
         """
         try:
             parsed = make_url(url)
@@ -79,13 +79,18 @@ class Records:
 
     @contextmanager
     def begin(self, *, durable: bool = True) -> Iterator[Connection]:
-        """Run a writing transaction; raises RecordsUnavailable.
+        """Run a writing transaction.
 
         Parameters
         ----------
         durable
-            Wait for the disk. Without it a power cut, and nothing less, may take the
-            last transactions back: enough where the work is then done again.
+            Wait for the disk. Without it a power cut may undo the last transactions,
+            which is enough for work that is then repeated.
+
+        Raises
+        ------
+        RecordsUnavailable
+            If the database does not answer; nothing was written.
         """
         with _translated(), self.engine.connect() as connection:
             connection.execution_options(**{_WRITE: True, _DURABLE: durable})
@@ -101,15 +106,15 @@ class Records:
             yield connection
 
     def insert(self, table: Table) -> Any:
-        """Return the dialect's INSERT, which can say ON CONFLICT."""
+        """Return the INSERT of the dialect, which supports ON CONFLICT."""
         if self.engine.dialect.name == "postgresql":
             return postgresql.insert(table)
         return sqlite_dialect.insert(table)
 
     def lock_exclusively(self, connection: Connection, lock: int) -> None:
-        """Wait for whoever took the same lock; hold it until the transaction ends.
+        """Take an advisory lock until the transaction ends, waiting for its holder.
 
-        In SQLite there is no more than one writer anyway.
+        SQLite needs none: it has one writer at a time.
         """
         if self.engine.dialect.name == "postgresql":
             query = text("SELECT pg_advisory_xact_lock(:key)")
@@ -142,7 +147,7 @@ class Records:
             return connection.execute(query).scalars().all() == [SCHEMA_REVISION]
 
     def ping(self) -> None:
-        """Ask the database for a row; raises RecordsUnavailable."""
+        """Query the database once; raises RecordsUnavailable."""
         with self.read() as connection:
             connection.execute(text("SELECT 1"))
 
@@ -185,7 +190,7 @@ def _prepare_sqlite(engine: Engine, database: str | None) -> None:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
-        # The driver's own BEGIN comes too late and cannot be immediate.
+        # The driver's own BEGIN comes too late and cannot be IMMEDIATE.
         connection.isolation_level = None
         _use_wal(connection)
         connection.execute("PRAGMA foreign_keys=ON")
@@ -202,10 +207,10 @@ def _prepare_sqlite(engine: Engine, database: str | None) -> None:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch a new database to WAL, as often as it takes.
+    """Switch a new database to WAL mode, with retries.
 
-    SQLite does not wait for its lock here, whatever the timeout: of processes that
-    open a new database together, all but one are told at once that it is locked.
+    SQLite does not wait for its lock here, whatever the timeout: of processes that open
+    a new database together, all but one fail at once because it is locked.
     """
     for attempts_left in reversed(range(_WAL_ATTEMPTS)):
         try:
@@ -219,7 +224,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def clean_text(value: str | None, limit: int = 4096) -> str | None:
-    """Return text that every database keeps: no NUL, no lone surrogates, bounded."""
+    """Return text that every database accepts: no NUL, no lone surrogates, bounded."""
     if value is None:
         return None
     encodable = value.encode("utf-8", "replace").decode("utf-8")
@@ -227,7 +232,7 @@ def clean_text(value: str | None, limit: int = 4096) -> str | None:
 
 
 def _to_json(value: Any) -> str:
-    """Return JSON that every database keeps; the walk is only for what needs it."""
+    """Return JSON that every database accepts, cleaned only where it has to be."""
     try:
         text = json.dumps(value, allow_nan=False)
     except ValueError:
@@ -238,7 +243,7 @@ def _to_json(value: Any) -> str:
 
 
 def _jsonable(value: Any) -> Any:
-    """Return what JSON can hold: non-finite numbers as null, clean text."""
+    """Return a value as JSON can hold it: non-finite numbers as null, clean text."""
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, float):

@@ -1,6 +1,6 @@
 """The tables of the records, in SQLAlchemy Core.
 
-Alembic's migrations make them; a test compares the two on SQLite and PostgreSQL.
+Alembic's migrations create them; a test compares both on SQLite and PostgreSQL.
 """
 
 import struct
@@ -50,18 +50,18 @@ metadata = MetaData(
     }
 )
 
-# SQLite gives 64-bit row ids only to columns of the very type INTEGER.
+# SQLite gives 64-bit row ids only to columns declared as INTEGER.
 Id = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Moment(TypeDecorator[datetime]):
-    """A time-zone aware moment; SQLite keeps it as naive UTC."""
+    """A time-zone aware moment; SQLite stores it as naive UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Refuse naive datetimes and turn the rest into UTC."""
+        """Refuse naive datetimes, and convert others to UTC."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -144,7 +144,7 @@ series = Table(
     Column("station_name", Text),
     Column("first_received_at", Moment, nullable=False),
     Column("last_received_at", Moment, nullable=False),
-    # When the burst began that is not settled yet: the hard cap counts from here.
+    # Start of the burst that is not settled yet; the cap counts from here.
     Column("opened_at", Moment, nullable=False),
     # NULL while instances still arrive; set again to NULL by a late arrival.
     Column("settled_at", Moment),
@@ -166,7 +166,7 @@ instances = Table(
     Column("digest", String(64), nullable=False),
     Column("archive_key", String(255), nullable=False),
     Column("size", BigInteger, nullable=False),
-    # True for every instance whose UID was received with other bytes before.
+    # Whether its SOP Instance UID was also received with other bytes.
     Column("conflict", Boolean, nullable=False, default=False),
     Column("received_at", Moment, nullable=False),
     Column("indexed_at", Moment, nullable=False),
@@ -175,7 +175,7 @@ instances = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("inspected_at", Moment),
     Column("dead_at", Moment),
-    # Set before the archive lets go of the file, and after it has.
+    # Set before the archive removes the file, and after.
     Column("removing_at", Moment),
     Column("removed_at", Moment),
     UniqueConstraint("sop_instance_uid", "digest"),
@@ -183,7 +183,7 @@ instances = Table(
     Index("ix_instances_removed_at_received_at", "removed_at", "received_at"),
 )
 
-# One row for each acknowledged C-STORE; the spool name makes indexing idempotent.
+# One row per acknowledged C-STORE; the spool name makes indexing idempotent.
 receptions = Table(
     "receptions",
     metadata,
@@ -241,7 +241,6 @@ verdicts = Table(
     Column("cluster_probability", Float),
     Column("novelty", Float),
     Column("soft_assignment", Floats, nullable=False),
-    # Empty, as those below, in rows of versions that did not know them.
     Column("tag_probability", Floats),
     Column("neighbors", JSON),
     Column("hints", JSON),
@@ -267,14 +266,14 @@ findings = Table(
     Column("evidence", JSON, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
-    # Set when a later settling no longer makes this finding.
+    # Set when a later settling no longer makes the finding.
     Column("withdrawn_at", Moment),
-    # The newest decision, for the worklist; the history is in `decisions`.
+    # The newest decision, for the worklist; `decisions` has the history.
     Column("decision", _word(Decision)),
     Index("ix_findings_open", "withdrawn_at", "decision"),
 )
 
-# What the model said of each tag of a series when it last settled, flagged or not.
+# Opinion of the model on each tag of a series at its last settling, flagged or not.
 judgements = Table(
     "judgements",
     metadata,
@@ -288,7 +287,7 @@ judgements = Table(
     Column("probability_wrong", Float),
     Column("score", Float),
     Column("flagged", Boolean, nullable=False),
-    # Flagged, and not opened as a finding because better ones fill the budget.
+    # Flagged, but not opened as a finding: better ones fill the review budget.
     Column("withheld", Boolean, nullable=False),
     UniqueConstraint("series_id", "tag"),
 )
@@ -318,10 +317,10 @@ training_runs = Table(
     Column("bundle_id", String(64)),
     Column("figures", JSON),
     Column("error", Text),
-    # Of runs that started by themselves or by `veritag retrain`.
+    # Of scheduled runs and runs of `veritag retrain` only.
     Column("trigger", _word(RunTrigger)),
     Column("reason", Text),
-    # Of a requested run: when it was last asked for.
+    # Of a requested run: when the request was last repeated.
     Column("heartbeat_at", Moment),
     Column("champion_id", String(64)),
     Column("gate", JSON),
@@ -338,7 +337,7 @@ audit_events = Table(
     Column("detail", JSON, nullable=False),
 )
 
-# Peers that get what is received; one that is no longer set is inactive.
+# Peers that get received instances; one that the settings no longer name is inactive.
 destinations = Table(
     "destinations",
     metadata,
@@ -346,7 +345,7 @@ destinations = Table(
     Column("name", String(64), nullable=False, unique=True),
     Column("active", Boolean, nullable=False),
     Column("added_at", Moment, nullable=False),
-    # From when on instances that came before it was added are queued too.
+    # Instances received since then were queued too when it was added.
     Column("since", Moment),
     Column("sent", BigInteger, nullable=False),
     Column("skipped", BigInteger, nullable=False),
@@ -365,7 +364,7 @@ forwards = Table(
     Column("state", _word(ForwardState), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("queued_at", Moment, nullable=False),
-    # NULL: at once.
+    # NULL means at once.
     Column("due_at", Moment),
     Column("ended_at", Moment),
     Column("reason", Text),
@@ -373,7 +372,7 @@ forwards = Table(
     Index("ix_forwards_destination_id_state_id", "destination_id", "state", "id"),
 )
 
-# Requests of storage commitment; the file name makes taking them in idempotent.
+# Requests of storage commitment; the file name makes recording them idempotent.
 commitments = Table(
     "commitments",
     metadata,

@@ -1,4 +1,4 @@
-"""How much has come how far."""
+"""Counts of instances, series and findings by state."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,15 +23,15 @@ class SystemCounts:
     Attributes
     ----------
     received
-        Acknowledged C-STOREs that are recorded, repeated ones too.
+        Recorded C-STOREs, repeated ones too.
     indexed
         Distinct instances.
     backlog
-        Instances that have neither a verdict nor been given up.
+        Instances with neither a verdict nor a dead letter.
     oldest_unprocessed_seconds
-        Age of the oldest of them since its acknowledgement; 0 when there is none.
+        Time since the reception of the oldest of them; 0 when there is none.
     findings_open
-        Findings that hold and have no decision.
+        Findings that are not withdrawn and have no decision.
     """
 
     received: int

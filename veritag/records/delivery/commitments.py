@@ -1,4 +1,4 @@
-"""Requests of storage commitment, until their report is taken or given up."""
+"""Requests of storage commitment, until their report is accepted or given up."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from veritag.records.schema import commitments, instances
 from veritag.records.states import CommitmentState
 from veritag.storage.commitment_folder import CommitmentRequest, ReferencedInstance
 
-# Nothing waits so long by our doing: the clock was set back.
+# No retry is planned so far ahead: the clock was set back.
 _CLOCK_JUMPED = timedelta(hours=12)
 _CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
 class DueCommitment:
-    """A request that is to be reported."""
+    """A request whose report is due."""
 
     commitment_id: int
     transaction_uid: str
@@ -32,7 +32,7 @@ class DueCommitment:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentRow:
-    """A request as the pages show it; `committed` counts the instances that were safe."""
+    """A request for the pages; `committed` counts the instances that were safe."""
 
     commitment_id: int
     transaction_uid: str
@@ -48,7 +48,7 @@ class CommitmentRow:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentCounts:
-    """How many requests are in which state."""
+    """Number of requests in each state."""
 
     waiting: int
     reported: int
@@ -57,7 +57,7 @@ class CommitmentCounts:
 
 
 def add_commitment(records: Records, name: str, request: CommitmentRequest) -> None:
-    """Record a request; its file name makes doing it again harmless."""
+    """Record a request; repeated with the same file name it changes nothing."""
     values = {
         "name": name,
         "transaction_uid": request.transaction_uid,
@@ -79,7 +79,7 @@ def add_commitment(records: Records, name: str, request: CommitmentRequest) -> N
 
 
 def due_commitments(records: Records, limit: int) -> list[DueCommitment]:
-    """Return the requests that may be reported now, the longest due first."""
+    """Return the requests whose report is due, the longest due first."""
     now = datetime.now(UTC)
     late = commitments.c.due_at > now + _CLOCK_JUMPED
     with records.read() as connection:
@@ -107,20 +107,22 @@ def due_commitments(records: Records, limit: int) -> list[DueCommitment]:
         ]
 
 
-def claim_commitment(records: Records, seen: DueCommitment, next_due: datetime) -> bool:
-    """Take a request in hand; False where another process was faster.
+def claim_commitment(
+    records: Records, commitment: DueCommitment, next_due: datetime
+) -> bool:
+    """Claim a request; False where another process was faster.
 
-    Should we die now, it is due again at `next_due`.
+    If this process dies, the request is due again at `next_due`.
     """
     with records.begin() as connection:
         claimed = connection.execute(
             update(commitments)
             .where(
-                commitments.c.id == seen.commitment_id,
+                commitments.c.id == commitment.commitment_id,
                 commitments.c.state == CommitmentState.WAITING,
-                commitments.c.attempts == seen.attempts,
+                commitments.c.attempts == commitment.attempts,
             )
-            .values(attempts=seen.attempts + 1, due_at=next_due)
+            .values(attempts=commitment.attempts + 1, due_at=next_due)
         )
     return claimed.rowcount == 1
 
@@ -128,7 +130,7 @@ def claim_commitment(records: Records, seen: DueCommitment, next_due: datetime) 
 def postpone_commitment(
     records: Records, commitment_id: int, due_at: datetime, reason: str
 ) -> None:
-    """Remember why a report was not taken, and when it is tried again."""
+    """Store why a report was not accepted, and when it is tried again."""
     with records.begin() as connection:
         connection.execute(
             update(commitments)
@@ -145,7 +147,7 @@ def end_commitment(
     committed: int | None = None,
     reason: str | None = None,
 ) -> None:
-    """Record that a report was taken, or given up."""
+    """Record that a report was accepted, or given up."""
     with records.begin() as connection:
         connection.execute(
             update(commitments)
@@ -163,24 +165,24 @@ def archived_instances(
     records: Records, sop_instance_uids: Sequence[str]
 ) -> dict[str, list[tuple[str, str]]]:
     """Return SOP Instance UID to the (SOP Class UID, archive key) recorded for it."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    archived: dict[str, list[tuple[str, str]]] = {}
     columns = instances.c.sop_instance_uid, instances.c.sop_class_uid
     with records.read() as connection:
         for start in range(0, len(sop_instance_uids), _CHUNK):
-            wanted = sop_instance_uids[start : start + _CHUNK]
+            uids = sop_instance_uids[start : start + _CHUNK]
             query = select(*columns, instances.c.archive_key).where(
-                instances.c.sop_instance_uid.in_(wanted),
-                # Retention lets nobody rely on what is about to go.
+                instances.c.sop_instance_uid.in_(uids),
+                # A file that retention is about to remove is not safe.
                 instances.c.removing_at.is_(None),
             )
             for uid, sop_class, key in connection.execute(query):
-                found.setdefault(uid, []).append((sop_class, key))
-    return found
+                archived.setdefault(uid, []).append((sop_class, key))
+    return archived
 
 
 def recent_commitments(records: Records, limit: int = 100) -> list[CommitmentRow]:
     """Return the newest requests, newest first."""
-    shown = (
+    columns = (
         commitments.c[name]
         for name in (
             "id transaction_uid calling_ae_title instances committed received_at state "
@@ -189,13 +191,13 @@ def recent_commitments(records: Records, limit: int = 100) -> list[CommitmentRow
     )
     with records.read() as connection:
         rows = connection.execute(
-            select(*shown).order_by(commitments.c.id.desc()).limit(limit)
+            select(*columns).order_by(commitments.c.id.desc()).limit(limit)
         )
         return [CommitmentRow(*row) for row in rows]
 
 
 def commitment_counts(records: Records) -> CommitmentCounts:
-    """Return how many requests there are of each state."""
+    """Return the number of requests in each state."""
     with records.read() as connection:
         rows = connection.execute(
             select(commitments.c.state, func.count()).group_by(commitments.c.state)

@@ -1,4 +1,4 @@
-"""Who gets copies of what is received, and how that goes."""
+"""The destinations of forwarding and their progress."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from veritag.records.engine import Records, clean_text
 from veritag.records.schema import destinations, forwards, instances
 from veritag.records.states import ForwardState
 
-# Instances that are queued in one transaction for a new destination.
+# Instances queued in one transaction for a new destination.
 _CHUNK = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class DestinationState:
-    """How far one destination is.
+    """Progress of one destination.
 
     Attributes
     ----------
     active
-        Whether the settings name it; if not, what waits is kept.
+        Whether the settings name it; if not, its queue is kept.
     skipped
-        Instances that its filter left out.
+        Instances that its filter leaves out.
     oldest_waiting_at
         When the oldest waiting instance was queued.
     """
@@ -53,10 +53,10 @@ class DestinationState:
 def sync_destinations(
     records: Records, wanted: Mapping[str, datetime | None]
 ) -> dict[str, int]:
-    """Make the destinations those of the settings; return their ids by name.
+    """Set the destinations to those of the settings; return their ids by name.
 
-    From now on each new instance is queued for them. Where a moment is given, what was
-    received since then is queued too, once.
+    Every new instance is then queued for them. Where a moment is given, instances
+    received since then are queued too, once.
     """
     with records.begin() as connection:
         _activate(records, connection, wanted)
@@ -100,7 +100,7 @@ def _queue_since(records: Records, destination_id: int, since: datetime) -> None
                 instances.c.id > start,
                 instances.c.id <= start + _CHUNK,
                 instances.c.received_at >= since,
-                # Of what the archive lets go there is nothing to send.
+                # The archive is about to remove these files.
                 instances.c.removing_at.is_(None),
             )
     with records.begin() as connection:
@@ -112,8 +112,8 @@ def _queue_since(records: Records, destination_id: int, since: datetime) -> None
 
 
 def queue_for(records: Records, connection: Connection, *conditions: Any) -> None:
-    """Queue instances for destinations, both as the conditions say; idempotent."""
-    chosen = (
+    """Queue the instances for the destinations that the conditions select; idempotent."""
+    rows = (
         select(
             destinations.c.id,
             instances.c.id,
@@ -127,12 +127,12 @@ def queue_for(records: Records, connection: Connection, *conditions: Any) -> Non
     )
     columns = ["destination_id", "instance_id", "state", "attempts", "queued_at"]
     connection.execute(
-        records.insert(forwards).from_select(columns, chosen).on_conflict_do_nothing()
+        records.insert(forwards).from_select(columns, rows).on_conflict_do_nothing()
     )
 
 
 def destination_states(records: Records) -> list[DestinationState]:
-    """Return how far every destination is, by name."""
+    """Return the progress of every destination, by name."""
     with records.read() as connection:
         rows = connection.execute(
             select(destinations).order_by(destinations.c.name)
@@ -171,7 +171,7 @@ def _state(connection: Connection, row: Any) -> DestinationState:
 
 
 def note_failure(records: Records, destination_id: int, reason: str) -> None:
-    """Remember why nothing could be sent to a destination."""
+    """Store why nothing could be sent to a destination."""
     with records.begin(durable=False) as connection:
         connection.execute(
             update(destinations)

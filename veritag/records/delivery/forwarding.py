@@ -1,7 +1,7 @@
-"""The queue of instances for each destination: at least once, and never lost.
+"""The queue of instances for each destination: delivery at least once.
 
-A row is made in the transaction that records the instance, and stays `waiting` until
-the destination has acknowledged it, or a lasting reason against it is known.
+A row is inserted in the transaction that records the instance. It stays `waiting` until
+the destination acknowledges the instance, or refuses it for a lasting reason.
 """
 
 from collections import Counter
@@ -19,12 +19,12 @@ from veritag.records.engine import Records, clean_text
 from veritag.records.schema import destinations, forwards, instances, receptions
 from veritag.records.states import ForwardState
 
-# Nothing waits so long by our doing: the clock was set back.
+# No retry is planned so far ahead: the clock was set back.
 _CLOCK_JUMPED = timedelta(hours=12)
 
 
 class NothingParked(RejectError):
-    """There is no such destination, or nothing is parked for it."""
+    """The destination does not exist, or has no parked instances."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,14 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class ForwardOutcome:
-    """What became of a try.
+    """Outcome of one attempt.
 
     Attributes
     ----------
     state
-        WAITING means until `due_at`.
+        With WAITING the next attempt is due at `due_at`.
     counted
-        Whether it is one of the attempts after which an instance is parked.
+        Whether it counts towards the attempts after which an instance is parked.
     """
 
     forward_id: int
@@ -59,7 +59,7 @@ class ForwardOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ParkedForward:
-    """An instance that a destination would not take."""
+    """An instance that a destination refused."""
 
     forward_id: int
     sop_instance_uid: str
@@ -80,17 +80,17 @@ def queue_new(
 
 
 def due_forwards(records: Records, destination_id: int, limit: int) -> list[Forward]:
-    """Return what may be sent now, oldest first; what was refused once comes last."""
+    """Return the due instances, oldest first; those refused before come last."""
     now = datetime.now(UTC)
     is_due = or_(forwards.c.due_at <= now, forwards.c.due_at > now + _CLOCK_JUMPED)
     with records.read() as connection:
         first = _waiting(destination_id, forwards.c.due_at.is_(None))
-        found = connection.execute(first.order_by(forwards.c.id).limit(limit)).all()
-        if len(found) < limit:
-            again = _waiting(destination_id, is_due).limit(limit - len(found))
-            by_age = again.order_by(forwards.c.due_at, forwards.c.id)
-            found = [*found, *connection.execute(by_age)]
-    return [Forward(*row) for row in found]
+        rows = connection.execute(first.order_by(forwards.c.id).limit(limit)).all()
+        if len(rows) < limit:
+            retries = _waiting(destination_id, is_due).limit(limit - len(rows))
+            by_age = retries.order_by(forwards.c.due_at, forwards.c.id)
+            rows = [*rows, *connection.execute(by_age)]
+    return [Forward(*row) for row in rows]
 
 
 def _waiting(destination_id: int, condition: Any) -> Any:
@@ -108,21 +108,21 @@ def _waiting(destination_id: int, condition: Any) -> Any:
 
 def senders_of(records: Records, instance_ids: Sequence[int]) -> dict[int, set[str]]:
     """Return instance id to the calling AE titles that it was received from."""
-    found: dict[int, set[str]] = {}
+    titles: dict[int, set[str]] = {}
     with records.read() as connection:
         for instance_id, title in connection.execute(
             select(receptions.c.instance_id, receptions.c.calling_ae_title).where(
                 receptions.c.instance_id.in_(instance_ids)
             )
         ):
-            found.setdefault(instance_id, set()).add(title)
-    return found
+            titles.setdefault(instance_id, set()).add(title)
+    return titles
 
 
 def settle_forwards(
     records: Records, destination_id: int, outcomes: Sequence[ForwardOutcome]
 ) -> None:
-    """Store what became of tries; lost by a power cut, they are made again."""
+    """Store the outcomes of attempts; those lost by a power cut are repeated."""
     if not outcomes:
         return
     now = datetime.now(UTC)
@@ -139,7 +139,7 @@ def settle_forwards(
             ),
             [_changes(outcome, now) for outcome in outcomes],
         )
-        _count(connection, destination_id, outcomes, now)
+        _update_totals(connection, destination_id, outcomes, now)
 
 
 def _changes(outcome: ForwardOutcome, now: datetime) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _changes(outcome: ForwardOutcome, now: datetime) -> dict[str, Any]:
     }
 
 
-def _count(
+def _update_totals(
     connection: Connection,
     destination_id: int,
     outcomes: Sequence[ForwardOutcome],
@@ -181,7 +181,7 @@ def _count(
 def parked_forwards(
     records: Records, destination_id: int, limit: int = 100
 ) -> list[ParkedForward]:
-    """Return what a destination would not take, newest first."""
+    """Return the parked instances of a destination, newest first."""
     with records.read() as connection:
         rows = connection.execute(
             select(
@@ -202,14 +202,14 @@ def parked_forwards(
 
 
 def retry_parked(records: Records, destination_id: int, actor: str) -> int:
-    """Queue again what is parked, with an audit event; return how many that are.
+    """Queue the parked instances again, with an audit event; return their number.
 
     Raises
     ------
     NothingParked
-        If there is no such destination, or nothing to try again.
+        If the destination does not exist, or has no parked instances.
     """
-    again = {
+    reset = {
         "state": ForwardState.WAITING,
         "attempts": 0,
         "due_at": None,
@@ -219,10 +219,10 @@ def retry_parked(records: Records, destination_id: int, actor: str) -> int:
         name = connection.scalar(
             select(destinations.c.name).where(destinations.c.id == destination_id)
         )
-        query = update(forwards).where(_parked(destination_id)).values(**again)
+        query = update(forwards).where(_parked(destination_id)).values(**reset)
         count = connection.execute(query).rowcount
         if name is None or not count:
-            raise NothingParked("nothing is parked for this destination any more")
+            raise NothingParked("this destination has no parked instances any more")
         detail = {"destination": name, "instances": count}
         append_event(connection, "forwards_retried", actor, detail)
     return count

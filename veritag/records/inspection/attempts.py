@@ -18,7 +18,7 @@ class PendingInstance:
     Attributes
     ----------
     attempts
-        Inspections that were begun before.
+        Inspections that began before.
     series_id
         None where the Data Set could not be parsed.
     """
@@ -35,13 +35,13 @@ class PendingInstance:
 def pending_instances(
     records: Records, instance_ids: Sequence[int], *, again: bool = False
 ) -> list[PendingInstance]:
-    """Return those that have neither a verdict nor been given up, in order of id.
+    """Return the instances that need inspection, in order of id.
 
     Parameters
     ----------
     again
-        Return inspected ones too, for an inspection by another bundle, as far as the
-        archive still holds them.
+        Return inspected instances too, for inspection by another bundle, as long as
+        the archive has their files.
     """
     columns = [
         instances.c[name]
@@ -55,9 +55,9 @@ def pending_instances(
             "series_id",
         )
     ]
-    still_there = instances.c.removing_at.is_(None)
-    known = and_(instances.c.dead_at.is_(None), still_there)
-    condition = known if again else awaits_verdict()
+    has_file = instances.c.removing_at.is_(None)
+    readable = and_(instances.c.dead_at.is_(None), has_file)
+    condition = readable if again else awaits_verdict()
     with records.read() as connection:
         rows = connection.execute(
             select(*columns)
@@ -68,7 +68,7 @@ def pending_instances(
 
 
 def begin_attempt(records: Records, instance_ids: Sequence[int], worker: str) -> None:
-    """Count an attempt before anything is touched that could end the process."""
+    """Count an attempt, before reading anything that could crash the process."""
     now = datetime.now(UTC)
     with records.begin(durable=False) as connection:
         connection.execute(
@@ -86,7 +86,7 @@ def begin_attempt(records: Records, instance_ids: Sequence[int], worker: str) ->
 
 
 def abandon_attempt(records: Records, instance_ids: Sequence[int], error: str) -> None:
-    """Note on the newest attempt of each instance why it ended without a verdict."""
+    """Store on the newest attempt of each instance why it ended without a verdict."""
     newest = (
         select(func.max(attempts.c.id))
         .where(attempts.c.instance_id.in_(instance_ids))

@@ -1,4 +1,4 @@
-"""The bundles that have made verdicts here."""
+"""The bundles whose verdicts the records hold."""
 
 from datetime import UTC, datetime
 
@@ -8,7 +8,7 @@ from veritag.records.schema import bundles
 
 
 def register_bundle(records: Records, bundle: ModelBundle) -> None:
-    """Record a bundle with its training figures and lineage; a repeat is a no-op."""
+    """Record a bundle with its training figures and lineage; idempotent."""
     with records.begin() as connection:
         connection.execute(
             records.insert(bundles)

@@ -1,4 +1,4 @@
-"""The instances that were given up, and why."""
+"""Dead letters: the instances that get no verdict, and why."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from veritag.records.schema import instances, receptions
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterRow:
-    """An instance that was given up, and why."""
+    """An instance without a verdict, and why."""
 
     instance_id: int
     sop_instance_uid: str
@@ -27,7 +27,7 @@ class DeadLetterRow:
 def dead_letters(
     records: Records, limit: int = 100, offset: int = 0
 ) -> list[DeadLetterRow]:
-    """Return the instances that were given up, newest first."""
+    """Return the dead letters, newest first."""
     sender = (
         select(func.min(receptions.c.calling_ae_title))
         .where(receptions.c.instance_id == instances.c.id)
@@ -53,7 +53,7 @@ def dead_letters(
 
 
 def add_dead_letter(records: Records, instance_id: int, reason: str) -> None:
-    """Record that an instance is given up, and why; the archive keeps its file."""
+    """Give an instance up for a reason; the archive keeps its file."""
     now = datetime.now(UTC)
     with records.begin() as connection:
         row = connection.execute(

@@ -1,4 +1,4 @@
-"""What the model said of every tag, and the budget of what is opened of it."""
+"""Judgements of every tag of a series, and the budget of flags that are opened."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from veritag.records.engine import Records, clean_text
 from veritag.records.schema import findings, judgements, series
 
 WINDOW = 1000
-"""Series settled last, over which the budget is kept."""
+"""Number of last settled series over which the budget holds."""
 
 _Rank: TypeAlias = tuple[float, float]
 _KEY = ("series_id", "tag")
@@ -19,34 +19,34 @@ _KEY = ("series_id", "tag")
 
 @dataclass(frozen=True, slots=True)
 class ReviewBudget:
-    """How many more flags may be opened, and how sure they must be.
+    """Number of flags that may still be opened, and how sure they must be.
 
     Attributes
     ----------
     left
         Flags that may still be opened.
     least
-        Probability of being wrong, then score, that a flag needs to be opened.
+        Least probability of being wrong, then least score, of a flag to be opened.
     """
 
     left: int
     least: _Rank = (0.0, 0.0)
 
     def withheld(self, flags: Iterable[Judgement]) -> set[str]:
-        """Return the tags whose flags are not opened, the best ones being served first."""
+        """Return the tags whose flags are not opened; the best flags are opened first."""
         ranked = sorted(flags, key=_rank, reverse=True)
-        worthy = [j.tag for j in ranked if _rank(j) >= self.least]
-        return {j.tag for j in ranked} - set(worthy[: self.left])
+        eligible = [j.tag for j in ranked if _rank(j) >= self.least]
+        return {j.tag for j in ranked} - set(eligible[: self.left])
 
 
 def review_budget(
     connection: Connection, series_id: int, bundle_id: str, per_1000: float
 ) -> ReviewBudget:
-    """Return what the budget allows to a series that is being settled.
+    """Return the budget of a series that is being settled.
 
-    Of the series settled last, as many flags as the budget pays for are the best ones:
-    the weakest of them is what a new flag has to reach. What was opened among them
-    counts whatever it was worth, so that the budget is never exceeded.
+    The flags of the last settled series are ranked; a new flag has to be as good as the
+    weakest one within the budget. Every opened flag counts, whatever its rank, so that
+    the budget is never exceeded.
     """
     recent = (
         select(series.c.id)
@@ -73,8 +73,8 @@ def _rank(flag: Judgement | Row[Any]) -> _Rank:
     return flag.probability_wrong or 0.0, flag.score or 0.0
 
 
-def tags_flagged_before(connection: Connection, series_id: int) -> set[str]:
-    """Return the tags of a series whose contradiction stands: they stay open."""
+def open_contradictions(connection: Connection, series_id: int) -> set[str]:
+    """Return the tags of a series with an open contradiction, which stays open."""
     rows = connection.scalars(
         select(findings.c.tag).where(
             findings.c.series_id == series_id,
@@ -90,13 +90,13 @@ def store_judgements(
     records: Records,
     series_id: int,
     bundle_id: str,
-    said: Sequence[Judgement],
+    new: Sequence[Judgement],
     withheld: set[str],
 ) -> None:
-    """Put what is said of a series in the place of what was said before."""
+    """Replace the judgements of a series."""
     of_series = judgements.c.series_id == series_id
-    gone = judgements.c.tag.not_in([j.tag for j in said])
-    connection.execute(delete(judgements).where(of_series, gone))
+    outdated = judgements.c.tag.not_in([j.tag for j in new])
+    connection.execute(delete(judgements).where(of_series, outdated))
     rows = [
         {
             "series_id": series_id,
@@ -109,11 +109,11 @@ def store_judgements(
             "flagged": j.flagged,
             "withheld": j.tag in withheld,
         }
-        for j in said
+        for j in new
     ]
     if rows:
         insert = records.insert(judgements)
-        new = {c: insert.excluded[c] for c in rows[0] if c not in _KEY}
+        changes = {c: insert.excluded[c] for c in rows[0] if c not in _KEY}
         connection.execute(
-            insert.on_conflict_do_update(index_elements=_KEY, set_=new), rows
+            insert.on_conflict_do_update(index_elements=_KEY, set_=changes), rows
         )

@@ -1,4 +1,4 @@
-"""A series as it stands when it is judged."""
+"""A series with its verdicts, as read for its judgement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,22 +16,23 @@ Version: TypeAlias = tuple[int, int, bool]
 
 @dataclass(frozen=True, slots=True)
 class SeriesSnapshot:
-    """A series as it stands when it is judged.
+    """A series with its verdicts, as read for its judgement.
 
     Attributes
     ----------
     verdicts
-        Of the bundle that was asked for, in order of instance id.
+        Of the requested bundle, in order of instance id.
     missing
-        Instances whose verdicts are of other bundles only.
+        Ids of instances with verdicts of other bundles only.
     conflicts
-        Instances whose SOP Instance UID came with different bytes.
+        Number of instances whose SOP Instance UID was received with different bytes.
     studies
-        That the Series Instance UID came in; more than one is wrong.
+        Number of studies with the Series Instance UID; more than one is wrong.
     siblings
-        What the other series of the study carry, keyword to value.
+        Tags of the other series of the study, keyword to value.
     version
-        Changes with every arrival, every verdict and the first namesake.
+        Changes with every instance, every verdict, and the first series of the same UID
+        in another study.
     """
 
     series_id: int
@@ -51,7 +52,7 @@ class SeriesSnapshot:
 def series_snapshot(
     records: Records, series_id: int, bundle_id: str
 ) -> SeriesSnapshot | None:
-    """Return the series with its verdicts; None where there is no such series."""
+    """Return a series with its verdicts; None where it is unknown."""
     with records.read() as connection:
         head = connection.execute(
             select(
@@ -66,26 +67,26 @@ def series_snapshot(
         ).one_or_none()
         if head is None:
             return None
-        # Before all that it stands for: what comes in between makes it old, not lost.
+        # Read first: a change while reading then shows as a newer version.
         version = version_of(connection, series_id)
         members = connection.execute(
             select(instances.c.id, instances.c.conflict, instances.c.inspected_at)
             .where(instances.c.series_id == series_id)
             .order_by(instances.c.id)
         ).all()
-        found = _verdicts(connection, series_id, bundle_id)
-        sharing = series.c.series_instance_uid == head.series_instance_uid
-        studies_sharing = select(func.count()).select_from(series).where(sharing)
-        sharers = connection.scalar(studies_sharing) or 1
+        verdict_of = _verdicts(connection, series_id, bundle_id)
+        same_uid = series.c.series_instance_uid == head.series_instance_uid
+        query = select(func.count()).select_from(series).where(same_uid)
+        study_count = connection.scalar(query) or 1
         siblings = _siblings(connection, series_id)
     inspected = [m.id for m in members if m.inspected_at is not None]
     return SeriesSnapshot(
         *head,
         instances=len(members),
-        verdicts=tuple(found[id_] for id_ in inspected if id_ in found),
-        missing=tuple(id_ for id_ in inspected if id_ not in found),
+        verdicts=tuple(verdict_of[id_] for id_ in inspected if id_ in verdict_of),
+        missing=tuple(id_ for id_ in inspected if id_ not in verdict_of),
         conflicts=sum(m.conflict for m in members),
-        studies=sharers,
+        studies=study_count,
         siblings=siblings,
         version=version,
     )
@@ -142,7 +143,7 @@ def _defect(stored: Sequence[Any]) -> Defect:
 
 
 def version_of(connection: Connection, series_id: int) -> Version:
-    """Return what changes with every arrival, every verdict and the first namesake."""
+    """Return the version of a series, see `SeriesSnapshot`."""
     of_series = instances.c.series_id == series_id
     arrived = select(func.count()).select_from(instances).where(of_series)
     judged = (

@@ -1,4 +1,4 @@
-"""When a series is complete, and the findings that are then made of it."""
+"""Settling: which series are complete, and storage of their findings."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,9 +16,9 @@ from veritag.findings import (
 )
 from veritag.records.engine import Records, clean_text
 from veritag.records.inspection.judgements import (
+    open_contradictions,
     review_budget,
     store_judgements,
-    tags_flagged_before,
 )
 from veritag.records.inspection.series_snapshot import SeriesSnapshot, version_of
 from veritag.records.reception.dispatching import awaits_verdict
@@ -39,16 +39,16 @@ class DueSeries:
 def due_series(
     records: Records, idle_seconds: float, cap_seconds: float, limit: int = 256
 ) -> list[DueSeries]:
-    """Return the open series that have gone idle or have been open for too long.
+    """Return the open series that are idle or have been open for too long.
 
-    An idle series is due once all of its instances have a verdict or were given up;
-    one over the cap is due with what it has, and opens again when the rest arrives.
+    An idle series is due once all its instances have a verdict or a dead letter. One
+    over the cap is due as it is, and opens again when more arrives.
     """
     now = datetime.now(UTC)
     cap = timedelta(seconds=cap_seconds)
     silent = or_(
         series.c.last_received_at <= now - timedelta(seconds=idle_seconds),
-        # Told by a clock that was wrong; else we would wait until that moment.
+        # A wrong clock set this moment; do not wait until it has come.
         series.c.last_received_at > now + cap,
     )
     capped = series.c.opened_at <= now - cap
@@ -83,24 +83,24 @@ def settle(
     budget_per_1000: float = 0,
     withdraw: bool = True,
 ) -> tuple[Finding, ...]:
-    """Store what was found of a series; return the findings that are newly open.
+    """Store the findings of a series; return those that are newly open.
 
     A finding that was made before keeps its id and its decisions; one that no longer
-    holds is withdrawn. Where something arrived since the snapshot, the series stays
-    open and is judged again.
+    holds is withdrawn. If something arrived since the snapshot, the series stays open
+    and is judged again.
 
     Parameters
     ----------
     budget_per_1000
         Contradictions that may be opened per 1,000 series, 0 for all.
     withdraw
-        Withdraw what is not found again. Not where a part of the series is gone from
-        the archive, on which it may rest.
+        Withdraw findings that were not made again. False where files of the series are
+        gone from the archive, on which these findings may rest.
     """
     now = datetime.now(UTC)
     with records.begin() as connection:
         _wait_for_arrivals(connection, snapshot.series_id)
-        withheld = _keep_judgements(
+        withheld = _store_judgements(
             connection, records, snapshot, judgement, bundle_id, budget_per_1000
         )
         standing = _standing(connection, snapshot.series_id)
@@ -123,17 +123,17 @@ def settle(
 
 
 def _wait_for_arrivals(connection: Connection, series_id: int) -> None:
-    """Let those finish who are about to add to the series, and keep others waiting.
+    """Wait for transactions that add to the series, and make later ones wait.
 
-    Else an instance that is recorded, and not committed, would be seen by nobody: not
-    by us, and it would find the series open still.
+    Otherwise an instance that is recorded but not committed would be missed: this
+    transaction does not see it, and its own still sees the series as open.
     """
     connection.execute(
         select(series.c.id).where(series.c.id == series_id).with_for_update()
     )
 
 
-def _keep_judgements(
+def _store_judgements(
     connection: Connection,
     records: Records,
     snapshot: SeriesSnapshot,
@@ -141,21 +141,20 @@ def _keep_judgements(
     bundle_id: str,
     budget_per_1000: float,
 ) -> set[str]:
-    """Store what is said of each tag; return those whose flag is not to be opened."""
+    """Store the judgements; return the tags whose flag is not opened."""
     withheld: set[str] = set()
     if budget_per_1000:
-        open_before = tags_flagged_before(connection, snapshot.series_id)
+        open_before = open_contradictions(connection, snapshot.series_id)
         flags = [
             j for j in judgement.judgements if j.flagged and j.tag not in open_before
         ]
         if flags:
-            left = review_budget(
+            remaining = review_budget(
                 connection, snapshot.series_id, bundle_id, budget_per_1000
             )
-            withheld = left.withheld(flags)
-    said = judgement.judgements
-    series_id = snapshot.series_id
-    store_judgements(connection, records, series_id, bundle_id, said, withheld)
+            withheld = remaining.withheld(flags)
+    series_id, new = snapshot.series_id, judgement.judgements
+    store_judgements(connection, records, series_id, bundle_id, new, withheld)
     return withheld
 
 
@@ -163,35 +162,34 @@ _Key: TypeAlias = tuple[str, str | None, str | None]
 _Rows: TypeAlias = defaultdict[_Key, list[tuple[int, bool]]]
 
 
-def _once(found: Iterable[Finding]) -> Iterable[Finding]:
+def _once(findings: Iterable[Finding]) -> Iterable[Finding]:
     """Return the first finding of each key."""
-    once: dict[_Key, Finding] = {}
-    for finding in found:
-        once.setdefault(_key(finding), finding)
-    return once.values()
+    by_key: dict[_Key, Finding] = {}
+    for finding in findings:
+        by_key.setdefault(_key(finding), finding)
+    return by_key.values()
 
 
 def _key(finding: Finding) -> _Key:
-    """Return what makes a finding of a series the same when it is made again."""
+    """Return the key by which a finding of a series is the same when made again."""
     return finding.code, finding.tag, clean_text(finding.observed)
 
 
 def _standing(connection: Connection, series_id: int) -> _Rows:
-    """Return key to (id, not withdrawn), the one to keep first.
+    """Return key to (id, not withdrawn) of the recorded findings, the one to keep first.
 
-    Of rows with one key, which records of old may hold, it is the one that was
-    decided, else the oldest.
+    Of several rows with one key, the decided one is kept, else the oldest.
     """
     rows = connection.execute(
         select(findings)
         .where(findings.c.series_id == series_id)
         .order_by(findings.c.decision.is_(None), findings.c.id)
     )
-    told: _Rows = defaultdict(list)
+    standing: _Rows = defaultdict(list)
     for row in rows:
         key = row.code, row.tag, row.observed
-        told[key].append((row.id, row.withdrawn_at is None))
-    return told
+        standing[key].append((row.id, row.withdrawn_at is None))
+    return standing
 
 
 def _store(
@@ -203,7 +201,7 @@ def _store(
     standing: _Rows,
     now: datetime,
 ) -> bool:
-    """Insert or renew one finding and take it off `standing`; True when it is new."""
+    """Insert or update one finding and take it off `standing`; True when it is new."""
     key = _key(finding)
     values = {
         "bundle_id": bundle_id,

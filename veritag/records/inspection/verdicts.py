@@ -1,4 +1,4 @@
-"""Verdicts, and the identity of study and series that inspection reads."""
+"""Verdicts, and the identities of study and series that inspection reads."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -26,12 +26,12 @@ def store_verdicts(
     inspected: Sequence[tuple[int, Verdict]],
     identities: Mapping[int, Identity] | None = None,
 ) -> None:
-    """Store verdicts, one per instance and bundle; a repeat changes nothing.
+    """Store verdicts, one per instance and bundle; idempotent.
 
     Parameters
     ----------
     identities
-        Instance id to what its study and series are known by.
+        Instance id to the attributes that identify its study and series.
     """
     if not inspected:
         return
@@ -75,14 +75,14 @@ def _defect_row(defect: Defect) -> list[Any]:
 def _mark_inspected(
     connection: Connection, ids: Sequence[int], now: datetime
 ) -> dict[int, int]:
-    """Note the first inspection of each instance; return ids with those of the series."""
+    """Mark instances as inspected; return instance id to series id."""
     rows = connection.execute(
         update(instances)
         .where(instances.c.id.in_(ids))
         .values(inspected_at=func.coalesce(instances.c.inspected_at, now))
         .returning(instances.c.id, instances.c.series_id)
     )
-    return {one: series_id for one, series_id in rows if series_id is not None}
+    return {id_: series_id for id_, series_id in rows if series_id is not None}
 
 
 def _identify(
@@ -90,16 +90,16 @@ def _identify(
     series_ids: Mapping[int, int],
     identities: Mapping[int, Identity],
 ) -> None:
-    """Write what names study and series, once per series of the batch."""
+    """Store the identity of study and series, once per series of the batch."""
     per_series = {
         series_ids[instance_id]: identity
         for instance_id, identity in identities.items()
         if instance_id in series_ids
     }
     for series_id, identity in sorted(per_series.items()):
-        known = {k: clean_text(v, 256) for k, v in asdict(identity).items() if v}
-        of_study = {k: known.pop(k) for k in _OF_STUDY if k in known}
-        _fill(connection, series, series.c.id == series_id, known)
+        values = {k: clean_text(v, 256) for k, v in asdict(identity).items() if v}
+        of_study = {k: values.pop(k) for k in _OF_STUDY if k in values}
+        _fill(connection, series, series.c.id == series_id, values)
         owner = select(series.c.study_id).where(series.c.id == series_id)
         _fill(connection, studies, studies.c.id == owner.scalar_subquery(), of_study)
 

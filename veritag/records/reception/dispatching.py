@@ -1,4 +1,4 @@
-"""Which indexed instances were published to the broker, and which must be again."""
+"""Instances that are to be published to the broker, for the first time or again."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -9,13 +9,13 @@ from sqlalchemy import and_, func, or_, select, update
 from veritag.records.engine import Records
 from veritag.records.schema import instances
 
-# So much the clocks of hosts may differ. A moment further ahead was told by a clock
-# that was wrong, and would hold an instance up until the true time has come.
+# Tolerated difference between the clocks of hosts. A moment further ahead comes from a
+# wrong clock, and would delay an instance until that moment.
 _CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 def awaits_verdict() -> Any:
-    """Return the condition: neither inspected nor a dead letter."""
+    """Return the SQL condition: neither a verdict nor a dead letter."""
     return and_(instances.c.inspected_at.is_(None), instances.c.dead_at.is_(None))
 
 
@@ -33,7 +33,7 @@ def undispatched_instances(records: Records, limit: int = 1024) -> list[int]:
 
 
 def mark_dispatched(records: Records, instance_ids: Sequence[int]) -> None:
-    """Remember that the broker took the message of these instances."""
+    """Record that the broker has the message of these instances."""
     with records.begin() as connection:
         connection.execute(
             update(instances)
@@ -45,7 +45,7 @@ def mark_dispatched(records: Records, instance_ids: Sequence[int]) -> None:
 def stale_instances(
     records: Records, older_than_seconds: float, limit: int = 1024
 ) -> list[int]:
-    """Return waiting instances that nobody published or claimed for so long."""
+    """Return waiting instances that were not published or claimed for so long."""
     now = datetime.now(UTC)
     since = now - timedelta(seconds=older_than_seconds)
     last_seen = func.coalesce(

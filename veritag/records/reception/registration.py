@@ -1,7 +1,7 @@
-"""Recording receptions, and which instances wait to be published.
+"""Registration of received instances with their series and studies.
 
-Everything here may be repeated after a crash: the spool name of a reception and the
-pair (SOP Instance UID, digest) of an instance decide what is already recorded.
+It may be repeated after a crash: the spool name of a reception, and the pair (SOP
+Instance UID, digest) of an instance, tell what is already recorded.
 """
 
 from collections import Counter
@@ -26,27 +26,27 @@ from veritag.records.schema import dead_letters, instances, receptions
 from veritag.records.states import ReceptionKind
 from veritag.storage.stored_instance import StoredInstance
 
-# Any other number than that of the migrations.
+# Any number other than the lock of the migrations.
 _REGISTER_LOCK = 0x56455250
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What one call of `register` recorded.
+    """Result of `register`.
 
     Attributes
     ----------
     new_ids
         Instances that wait for inspection.
     identical
-        Receptions of an instance that is already known, byte for byte.
+        Receptions of instances that were known, byte for byte.
     conflicts
         New instances whose SOP Instance UID was known with other bytes.
     unparsable
-        New instances whose Data Set could not be parsed: dead letters at once.
+        New instances whose Data Set cannot be parsed; they are dead letters.
     restored
-        Digests of instances that the archive had let go of, or was about to: their
-        files are to be put there again.
+        Digests of instances that the archive had removed, or was about to; the caller
+        archives their files again.
     """
 
     new_ids: tuple[int, ...] = ()
@@ -65,7 +65,7 @@ def register(records: Records, received: Sequence[StoredInstance]) -> Registered
         Nothing was recorded; the caller keeps the spool files and tries again.
     """
     with records.begin() as connection:
-        # Two indexers that meet one SOP Instance UID must see each other's bytes.
+        # Two indexers with the same SOP Instance UID must see each other's digests.
         records.lock_exclusively(connection, _REGISTER_LOCK)
         fresh = _unrecorded(connection, received)
         if not fresh:
@@ -80,19 +80,19 @@ def register(records: Records, received: Sequence[StoredInstance]) -> Registered
             records.insert(receptions),
             sorted(
                 (_reception(i, kinds[i.spool_name], ids[_key(i)]) for i in fresh),
-                # Each locks its instance: in the order in which retention does.
+                # Each row locks its instance: in the same order as retention.
                 key=itemgetter("instance_id"),
             ),
         )
-        again = {id_: key[1] for key, id_ in ids.items() if key not in new}
-        restored = undo_removal(connection, sorted(again))
+        digests = {id_: key[1] for key, id_ in ids.items() if key not in new}
+        restored = undo_removal(connection, sorted(digests))
         _mark_conflicts(connection, _conflicting(new, known))
         queue_new(records, connection, sorted(new.values()))
         advance_clocks(
             connection, [i for i in fresh if _key(i) in new], series_ids, now
         )
         unparsable = [i for i in fresh if _key(i) in new and i.problem]
-        _bury(connection, records, unparsable, ids, now)
+        _add_dead_letters(connection, records, unparsable, ids, now)
     dead = {ids[_key(i)] for i in unparsable}
     count = Counter(kinds.values())
     return Registered(
@@ -100,7 +100,7 @@ def register(records: Records, received: Sequence[StoredInstance]) -> Registered
         count[ReceptionKind.IDENTICAL],
         count[ReceptionKind.CONFLICT],
         len(dead),
-        frozenset(again[id_] for id_ in restored),
+        frozenset(digests[id_] for id_ in restored),
     )
 
 
@@ -112,10 +112,11 @@ def _unrecorded(
     connection: Connection, received: Sequence[StoredInstance]
 ) -> list[StoredInstance]:
     names = [i.spool_name for i in received]
-    found = connection.scalars(
-        select(receptions.c.spool_name).where(receptions.c.spool_name.in_(names))
+    recorded = set(
+        connection.scalars(
+            select(receptions.c.spool_name).where(receptions.c.spool_name.in_(names))
+        )
     )
-    recorded = set(found)
     return [i for i in received if i.spool_name not in recorded]
 
 
@@ -136,7 +137,7 @@ def _insert_instances(
     series_ids: dict[tuple[str, str], int],
     now: datetime,
 ) -> dict[tuple[str, str], int]:
-    """Insert what is new; return (SOP Instance UID, digest) to id of the new rows."""
+    """Insert new instances; return (SOP Instance UID, digest) to their id."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for instance in fresh:
         owner = series_key(instance)
@@ -198,7 +199,7 @@ def _kinds(
 
 
 def _conflicting(new: Iterable[tuple[str, str]], known: set[str]) -> set[str]:
-    """Return the UIDs that now stand for more than one sequence of bytes."""
+    """Return the UIDs that now have more than one digest."""
     count = Counter(uid for uid, _ in new)
     return {uid for uid in count if uid in known or count[uid] > 1}
 
@@ -228,7 +229,7 @@ def _mark_conflicts(connection: Connection, uids: set[str]) -> None:
         )
 
 
-def _bury(
+def _add_dead_letters(
     connection: Connection,
     records: Records,
     unparsable: Sequence[StoredInstance],
@@ -237,14 +238,14 @@ def _bury(
 ) -> None:
     if not unparsable:
         return
-    buried = {ids[_key(i)]: clean_text(i.problem) for i in unparsable}
+    reasons = {ids[_key(i)]: clean_text(i.problem) for i in unparsable}
     connection.execute(
         records.insert(dead_letters).on_conflict_do_nothing(),
         [
             {"instance_id": id_, "reason": reason, "attempts": 0, "created_at": now}
-            for id_, reason in buried.items()
+            for id_, reason in reasons.items()
         ],
     )
     connection.execute(
-        update(instances).where(instances.c.id.in_(buried)).values(dead_at=now)
+        update(instances).where(instances.c.id.in_(reasons)).values(dead_at=now)
     )

@@ -1,8 +1,8 @@
-"""Which archived objects have been kept long enough, and which are gone.
+"""Retention: which archived files may be removed, and which are gone.
 
-An instance is marked before its file is removed, and noted as removed afterwards: what
-a crash leaves in between is found by its mark. The file goes while the row is locked, so
-that an instance that is received again at that moment is either kept or kept anew.
+An instance is marked before its file is removed, and recorded as removed afterwards; a
+crash in between leaves the mark. The file is removed while the row is locked, so that
+an instance that is received again at that moment is kept, or archived again.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,14 +27,14 @@ from veritag.records.states import ForwardState
 
 @dataclass(frozen=True, slots=True)
 class RemovableInstance:
-    """An instance whose file may go.
+    """An instance whose file may be removed.
 
     Attributes
     ----------
     size
         Of the file, in bytes.
     has_picture
-        Whether it was inspected as a picture, of which a small one is to be kept.
+        Whether it has a picture, of which a small one is to be kept.
     """
 
     instance_id: int
@@ -46,17 +46,17 @@ class RemovableInstance:
 def removable_instances(
     records: Records, days: float, limit: int
 ) -> list[RemovableInstance]:
-    """Return instances that were last received over so many days ago and are done with.
+    """Return instances that were last received over so many days ago and are completed.
 
-    They are inspected, their series has settled, no finding of it is open, and nothing
-    waits to be forwarded. Dead letters stay: somebody may want to look at them.
+    They are inspected, their series has settled without open findings, and they do not
+    wait to be forwarded. Dead letters stay in the archive, for analysis.
     """
-    shown = _has_picture().label("has_picture")
+    has_picture = _has_picture().label("has_picture")
     columns = instances.c.id, instances.c.archive_key, instances.c.size
     with records.read() as connection:
         rows = connection.execute(
-            select(*columns, shown)
-            .where(_may_go(days))
+            select(*columns, has_picture)
+            .where(_is_removable(days))
             .order_by(instances.c.received_at)
             .limit(limit)
         )
@@ -70,7 +70,7 @@ def _has_picture() -> Any:
     )
 
 
-def _may_go(days: float) -> Any:
+def _is_removable(days: float) -> Any:
     since = datetime.now(UTC) - timedelta(days=days)
     of_instance = receptions.c.instance_id == instances.c.id
     return and_(
@@ -97,9 +97,9 @@ def _may_go(days: float) -> Any:
 def mark_for_removal(
     records: Records, instance_ids: Sequence[int], days: float
 ) -> None:
-    """Mark instances as about to be removed, those that may go still."""
+    """Mark instances as about to be removed, if they still may be."""
     with records.begin() as connection:
-        # Waits for receptions that are not committed yet; the next statement sees them.
+        # Wait for uncommitted receptions; the next statement sees them.
         connection.execute(
             select(instances.c.id)
             .where(instances.c.id.in_(instance_ids))
@@ -108,7 +108,7 @@ def mark_for_removal(
         ).all()
         connection.execute(
             update(instances)
-            .where(instances.c.id.in_(instance_ids), _may_go(days))
+            .where(instances.c.id.in_(instance_ids), _is_removable(days))
             .values(removing_at=datetime.now(UTC))
         )
 
@@ -121,18 +121,18 @@ def remove_marked(
     Parameters
     ----------
     remove
-        Removes the files of archive keys for good; called again after a crash.
+        Removes the files of archive keys durably; called again after a crash.
     """
     with records.begin() as connection:
-        found = _marked(connection, limit)
-        if found:
-            remove([one.archive_key for one in found])
+        marked = _marked(connection, limit)
+        if marked:
+            remove([m.archive_key for m in marked])
             connection.execute(
                 update(instances)
-                .where(instances.c.id.in_([one.instance_id for one in found]))
+                .where(instances.c.id.in_([m.instance_id for m in marked]))
                 .values(removed_at=datetime.now(UTC))
             )
-    return found
+    return marked
 
 
 def _marked(connection: Connection, limit: int) -> list[RemovableInstance]:
@@ -147,9 +147,9 @@ def _marked(connection: Connection, limit: int) -> list[RemovableInstance]:
 
 
 def undo_removal(connection: Connection, instance_ids: Sequence[int]) -> set[int]:
-    """Take back the removal of instances that are received again; return which.
+    """Undo the removal of instances that are received again; return their ids.
 
-    The caller puts their files into the archive after this is committed.
+    The caller archives their files after this transaction.
     """
     return set(
         connection.scalars(

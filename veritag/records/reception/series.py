@@ -1,4 +1,4 @@
-"""The studies and series that received instances belong to, and their clocks."""
+"""The studies and series of received instances, and when they last grew."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -9,12 +9,12 @@ from veritag.records.engine import Records, clean_text
 from veritag.records.schema import series, studies
 from veritag.storage.stored_instance import StoredInstance
 
-# No conformant UID is longer than 64 characters (PS3.5 section 9.1); keep some more.
+# A conformant UID has at most 64 characters (PS3.5 section 9.1); longer ones are kept.
 _UID_LIMIT = 256
 
 
 def clean_uid(value: str) -> str:
-    """Return a UID as the records keep it."""
+    """Return a UID as the records store it."""
     return clean_text(value, _UID_LIMIT) or ""
 
 
@@ -35,7 +35,7 @@ def _span(fresh: Iterable[StoredInstance]) -> dict[str, datetime]:
 def upsert_series(
     records: Records, connection: Connection, fresh: Sequence[StoredInstance]
 ) -> dict[tuple[str, str], int]:
-    """Make sure of the studies and series; return the ids of the series."""
+    """Insert missing studies and series; return the ids of the series."""
     keys = sorted({key for i in fresh if (key := series_key(i))})
     if not keys:
         return {}
@@ -50,7 +50,7 @@ def upsert_series(
             studies.c.study_instance_uid.in_(study_uids)
         )
     )
-    study_ids = {uid: study_id for uid, study_id in rows}  # noqa: C416 - rows are no pairs to mypy
+    study_ids = {uid: study_id for uid, study_id in rows}  # noqa: C416 - mypy does not take rows for pairs
     opened = {"opened_at": datetime.now(UTC)}
     connection.execute(
         records.insert(series).on_conflict_do_nothing(),
@@ -85,9 +85,9 @@ def advance_clocks(
     series_ids: dict[tuple[str, str], int],
     now: datetime,
 ) -> None:
-    """Move the series' and studies' clocks; a settled series opens again.
+    """Set when series and studies last grew, and open settled series again.
 
-    So does the only one of the same UID in another study: both are to be told of it.
+    The only series of the same UID in another study opens too: both get the finding.
     """
     newest: dict[int, datetime] = {}
     for instance in new:
@@ -95,7 +95,7 @@ def advance_clocks(
         if key:
             moment = instance.provenance.received_at
             newest[series_ids[key]] = max(newest.get(series_ids[key], moment), moment)
-    reopen(connection, [*_namesakes(connection, newest), *newest], now)
+    reopen(connection, [*_first_namesakes(connection, newest), *newest], now)
     for series_id, moment in sorted(newest.items()):
         connection.execute(
             update(series)
@@ -115,11 +115,11 @@ def advance_clocks(
         )
 
 
-def _namesakes(connection: Connection, series_ids: Iterable[int]) -> list[int]:
+def _first_namesakes(connection: Connection, series_ids: Iterable[int]) -> list[int]:
     """Return the series that were alone with their Series Instance UID until now.
 
-    Where there are several others they have been told of each other: devices that
-    write one UID for ever would open them all with each arrival.
+    Where there are several others, they have the finding already: a device that always
+    writes one UID would open all of them with each arrival.
     """
     ids = list(series_ids)
     uids = select(series.c.series_instance_uid).where(series.c.id.in_(ids))
@@ -136,17 +136,17 @@ def _namesakes(connection: Connection, series_ids: Iterable[int]) -> list[int]:
 
 
 def reopen(connection: Connection, series_ids: Sequence[int], now: datetime) -> None:
-    """Open settled series again, so that they are judged anew.
+    """Open settled series again, so that they are judged again.
 
-    They stay locked until the end of the transaction, also those that are open: one
-    that settles at this moment must wait, and then see what came.
+    All are locked until the end of the transaction, also those that are open: a series
+    that settles at this moment must wait, and then see the new instances.
     """
     ids = sorted(set(series_ids))
     connection.execute(
         select(series.c.id)
         .where(series.c.id.in_(ids))
         .order_by(series.c.id)
-        # Not so strong that it would wait for those who insert instances of the series.
+        # FOR NO KEY UPDATE: does not wait for transactions that insert instances.
         .with_for_update(key_share=True)
     ).all()
     connection.execute(

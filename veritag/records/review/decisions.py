@@ -1,4 +1,4 @@
-"""Decisions of reviewers: append-only, the newest of a finding counts."""
+"""Decisions of reviewers: append-only, the newest one of a finding counts."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from veritag.records.schema import decisions, findings
 
 
 class UnknownFinding(RejectError):
-    """There is no finding of this id."""
+    """No finding has this id."""
 
 
 def decide(
@@ -45,12 +45,12 @@ def decide(
         "shown": dict(shown),
     }
     with records.begin() as connection:
-        found = connection.execute(
+        updated = connection.execute(
             update(findings)
             .where(findings.c.id == finding_id)
             .values(decision=decision)
         )
-        if not found.rowcount:
+        if not updated.rowcount:
             raise UnknownFinding(f"there is no finding {finding_id}")
         decision_id = connection.execute(
             records.insert(decisions).values(values).returning(decisions.c.id)
@@ -71,14 +71,15 @@ def decisions_by_finding(
     connection: Connection, finding_ids: Sequence[int]
 ) -> dict[int, tuple[ReviewDecision, ...]]:
     """Return finding id to its decisions, oldest first."""
-    found: dict[int, tuple[ReviewDecision, ...]] = {}
+    by_finding: dict[int, tuple[ReviewDecision, ...]] = {}
     for row in connection.execute(
         select(decisions)
         .where(decisions.c.finding_id.in_(finding_ids))
         .order_by(decisions.c.id)
     ):
-        found[row.finding_id] = (*found.get(row.finding_id, ()), _decision(row))
-    return found
+        earlier = by_finding.get(row.finding_id, ())
+        by_finding[row.finding_id] = (*earlier, _decision(row))
+    return by_finding
 
 
 def decisions_since(

@@ -1,8 +1,8 @@
-"""What one station does again and again: findings with one cause, told as one.
+"""Station groups: findings of one station that probably have one cause.
 
-A station is what a series names as its manufacturer and station name. Findings of one
-code that say the same of the same tag, in most of the station's such series, have one
-cause: a preset, not a slip.
+A station is identified by Manufacturer and Station Name. Equal findings in most of the
+comparable series of a station point to one cause, for example a wrong preset, and not to
+single mistakes.
 """
 
 import hashlib
@@ -18,10 +18,10 @@ from veritag.records.engine import Records
 from veritag.records.schema import findings, judgements, series, studies
 
 LEAST_SERIES = 5
-"""Series with an open finding from which a station's findings may be one."""
+"""Least number of series with the open finding that make a group."""
 
 LEAST_SHARE = 0.8
-"""Share of the station's such series that carry the finding."""
+"""Least share of the comparable series that have the finding."""
 
 MOST_GROUPS = 100
 
@@ -30,12 +30,12 @@ _BY_PICTURE = frozenset((FindingCode.TAG_CONTRADICTS_IMAGE, FindingCode.TAG_TOO_
 
 @dataclass(frozen=True, slots=True)
 class GroupKey:
-    """What the findings of one station have in common.
+    """Common properties of the findings of a group.
 
     Attributes
     ----------
     expected
-        The most probable value; None for a missing tag, where it may be any.
+        The most probable value; None for a missing tag, where any value may be missing.
     """
 
     manufacturer: str | None
@@ -49,7 +49,7 @@ class GroupKey:
     def of(
         cls, finding: Finding, manufacturer: str | None, station_name: str | None
     ) -> "GroupKey":
-        """Return what a finding of this station may have in common with others."""
+        """Return the key of a finding of a station."""
         missing = finding.code is FindingCode.TAG_MISSING
         best = finding.expected[0].value if finding.expected and not missing else None
         return cls(
@@ -63,22 +63,22 @@ class GroupKey:
 
     @property
     def group_id(self) -> str:
-        """A name of the group for addresses."""
+        """Identifier of the group in addresses."""
         return hashlib.sha256(json.dumps(astuple(self)).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class StationGroup:
-    """Findings of one station with one cause.
+    """A group of equal findings of one station.
 
     Attributes
     ----------
     open_series
-        Series whose finding waits for a decision.
+        Number of series whose finding waits for a decision.
     worst
-        Gravest severity of its open findings.
+        Gravest severity of the open findings.
     flagged, total
-        Series with the finding, decided ones too but not dismissed ones, of all such
+        Number of series with the finding, without dismissed ones, and of comparable
         series of the station.
     """
 
@@ -103,18 +103,18 @@ class GroupMember:
 
 
 def station_groups(records: Records) -> tuple[StationGroup, ...]:
-    """Return what stations do again and again, the gravest first, then by number."""
+    """Return the station groups, the gravest first, then the largest."""
     with records.read() as connection:
         return groups_in(connection)
 
 
 def groups_in(connection: Connection) -> tuple[StationGroup, ...]:
-    """Return the groups within a transaction."""
-    told = _standing().subquery()
-    key = [told.c[field.name] for field in fields(GroupKey)]
-    opened, flagged = func.sum(told.c.waits), func.sum(told.c.wrong)
+    """Return the station groups, within a transaction."""
+    standing = _standing().subquery()
+    key = [standing.c[field.name] for field in fields(GroupKey)]
+    opened, flagged = func.sum(standing.c.waits), func.sum(standing.c.wrong)
     rows = connection.execute(
-        select(opened, flagged, func.min(told.c.rank), *key)
+        select(opened, flagged, func.min(standing.c.rank), *key)
         .group_by(*key)
         .having(opened >= LEAST_SERIES)
         .order_by(opened.desc(), *key)
@@ -123,13 +123,13 @@ def groups_in(connection: Connection) -> tuple[StationGroup, ...]:
     groups = [
         StationGroup(group.group_id, group, list(Severity)[rank], n, wrong, total)
         for n, wrong, rank, *values in rows
-        if (total := _such_series(connection, group := GroupKey(*values), wrong))
+        if (total := _comparable_series(connection, group := GroupKey(*values), wrong))
     ]
     return tuple(sorted(groups, key=lambda g: (g.worst.rank, -g.open_series)))
 
 
 _EXPECTED = case(
-    # Whatever is missing, it is missing for one cause.
+    # Missing tags have one cause whatever their value would be.
     (findings.c.code == FindingCode.TAG_MISSING, None),
     else_=findings.c.expected[(0, 0)].as_string(),
 )
@@ -145,7 +145,7 @@ _DISMISSED = findings.c.decision == Decision.DISMISSED
 
 
 def _standing() -> Select[Any]:
-    """Select findings that hold, with what they may have in common."""
+    """Select the findings that are not withdrawn, with the columns of GroupKey."""
     return (
         select(
             findings.c.series_id,
@@ -168,7 +168,7 @@ def _standing() -> Select[Any]:
 
 
 def of_group(key: GroupKey) -> ColumnElement[bool]:
-    """Return the condition that a finding, joined with its series, is of a group."""
+    """Return the SQL condition of a group on findings joined with their series."""
     return and_(
         _of_station(key),
         findings.c.code == key.code,
@@ -186,16 +186,16 @@ def _of_station(key: GroupKey) -> ColumnElement[bool]:
 
 
 def _is(column: ColumnElement[Any], value: str | None) -> ColumnElement[bool]:
-    """Compare so that an index is used; IS NOT DISTINCT FROM uses none."""
+    """Return equality, also of NULL, that uses an index; IS NOT DISTINCT FROM does not."""
     return column.is_(None) if value is None else column == value
 
 
-def _such_series(connection: Connection, key: GroupKey, flagged: int) -> int:
-    """Count the station's series in which the same could have been found.
+def _comparable_series(connection: Connection, key: GroupKey, flagged: int) -> int:
+    """Return the number of the station's series that could have the finding.
 
-    Against the picture: those whose pictures show what is expected. By rule: those
-    that carry the same value. A missing tag: those that carry it as well. 0 where they
-    are so many that the finding is no habit: the count ends there.
+    Against the picture: series whose pictures show the expected value. By rule: series
+    with the same value. Missing tag: series that have it, too. 0 where they are too many
+    for a group; the count stops there.
     """
     most = int(flagged / LEAST_SHARE)
     of_tag = (judgements.c.series_id == series.c.id) & (judgements.c.tag == key.tag)
@@ -210,7 +210,7 @@ def _such_series(connection: Connection, key: GroupKey, flagged: int) -> int:
     elif key.code == FindingCode.TAG_MISSING:
         total = flagged + count(of_tag)
     else:
-        # Rules look at more than the tags that are judged: of those all series count.
+        # Rules check more tags than are judged; for those all series count.
         total = count(of_tag, judgements.c.observed == key.observed) or count()
     return max(flagged, total) if total <= most else 0
 

@@ -1,4 +1,4 @@
-"""A study as reviewers see it: its series, findings, decisions and pictures."""
+"""A study with its series, findings, decisions and pictures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class RecordedFinding(Finding):
 
 @dataclass(frozen=True, slots=True)
 class SeriesDetail:
-    """A series with its findings and the instances to show, evenly spread."""
+    """A series with its findings, and evenly spread instances to show."""
 
     series_id: int
     series_instance_uid: str
@@ -83,7 +83,7 @@ class StudyDetail:
 
 @dataclass(frozen=True, slots=True)
 class InstanceLocation:
-    """Where the archive keeps an instance."""
+    """Location of an instance in the archive."""
 
     archive_key: str
     sop_instance_uid: str
@@ -101,7 +101,7 @@ def study_detail(records: Records, study_instance_uid: str) -> StudyDetail | Non
         rows = connection.execute(
             select(series).where(series.c.study_id == head.id).order_by(series.c.id)
         ).all()
-        parts = tuple(_series_detail(connection, row) for row in rows)
+        details = tuple(_series_detail(connection, row) for row in rows)
     return StudyDetail(
         head.study_instance_uid,
         head.patient_id,
@@ -110,7 +110,7 @@ def study_detail(records: Records, study_instance_uid: str) -> StudyDetail | Non
         head.study_description,
         head.first_received_at,
         head.last_received_at,
-        parts,
+        details,
     )
 
 
@@ -187,7 +187,7 @@ def recorded_finding(records: Records, finding_id: int) -> RecordedFinding | Non
 
 
 def instance_location(records: Records, instance_id: int) -> InstanceLocation | None:
-    """Return where an instance lies; None where it is unknown."""
+    """Return the location of an instance; None where it is unknown."""
     with records.read() as connection:
         row = connection.execute(
             select(

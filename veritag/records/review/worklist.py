@@ -40,12 +40,12 @@ class WorklistRow:
 
 @dataclass(frozen=True, slots=True)
 class WorklistPage:
-    """Some rows of the worklist and how many there are in all.
+    """One page of the worklist.
 
     Attributes
     ----------
     groups
-        Open findings with one cause at one station, whatever the rows are narrowed to.
+        All station groups, whatever filter applies to the rows.
     """
 
     rows: tuple[WorklistRow, ...]
@@ -69,18 +69,20 @@ def worklist(
     Parameters
     ----------
     least
-        Leave out studies whose findings are all of less severity.
+        Least severity of a finding; studies without one are left out.
     state
-        Whether some finding waits for a decision.
+        Whether the study has a finding that waits for a decision.
     grouped
-        Leave out studies whose findings all belong to groups of stations.
+        Leave out studies whose findings all belong to station groups.
     """
     worst = func.min(SEVERITY_RANK)
     waiting = func.count(case((findings.c.decision.is_(None), 1)))
     grave = [s for s in Severity if s.rank <= least.rank]
-    found = _of_studies(select(series.c.study_id, worst.label("rank")), modality, code)
+    matches = _of_studies(
+        select(series.c.study_id, worst.label("rank")), modality, code
+    )
     query = (
-        found.where(findings.c.severity.in_(grave))
+        matches.where(findings.c.severity.in_(grave))
         .join(studies, series.c.study_id == studies.c.id)
         .group_by(series.c.study_id)
         .order_by(worst, func.max(studies.c.last_received_at).desc())
@@ -92,11 +94,11 @@ def worklist(
     with records.read() as connection:
         groups = groups_in(connection)
         if grouped and groups:
-            told = or_(*(of_group(group.key) for group in groups))
-            # Comparing an absent value gives NULL, and NOT NULL would drop the row.
-            query = query.where(~func.coalesce(told, false()))
-        counted = select(func.count()).select_from(query.order_by(None).subquery())
-        total = connection.scalar(counted) or 0
+            in_group = or_(*(of_group(group.key) for group in groups))
+            # A comparison with NULL gives NULL, and NOT NULL would drop the row.
+            query = query.where(~func.coalesce(in_group, false()))
+        count = select(func.count()).select_from(query.order_by(None).subquery())
+        total = connection.scalar(count) or 0
         ids = connection.scalars(query.limit(limit).offset(offset)).all()
         return WorklistPage(_rows(connection, ids), total, groups)
 
@@ -122,7 +124,7 @@ def _rows(connection: Connection, study_ids: Sequence[int]) -> tuple[WorklistRow
             select(studies).where(studies.c.id.in_(study_ids))
         )
     }
-    parts: dict[int, list[Row[Any]]] = {id_: [] for id_ in study_ids}
+    study_findings: dict[int, list[Row[Any]]] = {id_: [] for id_ in study_ids}
     for row in connection.execute(
         _of_studies(
             select(
@@ -135,9 +137,11 @@ def _rows(connection: Connection, study_ids: Sequence[int]) -> tuple[WorklistRow
             None,
         ).where(series.c.study_id.in_(study_ids))
     ):
-        parts[row.study_id].append(row)
+        study_findings[row.study_id].append(row)
     shapes = _shapes(connection, study_ids)
-    return tuple(_row(heads[id_], parts[id_], shapes[id_]) for id_ in study_ids)
+    return tuple(
+        _row(heads[id_], study_findings[id_], shapes[id_]) for id_ in study_ids
+    )
 
 
 _Shape = tuple[tuple[str, ...], tuple[str, ...], int]
@@ -166,8 +170,8 @@ def _shapes(connection: Connection, study_ids: Sequence[int]) -> dict[int, _Shap
     }
 
 
-def _row(head: Row[Any], found: Sequence[Row[Any]], shape: _Shape) -> WorklistRow:
-    decided = sum(f.decision is not None for f in found)
+def _row(head: Row[Any], findings: Sequence[Row[Any]], shape: _Shape) -> WorklistRow:
+    decided = sum(f.decision is not None for f in findings)
     return WorklistRow(
         study_instance_uid=head.study_instance_uid,
         patient_id=head.patient_id,
@@ -178,8 +182,8 @@ def _row(head: Row[Any], found: Sequence[Row[Any]], shape: _Shape) -> WorklistRo
         modalities=shape[0],
         body_parts=shape[1],
         instances=shape[2],
-        findings_open=len(found) - decided,
+        findings_open=len(findings) - decided,
         findings_decided=decided,
-        worst=min((f.severity for f in found), key=lambda severity: severity.rank),
-        codes=tuple(sorted({f.code for f in found})),
+        worst=min((f.severity for f in findings), key=lambda severity: severity.rank),
+        codes=tuple(sorted({f.code for f in findings})),
     )

@@ -1,1 +1,1 @@
-"""Records of training runs, and what they learn from."""
+"""Records of training runs, and of the data that they use."""

@@ -1,4 +1,4 @@
-"""What the records tell of whether a new training is due."""
+"""The figures that decide whether a training is due."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -20,23 +20,23 @@ from veritag.records.schema import (
 from veritag.records.states import RunStatus
 
 RECENT_VERDICTS = 5000
-"""Newest verdicts from which occupancy is told: bounded work, whatever was received."""
+"""Number of newest verdicts that occupancy is computed from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """In which clusters recent images lie; each series counts once.
+    """Shares of recent series by cluster; each series counts once.
 
     Attributes
     ----------
     images
-        Verdicts that this rests on.
+        Number of verdicts that this rests on.
     clusters
         Public cluster id to its share of the series.
     unknown
         Share of images of unknown kind.
     trained_clusters, trained_unknown
-        The same of what the bundle was trained on; None where it does not tell.
+        The same of the training images; None where the bundle does not state them.
     """
 
     bundle_id: str
@@ -49,7 +49,7 @@ class Occupancy:
 
 @dataclass(frozen=True, slots=True)
 class TrainingNeeds:
-    """What there is to learn from, and what has changed since it was last done.
+    """Amount of training data, and what has changed since the last training.
 
     Attributes
     ----------
@@ -60,8 +60,7 @@ class TrainingNeeds:
     first_received_at
         None while nothing was received.
     last_run_at, last_success_at
-        When the newest run ended that was asked for by time, need or hand, and when
-        the newest of these that finished.
+        End of the newest run with a trigger, and of the newest of these that finished.
     failures
         Failed runs since the last one that finished.
     """
@@ -76,7 +75,7 @@ class TrainingNeeds:
 
 
 def training_needs(records: Records) -> TrainingNeeds:
-    """Read all this in one transaction."""
+    """Return the needs, read in one transaction."""
     with records.read() as connection:
         since = _last_snapshot(connection)
         inspected = instances.c.inspected_at.is_not(None)
@@ -99,37 +98,39 @@ def training_needs(records: Records) -> TrainingNeeds:
 
 
 def _last_snapshot(connection: Connection) -> datetime | None:
-    found: datetime | None = connection.scalar(
+    moment: datetime | None = connection.scalar(
         select(training_runs.c.started_at)
         .where(training_runs.c.status == RunStatus.FINISHED)
         .order_by(training_runs.c.id.desc())
         .limit(1)
     )
-    return found
+    return moment
 
 
 def _last_end(connection: Connection, statuses: tuple[str, ...]) -> datetime | None:
     t = training_runs.c
-    found: datetime | None = connection.scalar(
+    moment: datetime | None = connection.scalar(
         select(t.finished_at)
         .where(t.trigger.is_not(None), t.status.in_(statuses))
         .order_by(t.id.desc())
         .limit(1)
     )
-    return found
+    return moment
 
 
 def _failures(connection: Connection) -> int:
     t = training_runs.c
-    asked = t.trigger.is_not(None)
-    newest = select(func.max(t.id)).where(asked, t.status == RunStatus.FINISHED)
+    triggered = t.trigger.is_not(None)
+    newest = select(func.max(t.id)).where(triggered, t.status == RunStatus.FINISHED)
     last = connection.scalar(newest) or 0
-    query = select(func.count()).where(asked, t.status == RunStatus.FAILED, t.id > last)
+    query = select(func.count()).where(
+        triggered, t.status == RunStatus.FAILED, t.id > last
+    )
     return int(connection.scalar(query) or 0)
 
 
 def recent_occupancy(records: Records) -> Occupancy | None:
-    """Return where the newest images lie by the newest verdict's bundle."""
+    """Return the occupancy of the newest images, by the bundle of the newest verdict."""
     newest = (
         select(verdicts).order_by(verdicts.c.id.desc()).limit(RECENT_VERDICTS)
     ).subquery()
@@ -163,9 +164,9 @@ def _occupancy(
     for row in rows:
         per_series[row.series_id][str(row.cluster)] += 1
     clusters: Counter[str] = Counter()
-    for counted in per_series.values():
-        total = counted.total()
-        for cluster, n in counted.items():
+    for counts in per_series.values():
+        total = counts.total()
+        for cluster, n in counts.items():
             clusters[cluster] += n / total  # type: ignore[assignment]
     unknown = sum(row.novelty is None or row.novelty > 1 for row in rows)
     trained, trained_unknown = _trained(training)
@@ -182,13 +183,13 @@ def _occupancy(
 def _trained(
     training: Mapping[str, Any],
 ) -> tuple[Mapping[str, float] | None, float | None]:
-    """Return what a bundle tells of its training's images, None where it does not.
+    """Return the occupancy of a bundle's training images, None where it states none.
 
-    A bundle of any origin may be in use: the scheduler must not stumble over it.
+    A bundle of any origin may be in use, so its figures are read with care.
     """
     try:
-        told = training["occupancy"]
-        clusters = {str(k): float(v) for k, v in told["clusters"].items()}
-        return clusters, float(told["unknown"])
+        occupancy = training["occupancy"]
+        clusters = {str(k): float(v) for k, v in occupancy["clusters"].items()}
+        return clusters, float(occupancy["unknown"])
     except (KeyError, TypeError, ValueError, AttributeError):
         return None, None

@@ -1,4 +1,4 @@
-"""All training runs in numbers, for metrics."""
+"""Counts of training runs, for metrics."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,12 +16,12 @@ _Word = TypeVar("_Word", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True)
 class RunCounts:
-    """All runs in numbers.
+    """Counts of all runs.
 
     Attributes
     ----------
     by_status, by_outcome
-        Number of runs; what never happened is 0.
+        Number of runs, with 0 for those that never happened.
     last_success_at, last_seconds
         End and duration of the newest finished run; None before the first.
     """

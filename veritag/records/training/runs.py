@@ -1,8 +1,8 @@
-"""Training runs: what was asked for, what was begun, and how it ended.
+"""Training runs: requests, progress and outcome.
 
-A run is `requested` by the scheduler, `running` while a process works on it and tells
-so by its heartbeat, and ends `finished` with a bundle or `failed` with an error. A
-finished run that went through the gate has an outcome as well.
+A run is `requested` by the scheduler, and `running` while a process works on it and sends
+a heartbeat. It ends `finished` with a bundle, or `failed` with an error. A finished run
+whose bundle went through the gate has an outcome as well.
 """
 
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ from veritag.records.schema import training_runs
 from veritag.records.states import GateOutcome, RunStatus, RunTrigger
 
 STALE_SECONDS = 180.0
-"""Silence of a heartbeat, which comes every few seconds, after which a run has died."""
+"""Time without a heartbeat, which comes every few seconds, after which a run is dead."""
 
-DIED = "the process that trained it died or was stopped: its heartbeat ended"
+DIED = "the training process died or was stopped: its heartbeat ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class TrainingRun:
     trigger
         None for a plain `veritag train`.
     reason
-        Why it was started, in words.
+        Why it was started, as a sentence.
     heartbeat_at
-        When its process last said that it lives; of a requested run, when it was last
-        asked for.
+        When its process last gave a sign of life; of a requested run, when the request
+        was last repeated.
     champion_id
         The bundle that was in use when the gate decided.
     gate
@@ -61,7 +61,7 @@ class TrainingRun:
 
     @property
     def reasons(self) -> list[str]:
-        """What the gate said, in words."""
+        """The reasons of the gate, as sentences."""
         return list((self.gate or {}).get("reasons", []))
 
 
@@ -75,7 +75,7 @@ def training_run_history(records: Records, limit: int = 100) -> list[TrainingRun
 
 
 def open_run(records: Records) -> TrainingRun | None:
-    """Return the newest run that is requested, or alive by its heartbeat."""
+    """Return the newest run that is requested or running."""
     with records.read() as connection:
         row = connection.execute(
             select(training_runs)
@@ -103,7 +103,7 @@ def _run(row: Row[Any]) -> TrainingRun:
 
 
 def request_run(records: Records, trigger: RunTrigger, reason: str) -> int:
-    """Record that a training shall be started; return the id of the run."""
+    """Record a request for a training; return the id of the run."""
     now = datetime.now(UTC)
     return _insert(
         records,
@@ -123,7 +123,7 @@ def begin_run(
     trigger: RunTrigger | None = None,
     reason: str | None = None,
 ) -> int:
-    """Record that a training began; return the id of the run."""
+    """Record the start of a training; return the id of the run."""
     now = datetime.now(UTC)
     return _insert(
         records,
@@ -145,31 +145,31 @@ def _insert(records: Records, **values: Any) -> int:
 
 
 def claim_run(records: Records, run_id: int) -> bool:
-    """Take a requested run; False where another process has it, or it is done with.
+    """Claim a requested run; False where it was claimed or has ended.
 
-    False, too, while another run lives: the request stays, and is asked for again.
+    Also False while another run is alive: the request stays, and is repeated.
     """
     now = datetime.now(UTC)
     other = training_runs.alias()
-    lives = exists().where(
+    other_alive = exists().where(
         other.c.status == RunStatus.RUNNING,
         other.c.heartbeat_at >= now - timedelta(seconds=STALE_SECONDS),
     )
     with records.begin() as connection:
-        taken = connection.execute(
+        claimed = connection.execute(
             update(training_runs)
             .where(
                 training_runs.c.id == run_id,
                 training_runs.c.status == RunStatus.REQUESTED,
-                ~lives,
+                ~other_alive,
             )
             .values(status=RunStatus.RUNNING, started_at=now, heartbeat_at=now)
         )
-        return bool(taken.rowcount)
+        return bool(claimed.rowcount)
 
 
 def record_heartbeat(records: Records, run_id: int) -> bool:
-    """Note that a run lives, or was asked for again; False once it has ended."""
+    """Record a sign of life or a repeated request; False once the run has ended."""
     with records.begin() as connection:
         alive = connection.execute(
             update(training_runs)
@@ -185,13 +185,13 @@ def record_heartbeat(records: Records, run_id: int) -> bool:
 def configure_run(
     records: Records, run_id: int, configuration: Mapping[str, Any]
 ) -> None:
-    """Record what a claimed run is trained with."""
+    """Record the configuration of a claimed run."""
     with records.begin() as connection:
         _update(connection, run_id, configuration=dict(configuration))
 
 
 def fail_stale_runs(records: Records, seconds: float) -> list[int]:
-    """Mark runs whose heartbeat ended so long ago as failed; return their ids."""
+    """Mark runs without a heartbeat for so long as failed; return their ids."""
     before = datetime.now(UTC) - timedelta(seconds=seconds)
     with records.begin() as connection:
         rows = connection.execute(
@@ -231,7 +231,7 @@ def store_gate(
     champion_id: str,
     gate: Mapping[str, Any],
 ) -> None:
-    """Record what the gate said of a run's bundle."""
+    """Record the decision of the gate on the bundle of a run."""
     with records.begin() as connection:
         _update(
             connection,

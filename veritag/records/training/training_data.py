@@ -1,6 +1,7 @@
-"""What the records know to learn from: pictures, their tags, and what was reviewed.
+"""Training data in the records: instances with pictures, their tags and decisions.
 
-Read in pages by id: a million instances hold no transaction open and need no memory.
+Read in pages by id, so that a million instances neither hold a transaction open nor fill
+the memory.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,9 +33,9 @@ class LearnableInstance:
     Attributes
     ----------
     patient
-        Patient ID, else Study Instance UID; to be made a key of, never kept.
+        Patient ID, else Study Instance UID; only for making a key, never stored.
     tags
-        The judged tags as received, keyword to value; absent ones left out.
+        The judged tags as received, keyword to value, without absent ones.
     """
 
     instance_id: int
@@ -54,7 +55,7 @@ class SettledTag:
     Attributes
     ----------
     observed
-        The value as received that was found fault with; None where it was absent.
+        The received value of the finding; None where it was absent.
     corrected_value
         The right value; only with CORRECTED, None otherwise.
     """
@@ -110,21 +111,21 @@ def _has_picture() -> Any:
 
 
 def not_learnable(records: Records) -> dict[str, int]:
-    """Return how many instances hold no picture to learn from, by reason."""
-    waits = instances.c.inspected_at.is_(None) & instances.c.dead_at.is_(None)
-    counted = {
-        "not inspected yet": waits,
-        "no picture that can be read": ~waits & ~_has_picture(),
+    """Return the number of instances without a picture to learn from, by reason."""
+    waiting = instances.c.inspected_at.is_(None) & instances.c.dead_at.is_(None)
+    conditions = {
+        "not inspected yet": waiting,
+        "no picture that can be read": ~waiting & ~_has_picture(),
         "of no known series": _has_picture() & instances.c.series_id.is_(None),
     }
     with records.read() as connection:
-        found = {
+        counts = {
             reason: connection.scalar(
                 select(func.count()).select_from(instances).where(condition)
             )
-            for reason, condition in counted.items()
+            for reason, condition in conditions.items()
         }
-    return {reason: count for reason, count in found.items() if count}
+    return {reason: count for reason, count in counts.items() if count}
 
 
 def learnable_instances(
@@ -134,8 +135,8 @@ def learnable_instances(
     ids = sorted(instance_ids)
     for start in range(0, len(ids), _IDS_AT_ONCE):
         with records.read() as connection:
-            found = _instances(connection, ids[start : start + _IDS_AT_ONCE])
-        yield from found
+            page = _instances(connection, ids[start : start + _IDS_AT_ONCE])
+        yield from page
 
 
 def _instances(connection: Connection, ids: Sequence[int]) -> list[LearnableInstance]:
@@ -158,7 +159,7 @@ def _instances(connection: Connection, ids: Sequence[int]) -> list[LearnableInst
         .where(instances.c.id.in_(ids), verdicts.c.status == VerdictStatus.INSPECTED)
         .order_by(instances.c.id, verdicts.c.id)
     )
-    # Of several verdicts the newest stays: the tags are the same, read by newer code.
+    # Of several verdicts the newest one: newer code has read the same tags.
     newest = {row[0]: row for row in rows}
     return [
         LearnableInstance(*row[:7], tags=_as_received(row[7]))
@@ -167,17 +168,17 @@ def _instances(connection: Connection, ids: Sequence[int]) -> list[LearnableInst
 
 
 def _as_received(tags: dict[str, Any]) -> dict[str, TagValue]:
-    """Return the tags of a verdict; JSON knows lists only."""
+    """Return the tags of a verdict; JSON has lists in place of tuples."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in tags.items()}
 
 
 def settled_tags(records: Records) -> dict[int, tuple[SettledTag, ...]]:
-    """Return series id to what reviewers decided of its tags, the oldest first.
+    """Return series id to the decisions on its tags, the oldest first.
 
-    The newest decision of each finding, also where the finding was withdrawn since.
+    Only the newest decision of each finding, also of withdrawn findings.
     """
     newest = select(func.max(decisions.c.id)).group_by(decisions.c.finding_id)
-    found: dict[int, tuple[SettledTag, ...]] = {}
+    by_series: dict[int, tuple[SettledTag, ...]] = {}
     with records.read() as connection:
         rows = connection.execute(
             select(
@@ -193,7 +194,7 @@ def settled_tags(records: Records) -> dict[int, tuple[SettledTag, ...]]:
             .order_by(decisions.c.id)
         )
         for series_id, tag, code, observed, decision, corrected in rows:
-            one = SettledTag(
+            settled = SettledTag(
                 series_id,
                 tag,
                 code,
@@ -201,5 +202,5 @@ def settled_tags(records: Records) -> dict[int, tuple[SettledTag, ...]]:
                 decision,
                 corrected,
             )
-            found[series_id] = (*found.get(series_id, ()), one)
-    return found
+            by_series[series_id] = (*by_series.get(series_id, ()), settled)
+    return by_series

@@ -1,4 +1,4 @@
-"""The `veritag` command: shows the commands of every room that is installed."""
+"""The `veritag` command, with the sub-commands whose packages are installed."""
 
 import sys
 from importlib import import_module
@@ -34,7 +34,7 @@ def _main(
 
 
 def build_app() -> typer.Typer:
-    """Return the command with the sub-commands whose packages are installed."""
+    """Return the application with the sub-commands whose packages are installed."""
     app = typer.Typer(
         name="veritag", no_args_is_help=True, pretty_exceptions_enable=False
     )

@@ -1,4 +1,4 @@
-"""Every error of Veritag, named by the fact; its base says what the caller must do."""
+"""Errors of Veritag: the name states the fact, the base class what the caller does."""
 
 import traceback
 
@@ -8,7 +8,7 @@ class VeritagError(Exception):
 
 
 class RetryableError(VeritagError):
-    """Something outside is unavailable for now: try the same again later."""
+    """An external part is unavailable: repeat the same call later."""
 
 
 class RecordsUnavailable(RetryableError):
@@ -24,28 +24,28 @@ class ArchiveUnavailable(RetryableError):
 
 
 class DecoderUnavailable(RetryableError):
-    """The process that decodes does not start."""
+    """The decoding process does not start."""
 
 
 class RejectError(VeritagError):
-    """This one object cannot be used: record why, never retry, go on with the rest."""
+    """One object cannot be used: record why, do not retry, continue with the others."""
 
 
 class UnusableInstance(RejectError):
-    """An instance that cannot be read or decoded, with the reason."""
+    """An instance cannot be read or decoded."""
 
 
 class OutOfMemory(UnusableInstance):
-    """An instance that needs more memory than it may have."""
+    """An instance needs more memory than its limit."""
 
 
 class DecodingEnded(RejectError):
-    """The process that read an instance was ended, or ended itself.
+    """The decoding process of an instance was ended, or crashed.
 
     Attributes
     ----------
     limit
-        What it overstepped: `time`, `memory` or `crash`.
+        Reason: `time`, `memory` or `crash`.
     """
 
     def __init__(self, reason: str, limit: str = "crash") -> None:
@@ -58,11 +58,11 @@ class DecodingEnded(RejectError):
 
 
 class NoPixels(RejectError):
-    """An instance that holds no picture (a report, a plan, a waveform)."""
+    """An instance has no pixel data: a report, a plan, a waveform."""
 
 
 class StopError(VeritagError):
-    """The process cannot do its work: stop, tell the operator what to change."""
+    """The process cannot work: stop it and tell the operator what to change."""
 
 
 class ConfigurationError(StopError):
@@ -70,15 +70,19 @@ class ConfigurationError(StopError):
 
 
 class BundleRejected(StopError):
-    """A bundle does not match its seal, its schema or this version's preprocessing."""
+    """A bundle does not match its seal, its schema or the preprocessing of this version."""
 
 
 class MissingPart(StopError):
     """A program or an optional package that this command needs is not installed."""
 
 
-def in_words(error: BaseException) -> str:
-    """Return what went wrong; the text of a foreign error may quote the Data Set."""
+def describe_error(error: BaseException) -> str:
+    """Return an error as text without patient data.
+
+    The message of an error of another library may quote the Data Set: type and place of
+    the error replace it.
+    """
     if isinstance(error, VeritagError):
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)

@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 from celery import Celery, Task
 
-from veritag.errors import RejectError, RetryableError, in_words
+from veritag.errors import RejectError, RetryableError, describe_error
 from veritag.messaging.celery_config import celery_app
 from veritag.messaging.consumer import StrictRequest
 from veritag.messaging.messages import TASK_INSPECT, TASK_SETTLE
@@ -44,7 +44,7 @@ class ObservedTask(Task):
             except Exception as error:  # noqa: BLE001
                 # The worker outlives a message. No traceback: it may quote a Data Set.
                 log.error(  # noqa: TRY400
-                    "message_failed", task=self.name, reason=in_words(error)
+                    "message_failed", task=self.name, reason=describe_error(error)
                 )
 
 

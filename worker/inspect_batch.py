@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from veritag.errors import ArchiveUnavailable, in_words
+from veritag.errors import ArchiveUnavailable, describe_error
 from veritag.findings import Verdict
 from veritag.process.logs import get_logger
 from veritag.process.metrics import (
@@ -199,7 +199,7 @@ def _complete(outcome: Inspected[PendingInstance]) -> Verdict:
 
 def _fail(context: Context, one: PendingInstance, error: Exception) -> None:
     """Leave an instance for another attempt, or give it up after the last one."""
-    ids, attempt, reason = [one.instance_id], one.attempts + 1, in_words(error)
+    ids, attempt, reason = [one.instance_id], one.attempts + 1, describe_error(error)
     log.warning(
         "inspection_failed",
         instance_id=one.instance_id,

@@ -21,7 +21,7 @@ from rich.progress import (
 
 from veritag.bundles.bundle import load_bundle, resolve_bundle_path
 from veritag.bundles.manifest import BundleManifest
-from veritag.errors import in_words
+from veritag.errors import describe_error
 from veritag.findings import SeriesJudgement, TagValue, Verdict, VerdictStatus
 from veritag.judging.judge import judge_series
 from veritag.judging.observed_tags import observe
@@ -114,7 +114,7 @@ def _inspect(
 
 
 def _failed(model: Model, outcome: Inspected[Path]) -> Verdict:
-    reason = in_words(outcome.error) if outcome.error else "unknown"
+    reason = describe_error(outcome.error) if outcome.error else "unknown"
     bundle_id = model.bundle.bundle_id
     return Verdict(bundle_id, VerdictStatus.UNREADABLE, "", reason=reason)
 

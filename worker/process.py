@@ -9,7 +9,11 @@ from veritag.messaging.dispatcher import Dispatcher
 from veritag.messaging.messages import QUEUE_INSPECTION, QUEUE_SETTLING
 from veritag.pixels.decoding_process import DecodingLimits
 from veritag.process.health import Check, HealthServer
-from veritag.process.lifecycle import answers, stop_signals, until_available
+from veritag.process.lifecycle import (
+    availability_check,
+    retry_until_available,
+    stop_on_signals,
+)
 from veritag.process.logs import get_logger
 from veritag.process.memory import settle_memory_later
 from veritag.process.metrics import (
@@ -50,8 +54,8 @@ def open_context(settings: Settings) -> Context:
 def checks(context: Context, dispatcher: Dispatcher) -> dict[str, Check]:
     """Return what a worker needs to be ready."""
     return {
-        "records": answers(context.records.ping),
-        "broker": answers(dispatcher.ping),
+        "records": availability_check(context.records.ping),
+        "broker": availability_check(dispatcher.ping),
         "bundle": lambda: context.bundle.problem,
         "provider": lambda: missing_gpu(context),
     }
@@ -82,7 +86,7 @@ def run_worker(settings: Settings) -> int:
     health = HealthServer(
         settings.http_host, settings.worker_http_port, checks(context, dispatcher)
     )
-    stop_signals(context.stopping)
+    stop_on_signals(context.stopping)
     log.info("worker_started", http_port=health.start(), worker=context.name)
     _count_from_zero()
     try:
@@ -98,7 +102,7 @@ def run_worker(settings: Settings) -> int:
 
 def _make_ready(context: Context) -> bool:
     """Load the bundle and reach the records; False when the process shall end."""
-    if not until_available(context.records.migrate, context.stopping):
+    if not retry_until_available(context.records.migrate, context.stopping):
         return False
     context.pipeline.warm()
     context.bundle.current()

@@ -26,7 +26,11 @@ from veritag.messaging.dispatcher import Dispatcher
 from veritag.messaging.messages import QUEUE_TRAINING, TASK_TRAIN, TrainBundle
 from veritag.process.backoff import Backoff
 from veritag.process.health import HealthServer
-from veritag.process.lifecycle import answers, stop_signals, until_available
+from veritag.process.lifecycle import (
+    availability_check,
+    retry_until_available,
+    stop_on_signals,
+)
 from veritag.process.logs import get_logger
 from veritag.process.memory import settle_memory_later
 from veritag.records import Records
@@ -158,15 +162,15 @@ def run_trainer(settings: Settings) -> int:
     records = Records.open(settings.records_url)
     dispatcher = Dispatcher.open(settings, "veritag.trainer.health")
     checks = {
-        "records": answers(records.ping),
-        "broker": answers(dispatcher.ping),
+        "records": availability_check(records.ping),
+        "broker": availability_check(dispatcher.ping),
         "data": lambda: _folder_problem(settings),
     }
     health = HealthServer(settings.http_host, settings.trainer_http_port, checks)
-    stop_signals(stopping)
+    stop_on_signals(stopping)
     log.info("trainer_started", http_port=health.start())
     try:
-        if not until_available(records.migrate, stopping):
+        if not retry_until_available(records.migrate, stopping):
             return 0
         trainer = Trainer(settings, records, stopping)
         name = f"{socket.gethostname()}:{os.getpid()}"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from veritag.bundles.bundle import ModelBundle
-from veritag.errors import RecordsUnavailable, StopError, in_words
+from veritag.errors import RecordsUnavailable, StopError, describe_error
 from veritag.process.logs import get_logger
 from veritag.records import Records
 from veritag.records.states import RunStatus
@@ -98,7 +98,7 @@ def watched_run(records: Records, run_id: int) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        _try_to_fail(records, run_id, in_words(error))
+        _try_to_fail(records, run_id, describe_error(error))
         raise
     finally:
         ended.set()

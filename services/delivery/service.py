@@ -16,11 +16,11 @@ from veritag.peers.peer import Peer
 from veritag.peers.tls import client_context
 from veritag.process.health import HealthServer
 from veritag.process.lifecycle import (
-    answers,
-    claim,
-    stop_signals,
-    take_uids_as_they_are,
-    until_available,
+    availability_check,
+    claim_spool,
+    disable_pydicom_validation,
+    retry_until_available,
+    stop_on_signals,
 )
 from veritag.process.logs import configure_logging, get_logger
 from veritag.process.memory import settle_memory_later
@@ -60,19 +60,19 @@ def run_delivery(settings: Settings, *, forwarding: bool) -> None:
         If a port is taken, or spool, database or TLS files cannot be used.
     """
     configure_logging(settings, "delivery")
-    take_uids_as_they_are()
+    disable_pydicom_validation()
     _require_tls_files(settings)
     stop = threading.Event()
-    stop_signals(stop)
+    stop_on_signals(stop)
     spool = Spool(settings.spool_dir)
-    with claim(spool, "delivery", stop):
+    with claim_spool(spool, "delivery", stop):
         records = Records.open(settings.records_url)
-        checks = {"records": answers(records.ping)}
+        checks = {"records": availability_check(records.ping)}
         health = HealthServer(settings.http_host, settings.delivery_http_port, checks)
         http_port = health.start()
         get_logger().info("delivering", http_port=http_port)
         parts = _Parts(settings, spool, Archive(settings.archive_dir), records)
-        if until_available(records.migrate, stop):
+        if retry_until_available(records.migrate, stop):
             _work(parts, forwarding, stop)
         records.close()
 
@@ -84,7 +84,7 @@ def _work(parts: _Parts, forwarding: bool, stop: threading.Event) -> None:
     def prepare() -> None:
         works.extend(forwarder.run for forwarder in _forwarders(parts, destinations))
 
-    if forwarding and not until_available(prepare, stop):
+    if forwarding and not retry_until_available(prepare, stop):
         return
     threads = [
         threading.Thread(target=work, args=(stop,), daemon=True) for work in works

@@ -1,1 +1,1 @@
-"""The indexer: from the spool into the archive and the records, and to the broker."""
+"""The indexer: moves instances from the spool into archive and records, and dispatches them."""

@@ -1,4 +1,4 @@
-"""`python -m services.indexer`: the command of the indexer alone."""
+"""`python -m services.indexer`: the command of the indexer without those of other rooms."""
 
 import typer
 
@@ -6,7 +6,7 @@ from services.indexer.commands import register
 
 
 def _main() -> None:
-    """Keep `index` a subcommand: an application of one command would not name it."""
+    """Keep `index` a subcommand: Typer runs a single command without its name."""
 
 
 if __name__ == "__main__":

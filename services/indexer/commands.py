@@ -20,7 +20,7 @@ def index(
         ),
     ] = None,
 ) -> None:
-    """Move received instances into archive and records, and dispatch them."""
+    """Move received instances into archive and records, and publish them for inspection."""
     from veritag.process.memory import UNNEEDED_PACKAGES, skip_packages
 
     skip_packages(*UNNEEDED_PACKAGES)  # before structlog is imported

@@ -1,8 +1,8 @@
-"""The indexer: from the spool into the archive and the records.
+"""The indexer: moves instances from the spool into the archive and the records.
 
-Each step may be repeated: the archive keeps a digest once, the records a spool name
-once. A file leaves the spool only when both have it, so a crash at any point costs
-nothing but the repetition.
+Each step may be repeated: the archive holds a digest once, the records a spool name
+once. A file is deleted from the spool only after both have it, so that after a crash at
+any point the step is repeated.
 """
 
 import hashlib
@@ -54,12 +54,12 @@ class _Postponed:
 
 
 class Indexer:
-    """Works off one spool.
+    """Indexes the instances of one spool.
 
     Parameters
     ----------
     poll_seconds
-        How often to look when nothing is there.
+        Interval of looking into an empty spool.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Indexer:
         count_from_zero(DUPLICATES, (ReceptionKind.IDENTICAL, ReceptionKind.CONFLICT))
 
     def run(self, stop: threading.Event) -> None:
-        """Index until told to stop; an unavailable database is waited for."""
+        """Index until the event is set; wait for an unavailable database."""
         delays = Backoff(first=0.5, longest=10.0)
         prepared = False
         while not stop.is_set():
@@ -105,23 +105,23 @@ class Indexer:
         self._publisher.start()
 
     def round(self, stop: threading.Event | None = None) -> int:
-        """Index what lies ready; return how many files left the spool.
+        """Index the files in `ready/`; return how many were removed from the spool.
 
         Raises
         ------
         RecordsUnavailable
-            The files stay where they are.
+            The files stay in the spool.
         """
         ready = self._spool.names()
-        for gone in self._postponed.keys() - set(ready):
-            del self._postponed[gone]
+        for name in self._postponed.keys() - set(ready):
+            del self._postponed[name]
         names = [name for name in ready if self._is_due(name)]
-        done = 0
+        removed = 0
         for start in range(0, len(names), BATCH):
-            done += self._index(names[start : start + BATCH])
+            removed += self._index(names[start : start + BATCH])
             if stop is not None and stop.is_set():
                 break
-        return done
+        return removed
 
     def _index(self, names: Sequence[str]) -> int:
         batch = self._archive_all(names)
@@ -129,16 +129,16 @@ class Indexer:
             return 0
         try:
             recorded = self._register(batch)
-            self._put_back(batch, recorded.restored)
+            self._restore(batch, recorded.restored)
         except RecordsUnavailable:
             raise
         except Exception as error:  # noqa: BLE001
-            # One row that the database will not take must not keep back the others.
+            # A row that the database refuses must not hold up the others: one by one.
             if len(batch) == 1:
                 self._postpone(batch[0].spool_name, error)
                 return 0
             return sum(self._index([instance.spool_name]) for instance in batch)
-        self._forget(batch)
+        self._remove(batch)
         self._publisher.add(recorded.new_ids, _age(batch))
         return len(batch)
 
@@ -147,7 +147,7 @@ class Indexer:
         for name in names:
             try:
                 batch.append(self._archive_one(name))
-            except Exception as error:  # noqa: BLE001 - the others must go on
+            except Exception as error:  # noqa: BLE001 - the others continue
                 self._postpone(name, error)
         try:
             self._archive.sync(instance.archive_key for instance in batch)
@@ -163,10 +163,10 @@ class Indexer:
         self._archive.put(path, instance.digest)
         return instance
 
-    def _put_back(
+    def _restore(
         self, batch: Sequence[StoredInstance], digests: AbstractSet[str]
     ) -> None:
-        """Archive again what retention may have removed since it was archived."""
+        """Archive instances again that retention may have deleted in the meantime."""
         for instance in batch:
             if instance.digest in digests:
                 path = self._spool.path(instance.spool_name)
@@ -189,7 +189,7 @@ class Indexer:
         )
         return recorded
 
-    def _forget(self, batch: Sequence[StoredInstance]) -> None:
+    def _remove(self, batch: Sequence[StoredInstance]) -> None:
         for instance in batch:
             self._spool.remove(instance.spool_name)
             self._postponed.pop(instance.spool_name, None)
@@ -209,18 +209,18 @@ class Indexer:
         )
 
     def problem(self) -> str | None:
-        """Return how many files resist, None when there are none."""
+        """Return how many files cannot be indexed, None if there are none."""
         count = len(self._postponed)
         return f"{count} files in the spool cannot be indexed" if count else None
 
 
 def describe(path: Path) -> StoredInstance:
-    """Return what is known of an instance in the spool.
+    """Return the description of an instance in the spool.
 
     Raises
     ------
     UnusableInstance
-        If the file is not one that the listener wrote.
+        If the listener did not write the file.
     """
     meta = read_file_meta(path)
     uids, problem = _series(path, meta)
@@ -241,20 +241,20 @@ def describe(path: Path) -> StoredInstance:
 
 
 def _series(path: Path, meta: FileMeta) -> tuple[dict[int, str], str | None]:
-    wanted = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID)
+    required = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID)
     try:
         with path.open("rb") as file:
             file.seek(meta.dataset_offset)
-            uids = read_uids(file, meta.transfer_syntax_uid, wanted)
+            uids = read_uids(file, meta.transfer_syntax_uid, required)
     except UnusableInstance as error:
         return {}, str(error)
-    if len(uids) < len(wanted):
+    if len(uids) < len(required):
         return uids, "the Data Set lacks Study or Series Instance UID"
     return uids, None
 
 
 def digest_of(path: Path, meta: FileMeta) -> str:
-    """Return the BLAKE2b-128 of transfer syntax and encoded Data Set."""
+    """Return the BLAKE2b-128 digest of transfer syntax and encoded Data Set, in hex."""
     digest = hashlib.blake2b(meta.transfer_syntax_uid.encode() + b"\0", digest_size=16)
     with path.open("rb") as file:
         file.seek(meta.dataset_offset)
@@ -264,6 +264,6 @@ def digest_of(path: Path, meta: FileMeta) -> str:
 
 
 def _age(batch: Sequence[StoredInstance]) -> float:
-    """Return how long the oldest of them has waited since its acknowledgement."""
+    """Return the seconds since the acknowledgement of the oldest."""
     oldest = min(instance.provenance.received_at for instance in batch)
     return max(0.0, (datetime.now(UTC) - oldest).total_seconds())

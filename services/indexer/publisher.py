@@ -1,7 +1,7 @@
-"""The publisher: from the records to the broker, beside the indexer.
+"""The publisher: publishes indexed instances to the broker, in a thread of the indexer.
 
-What it has in memory is a shortcut. The records know what was not yet published, and
-after any failure that is what counts.
+The ids in memory are a shortcut. The records know which instances are not published;
+after a failure the publisher reads them from there.
 """
 
 import threading
@@ -17,19 +17,19 @@ from veritag.process.metrics import DISPATCH_FAILURES
 from veritag.records import Records
 from veritag.records.reception import dispatching
 
-# Also without a failure, should an id ever be forgotten.
+# Interval of reading the unpublished instances from the records, without a failure.
 _SWEEP_SECONDS = 30.0
 _SWEEP_LIMIT = 1024
 
 
 class Publisher:
-    """Publishes instance ids from a thread of its own.
+    """Publishes instance ids in its own thread.
 
     Parameters
     ----------
     linger_seconds
-        Longest time since its acknowledgement that an instance waits for others to
-        share its message.
+        Longest time from the acknowledgement of an instance during which it waits for
+        others in the same message.
     """
 
     def __init__(
@@ -40,21 +40,21 @@ class Publisher:
         self._linger = linger_seconds
         self._pending: list[int] = []
         self._due = float("inf")
-        # At once: a crash may have left instances that nobody published.
+        # The first sweep is due at once: a crash may have left unpublished instances.
         self._sweep_at = 0.0
         self._delays = Backoff(first=0.5, longest=10.0)
-        self._broken: str | None = None
+        self._problem: str | None = None
         self._stopping = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._log = get_logger()
 
     def start(self) -> None:
-        """Publish from now on."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """Publish what is pending, then end."""
+        """Publish the pending ids, then end the thread."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -62,10 +62,10 @@ class Publisher:
             self._thread.join(timeout)
 
     def add(self, instance_ids: Iterable[int], age_seconds: float) -> None:
-        """Take new instances, the oldest of them acknowledged so long ago."""
+        """Add ids; the oldest instance was acknowledged `age_seconds` ago."""
         with self._changed:
-            if self._broken:
-                return  # the sweep will find them
+            if self._problem:
+                return  # the next sweep reads them from the records
             self._pending.extend(instance_ids)
             if self._pending:
                 self._due = min(
@@ -74,8 +74,8 @@ class Publisher:
                 self._changed.notify()
 
     def problem(self) -> str | None:
-        """Return why the last attempt failed, None when all is well."""
-        return self._broken
+        """Return why the last attempt failed, None if it succeeded."""
+        return self._problem
 
     def _run(self) -> None:
         while True:
@@ -102,40 +102,40 @@ class Publisher:
         return max(0.0, min(self._due, self._sweep_at) - time.monotonic())
 
     def _take(self) -> tuple[list[int], list[int]]:
-        """Split off what goes now: full messages, and the rest when it is due."""
+        """Return the ids to publish now, and the others: full messages, or all when due."""
         if self._stopping or time.monotonic() >= self._due:
             self._due = float("inf")
             return self._pending, []
-        whole = len(self._pending) // MAX_INSTANCES * MAX_INSTANCES
-        return self._pending[:whole], self._pending[whole:]
+        full = len(self._pending) // MAX_INSTANCES * MAX_INSTANCES
+        return self._pending[:full], self._pending[full:]
 
     def _work(self, batch: Sequence[int]) -> None:
-        if batch and not self._broken:
+        if batch and not self._problem:
             self.publish(batch)
         if time.monotonic() >= self._sweep_at:
             self._sweep()
 
     def _sweep(self) -> None:
-        """Publish what the records hold unpublished."""
+        """Publish the instances that are unpublished in the records."""
         while ids := dispatching.undispatched_instances(self._records, _SWEEP_LIMIT):
             self.publish(ids)
             with self._changed:
                 swept = set(ids)
                 self._pending = [i for i in self._pending if i not in swept]
-        if self._broken:
+        if self._problem:
             self._log.info("dispatch_recovered")
-        self._broken = None
+        self._problem = None
         self._delays.reset()
         self._sweep_at = time.monotonic() + _SWEEP_SECONDS
 
     def publish(self, instance_ids: Sequence[int]) -> None:
-        """Publish and remember; publishing twice does no harm.
+        """Publish ids and mark them in the records; publishing twice is harmless.
 
         Raises
         ------
         BrokerUnavailable
         RecordsUnavailable
-            In both cases the instances stay unpublished in the records.
+            In both cases the ids that were not published stay unmarked in the records.
         """
         sent: list[int] = []
         try:
@@ -154,7 +154,7 @@ class Publisher:
         delay = self._delays.next()
         self._log.warning("dispatch_failed", error=str(error), wait=delay)
         with self._changed:
-            self._broken = str(error)
+            self._problem = str(error)
             self._pending.clear()
             self._due = float("inf")
             self._sweep_at = time.monotonic() + delay

@@ -1,4 +1,4 @@
-"""The process of the indexer."""
+"""The indexer process."""
 
 import threading
 
@@ -6,7 +6,7 @@ from services.indexer.indexer import Indexer
 from services.indexer.publisher import Publisher
 from veritag.messaging.dispatcher import Dispatcher
 from veritag.process.health import HealthServer
-from veritag.process.lifecycle import claim, end_with_parent, stop_signals
+from veritag.process.lifecycle import claim_spool, end_with_parent, stop_on_signals
 from veritag.process.logs import configure_logging, get_logger
 from veritag.process.memory import settle_memory_later
 from veritag.process.metrics import SPOOL_READY
@@ -22,19 +22,19 @@ def run_indexer(settings: Settings, parent: int | None = None) -> None:
     Parameters
     ----------
     parent
-        End also when this process is no longer our parent: a listener that was
-        killed starts again with an indexer of its own.
+        Process id after whose end the indexer ends too: a listener that was killed
+        starts again with a new indexer.
 
     Raises
     ------
     ConfigurationError
-        If a port is taken, or the spool, database or broker are named wrongly.
+        If a port is taken, or spool, database or broker are configured wrongly.
     """
     configure_logging(settings, "indexer")
     stop = threading.Event()
-    stop_signals(stop)
+    stop_on_signals(stop)
     spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
-    with claim(spool, "indexer", stop):
+    with claim_spool(spool, "indexer", stop):
         make_folder(settings.archive_dir)
         records = Records.open(settings.records_url)
         dispatcher = Dispatcher.open(settings)

@@ -69,7 +69,7 @@ class DataSetBuffer(io.BytesIO):
     def _spill(self) -> IncomingFile:
         if self._incoming is None:
             self._incoming = self._spool.begin()
-            self._incoming.leave(HEADER_SPACE)
+            self._incoming.reserve_header(HEADER_SPACE)
             self._incoming.write(self.getvalue())
             self.truncate(0)
         return self._incoming
@@ -101,7 +101,7 @@ class DataSetBuffer(io.BytesIO):
                 return self._spool.store((encode_header(None), data))
         incoming, self._incoming = self._incoming, None
         try:
-            incoming.put(encode_header(HEADER_SPACE))
+            incoming.write_header(encode_header(HEADER_SPACE))
         except OSError:
             incoming.discard()
             raise

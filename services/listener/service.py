@@ -8,10 +8,10 @@ from services.listener.acceptor import Acceptor
 from services.listener.helper_processes import HelperProcesses, helper_process
 from veritag.process.health import HealthServer
 from veritag.process.lifecycle import (
-    claim,
+    claim_spool,
+    disable_pydicom_validation,
     end_with_parent,
-    stop_signals,
-    take_uids_as_they_are,
+    stop_on_signals,
 )
 from veritag.process.logs import configure_logging, get_logger
 from veritag.process.memory import settle_memory
@@ -39,16 +39,16 @@ def run_listener(
         If a port is taken or the spool cannot be used.
     """
     configure_logging(settings, "listener")
-    take_uids_as_they_are()
+    disable_pydicom_validation()
     stop = threading.Event()
-    stop_signals(stop)
+    stop_on_signals(stop)
     spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
     if parent is not None:
         end_with_parent(parent, stop)
         _receive(settings, spool, stop, lambda _: ())
         return
-    with claim(spool, "listener", stop):
-        leftovers = spool.sweep()
+    with claim_spool(spool, "listener", stop):
+        leftovers = spool.remove_leftovers()
         if leftovers:
             get_logger().info("leftovers_removed", count=leftovers)
         indexer = (

@@ -11,7 +11,7 @@ def register(app: typer.Typer) -> None:
 
 
 def schedule() -> None:
-    """Ask for settling, publish again what was lost, keep the counts."""
+    """Settle series, publish lost messages again, delete old files, start trainings."""
     from veritag.process.memory import UNNEEDED_PACKAGES, skip_packages
 
     skip_packages(*UNNEEDED_PACKAGES)  # before structlog is imported

@@ -1,6 +1,6 @@
-"""How far what is seen today lies from what a bundle was trained on.
+"""Distance between the images of today and those of a bundle's training.
 
-Pure functions of shares; no numpy, for the scheduler asks often and little.
+Functions of shares without numpy, which the scheduler does not load.
 """
 
 import math
@@ -14,7 +14,7 @@ def jensen_shannon(p: Mapping[Key, float], q: Mapping[Key, float]) -> float:
     """Return the Jensen-Shannon distance of two distributions, in 0..1.
 
     The square root of the divergence to base 2 (Lin 1991; Endres and Schindelin 2003):
-    0 for equal shares, 1 where nothing is common. Masses need not sum to 1.
+    0 for equal shares, 1 for disjoint ones. Masses need not sum to 1.
     """
     a, b = _normalized(p), _normalized(q)
     divergence = 0.0

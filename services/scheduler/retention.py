@@ -1,7 +1,7 @@
-"""Letting go of archived objects after a while; what was learnt of them stays.
+"""Retention: deletes archived files after some days and keeps their records.
 
-Of each picture a small one is kept for the review pages. Run by the scheduler, a few at
-a time; every step may be repeated.
+A thumbnail of each image stays for the review pages. The scheduler runs it in small
+batches; every step may be repeated.
 """
 
 import time
@@ -27,12 +27,12 @@ from veritag.storage.archive import Archive
 log = get_logger()
 
 BATCH = 64
-# The scheduler settles series in the same thread: they must not wait for pictures.
+# Limit per round: the scheduler settles series in the same thread.
 DRAWING_SECONDS = 5.0
 
 
 class Retention:
-    """Removes what is older than `retain_days`, and nothing where that is 0."""
+    """Deletes files older than `retain_days`; with 0 it deletes none."""
 
     def __init__(self, settings: Settings, records: Records) -> None:
         self._days = settings.retain_days
@@ -43,7 +43,7 @@ class Retention:
         self._decoding = DecodingPool(DecodingLimits.of(settings), *DRAWING_MODULES)
 
     def round(self) -> int:
-        """Remove a batch of files; return how many. Without the archive, none.
+        """Delete a batch of files; return how many, 0 while the archive is unavailable.
 
         Raises
         ------
@@ -52,28 +52,28 @@ class Retention:
         if not self._days:
             return 0
         try:
-            # What a crash left marked goes first.
+            # Files that a crash left marked come first.
             return self._remove() or self._begin()
         except ArchiveUnavailable as error:
             log.warning("retention_waits", reason=str(error))
             return 0
 
     def _begin(self) -> int:
-        found = removable_instances(self._records, self._days, BATCH)
-        if not found:
+        candidates = removable_instances(self._records, self._days, BATCH)
+        if not candidates:
             return 0
-        kept = self._keep_pictures(found)
+        kept = self._keep_pictures(candidates)
         mark_for_removal(self._records, [one.instance_id for one in kept], self._days)
         return self._remove()
 
     def _keep_pictures(
-        self, found: Sequence[RemovableInstance]
+        self, candidates: Sequence[RemovableInstance]
     ) -> list[RemovableInstance]:
-        """Keep small pictures for a while; return whose are done, at least one."""
+        """Store thumbnails within the time limit; return the finished rows, at least one."""
         done: list[RemovableInstance] = []
         deadline = time.monotonic() + DRAWING_SECONDS
         try:
-            for one in found:
+            for one in candidates:
                 if done and time.monotonic() > deadline:
                     break
                 if one.has_picture:
@@ -81,12 +81,12 @@ class Retention:
                 done.append(one)
         except OSError as error:
             raise ArchiveUnavailable(
-                f"the small pictures cannot be kept: {error.strerror}"
+                f"the thumbnails cannot be stored: {error.strerror}"
             ) from error
         return done
 
     def _keep_picture(self, key: str) -> None:
-        """Keep the small picture; of what can no longer be drawn there is none."""
+        """Store the thumbnail; an image that cannot be drawn has none."""
         if self._pictures.read(key) is not None or self._archive.size(key) is None:
             return
         try:
@@ -107,12 +107,12 @@ class Retention:
         return len(removed)
 
     def _remove_files(self, keys: Sequence[str]) -> None:
-        """Remove files, but note nothing as removed where the archive is elsewhere."""
+        """Delete files; raise an error before the first one if the archive is absent."""
         for key in keys:
-            # Raises where its folder is not there, as on an empty mount point.
+            # Raises if the folder of the key is missing, as on an empty mount point.
             self._archive.size(key)
         self._archive.remove(keys)
 
     def close(self) -> None:
-        """End the process that draws."""
+        """End the decoding process."""
         self._decoding.close()

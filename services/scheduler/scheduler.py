@@ -1,7 +1,7 @@
-"""The scheduler: asks for settling and training, publishes what was lost, counts.
+"""The scheduler: requests settling and training, republishes lost messages, counts.
 
-Everything it does follows from the records alone, so it may be killed, started again
-or run twice: at worst something is asked for twice, and every task is idempotent.
+It works from the records alone, so it may be killed, restarted or run twice: at worst a
+message is published twice, and every task is idempotent.
 """
 
 import threading
@@ -15,7 +15,11 @@ from veritag.messaging.dispatcher import Dispatcher
 from veritag.messaging.messages import QUEUE_INSPECTION
 from veritag.process.backoff import Backoff
 from veritag.process.health import HealthServer
-from veritag.process.lifecycle import answers, stop_signals, until_available
+from veritag.process.lifecycle import (
+    availability_check,
+    retry_until_available,
+    stop_on_signals,
+)
 from veritag.process.logs import get_logger
 from veritag.process.memory import settle_memory_later
 from veritag.process.metrics import (
@@ -40,27 +44,27 @@ from veritag.settings import Settings
 
 log = get_logger()
 
-# Series in one message: a worker that dies loses no more than these for a while.
+# Series in one message: those that a killed worker delays.
 _SERIES_PER_MESSAGE = 8
 
-# Messages that may wait for inspection while the sweeper still adds some. What is
-# stale in a long queue is not lost, it waits for its turn.
+# Longest inspection queue to which stale instances are published again. In a longer
+# queue they are not lost, they wait.
 _SHORT_QUEUE = 2
 
-# Counting and sweeping are cheap, but not worth doing at every round.
+# Interval of counting and republishing, which need not run in each round.
 _SLOW_SECONDS = 5.0
 
-# Whether a training is due changes slowly, and the question reads many verdicts.
+# Interval of checking whether a training is due; the check reads many verdicts.
 _TRAINING_SECONDS = 60.0
 
-# What is old enough to go may as well go a minute later.
+# Interval of retention.
 _RETENTION_SECONDS = 60.0
 
 _LONGEST_DELAY = 30.0
 
 
 class Scheduler:
-    """Looks into the records every `schedule_seconds`."""
+    """Reads the records every `schedule_seconds` and acts on them."""
 
     def __init__(
         self,
@@ -72,7 +76,7 @@ class Scheduler:
         self._records = records
         self._dispatcher = dispatcher
         self._training = TrainingSchedule(settings, records, dispatcher)
-        self._asked: dict[int, float] = {}
+        self._requested: dict[int, float] = {}
         self._slow_at = 0.0
         self._training_at = 0.0
         self._retention = Retention(settings, records)
@@ -80,16 +84,16 @@ class Scheduler:
         self._delays = Backoff(2 * settings.schedule_seconds, _LONGEST_DELAY)
 
     def close(self) -> None:
-        """End the processes that it keeps."""
+        """End its decoding process."""
         self._retention.close()
 
     def run(self, stopping: threading.Event) -> None:
-        """Go round until the event is set; what is away is waited for."""
+        """Run rounds until the event is set; wait while records or broker are unavailable."""
         while not stopping.is_set():
             stopping.wait(self._guarded_round())
 
     def _guarded_round(self) -> float:
-        """Return how long to wait after a round, longer after each failure."""
+        """Run a round; return the seconds until the next, which grow after failures."""
         try:
             self.round()
         except RetryableError as error:
@@ -102,27 +106,27 @@ class Scheduler:
         return self._settings.schedule_seconds
 
     def round(self) -> None:
-        """Do once whatever is due; counts come first, they need no broker.
+        """Do what is due; count first, since that needs no broker.
 
         Raises
         ------
         RetryableError
-            If records or broker do not answer.
+            If records or broker are unavailable.
         """
         slow = time.monotonic() >= self._slow_at
         if slow:
             self._count()
-        self._ask_for_settling()
+        self._request_settling()
         if slow:
-            self._sweep()
+            self._republish()
             self._slow_at = time.monotonic() + _SLOW_SECONDS
         if time.monotonic() >= self._training_at:
-            self._ask_for_training()
+            self._request_training()
             self._training_at = time.monotonic() + _TRAINING_SECONDS
         if time.monotonic() >= self._retention_at and not self._retention.round():
             self._retention_at = time.monotonic() + _RETENTION_SECONDS
 
-    def _ask_for_training(self) -> None:
+    def _request_training(self) -> None:
         drift = self._training.round()
         if drift is not None:
             CLUSTER_DRIFT.set(drift.distance)
@@ -143,8 +147,8 @@ class Scheduler:
             TRAINING_LAST_SUCCESS.set(runs.last_success_at.timestamp())
             TRAINING_LAST_SECONDS.set(runs.last_seconds or 0.0)
 
-    def _ask_for_settling(self) -> None:
-        """Publish the due series, each again only after a while without result."""
+    def _request_settling(self) -> None:
+        """Publish the due series; each again after `republish_seconds` without a result."""
         due = due_series(
             self._records,
             self._settings.settle_idle_seconds,
@@ -152,19 +156,19 @@ class Scheduler:
         )
         now = time.monotonic()
         ids = [one.series_id for one in due]
-        patience = self._settings.republish_seconds
-        still = {i: at for i, at in self._asked.items() if now - at < patience}
-        self._asked = {i: still[i] for i in ids if i in still}
-        self._publish_series([i for i in ids if i not in self._asked], now)
+        interval = self._settings.republish_seconds
+        recent = {i: at for i, at in self._requested.items() if now - at < interval}
+        self._requested = {i: recent[i] for i in ids if i in recent}
+        self._publish_series([i for i in ids if i not in self._requested], now)
 
     def _publish_series(self, ids: Sequence[int], now: float) -> None:
         for start in range(0, len(ids), _SERIES_PER_MESSAGE):
             chunk = ids[start : start + _SERIES_PER_MESSAGE]
             self._dispatcher.settle(chunk)
-            self._asked |= dict.fromkeys(chunk, now)
+            self._requested |= dict.fromkeys(chunk, now)
 
-    def _sweep(self) -> None:
-        """Publish again what is indexed, waits, and is in nobody's hands."""
+    def _republish(self) -> None:
+        """Publish indexed instances again that no message and no worker holds."""
         ids = stale_instances(self._records, self._settings.republish_seconds)
         if not ids or self._dispatcher.waiting(QUEUE_INSPECTION) > _SHORT_QUEUE:
             return
@@ -180,17 +184,17 @@ def run_scheduler(settings: Settings) -> int:
     records = Records.open(settings.records_url)
     dispatcher = Dispatcher.open(settings, "veritag.scheduler")
     dependencies = {
-        "records": answers(records.ping),
-        "broker": answers(dispatcher.ping),
+        "records": availability_check(records.ping),
+        "broker": availability_check(dispatcher.ping),
     }
     health = HealthServer(
         settings.http_host, settings.scheduler_http_port, dependencies
     )
-    stop_signals(stopping)
+    stop_on_signals(stopping)
     log.info("scheduler_started", http_port=health.start())
     scheduler = Scheduler(settings, records, dispatcher)
     try:
-        if until_available(records.migrate, stopping):
+        if retry_until_available(records.migrate, stopping):
             settle_memory_later()
             scheduler.run(stopping)
         return 0

@@ -1,7 +1,7 @@
-"""When a training is due, by time or by need; asked for at most once at a time.
+"""The training schedule: when a training is due, by time or by need.
 
-Celery beat keeps its last runs in a file of its own and knows nothing of need: here the
-same crontab classes of Celery look at the records instead, which outlive every process.
+At most one training is requested at a time. Celery beat keeps its last runs in a file and
+knows no needs; here Celery's crontab classes are applied to the runs in the records.
 """
 
 from collections.abc import Callable
@@ -37,26 +37,26 @@ from veritag.settings import NEVER, Settings
 
 log = get_logger()
 
-# A start that was missed by more, because nothing ran, waits for the next one: nobody
-# wants Sunday night's training on Monday morning.
+# A scheduled start that was missed by more than this is skipped: Sunday night's training
+# must not start on Monday morning.
 LATEST_START = timedelta(hours=6)
-# After a run, by need no other is started for so long, whatever the need.
-PAUSE = timedelta(days=1)
+# Shortest time from a run to the next one by need.
+PAUSE_BY_NEED = timedelta(days=1)
 # Seconds until the next run after failures in a row: first, factor, longest.
 _RETRY_DELAYS = 3600.0, 2.0, 7 * 86400.0
-# A message that nobody took is published again; after a day nobody is there.
-ASK_AGAIN = timedelta(minutes=1)
-NOBODY = timedelta(days=1)
+# A request without a trainer is published again after a minute, and fails after a day.
+REPUBLISH_AFTER = timedelta(minutes=1)
+GIVE_UP_AFTER = timedelta(days=1)
 
 NO_TRAINER = (
-    "no trainer took it for a day: run `veritag trainer`, with the extra "
+    "no trainer accepted it within a day: run `veritag trainer`, with the extra "
     "`training` installed"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Why a training shall start."""
+    """The trigger of a due training, and its reason."""
 
     trigger: RunTrigger
     reason: str
@@ -64,14 +64,14 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """How far recent images lie from what their bundle was trained on.
+    """Distance between recent images and those of the training of their bundle.
 
     Attributes
     ----------
     distance
         Jensen-Shannon distance of cluster occupancy, 0 to 1.
     unknown_rise
-        Share of images of unknown kind, less that of the training.
+        Share of images of unknown kind minus that of the training.
     """
 
     images: int
@@ -79,23 +79,29 @@ class Drift:
     unknown_rise: float
 
 
-def drift_of(seen: Occupancy | None) -> Drift | None:
-    """Return the drift, None where there is nothing to compare."""
-    if seen is None or seen.trained_clusters is None or seen.trained_unknown is None:
+def drift_of(occupancy: Occupancy | None) -> Drift | None:
+    """Return the drift, None without images or without numbers of the training."""
+    if (
+        occupancy is None
+        or occupancy.trained_clusters is None
+        or occupancy.trained_unknown is None
+    ):
         return None
-    distance = jensen_shannon(seen.clusters, seen.trained_clusters)
-    return Drift(seen.images, distance, seen.unknown - seen.trained_unknown)
+    distance = jensen_shannon(occupancy.clusters, occupancy.trained_clusters)
+    return Drift(
+        occupancy.images, distance, occupancy.unknown - occupancy.trained_unknown
+    )
 
 
 def due_by_time(
     expression: str, last: datetime, now: datetime, zone: tzinfo | None = None
 ) -> bool:
-    """Tell whether the schedule had a start since the last run, not long ago.
+    """Return whether the schedule had a start since the last run, within `LATEST_START`.
 
     Parameters
     ----------
     zone
-        Of the expression; by default that of this machine.
+        Time zone of the expression; default: that of this machine.
     """
     if expression == NEVER:
         return False
@@ -109,7 +115,7 @@ def due_by_time(
 def what_is_due(
     settings: Settings, needs: TrainingNeeds, drift: Drift | None, now: datetime
 ) -> Due | None:
-    """Return why a training is due now, None where it is not."""
+    """Return why a training is due now, None if it is not."""
     if needs.instances < settings.train_least_instances:
         return None
     last = needs.last_success_at or needs.first_received_at or now
@@ -117,14 +123,14 @@ def what_is_due(
         return None
     if due_by_time(settings.train_schedule, last, now):
         return Due(RunTrigger.TIME, f"the schedule {settings.train_schedule!r}")
-    if needs.last_run_at is not None and now < needs.last_run_at + PAUSE:
+    if needs.last_run_at is not None and now < needs.last_run_at + PAUSE_BY_NEED:
         return None
     reason = _need(settings, needs) or _drifted(settings, needs, drift)
     return Due(RunTrigger.NEED, reason) if reason else None
 
 
 def _earliest(needs: TrainingNeeds) -> datetime:
-    """Return before when nothing is tried again after failures."""
+    """Return the earliest time of the next run after failures."""
     if needs.last_run_at is None or not needs.failures:
         return datetime.min.replace(tzinfo=UTC)
     delay = full_delay(needs.failures - 1, *_RETRY_DELAYS)
@@ -132,13 +138,13 @@ def _earliest(needs: TrainingNeeds) -> datetime:
 
 
 def _need(settings: Settings, needs: TrainingNeeds) -> str | None:
-    asked = (
+    needs_and_limits = (
         (settings.train_new_instances, needs.new_instances, "instances"),
         (settings.train_new_decisions, needs.new_decisions, "decisions"),
     )
-    for least, found, what in asked:
-        if least and found >= least:
-            return f"{found} new {what} since the last training"
+    for limit, count, what in needs_and_limits:
+        if limit and count >= limit:
+            return f"{count} new {what} since the last training"
     return None
 
 
@@ -146,7 +152,7 @@ def _drifted(
     settings: Settings, needs: TrainingNeeds, drift: Drift | None
 ) -> str | None:
     floor = settings.train_drift_instances
-    # Without new images a further training would see what the last one saw.
+    # Without new images another training would see the same images.
     if drift is None or min(drift.images, needs.new_instances) < floor:
         return None
     if settings.train_drift and drift.distance >= settings.train_drift:
@@ -158,7 +164,7 @@ def _drifted(
 
 
 class TrainingSchedule:
-    """Asks for training runs; all that it knows is in the records."""
+    """Requests training runs; its state is in the records."""
 
     def __init__(
         self,
@@ -173,11 +179,11 @@ class TrainingSchedule:
         self._clock = clock
 
     def round(self) -> Drift | None:
-        """Fail what died, ask again for what was lost, ask for what is due.
+        """Fail dead runs, republish a lost request, request a due training.
 
         Returns
         -------
-        The present drift, for the metrics.
+        The current drift, for the metrics.
 
         Raises
         ------
@@ -189,7 +195,7 @@ class TrainingSchedule:
         drift = drift_of(recent_occupancy(self._records))
         run = open_run(self._records)
         if run is not None:
-            self._ask_again(run)
+            self._republish(run)
             return drift
         now = self._clock()
         needs = training_needs(self._records)
@@ -205,15 +211,15 @@ class TrainingSchedule:
         )
         self._dispatcher.train(run_id)
 
-    def _ask_again(self, run: TrainingRun) -> None:
-        """Publish a request again that nobody took and that the queue does not hold."""
+    def _republish(self, run: TrainingRun) -> None:
+        """Publish a request again that no trainer accepted and the queue does not hold."""
         now = datetime.now(UTC)
         if run.status != RunStatus.REQUESTED:
             return
-        if now - run.started_at > NOBODY:
+        if now - run.started_at > GIVE_UP_AFTER:
             log.error("training_not_taken", run_id=run.run_id)
             fail_run(self._records, run.run_id, NO_TRAINER)
-        elif run.heartbeat_at is not None and now - run.heartbeat_at > ASK_AGAIN:
+        elif run.heartbeat_at is not None and now - run.heartbeat_at > REPUBLISH_AFTER:
             if not self._dispatcher.waiting(QUEUE_TRAINING):
                 self._dispatcher.train(run.run_id)
             record_heartbeat(self._records, run.run_id)

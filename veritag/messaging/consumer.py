@@ -17,11 +17,11 @@ log = get_logger()
 
 
 class StrictRequest(Request):  # type: ignore[misc]  # Celery has no types
-    """Says so when a message cannot be acknowledged.
+    """A request that raises an error if its message cannot be acknowledged.
 
-    Celery only logs it; the message then counts as being worked on for ever, and a
-    worker that takes one message at a time never asks for another. The error of the
-    connection makes it reconnect instead.
+    Celery only logs the failure. The message then counts as in progress for ever, and a
+    worker that takes one message at a time never fetches another. The raised error of
+    the connection makes the worker reconnect.
     """
 
     acknowledged: bool = False
@@ -45,34 +45,34 @@ def consume(
     Parameters
     ----------
     name
-        Of this process.
+        Name of this process.
     stopping
-        Set by the signal, so that the task may hurry.
+        Set at the signal, so that a task can end early.
     grace_seconds
-        After the signal, when the process ends although a message is not done.
+        Time after the signal until the process ends, even with a message in progress.
     """
-    # A container runs as root and takes JSON only; what Celery 6 may do is for later.
+    # Containers run as root and accept JSON only; Celery 6 deprecations are not errors.
     for category in (SecurityWarning, CPendingDeprecationWarning):
         warnings.simplefilter("ignore", category)
 
     def shutting_down(**_signal: object) -> None:
         stopping.set()
-        overdue = threading.Timer(grace_seconds, _overdue)
-        overdue.daemon = True
-        overdue.start()
+        timer = threading.Timer(grace_seconds, _end_overdue_process)
+        timer.daemon = True
+        timer.start()
 
     def ready(**_signal: object) -> None:
         if stopping.is_set():
-            # The signal came before Celery's own handler was there to see it.
+            # The signal arrived before Celery had installed its handler.
             os.kill(os.getpid(), signal.SIGTERM)
 
     def keep_our_logging(**_signal: object) -> None:
-        """Answer for Celery, which would set levels and handlers of its own."""
+        """Keep Celery from setting levels and handlers: a connected receiver suffices."""
 
     setup_logging.connect(keep_our_logging, weak=False)
     worker_shutting_down.connect(shutting_down, weak=False)
     worker_ready.connect(ready, weak=False)
-    # CUDA does not survive a fork, and one process per GPU is all it can use: solo.
+    # Solo pool: CUDA does not survive a fork, and a GPU serves one process.
     worker = app.Worker(
         pool="solo",
         concurrency=1,
@@ -88,7 +88,7 @@ def consume(
     return int(worker.exitcode or 0)
 
 
-def _overdue() -> None:
-    """End the process although a message is not done; the records know what was left."""
+def _end_overdue_process() -> None:
+    """End the process with a message in progress; the records hold what is left to do."""
     log.error("stop_grace_exceeded")
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Publishing messages: tasks are called by name, so that no publisher imports a worker."""
+"""The dispatcher: publishes messages for tasks by name, without importing a worker."""
 
 import threading
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ from veritag.settings import Settings
 
 
 class Dispatcher:
-    """Publishes messages over one connection that is kept and, when broken, replaced.
+    """Publishes messages over one connection, which is replaced when it breaks.
 
-    May be used from several threads; they take turns.
+    Safe to use from several threads; one publishes at a time.
     """
 
     def __init__(self, app: Celery) -> None:
@@ -38,11 +38,11 @@ class Dispatcher:
     def open(
         cls, settings: Settings, name: str = "veritag.messaging.dispatcher"
     ) -> Self:
-        """Return a dispatcher; nothing is connected yet."""
+        """Return a dispatcher; it connects at its first use."""
         return cls(celery_app(settings, name))
 
     def inspect(self, instance_ids: Sequence[int]) -> None:
-        """Ask for the inspection of instances, up to 32 in a message.
+        """Request the inspection of instances, up to 32 in a message.
 
         Raises
         ------
@@ -54,7 +54,7 @@ class Dispatcher:
             self._publish(TASK_INSPECT, InspectInstances(ids).encode())
 
     def settle(self, series_ids: Sequence[int]) -> None:
-        """Ask for the judgement of series that have settled.
+        """Request the judgement of settled series.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class Dispatcher:
         self._publish(TASK_SETTLE, SettleSeries(tuple(series_ids)).encode())
 
     def train(self, run_id: int) -> None:
-        """Ask for a training run.
+        """Request a training run.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class Dispatcher:
                 raise _unavailable(error) from error
 
     def waiting(self, queue: str) -> int:
-        """Return how many messages wait in a queue.
+        """Return the number of messages that wait in a queue.
 
         Raises
         ------
@@ -96,13 +96,13 @@ class Dispatcher:
                 channel: Any = connection.default_channel
                 return int(channel.queue_declare(queue, passive=True).message_count)
         except connection.channel_errors:
-            # A queue that nobody declared yet is empty.
+            # A queue that is not declared yet is empty.
             return 0
         except (OperationalError, *connection.connection_errors) as error:
             raise _unavailable(error) from error
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         with self._lock:
             self._drop()
 
@@ -111,7 +111,7 @@ class Dispatcher:
             try:
                 self._send(task, payload)
             except self._failures as error:
-                # A broken connection would fail again: the next call makes a new one.
+                # A broken connection fails again: the next call makes a new one.
                 self._drop()
                 raise _unavailable(error) from error
 

@@ -1,6 +1,6 @@
-"""The names of queues and tasks, and the payloads that travel between processes.
+"""Names of queues and tasks, and the payloads of messages.
 
-A payload carries ids and a schema version, never pixels and never patient data.
+A payload holds ids and a schema version, no pixels and no patient data.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ TASK_TRAIN = "veritag.train"
 
 
 class UnknownMessage(RejectError):
-    """A message of a schema or shape that this version does not understand."""
+    """A message whose schema or shape this version does not know."""
 
 
 def _ids(payload: Mapping[str, Any], key: str) -> tuple[int, ...]:
@@ -36,7 +36,7 @@ def _ids(payload: Mapping[str, Any], key: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class InspectInstances:
-    """Inspect these instances (primary keys in the records, up to 32)."""
+    """Request to inspect instances (primary keys in the records, up to 32)."""
 
     instance_ids: tuple[int, ...]
 
@@ -52,7 +52,7 @@ class InspectInstances:
 
 @dataclass(frozen=True, slots=True)
 class SettleSeries:
-    """Settle these series (primary keys in the records)."""
+    """Request to settle series (primary keys in the records)."""
 
     series_ids: tuple[int, ...]
 
@@ -68,7 +68,7 @@ class SettleSeries:
 
 @dataclass(frozen=True, slots=True)
 class TrainBundle:
-    """Carry out this training run (primary key in the records)."""
+    """Request to carry out a training run (primary key in the records)."""
 
     run_id: int
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from veritag.errors import DecodingEnded, OutOfMemory, VeritagError, in_words
+from veritag.errors import DecodingEnded, OutOfMemory, VeritagError, describe_error
 from veritag.process.memory import settle_memory, skip_packages
 
 LENGTH = struct.Struct("<Q")
@@ -78,7 +78,7 @@ def _run(job: bytes) -> Any:
     except MemoryError:
         return OutOfMemory("not enough memory to read the file")
     except Exception as error:  # noqa: BLE001 - decoders raise anything on malformed files
-        return DecodingEnded(in_words(error))
+        return DecodingEnded(describe_error(error))
 
 
 def _answer(answers: BinaryIO, answer: Any) -> None:

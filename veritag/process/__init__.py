@@ -1,1 +1,1 @@
-"""Parts of every process: logs, metrics, health, signals, supervision."""
+"""Parts of every process: logs, metrics, health, signals, memory, supervision."""

@@ -1,6 +1,6 @@
 """Liveness, readiness and metrics of a process, on an HTTP port of its own.
 
-Never on the DICOM port: a probe that connects and closes costs an association there.
+Health probes do not use the DICOM port: each connection costs an association there.
 """
 
 import json
@@ -14,32 +14,32 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from veritag.errors import ConfigurationError
 
 Check = Callable[[], str | None]
-"""A dependency's check: None when it is fine, else the reason in words."""
+"""Check of a dependency: None when it works, else the reason."""
 
 
 def readiness(checks: Mapping[str, Check]) -> tuple[bool, dict[str, Any]]:
-    """Return whether all checks pass, and the body that names each dependency."""
-    dependencies = {name: _ask(check) for name, check in checks.items()}
-    ready = all(answer == "ok" for answer in dependencies.values())
+    """Return whether all checks pass, and the response body with the state of each."""
+    dependencies = {name: _state(check) for name, check in checks.items()}
+    ready = all(state == "ok" for state in dependencies.values())
     return ready, {"ready": ready, "dependencies": dependencies}
 
 
-def _ask(check: Check) -> str:
+def _state(check: Check) -> str:
     try:
         return check() or "ok"
-    except Exception as error:  # noqa: BLE001 - a failing check is an answer, not a crash
+    except Exception as error:  # noqa: BLE001 - a failing check is a state too
         return f"{type(error).__name__}: {error}"
 
 
 class HealthServer:
-    """Serves `/live`, `/ready` and `/metrics` from a thread of the process.
+    """HTTP server of `/live`, `/ready` and `/metrics`, in a thread of the process.
 
     Parameters
     ----------
     port
-        TCP port; 0 takes a free one.
+        TCP port; 0 selects a free one.
     checks
-        Name of each dependency to its check.
+        Check of each dependency, by its name.
     """
 
     def __init__(self, host: str, port: int, checks: Mapping[str, Check]) -> None:
@@ -59,12 +59,12 @@ class HealthServer:
         )
 
     def start(self) -> int:
-        """Start serving; return the bound port."""
+        """Start the server; return its port."""
         self._thread.start()
         return int(self._server.server_address[1])
 
     def stop(self) -> None:
-        """Stop serving and free the port."""
+        """Stop the server and free the port."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -82,7 +82,7 @@ def _handler(checks: Mapping[str, Check]) -> type[BaseHTTPRequestHandler]:
             elif self.path == "/metrics":
                 self._send(200, CONTENT_TYPE_LATEST, generate_latest())
             else:
-                self._json(404, {"error": "only /live, /ready and /metrics are here"})
+                self._json(404, {"error": "only /live, /ready and /metrics exist"})
 
         def _json(self, status: int, body: Mapping[str, Any]) -> None:
             self._send(status, "application/json", json.dumps(body).encode() + b"\n")
@@ -95,6 +95,6 @@ def _handler(checks: Mapping[str, Check]) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Stay silent: a probe every few seconds is not worth a line."""
+            """Log nothing: probes come every few seconds."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""What long-running processes share: signals, waiting, checks of what they need."""
+"""Start and end of services: signals, locks, waiting for dependencies."""
 
 import os
 import signal
@@ -18,11 +18,11 @@ from veritag.storage.spool import Spool, SpoolInUse
 log = get_logger()
 
 _PARENT_SECONDS = 1.0
-# How long a predecessor on the same spool is given to end.
+# Longest wait for an earlier process on the same spool to end.
 LOCK_SECONDS = 5.0
 
 
-def stop_signals(stopping: threading.Event) -> None:
+def stop_on_signals(stopping: threading.Event) -> None:
     """Set the event on SIGTERM and SIGINT."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -43,9 +43,9 @@ def end_with_parent(parent: int, stopping: threading.Event) -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def take_uids_as_they_are() -> None:
-    """Keep pydicom from warning, in plain text, of what we accept or refuse."""
-    # Most processes use this module and no pydicom.
+def disable_pydicom_validation() -> None:
+    """Turn off the checks and warnings of pydicom: Veritag has its own checks."""
+    # Imported here: most users of this module do not need pydicom.
     from pydicom import config
 
     config.settings.reading_validation_mode = config.IGNORE
@@ -53,13 +53,13 @@ def take_uids_as_they_are() -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\b")
 
 
-def claim(spool: Spool, work: str, stopping: threading.Event) -> IO[bytes]:
-    """Prepare the spool and claim the work; give a predecessor time to end.
+def claim_spool(spool: Spool, work: str, stopping: threading.Event) -> IO[bytes]:
+    """Prepare the spool and lock the work; wait some seconds for an earlier process.
 
     Raises
     ------
     ConfigurationError
-        If the folder cannot be used or another process goes on using it.
+        If the folder cannot be used or another process keeps using it.
     """
     deadline = time.monotonic() + LOCK_SECONDS
     try:
@@ -80,12 +80,14 @@ def claim(spool: Spool, work: str, stopping: threading.Event) -> IO[bytes]:
         ) from error
 
 
-def until_available(act: Callable[[], None], stopping: threading.Event) -> bool:
-    """Repeat until what `act` needs is there; False when the process shall end."""
+def retry_until_available(
+    action: Callable[[], None], stopping: threading.Event
+) -> bool:
+    """Call `action` until it succeeds; return False if the process has to stop first."""
     delays = Backoff(first=1.0, longest=30.0)
     while not stopping.is_set():
         try:
-            act()
+            action()
         except RetryableError as error:
             delay = delays.next()
             log.warning("waiting", reason=str(error), again_in_seconds=delay)
@@ -95,12 +97,12 @@ def until_available(act: Callable[[], None], stopping: threading.Event) -> bool:
     return False
 
 
-def answers(ask: Callable[[], None]) -> Check:
-    """Return a check of a dependency that raises RetryableError while it is away."""
+def availability_check(ping: Callable[[], None]) -> Check:
+    """Return a check from a function that raises RetryableError while it fails."""
 
     def check() -> str | None:
         try:
-            ask()
+            ping()
         except RetryableError as error:
             return str(error)
         return None

@@ -1,6 +1,6 @@
-"""Logs: one JSON line per event, ids and never patient data.
+"""Logs: one JSON line per event, with ids and without patient data.
 
-Event names are static, values are keywords: `log.info("instance_stored", digest=...)`.
+Event names are constant, values are keywords: `log.info("instance_stored", digest=...)`.
 """
 
 import logging
@@ -12,7 +12,7 @@ from structlog.typing import EventDict
 
 from veritag.settings import Settings
 
-# These libraries print parts of data sets or of payloads at lower levels.
+# At lower levels these libraries log parts of Data Sets or payloads.
 _QUIET = {
     "pynetdicom": logging.CRITICAL,
     "pydicom": logging.ERROR,
@@ -24,7 +24,7 @@ _QUIET = {
 }
 
 
-def _shared(process: str) -> list[Any]:
+def _processors(process: str) -> list[Any]:
     def add_process(_logger: Any, _method: str, event: EventDict) -> EventDict:
         event["process"] = process
         return event
@@ -39,7 +39,7 @@ def _shared(process: str) -> list[Any]:
 
 
 def configure_logging(settings: Settings, process: str) -> None:
-    """Route structlog and the standard library to JSON lines on stderr."""
+    """Write the events of structlog and of the standard library as JSON lines to stderr."""
     level = logging.getLevelName(settings.log_level.upper())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -48,17 +48,17 @@ def configure_logging(settings: Settings, process: str) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(),
             ],
-            foreign_pre_chain=_shared(process),
+            foreign_pre_chain=_processors(process),
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name, least in _QUIET.items():
-        logging.getLogger(name).setLevel(max(level, least))
+    for name, minimum in _QUIET.items():
+        logging.getLogger(name).setLevel(max(level, minimum))
     structlog.configure(
         processors=[
-            *_shared(process),
+            *_processors(process),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -68,5 +68,5 @@ def configure_logging(settings: Settings, process: str) -> None:
 
 
 def get_logger() -> Any:
-    """Return a logger that takes an event name and keywords."""
+    """Return a logger whose methods take an event name and keywords."""
     return structlog.get_logger()

@@ -1,9 +1,8 @@
-"""Every Prometheus metric of Veritag; nothing else registers any.
+"""All Prometheus metrics of Veritag; no other module registers any.
 
-Labels are closed lists: no UID, no free AE title, no patient data ever is a label.
-Each process exports all metrics without labels, those of others as 0: queries name the
-job or take the maximum.
-Dashboards and alert rules are checked against this file by a test.
+Labels are closed lists: no UIDs, no free AE titles, no patient data. Each process exports
+all metrics without labels, with 0 for those of other processes: queries name the job or
+take the maximum. A test compares dashboards and alert rules with this file.
 """
 
 from collections.abc import Iterable
@@ -18,9 +17,9 @@ MODALITIES = frozenset(
 
 # --- Reception (listener) ---
 
-# Instances answered with 0x0000.
+# Instances acknowledged with 0x0000.
 INSTANCES_RECEIVED = Counter("veritag_instances_received", "Instances acknowledged.")
-# C-STOREs answered with a failure status, by the reason of the status.
+# C-STOREs answered with a failure status, by reason.
 INSTANCES_REFUSED = Counter(
     "veritag_instances_refused", "Instances refused, by reason.", ["reason"]
 )
@@ -30,23 +29,23 @@ ASSOCIATIONS_REJECTED = Counter(
 )
 # Associations served at this moment.
 ASSOCIATIONS_OPEN = Gauge("veritag_associations_open", "Associations open now.")
-# When our certificate for DICOM TLS expires; 0 where there is none.
+# Expiry of the certificate for DICOM TLS; 0 without a certificate.
 TLS_CERTIFICATE_EXPIRY = Gauge(
     "veritag_tls_certificate_expiry_timestamp_seconds", "End of our TLS certificate."
 )
-# 1 while the TLS files on disk cannot be used and the former ones still are.
+# 1 while the TLS files on disk are unusable and the earlier ones stay in use.
 TLS_FILES_REFUSED = Gauge("veritag_tls_files_refused", "New TLS files are refused.")
-# Audit messages that will never be delivered.
+# Audit messages that were dropped.
 AUDIT_DROPPED = Counter("veritag_audit_dropped", "Audit messages lost.")
 # Audit messages that wait for the repository.
 AUDIT_WAITING = Gauge("veritag_audit_waiting", "Audit messages not yet delivered.")
-# From the whole Data Set in memory to the answer: write, fsync, rename.
+# From the last fragment of the Data Set to the response: write, fsync, rename.
 RECEPTION_SECONDS = Histogram(
     "veritag_reception_seconds",
     "Time to make a received instance durable.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
-# Free bytes on the spool's file system.
+# Free bytes on the file system of the spool.
 SPOOL_FREE_BYTES = Gauge("veritag_spool_free_bytes", "Free bytes where the spool lies.")
 
 # --- Indexer ---
@@ -57,11 +56,11 @@ SPOOL_READY = Gauge(
 )
 # Receptions recorded, repeated ones too.
 INSTANCES_INDEXED = Counter("veritag_instances_indexed", "Receptions recorded.")
-# A SOP Instance UID that came again: identical, or a conflict with other bytes.
+# SOP Instance UIDs received again: with identical bytes, or in conflict.
 DUPLICATES = Counter(
     "veritag_duplicates", "SOP Instance UIDs received again, by kind.", ["kind"]
 )
-# Messages that could not be published; the rows stay and are published later.
+# Messages that could not be published; they are published later.
 DISPATCH_FAILURES = Counter("veritag_dispatch_failures", "Messages not published.")
 
 # --- Storage commitment (requests in the listener, reports in the delivery) ---
@@ -91,7 +90,7 @@ FORWARDS_WAITING = Gauge(
 FORWARDS_OLDEST = Gauge(
     "veritag_forwards_oldest_seconds", "Age of the oldest of them.", ["destination"]
 )
-# Instances given up until a person asks for them again.
+# Instances parked until a person requests them again.
 FORWARDS_PARKED = Gauge(
     "veritag_forwards_parked", "Instances parked for a destination.", ["destination"]
 )
@@ -99,19 +98,19 @@ FORWARDS_PARKED = Gauge(
 FORWARDED = Counter(
     "veritag_instances_forwarded", "Instances acknowledged.", ["destination"]
 )
-# Instances refused, and associations that did not come about.
+# Instances refused, and associations that failed.
 FORWARD_FAILURES = Counter(
     "veritag_forward_failures", "Failed tries, by destination.", ["destination", "kind"]
 )
 
-# Free bytes on the archive's file system.
+# Free bytes on the file system of the archive.
 ARCHIVE_FREE_BYTES = Gauge(
     "veritag_archive_free_bytes", "Free bytes where the archive lies."
 )
 
 # --- Retention (scheduler) ---
 
-# Instances whose files the archive let go of, being older than `retain_days`.
+# Instances whose files were deleted after `retain_days`.
 REMOVED = Counter("veritag_instances_removed", "Files removed from the archive.")
 REMOVED_BYTES = Counter(
     "veritag_removed_bytes", "Size of the files removed from the archive."
@@ -123,7 +122,7 @@ REMOVED_BYTES = Counter(
 INSPECTED = Counter(
     "veritag_instances_inspected", "Verdicts stored.", ["status", "modality"]
 )
-# From 0x0000 to the stored verdict.
+# From the response 0x0000 to the stored verdict.
 INSPECTION_SECONDS = Histogram(
     "veritag_inspection_latency_seconds",
     "Time from acknowledgement to the stored verdict.",
@@ -136,24 +135,24 @@ STAGE_SECONDS = Histogram(
     ["stage"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
-# Files whose reading was ended: it took too long, too much memory, or crashed.
+# Decoding processes that were ended (time, memory) or crashed.
 DECODING_ENDED = Counter(
     "veritag_decoding_ended", "Readings of a file that were ended, by limit.", ["limit"]
 )
 # Instances given up after the last attempt.
 DEAD_LETTERED = Counter("veritag_dead_lettered", "Instances that became dead letters.")
-# Series whose findings were made, by the reason: idle or cap.
+# Series settled, by reason: idle or cap.
 SERIES_SETTLED = Counter("veritag_series_settled", "Series settled.", ["reason"])
-# Findings newly opened.
+# Findings opened.
 FINDINGS = Counter("veritag_findings", "Findings opened.", ["code", "modality"])
-# Always 1; the label says which bundle makes the verdicts.
+# Always 1; the label is the bundle in use.
 BUNDLE = Gauge("veritag_bundle_info", "The bundle in use.", ["bundle_id"])
-# 1 for the execution provider that ONNX Runtime really uses.
+# 1 for the execution provider that ONNX Runtime uses.
 PROVIDER = Gauge(
     "veritag_inference_provider", "Execution provider in use.", ["provider"]
 )
 
-# --- The records, read by the scheduler each round ---
+# --- State of the records, read by the scheduler ---
 
 # Indexed instances without verdict that are not dead letters.
 BACKLOG = Gauge("veritag_backlog_instances", "Instances waiting for a verdict.")
@@ -161,32 +160,32 @@ BACKLOG = Gauge("veritag_backlog_instances", "Instances waiting for a verdict.")
 BACKLOG_OLDEST = Gauge(
     "veritag_backlog_oldest_seconds", "Age of the oldest uninspected instance."
 )
-# Instances that were given up, of all time.
+# Dead letters of all time.
 DEAD_LETTERS = Gauge("veritag_dead_letters", "Dead letters in the records.")
 # Findings that wait for a decision.
 OPEN_FINDINGS = Gauge("veritag_findings_open", "Findings without a decision.")
-# Instances published again by the sweeper.
+# Instances published again by the scheduler.
 REPUBLISHED = Counter("veritag_instances_republished", "Instances published again.")
 
 # --- Training, read from the records by the scheduler ---
 
 # Training runs of all time: requested, running, finished, failed.
 TRAINING_RUNS = Gauge("veritag_training_runs", "Training runs, by state.", ["state"])
-# What the gate decided of their bundles: promoted, kept, undecided.
+# Decisions of the gate about their bundles: promoted, kept, undecided.
 TRAINING_OUTCOMES = Gauge(
     "veritag_training_outcomes", "Decisions of the gate.", ["outcome"]
 )
-# When the newest finished run ended; 0 before the first.
+# End of the last finished run; 0 before the first.
 TRAINING_LAST_SUCCESS = Gauge(
     "veritag_training_last_success_timestamp_seconds", "End of the last finished run."
 )
-# How long that run took.
+# Duration of that run.
 TRAINING_LAST_SECONDS = Gauge(
     "veritag_training_last_duration_seconds", "Duration of the last finished run."
 )
-# Distance of recent series' clusters from those of the bundle's training, 0 to 1.
+# Distance between the clusters of recent series and those of the training, 0 to 1.
 CLUSTER_DRIFT = Gauge("veritag_cluster_drift", "Drift of cluster occupancy.")
-# Share of images of unknown kind, less that of the bundle's training.
+# Rise of the share of images of unknown kind since the training.
 UNKNOWN_RISE = Gauge("veritag_unknown_rise", "Rise of the share of unknown kinds.")
 
 # --- Review ---
@@ -196,15 +195,15 @@ DECISIONS = Counter("veritag_review_decisions", "Decisions stored.", ["decision"
 
 
 def modality_label(value: str | None) -> str:
-    """Return the Modality as a label of a closed list, `other` for all the rest."""
+    """Return a Modality as label: itself if it is in the closed list, else `other`."""
     return value if value in MODALITIES else "other"
 
 
 def count_from_zero(counter: Counter, *labels: Iterable[str]) -> None:
-    """Export a counter's every combination of labels before it first counts.
+    """Export each combination of a counter's labels with 0.
 
-    Prometheus sees an increase only between two values: a series that appears with 1
-    has lost its first count.
+    Prometheus computes increases between two samples: the first count of a series that
+    appears with 1 is lost.
     """
     for values in product(*labels):
         counter.labels(*values)

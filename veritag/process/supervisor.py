@@ -30,7 +30,7 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class Program:
-    """A process to keep running.
+    """A program that the supervisor keeps running.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class Supervisor:
         ]
 
     def __enter__(self) -> Self:
-        """Take over the signals; only the main thread can."""
+        """Install signal handlers; this works in the main thread only."""
         self._wake = socket.socketpair()
         for end in self._wake:
             end.setblocking(False)
@@ -101,7 +101,7 @@ class Supervisor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop every child and give the signals back."""
+        """Stop every child and restore the signal handlers."""
         self.stop()
         signal.set_wakeup_fd(-1)
         for number, handler in self._handlers.items():

@@ -1,1 +1,1 @@
-"""Files that must not be lost: spool, archive, requests of storage commitment."""
+"""Files that must not be lost: spool, archive and storage commitment requests."""

@@ -1,7 +1,7 @@
 """The archive: every instance once, under a key made from its digest.
 
-A key never holds anything that came over the network. Files are written once and
-never changed; putting the same again is nothing.
+A key never contains received text. Files are written once and never changed; putting
+the same instance again changes nothing.
 """
 
 import errno
@@ -17,7 +17,7 @@ from veritag.storage.spool import make_folder, sync_folder
 
 _DIGEST = re.compile(r"[0-9a-f]{32}\Z")
 _KEY = re.compile(r"[0-9a-f]{3}/[0-9a-f]{32}\.dcm\Z")
-# A hard link is not possible from here to there: copy instead.
+# Errors that mean: no hard link is possible between these folders, copy instead.
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
 
 
@@ -35,21 +35,21 @@ class Archive:
         return f"{digest[:3]}/{digest}.dcm"
 
     def path(self, key: str) -> Path:
-        """Return where the instance of a key lies."""
+        """Return the file of a key."""
         if not _KEY.match(key):
             raise ValueError("not an archive key")
         return self.root / key
 
     def put(self, source: Path, digest: str) -> str:
-        """Keep a durable file under its digest; return the key. Idempotent.
+        """Store a durable file under its digest; return the key. Idempotent.
 
-        It survives a power cut only after `sync`, also when it was there before: the
-        process that put it may have died in between.
+        The entry survives a power cut only after `sync`, even if it existed before: the
+        process that made it may have ended before its own `sync`.
 
         Raises
         ------
         ArchiveUnavailable
-            If it could not be written; the source is untouched.
+            If the file cannot be written; the source is unchanged.
         """
         key = self.key(digest)
         target = self.path(key)
@@ -62,9 +62,10 @@ class Archive:
         return key
 
     def sync(self, keys: Iterable[str]) -> None:
-        """Make what was put durable.
+        """Make the entries of these keys durable.
 
-        Apart from `put` because the first of many folders writes the journal for all.
+        Separate from `put`: the fsync of one folder writes the journal of the file
+        system, so that the following ones cost little.
 
         Raises
         ------
@@ -78,12 +79,12 @@ class Archive:
             raise _unavailable(error) from error
 
     def remove(self, keys: Sequence[str]) -> None:
-        """Let go of instances for good; one that is not there is no error.
+        """Delete instances; a missing one is not an error.
 
         Raises
         ------
         ArchiveUnavailable
-            If the disk fails; some may be gone, and it may be done again.
+            If the disk fails; some may be deleted, and the call may be repeated.
         """
         paths = [self.path(key) for key in keys]
         try:
@@ -95,12 +96,13 @@ class Archive:
             raise _unavailable(error) from error
 
     def size(self, key: str) -> int | None:
-        """Return the size of an instance in bytes, None where it is gone.
+        """Return the size of an instance in bytes, None where it was deleted.
 
         Raises
         ------
         ArchiveUnavailable
-            If that cannot be told at present, for example of an empty mount point.
+            If the archive cannot be read, or its folder is missing, as on an empty
+            mount point.
         """
         path = self.path(key)
         try:
@@ -112,7 +114,7 @@ class Archive:
             ) from error
 
     def free_bytes(self) -> int:
-        """Return the free bytes of its file system; 0 where it is not there."""
+        """Return the free bytes of its file system; 0 if the folder is missing."""
         try:
             return shutil.disk_usage(self.root).free
         except OSError:
@@ -122,6 +124,7 @@ class Archive:
         if folder.is_dir():
             return
         make_folder(folder)
+        # Another process may have made the folder and ended before its fsync.
         sync_folder(self.root)
         sync_folder(self.root.parent)
 
@@ -130,7 +133,7 @@ def _size(path: Path) -> int | None:
     try:
         return path.stat().st_size
     except FileNotFoundError:
-        # Folders are never removed: without its folder it is the archive that is away.
+        # Folders are never deleted: if the folder is missing too, the archive is absent.
         if path.parent.is_dir():
             return None
         raise
@@ -156,6 +159,7 @@ def _copy(source: Path, target: Path) -> None:
     part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     try:
         shutil.copyfile(source, part)
+        # fsync before rename: a power cut must not leave an empty file under the key.
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.rename(target)

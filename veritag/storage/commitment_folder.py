@@ -1,7 +1,7 @@
-"""Requests of storage commitment on their way from the network to the records.
+"""Storage commitment requests (PS3.4 annex J) on their way to the records.
 
-PS3.4 annex J. The listener makes each one durable as a file beside the spool before it
-answers; the delivery takes it from there. Names are the server's own.
+The listener makes each request durable as a file beside the spool before it answers;
+the delivery reads the file. File names are made here and contain no received text.
 """
 
 import json
@@ -19,26 +19,26 @@ from veritag.errors import RejectError, RetryableError
 from veritag.storage.spool import MEGABYTE, sync_folder
 
 PUSH_MODEL = "1.2.840.10008.1.20.1"
-"""Storage Commitment Push Model SOP Class."""
+"""SOP Class UID of the Storage Commitment Push Model."""
 PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1.1"
-"""Its one well-known SOP Instance."""
+"""Its well-known SOP Instance UID."""
 
-# So many requests may wait for the delivery; then it must be running before more come.
+# Requests that may wait for the delivery; above this number new ones are refused.
 MOST_WAITING = 10_000
 _SUFFIX = ".json"
 
 
 class NoRoom(RetryableError):
-    """The disk's reserve is reached, or too many requests wait."""
+    """The reserve of free disk space is reached, or too many requests wait."""
 
 
 class DamagedRequest(RejectError):
-    """A file that is no request of ours."""
+    """A file that does not hold a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReferencedInstance:
-    """An instance that somebody wants to let go of."""
+    """An instance that the requestor wants to delete once its storage is committed."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -46,7 +46,7 @@ class ReferencedInstance:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentRequest:
-    """What an N-ACTION asked for, by whom and when."""
+    """An N-ACTION request, its requestor and its time."""
 
     transaction_uid: str
     references: tuple[ReferencedInstance, ...]
@@ -57,24 +57,24 @@ class CommitmentRequest:
 
 
 class CommitmentFolder:
-    """The requests that lie beside one spool.
+    """The folder of requests beside one spool.
 
     Parameters
     ----------
     spool_dir
         Folder of the spool.
     reserve_mb
-        Free MB below which no more is taken.
+        Free MB below which requests are refused.
     """
 
     def __init__(self, spool_dir: Path, reserve_mb: int = 0) -> None:
         self.root = spool_dir / "commitments"
-        # On the same file system, and swept by the listener when it starts.
+        # On the same file system, so that rename works; the listener empties it at start.
         self._incoming = spool_dir / "incoming"
         self._reserve = reserve_mb * MEGABYTE
 
     def prepare(self) -> None:
-        """Make the folder, so that it survives a power cut with what it holds."""
+        """Make the folder durable: it survives a power cut."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o750)
         sync_folder(self.root.parent)
 
@@ -92,6 +92,7 @@ class CommitmentFolder:
         name = f"{time.time_ns():020d}-{secrets.token_hex(8)}{_SUFFIX}"
         part, final = self._incoming / name, self.root / name
         try:
+            # The order makes the request durable: file, then its name, then the folder.
             _write(part, content)
             part.rename(final)
             sync_folder(self.root)
@@ -117,7 +118,7 @@ class CommitmentFolder:
     def requests(
         self,
     ) -> Iterator[tuple[str, CommitmentRequest | DamagedRequest | OSError]]:
-        """Yield names and requests, or why there is none, oldest first."""
+        """Yield each name with its request, or with the error of reading it, oldest first."""
         for name in self.names():
             try:
                 yield name, _read(self.root / name)
@@ -125,11 +126,11 @@ class CommitmentFolder:
                 yield name, error
 
     def remove(self, name: str) -> None:
-        """Let go of a request that is recorded."""
+        """Delete a request that the records hold."""
         (self.root / name).unlink(missing_ok=True)
 
     def set_aside(self, name: str) -> None:
-        """Keep a damaged file for a person, out of the way of the others."""
+        """Rename a damaged file: it is kept for a person and no longer read."""
         (self.root / name).rename(self.root / f"{name}.damaged")
 
 
@@ -147,7 +148,11 @@ def _read(path: Path) -> CommitmentRequest:
         references = tuple(
             ReferencedInstance(**pair) for pair in content.pop("references")
         )
-        moment = datetime.fromisoformat(content.pop("received_at"))
-        return CommitmentRequest(references=references, received_at=moment, **content)
+        received_at = datetime.fromisoformat(content.pop("received_at"))
+        return CommitmentRequest(
+            references=references, received_at=received_at, **content
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedRequest(f"{path.name} is no request of ours") from error
+        raise DamagedRequest(
+            f"{path.name} is not a storage commitment request"
+        ) from error

@@ -1,7 +1,7 @@
-"""Work that costs little more for many than for one: who comes while it runs, joins in.
+"""Group commit: callers that wait at the same time share one fsync.
 
-A disk that takes 10 ms for an fsync allows 100 in a second, however many wait. Whoever
-finds nobody at work does the work for all that wait, and nobody waits for company.
+A disk that takes 10 ms for an fsync allows 100 per second. The first caller starts the
+work at once; callers that arrive while it runs are served together by the next one.
 """
 
 import errno
@@ -14,60 +14,61 @@ T = TypeVar("T")
 
 
 @dataclass(eq=False, slots=True)
-class _Turn(Generic[T]):
+class _Waiter(Generic[T]):
     item: T
     done: bool = False
     error: OSError | None = None
 
 
 class GroupCommit(Generic[T]):
-    """Does a work for all that wait for it.
+    """Runs one function for all items that wait for it.
 
     Parameters
     ----------
     work
-        Done for one or more items, by one thread at a time. What it raises, all of
-        these items have met.
+        Called with one or more items, by one thread at a time. An error that it raises
+        is the error of all these items.
     """
 
     def __init__(self, work: Callable[[Sequence[T]], None]) -> None:
         self._work = work
-        self._waiting: list[_Turn[T]] = []
+        self._waiting: list[_Waiter[T]] = []
         self._busy = False
         self._changed = threading.Condition(threading.Lock())
 
     def do(self, item: T) -> None:
-        """Return when the work was begun after this call, and is done.
+        """Wait for a run of the work that begins after this call; return after its end.
 
         Raises
         ------
         OSError
-            What the work raised.
+            The error of that run.
         """
-        turn = _Turn(item)
+        waiter = _Waiter(item)
         with self._changed:
-            self._waiting.append(turn)
-            while self._busy and not turn.done:
+            self._waiting.append(waiter)
+            while self._busy and not waiter.done:
                 self._changed.wait()
-            if not turn.done:
+            if not waiter.done:
+                # Nobody works: this caller works for all that wait.
                 self._busy = True
-                turns, self._waiting = self._waiting, []
-        if not turn.done:
-            self._lead(turns)
-        if turn.error is not None:
-            raise turn.error
+                batch, self._waiting = self._waiting, []
+        if not waiter.done:
+            self._run(batch)
+        if waiter.error is not None:
+            raise waiter.error
 
-    def _lead(self, turns: Sequence[_Turn[T]]) -> None:
-        # Whatever else may end the work, nobody may take it for done.
-        error: OSError | None = OSError(errno.EIO, "the work was broken off")
+    def _run(self, batch: Sequence[_Waiter[T]]) -> None:
+        # If another exception ends the work, the waiting callers must not see success.
+        error: OSError | None = OSError(errno.EIO, "the work was interrupted")
         try:
-            self._work([turn.item for turn in turns])
+            self._work([waiter.item for waiter in batch])
             error = None
         except OSError as failure:
             error = failure
         finally:
             with self._changed:
-                for turn in turns:
-                    turn.error, turn.done = error, True
+                for waiter in batch:
+                    waiter.error, waiter.done = error, True
                 self._busy = False
                 self._changed.notify_all()

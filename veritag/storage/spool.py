@@ -1,8 +1,8 @@
-"""The spool: where an instance lies from its acknowledgement until it is indexed.
+"""The spool: the folder of instances between acknowledgement and indexing.
 
-`incoming/` holds what is being written, `ready/` what is acknowledged. A file gets into
-`ready/` only whole: written, fsynced, renamed, and the folder fsynced after that.
-Names are the server's own and sort by time of reception.
+`incoming/` holds files that are being written, `ready/` acknowledged instances. A file
+enters `ready/` complete: it is written, fsynced and renamed, then the folder is fsynced.
+File names are made here, contain no received text and sort by time of reception.
 """
 
 import errno
@@ -24,11 +24,11 @@ _SUFFIX = ".dcm"
 
 
 class SpoolFull(RetryableError):
-    """Less disk is free than the operator wants to keep free."""
+    """Less disk space is free than the configured reserve."""
 
 
 class SpoolInUse(RetryableError):
-    """Another process does the same work on this spool."""
+    """Another process holds the lock for the same work on this spool."""
 
 
 class Spool:
@@ -37,7 +37,7 @@ class Spool:
     Parameters
     ----------
     reserve_mb
-        Free MB below which nothing more is stored.
+        Free MB below which instances are refused.
     """
 
     def __init__(self, root: Path, reserve_mb: int = 0) -> None:
@@ -48,36 +48,36 @@ class Spool:
         self._folder_sync = GroupCommit[None](lambda _: sync_folder(self.ready))
 
     def prepare(self) -> None:
-        """Make the folders; they survive a power cut as what is put into them does."""
+        """Make the folders durable: they survive a power cut like the files in them."""
         for folder in (self.incoming, self.ready):
             make_folder(folder)
-        # Also what another has made, who then died.
+        # Another process may have made the folders and ended before its fsync.
         for folder in (self.root, self.root.parent):
             sync_folder(folder)
 
-    def sweep(self) -> int:
-        """Remove what a crash left half received; it never was acknowledged."""
+    def remove_leftovers(self) -> int:
+        """Delete partly received files of a crash; none was acknowledged. Return how many."""
         leftovers = list(self.incoming.iterdir())
         for leftover in leftovers:
-            # Helpers of a listener that was killed may still commit theirs.
+            # A helper of a killed listener may still commit its file at this moment.
             leftover.unlink(missing_ok=True)
         return len(leftovers)
 
     def lock(self, work: str) -> IO[bytes]:
-        """Claim a kind of work on this spool for as long as the answer stays open.
+        """Lock a kind of work on this spool until the returned file is closed.
 
         Raises
         ------
         SpoolInUse
-            If another process has claimed it.
+            If another process holds the lock.
         """
-        claim = (self.root / f"{work}.lock").open("wb")
+        lock = (self.root / f"{work}.lock").open("wb")
         try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            claim.close()
+            lock.close()
             raise SpoolInUse(f"another {work} works on {self.root}") from error
-        return claim
+        return lock
 
     def store(self, chunks: Sequence[Chunk]) -> str:
         """Make an instance durable; return its name.
@@ -85,7 +85,7 @@ class Spool:
         Raises
         ------
         SpoolFull
-            If it would eat into the reserve.
+            If the reserve would not stay free.
         OSError
             If the disk fails; nothing is left behind.
         """
@@ -100,45 +100,51 @@ class Spool:
         return self.commit(incoming)
 
     def begin(self) -> IncomingFile:
-        """Start a file for an instance of unknown length.
+        """Create a file for an instance of unknown length.
 
         Raises
         ------
         SpoolFull
+            If the reserve is reached.
         OSError
+            If the disk fails.
         """
         self.require_room()
         return self.create()
 
     def require_room(self) -> None:
-        """Refuse to go on when the reserve is reached.
+        """Check the free disk space.
 
         Raises
         ------
         SpoolFull
+            If the reserve is reached.
         """
         self._require_room(0)
 
     def create(self) -> IncomingFile:
-        """Start a file, however little room there is.
+        """Create a file without a check of the free space.
 
         Raises
         ------
         OSError
+            If the disk fails.
         """
         return IncomingFile(self.incoming / _new_name(), lambda: self._require_room(0))
 
     def commit(self, incoming: IncomingFile) -> str:
-        """Make a begun file durable; return its name.
+        """Make a received file durable; return its name. The caller then answers 0x0000.
 
         Raises
         ------
         OSError
             If the disk fails; nothing is left behind.
         """
-        # Named anew, so that names sort by the time of acknowledgement.
+        # A new name, so that names sort by the time of acknowledgement.
         final = self.ready / _new_name()
         try:
+            # Crash order: content, then the name in ready/, then the folder's own entry.
+            # A crash before the last step leaves nothing that a sender was told is safe.
             incoming.sync()
             incoming.path.rename(final)
             self._folder_sync.do(None)
@@ -160,7 +166,7 @@ class Spool:
         return shutil.disk_usage(self.root).free
 
     def problem(self) -> str | None:
-        """Return why nothing can be stored at present, None when all is well."""
+        """Return why no instance can be stored now, None if all is well."""
         probe = self.incoming / f"probe-{os.getpid()}"
         try:
             self._require_room(0)
@@ -179,11 +185,11 @@ class Spool:
             return sorted(e.name for e in entries if e.name.endswith(_SUFFIX))
 
     def path(self, name: str) -> Path:
-        """Return where an acknowledged instance lies."""
+        """Return the file of an acknowledged instance."""
         return self.ready / name
 
     def remove(self, name: str) -> None:
-        """Let go of an instance that is safe elsewhere."""
+        """Delete an instance that is stored elsewhere."""
         self.path(name).unlink(missing_ok=True)
 
 
@@ -192,10 +198,10 @@ def _new_name() -> str:
 
 
 def make_folder(folder: Path, mode: int = 0o750) -> None:
-    """Make a folder, and what it lies in, so that it survives a power cut."""
-    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    """Make a folder and its parents durable: they survive a power cut."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True, mode=mode)
-    for made in new:
+    for made in missing:
         sync_folder(made.parent)
 
 

@@ -1,4 +1,4 @@
-"""What is known of an instance from its reception on."""
+"""Facts about a received instance: its origin, its digest and its UIDs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,14 +6,14 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where an instance came from.
+    """Origin of an instance.
 
     Attributes
     ----------
     received_at
-        Time-zone aware moment at which the C-STORE was acknowledged.
+        Time of the acknowledgement of the C-STORE, with time zone.
     association_id
-        The server's own identifier of the association, for correlation in logs.
+        Identifier of the association in the logs, made by the listener.
     """
 
     calling_ae_title: str
@@ -25,17 +25,17 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class StoredInstance:
-    """A received instance, safe in the archive.
+    """A received instance in the archive.
 
     Attributes
     ----------
     spool_name
-        The server-made name under which it was acknowledged: the idempotency key.
+        Its name in the spool, made by the listener: the idempotency key.
     digest
-        BLAKE2b-128 (hex) of transfer syntax and encoded Data Set, the file meta
-        information left out, so that the same instance sent twice is the same.
+        BLAKE2b-128 (hex) of transfer syntax and encoded Data Set. The File Meta
+        Information is left out: the same instance sent twice has the same digest.
     archive_key
-        Where the archive keeps it, made from the digest, never from a received UID.
+        Its key in the archive, made from the digest and not from received UIDs.
     study_instance_uid, series_instance_uid
         None where the Data Set could not be parsed; `problem` then says why.
     """

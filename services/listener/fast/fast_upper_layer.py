@@ -191,7 +191,7 @@ class FastUpperLayer(UpperLayer):
         is_last = bool(control & _LAST)
         store.write(fragment)
         if not is_last and self._is_alone:
-            store.hurry()
+            store.start_writeback()
         if is_last:
             self._complete(store)
         return True

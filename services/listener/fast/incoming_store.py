@@ -90,10 +90,10 @@ class IncomingStore:
             return  # `_commit` compares the complete file
         self._is_compared = True
 
-    def hurry(self) -> None:
+    def start_writeback(self) -> None:
         """Let the disk start writing before the fsync."""
         if self._incoming is not None:
-            self._incoming.hurry()
+            self._incoming.start_writeback()
 
     def finish(self) -> tuple[int, str]:
         """Make the instance durable; return status and Error Comment for the sender."""

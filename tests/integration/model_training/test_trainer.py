@@ -174,15 +174,15 @@ def test_the_scheduler_asks_once_and_again_when_the_message_is_lost(
         connection.default_channel.client.delete(QUEUE_TRAINING)
     schedule.round()
     assert queued(site, QUEUE_TRAINING) == 0
-    pause, training_schedule.ASK_AGAIN = (
-        training_schedule.ASK_AGAIN,
-        training_schedule.ASK_AGAIN * 0,
+    pause, training_schedule.REPUBLISH_AFTER = (
+        training_schedule.REPUBLISH_AFTER,
+        training_schedule.REPUBLISH_AFTER * 0,
     )
     try:
         schedule.round()
         schedule.round()
     finally:
-        training_schedule.ASK_AGAIN = pause
+        training_schedule.REPUBLISH_AFTER = pause
     assert queued(site, QUEUE_TRAINING) == 1
 
 

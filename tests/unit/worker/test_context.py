@@ -4,7 +4,7 @@ from typing import cast
 
 import pytest
 
-from veritag.errors import RecordsUnavailable, in_words
+from veritag.errors import RecordsUnavailable, describe_error
 from veritag.records import Records
 from veritag.settings import Settings
 from veritag.storage.archive import Archive
@@ -60,9 +60,9 @@ def test_foreign_errors_are_told_without_their_text() -> None:
     try:
         int("DOE^JANE")
     except ValueError as error:
-        told = in_words(error)
+        told = describe_error(error)
     assert "DOE" not in told
     assert told.startswith("unexpected ValueError in test_foreign_errors")
-    assert in_words(RecordsUnavailable("the database does not answer")) == (
+    assert describe_error(RecordsUnavailable("the database does not answer")) == (
         "the database does not answer"
     )

@@ -57,7 +57,7 @@ def test_leftovers_are_swept_and_ready_files_stay(spool: Spool) -> None:
     """After a crash what was half received goes, what was acknowledged stays."""
     (spool.incoming / "1-x.dcm").write_bytes(b"half")
     name = spool.store((b"whole",))
-    assert spool.sweep() == 1
+    assert spool.remove_leftovers() == 1
     assert spool.names() == [name]
 
 
@@ -74,7 +74,7 @@ def test_a_leftover_may_go_while_it_is_swept(
 
     (spool.incoming / "1-x.dcm").write_bytes(b"whole")
     monkeypatch.setattr(Path, "iterdir", list_then_take)
-    spool.sweep()
+    spool.remove_leftovers()
     assert spool.names() == ["1-x.dcm"]
 
 

@@ -1,8 +1,8 @@
-"""What findings cost: their share of the time that the inspection of an instance takes.
+"""Cost of findings: the time that they add to the inspection of an instance.
 
-The bare inspection reads a file, makes its tile and asks the model. On top of it stand
-the tags, hints and checks of the instance, its verdict, and its part of judging the
-series. File by file both are timed in turn, on one thread.
+The bare inspection reads a file, makes its tile and runs the model. Findings add the
+tags, hints and checks of the instance, its verdict, and its share of judging the series.
+Both are timed alternately for each file, on one thread.
 """
 
 import statistics
@@ -32,7 +32,7 @@ LIMIT_MB: int = Settings.model_fields["max_frame_mb"].default
 
 @dataclass
 class Seconds:
-    """Time spent in one round, by what it was spent on."""
+    """Seconds spent in one round, by purpose."""
 
     bare: float = 0.0
     checks: float = 0.0
@@ -43,33 +43,33 @@ class Seconds:
     def lap(self) -> float:
         """Return the seconds since the last call."""
         now = time.perf_counter()
-        passed, self._since = now - self._since, now
-        return passed
+        elapsed, self._since = now - self._since, now
+        return elapsed
 
     @property
     def added(self) -> float:
-        """Share that findings add to the bare inspection."""
+        """Time of findings as a share of the bare inspection."""
         return (self.checks + self.verdict + self.judging) / self.bare
 
 
 def run_cost(bundle: ModelBundle, files: Sequence[Path]) -> dict[str, Any]:
-    """Return milliseconds per instance by their purpose, and the share added."""
+    """Return milliseconds per instance by purpose, and the share that findings add."""
     model = Model(bundle)
     usable = [f for f in files if _is_usable(f, bundle)][:FILES]
     if not usable:
         return {"files": 0}
     rounds = [_round(model, usable, turn) for turn in range(ROUNDS)]
     added = [one.added for one in rounds]
-    told: dict[str, Any] = {
+    result: dict[str, Any] = {
         "files": len(usable),
         "series": _series_count(model, usable),
     }
     for name in ("bare", "checks", "verdict", "judging"):
         seconds = statistics.median(getattr(one, name) for one in rounds)
-        told[f"{name}_ms"] = round(1000 * seconds / len(usable), 3)
-    told["added"] = round(statistics.median(added), 4)
-    told["added_range"] = [round(min(added), 4), round(max(added), 4)]
-    return told
+        result[f"{name}_ms"] = round(1000 * seconds / len(usable), 3)
+    result["added"] = round(statistics.median(added), 4)
+    result["added_range"] = [round(min(added), 4), round(max(added), 4)]
+    return result
 
 
 def _is_usable(path: Path, bundle: ModelBundle) -> bool:
@@ -85,21 +85,21 @@ def _round(model: Model, files: Sequence[Path], turn: int) -> Seconds:
     series: dict[str | None, list[Verdict]] = {}
     for number, path in enumerate(files):
         prepared = _instance(model, path, number + turn, spent)
-        said = model.run(prepared.tile[np.newaxis])  # type: ignore[index]
+        outputs = model.run(prepared.tile[np.newaxis])  # type: ignore[index]
         spent.bare += spent.lap()
-        seen = verdicts(bundle, [prepared], said)
-        series.setdefault(prepared.series_instance_uid, []).extend(seen)
+        judged = verdicts(bundle, [prepared], outputs)
+        series.setdefault(prepared.series_instance_uid, []).extend(judged)
         spent.verdict += spent.lap()
-    for of_one in series.values():
-        judge_series(bundle.manifest, of_one)
+    for members in series.values():
+        judge_series(bundle.manifest, members)
     spent.judging += spent.lap()
     return spent
 
 
 def _instance(model: Model, path: Path, number: int, spent: Seconds) -> Prepared:
-    """Prepare a file twice: bare, and as the product does; the difference is checks.
+    """Prepare a file twice, bare and as the product does; the difference is the checks.
 
-    What comes second finds the file in the caches: they take turns in coming first.
+    The second one finds the file in the page cache, so the order alternates.
     """
     preprocessing = model.bundle.manifest.preprocessing
     bare = 0.0
@@ -112,9 +112,9 @@ def _instance(model: Model, path: Path, number: int, spent: Seconds) -> Prepared
             prepared = prepare(
                 path, preprocessing, max_frame_mb=LIMIT_MB, identify=False
             )
-            whole = spent.lap()
+            complete = spent.lap()
     spent.bare += bare
-    spent.checks += whole - bare
+    spent.checks += complete - bare
     return prepared
 
 

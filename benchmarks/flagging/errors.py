@@ -1,13 +1,13 @@
-"""Wrong values for right ones, as hands, protocols and scanners bring them about.
+"""Injection of wrong tag values, in the manner of people, protocols and scanners.
 
-Each kind of error makes about the asked share of a tag's values wrong:
+Each kind of error makes about the requested share of a tag's values wrong:
 
-- `uniform`: single images, any other value of the tag that contradicts the right one;
-- `realistic`: half of it slips on single images (confusions such as CHEST for ABDOMEN),
-  half a protocol of another patient kept for all images of one;
-- `stations`: every image of a scanner carries the same value;
-- `overlapping`: as uniform, but values that merely overlap (HAND for WRIST) are among
-  the wrong ones.
+- `uniform`: single images get any value of the tag that contradicts the right one;
+- `realistic`: half are confusions on single images (CHEST for ABDOMEN), half are whole
+  series with the value of another patient's protocol;
+- `stations`: all images of a scanner get one value;
+- `overlapping`: as uniform, but values that only overlap (HAND for WRIST) count as
+  wrong too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,25 +22,25 @@ from model_training.tag_model.error_injection import wrong_values
 from veritag.terms.concepts import Relation, relation
 
 Strings = NDArray[np.str_]
-KINDS = ("uniform", "realistic", "stations", "overlapping")
+ERROR_KINDS = ("uniform", "realistic", "stations", "overlapping")
 WIDE = "U64"
-"""As long as values may be: a shorter array would cut them off."""
+"""Type of the longest values: numpy cuts off longer ones."""
 TOO_MANY = 2.0
-"""Times the asked number of errors over which a station is not taken."""
+"""Factor of the requested errors above which a station is not chosen."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is right of n images, as far as errors depend on it.
+    """Right values of n images, and what the errors depend on.
 
     Attributes
     ----------
     values
-        Of the tag, empty where an image carries none.
+        Right values of the tag, empty where an image has none.
     like
-        What a copied protocol has in common with the right one, such as the Modality.
+        What a reused protocol has in common with the right one, such as the Modality.
     series, station
-        Keys of what gets the same value at once.
+        Keys of images that get a wrong value together.
     vocabulary
         Values of the tag that occur at the site.
     """
@@ -56,43 +56,43 @@ class Truth:
 def inject(
     kind: str, truth: Truth, rate: float, rng: np.random.Generator
 ) -> tuple[Strings, Mask]:
-    """Return the received values and which of them are wrong, both of shape (n,).
+    """Return the received values and the mask of wrong ones, both of shape (n,).
 
     Raises
     ------
     KeyError
-        If there is no such kind of error.
+        If the kind of error is unknown.
     """
-    wanted = round(rate * int((truth.values != "").sum()))
-    wrong = _WAYS[kind](truth, wanted, rng)
+    count = round(rate * int((truth.values != "").sum()))
+    wrong = _INJECTORS[kind](truth, count, rng)
     return np.where(wrong != "", wrong, truth.values), wrong != ""
 
 
 def contradicting(
     tag: str, value: str, vocabulary: Sequence[str], *, or_overlapping: bool = False
 ) -> tuple[str, ...]:
-    """Return the values that no picture of the right one can carry."""
-    wanted = {Relation.DISJOINT, *([Relation.OVERLAPS] if or_overlapping else [])}
-    return tuple(v for v in vocabulary if relation(tag, v, value) in wanted)
+    """Return the values that are impossible for a picture with the right value."""
+    relations = {Relation.DISJOINT, *([Relation.OVERLAPS] if or_overlapping else [])}
+    return tuple(v for v in vocabulary if relation(tag, v, value) in relations)
 
 
-def _uniform(truth: Truth, wanted: int, rng: np.random.Generator) -> Strings:
-    return _drawn(truth, wanted, rng)
+def _uniform(truth: Truth, count: int, rng: np.random.Generator) -> Strings:
+    return _drawn(truth, count, rng)
 
 
-def _overlapping(truth: Truth, wanted: int, rng: np.random.Generator) -> Strings:
-    return _drawn(truth, wanted, rng, or_overlapping=True)
+def _overlapping(truth: Truth, count: int, rng: np.random.Generator) -> Strings:
+    return _drawn(truth, count, rng, or_overlapping=True)
 
 
 def _drawn(
     truth: Truth,
-    wanted: int,
+    count: int,
     rng: np.random.Generator,
     *,
     or_overlapping: bool = False,
 ) -> Strings:
     wrong = _none(truth)
-    for row in _carriers(truth, rng)[:wanted]:
+    for row in _carriers(truth, rng)[:count]:
         others = contradicting(
             truth.tag,
             str(truth.values[row]),
@@ -104,51 +104,50 @@ def _drawn(
     return wrong
 
 
-def _realistic(truth: Truth, wanted: int, rng: np.random.Generator) -> Strings:
+def _realistic(truth: Truth, count: int, rng: np.random.Generator) -> Strings:
     wrong = _none(truth)
-    kept = _carriers(truth, rng)
-    slips = kept[: wanted - wanted // 2]
+    slips = _carriers(truth, rng)[: count - count // 2]
     wrong[slips] = wrong_values(truth.tag, truth.values, rng)[slips]
     for rows in _groups(truth.series, rng):
         free = rows[wrong[rows] == ""]
-        if len(free) and (wrong != "").sum() + len(free) <= wanted:
+        if len(free) and (wrong != "").sum() + len(free) <= count:
             wrong[free] = _reused(truth, free, rng)
     return wrong
 
 
 def _reused(truth: Truth, rows: NDArray[np.intp], rng: np.random.Generator) -> Strings:
-    """Return for all images of a series the value of one that is much like it."""
+    """Return for a whole series the value of a similar image of another patient."""
     value, like = str(truth.values[rows[0]]), truth.like[rows[0]]
-    alike = truth.values[(truth.like == like) & (truth.values != "")]
+    similar = truth.values[(truth.like == like) & (truth.values != "")]
     contradicted = set(contradicting(truth.tag, value, truth.vocabulary))
-    others = [v for v in alike.tolist() if v in contradicted]
+    others = [v for v in similar.tolist() if v in contradicted]
     if not (others and value):
         return np.full(len(rows), "", dtype=WIDE)
     return _where_contradicted(truth, rows, str(rng.choice(others)))
 
 
-def _stations(truth: Truth, wanted: int, rng: np.random.Generator) -> Strings:
+def _stations(truth: Truth, count: int, rng: np.random.Generator) -> Strings:
     wrong = _none(truth)
-    carried = truth.values[truth.values != ""]
+    present = truth.values[truth.values != ""]
     for rows in _groups(truth.station, rng):
-        written = _where_contradicted(truth, rows, str(rng.choice(carried)))
+        values = _where_contradicted(truth, rows, str(rng.choice(present)))
         so_far = int((wrong != "").sum())
-        if so_far < wanted and so_far + (written != "").sum() <= TOO_MANY * wanted:
-            wrong[rows] = written
+        if so_far < count and so_far + (values != "").sum() <= TOO_MANY * count:
+            wrong[rows] = values
     return wrong
 
 
 def _where_contradicted(truth: Truth, rows: NDArray[np.intp], value: str) -> Strings:
-    """Return the value where the images' own contradict it, else empty."""
-    own: Sequence[str] = truth.values[rows].tolist()
+    """Return the value where it contradicts the right one, else an empty text."""
+    right: Sequence[str] = truth.values[rows].tolist()
     return np.array(
-        [value if v and contradicting(truth.tag, v, [value]) else "" for v in own],
+        [value if v and contradicting(truth.tag, v, [value]) else "" for v in right],
         dtype=WIDE,
     )
 
 
 def _groups(keys: Strings, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
-    """Yield the rows of each key, the keys in random order."""
+    """Yield the rows of each key, in random order of the keys."""
     order = np.argsort(keys, kind="stable")
     starts = np.flatnonzero(np.append(True, keys[order][1:] != keys[order][:-1]))
     spans = list(pairwise([*starts.tolist(), len(keys)]))
@@ -165,7 +164,7 @@ def _none(truth: Truth) -> Strings:
     return np.full(len(truth.values), "", dtype=WIDE)
 
 
-_WAYS = {
+_INJECTORS = {
     "uniform": _uniform,
     "realistic": _realistic,
     "stations": _stations,

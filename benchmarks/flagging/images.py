@@ -1,4 +1,4 @@
-"""The images of the benchmark: what trains, what is measured, and what is right of it."""
+"""Images of the benchmark, their right tags, and their split by patient."""
 
 import warnings
 from collections import Counter
@@ -24,21 +24,21 @@ from veritag.pixels.preprocessing import Preprocessing
 from veritag.pixels.tile import Tile
 
 TAGS = ("BodyPartExamined", "Modality")
-LEAST_MEASURED = 20
-ERRORS_ASKED = 0.4
-"""Wrong values over all rounds, as a share of the images: rare errors need many."""
-FEWEST_ROUNDS, MOST_ROUNDS = 4, 20
+MIN_MEASURED = 20
+TOTAL_ERRORS = 0.4
+"""Wrong values over all rounds, as a share of the images."""
+MIN_ROUNDS, MAX_ROUNDS = 4, 20
 NEW_STATIONS = "new stations"
 
-Received = dict[str, Strings]
+ReceivedValues = dict[str, Strings]
 """Tag to received values of the measured images."""
 
 
 @dataclass(frozen=True)
-class Errors:
-    """One round of injected errors: what is received, and which of it is wrong."""
+class InjectedErrors:
+    """One round of injected errors: received values and masks of the wrong ones."""
 
-    received: Received
+    received: ReceivedValues
     wrong: dict[str, Mask]
 
 
@@ -49,7 +49,7 @@ class BenchmarkImages:
     Attributes
     ----------
     measured
-        Rows that figures are told of: unseen patients, then those of new stations.
+        Rows of the measured images: of unseen patients, then of new stations.
     """
 
     snapshot: Snapshot
@@ -58,13 +58,13 @@ class BenchmarkImages:
 
     @cached_property
     def measured(self) -> Rows:
-        """Rows of unseen patients, then of new stations."""
+        """Rows of the images of unseen patients, then of new stations."""
         unseen, new = self.split.unseen, self.split.new_stations
         return np.concatenate([np.flatnonzero(unseen), np.flatnonzero(new)])
 
     @cached_property
     def samples(self) -> tuple[Sample, ...]:
-        """What is right of the measured images."""
+        """Samples of the measured images, with right tags."""
         return tuple(self.snapshot.samples[row] for row in self.measured)
 
     @property
@@ -74,31 +74,31 @@ class BenchmarkImages:
 
     @cached_property
     def unseen(self) -> Mask:
-        """Tell which of the measured images are of unseen patients, of shape (n,)."""
+        """Mask of the measured images of unseen patients, of shape (n,)."""
         return np.arange(len(self.measured)) < int(self.split.unseen.sum())
 
     def right(self, tag: str) -> Strings:
-        """Return the right values of the measured images, empty where there is none."""
+        """Return the right values of the measured images, empty where absent."""
         return self.snapshot.values(tag)[self.measured]
 
     @cached_property
     def patients(self) -> Rows:
-        """Numbers of the measured images' patients, of shape (n,)."""
+        """Numbers of the patients of the measured images, of shape (n,)."""
         names = [s.patient for s in self.samples]
         return np.unique(names, return_inverse=True)[1].astype(np.intp)
 
     @cached_property
     def series(self) -> Strings:
-        """Keys of what was taken in one go: one patient, source and kind, shape (n,)."""
+        """Keys of patient, source and kind of the measured images, of shape (n,)."""
         return np.array([f"{s.patient} {s.source} {s.kind}" for s in self.samples])
 
     def poisoned(self, share: float) -> Snapshot:
-        """Return the snapshot with a share of each tag's values wrong, all over it."""
+        """Return the snapshot with a share of each tag's values wrong, in all parts."""
         samples = with_wrong_tags(self.snapshot.samples, share)
         return replace(self.snapshot, samples=samples)
 
-    def errors(self, kind: str, rate: float, seed: int) -> Errors:
-        """Inject errors of a kind, in the unseen and on new stations by themselves."""
+    def errors(self, kind: str, rate: float, seed: int) -> InjectedErrors:
+        """Return errors of a kind, injected separately into unseen and new stations."""
         rng = np.random.default_rng(seed)
         received, wrong = {}, {}
         for tag in TAGS:
@@ -108,7 +108,7 @@ class BenchmarkImages:
             ]
             received[tag] = np.concatenate([values for values, _ in parts])
             wrong[tag] = np.concatenate([mask for _, mask in parts])
-        return Errors(received, wrong)
+        return InjectedErrors(received, wrong)
 
     def _truth(self, tag: str, among: Mask) -> Truth:
         other = self.right("Modality" if tag != "Modality" else "BodyPartExamined")
@@ -122,14 +122,14 @@ class BenchmarkImages:
         )
 
     def vocabulary(self, tag: str) -> tuple[str, ...]:
-        """Return the values of a tag that images to train on rightly carry."""
+        """Return the right values of a tag in the training images."""
         values = self.snapshot.values(tag)[self.split.training]
         return tuple(np.unique(values[values != ""]).tolist())
 
     def parts(self) -> dict[str, Mask]:
-        """Return name to mask over the measured images, of all that figures are told of.
+        """Return the measured parts: name to mask over the measured images.
 
-        Only `new stations` holds images that are not of unseen patients.
+        All parts except `new stations` hold images of unseen patients only.
         """
         unseen = self.unseen
         sources = np.array([s.source for s in self.samples])
@@ -153,8 +153,8 @@ class BenchmarkImages:
 
 
 def rounds(rate: float) -> int:
-    """Return how often errors are injected: the rarer, the more often."""
-    return int(np.clip(round(ERRORS_ASKED / rate), FEWEST_ROUNDS, MOST_ROUNDS))
+    """Return the number of rounds of errors; rare errors need more."""
+    return int(np.clip(round(TOTAL_ERRORS / rate), MIN_ROUNDS, MAX_ROUNDS))
 
 
 def read_images(
@@ -170,39 +170,39 @@ def read_images(
     Raises
     ------
     StopError
-        If hardly any patient is left to measure on.
+        If there are too few images of unseen patients to measure on.
     """
     entries = thinned([e for folder in folders for e in image_entries(folder)], limit)
     preprocessing = Preprocessing(size=size)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom warns of every oddity of every file
-        taken = list(map_in_threads(lambda e: _taken(e, preprocessing), entries))
-    kept = [(e, t) for e, t in zip(entries, taken, strict=True) if t is not None]
-    snapshot = assemble_snapshot((t for _, t in kept), preprocessing)
+        warnings.simplefilter("ignore")  # pydicom warns of odd values of every file
+        tiles = list(map_in_threads(lambda e: _read(e, preprocessing), entries))
+    usable = [(e, t) for e, t in zip(entries, tiles, strict=True) if t is not None]
+    snapshot = assemble_snapshot((t for _, t in usable), preprocessing)
     images = BenchmarkImages(
-        snapshot, split_patients(snapshot, seed), tuple(e.path for e, _ in kept)
+        snapshot, split_patients(snapshot, seed), tuple(e.path for e, _ in usable)
     )
-    if images.unseen.sum() < LEAST_MEASURED:
+    if images.unseen.sum() < MIN_MEASURED:
         raise StopError(
-            f"{int(images.unseen.sum())} images of unseen patients show nothing: give "
-            "more --images or a higher --limit"
+            f"{int(images.unseen.sum())} images of unseen patients are too few to "
+            "measure: give more --images or a higher --limit"
         )
     return images
 
 
 def thinned(entries: Sequence[ImageEntry], limit: int) -> list[ImageEntry]:
-    """Return at most so many entries of each source and curated kind, 0 for all."""
-    seen: Counter[tuple[str, ...]] = Counter()
-    kept = []
+    """Return at most `limit` entries of each source and curated kind; 0 for all."""
+    counts: Counter[tuple[str, ...]] = Counter()
+    chosen = []
     for entry in entries:
         key = (entry.source, *(f"{k} {v}" for k, v in sorted(entry.tags.items())))
-        seen[key] += 1
-        if not limit or seen[key] <= limit:
-            kept.append(entry)
-    return kept
+        counts[key] += 1
+        if not limit or counts[key] <= limit:
+            chosen.append(entry)
+    return chosen
 
 
-def _taken(
+def _read(
     entry: ImageEntry, preprocessing: Preprocessing
 ) -> tuple[Tile, Sample] | None:
     try:

@@ -1,9 +1,9 @@
-"""How well scores tell wrong values from right ones: figures, intervals, differences.
+"""Measures of how well scores separate wrong from right values, with intervals.
 
-Pure functions of arrays over n judged values. Weights, of shape (B, n), say how often
-each counts in each of B draws: all ones for the figures themselves, and for intervals
-the numbers of a bootstrap that draws patients, so that images of one patient, and one
-image under several injected errors, are drawn together (Field and Welsh 2007).
+Pure functions of arrays over n received values. Weights of shape (B, n) are the counts
+of each value in each of B draws: ones for the measures themselves, and for intervals a
+bootstrap over patients, so that images of one patient, and one image under several
+injected errors, are drawn together (Field and Welsh 2007).
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ FALSE_ALARMS = 0.01
 BINS = 15
 INTERVAL = (2.5, 97.5)
 CHUNK = 50
-"""Draws that are calculated together, for the sake of memory."""
+"""Draws that are calculated together; more would need more memory."""
 
 RANKED = ("average_precision", "recall_at_1_percent", "recall_at_budget")
 FIGURES = (
@@ -31,17 +31,17 @@ FIGURES = (
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What a method says of n received values, and what is true.
+class ScoredValues:
+    """Output of a method for n received values, and the truth.
 
     Attributes
     ----------
     score
-        The higher, the likelier wrong; 0 where the method has no opinion.
+        Higher for values more likely to be wrong; 0 where the method does not judge.
     flagged
-        What it would show to a person by its own threshold.
-    opinion
-        Where it says anything.
+        Whether the method flags the value by its own threshold.
+    judged
+        Whether the method judges the value.
     wrong
         Whether the value is wrong.
     patient
@@ -50,16 +50,16 @@ class Scored:
 
     score: Floats
     flagged: Mask
-    opinion: Mask
+    judged: Mask
     wrong: Mask
     patient: Rows
 
-    def part(self, chosen: Mask) -> "Scored":
+    def part(self, chosen: Mask) -> "ScoredValues":
         """Return the chosen values, a mask of shape (n,)."""
-        return Scored(
+        return ScoredValues(
             self.score[chosen],
             self.flagged[chosen],
-            self.opinion[chosen],
+            self.judged[chosen],
             self.wrong[chosen],
             self.patient[chosen],
         )
@@ -67,9 +67,16 @@ class Scored:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Weights of wrong and right values above each distinct score, of shape (B, k).
+    """Cumulative weights of wrong and right values down to each score, of shape (B, k).
 
-    The first column is above the highest score: nothing.
+    The first column is 0: no value is above the highest score.
+
+    Attributes
+    ----------
+    found
+        Weight of wrong values, the true positives.
+    alarms
+        Weight of right values, the false positives.
     """
 
     found: Floats
@@ -77,9 +84,9 @@ class Ranking:
 
 
 def ranking(score: Floats, wrong: Mask, weights: Floats) -> Ranking:
-    """Return what is found, and what in vain, when flagged from the highest score down.
+    """Return true and false positives when values are flagged by descending score.
 
-    Values of the same score stand or fall together.
+    Values of the same score are flagged together.
     """
     order = np.argsort(-score, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
@@ -98,17 +105,17 @@ def average_precision(ranked: Ranking) -> Floats:
     """
     found, alarms = ranked.found[:, 1:], ranked.alarms[:, 1:]
     precision = _divided(found, found + alarms, empty=0.0)
-    gained = np.diff(ranked.found, axis=1)
-    return _divided((gained * precision).sum(axis=1), ranked.found[:, -1])
+    gains = np.diff(ranked.found, axis=1)
+    return _divided((gains * precision).sum(axis=1), ranked.found[:, -1])
 
 
 def recall_at(ranked: Ranking, false_alarms: float = FALSE_ALARMS) -> Floats:
-    """Return the largest share of wrong values found at so few false alarms, (B,).
+    """Return the largest recall at a limit of false alarms, of shape (B,).
 
     Parameters
     ----------
     false_alarms
-        Share of the right values that may be flagged.
+        Largest share of the right values that are flagged.
     """
     allowed = false_alarms * ranked.alarms[:, -1:]
     within = ranked.alarms <= allowed + 1e-9
@@ -117,9 +124,9 @@ def recall_at(ranked: Ranking, false_alarms: float = FALSE_ALARMS) -> Floats:
 
 
 def recall_at_budget(ranked: Ranking) -> Floats:
-    """Return the share found when as many are flagged as are wrong, of shape (B,).
+    """Return the recall when as many values are flagged as are wrong, of shape (B,).
 
-    Among values of the same score the flags fall at random: the expected share.
+    Among values of the same score flags are random: this is the expected recall.
     """
     flagged = ranked.found + ranked.alarms
     budget = ranked.found[:, -1]
@@ -134,16 +141,16 @@ def calibration_error(
     probability: Floats, wrong: Mask, weights: Floats, bins: int = BINS
 ) -> Floats:
     """Return the expected calibration error over bins of equal width (Guo 2017), (B,)."""
-    which = bins_of(probability, bins)
+    numbers = bins_of(probability, bins)
     gaps = np.zeros((len(weights), bins))
     for index in range(bins):
-        rows = which == index
+        rows = numbers == index
         gaps[:, index] = weights[:, rows] @ (probability[rows] - wrong[rows])
     return _divided(np.abs(gaps).sum(axis=1), weights.sum(axis=1))
 
 
-def figures(scored: Scored, weights: Floats) -> dict[str, Floats]:
-    """Return name to figure, each of shape (B,); NaN where there is nothing to divide."""
+def figures(scored: ScoredValues, weights: Floats) -> dict[str, Floats]:
+    """Return name to measure, each of shape (B,); NaN where it is undefined."""
     parts = [
         _figures(scored, weights[start : start + CHUNK])
         for start in range(0, len(weights), CHUNK)
@@ -151,11 +158,11 @@ def figures(scored: Scored, weights: Floats) -> dict[str, Floats]:
     return {name: np.concatenate([p[name] for p in parts]) for name in FIGURES}
 
 
-def _figures(scored: Scored, weights: Floats) -> dict[str, Floats]:
+def _figures(scored: ScoredValues, weights: Floats) -> dict[str, Floats]:
     ranked = ranking(scored.score, scored.wrong, weights)
     flags = weights * scored.flagged
     hits = (flags * scored.wrong).sum(axis=1)
-    said = scored.opinion
+    judged = scored.judged
     return {
         "average_precision": average_precision(ranked),
         "recall_at_1_percent": recall_at(ranked),
@@ -163,36 +170,38 @@ def _figures(scored: Scored, weights: Floats) -> dict[str, Floats]:
         "precision": _divided(hits, flags.sum(axis=1)),
         "recall": _divided(hits, ranked.found[:, -1]),
         "calibration_error": calibration_error(
-            np.clip(scored.score[said], 0, 1), scored.wrong[said], weights[:, said]
+            np.clip(scored.score[judged], 0, 1),
+            scored.wrong[judged],
+            weights[:, judged],
         ),
-        "coverage": _divided(weights @ said.astype(np.float64), weights.sum(axis=1)),
+        "coverage": _divided(weights @ judged.astype(np.float64), weights.sum(axis=1)),
         "coverage_of_wrong": _divided(
-            weights @ (said & scored.wrong).astype(np.float64), ranked.found[:, -1]
+            weights @ (judged & scored.wrong).astype(np.float64), ranked.found[:, -1]
         ),
     }
 
 
-def once(n: int) -> Floats:
-    """Return the weights of the figures themselves, of shape (1, n)."""
+def unit_weights(n: int) -> Floats:
+    """Return weights of one, for the measures themselves, of shape (1, n)."""
     return np.ones((1, n))
 
 
 def patient_draws(
     patient: Rows, draws: int, rng: np.random.Generator
 ) -> Iterator[Floats]:
-    """Yield weights of shape (at most CHUNK, n): patients drawn with return."""
+    """Yield weights of shape (at most CHUNK, n) of patients drawn with replacement."""
     names, patient = np.unique(patient, return_inverse=True)
     count = len(names)
-    even = np.full(count, 1 / max(count, 1))
+    uniform = np.full(count, 1 / max(count, 1))
     for start in range(0, draws, CHUNK):
-        drawn = rng.multinomial(count, even, size=min(CHUNK, draws - start))
-        yield drawn[:, patient].astype(np.float64)
+        counts = rng.multinomial(count, uniform, size=min(CHUNK, draws - start))
+        yield counts[:, patient].astype(np.float64)
 
 
 def drawn_figures(
-    scored: Mapping[str, Scored], draws: int, seed: int
+    scored: Mapping[str, ScoredValues], draws: int, seed: int
 ) -> dict[str, dict[str, Floats]]:
-    """Return method to figures of shape (draws,); all methods see the same patients."""
+    """Return method to measures of shape (draws,), with the same draws for all."""
     rng = np.random.default_rng(seed)
     first = next(iter(scored.values()), None)
     if first is None:
@@ -202,23 +211,23 @@ def drawn_figures(
         for name, one in scored.items():
             parts[name].append(figures(one, weights))
     return {
-        name: {f: np.concatenate([p[f] for p in done]) for f in FIGURES}
-        for name, done in parts.items()
-        if done
+        name: {f: np.concatenate([p[f] for p in chunks]) for f in FIGURES}
+        for name, chunks in parts.items()
+        if chunks
     }
 
 
 def interval(values: Floats) -> tuple[float, float] | None:
-    """Return the 95 % interval of drawn figures; None where most could not be told."""
-    told = values[~np.isnan(values)]
-    if 2 * len(told) < len(values) or not len(told):
+    """Return the 95 % interval of a measure's draws, None where most are undefined."""
+    defined = values[~np.isnan(values)]
+    if 2 * len(defined) < len(values) or not len(defined):
         return None
-    low, high = np.percentile(told, INTERVAL)
+    low, high = np.percentile(defined, INTERVAL)
     return float(low), float(high)
 
 
 def bins_of(probability: Floats, bins: int) -> Rows:
-    """Return the bin of equal width that each probability lies in, of shape (n,)."""
+    """Return the number of the bin of equal width of each probability, of shape (n,)."""
     return np.minimum((probability * bins).astype(np.intp), bins - 1)
 
 

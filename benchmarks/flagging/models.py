@@ -1,4 +1,4 @@
-"""What is trained on poisoned tags: our bundle and the supervised network, kept on disk."""
+"""Models trained on noisy tags, Veritag's bundle and the supervised network, on disk."""
 
 import json
 import shutil
@@ -12,20 +12,29 @@ from typing import Any
 import numpy as np
 
 import veritag
-from benchmarks.flagging.cleanlab_methods import ByCleanlab, ByDatalab, has_cleanlab
+from benchmarks.flagging.cleanlab_methods import (
+    CleanlabMethod,
+    DatalabMethod,
+    has_cleanlab,
+)
 from benchmarks.flagging.cnn import train_supervised
 from benchmarks.flagging.images import TAGS, BenchmarkImages
 from benchmarks.flagging.measures import Floats, Rows
 from benchmarks.flagging.methods import (
-    ByIsolation,
-    ByProbability,
+    IsolationMethod,
     Method,
+    ProbabilityMethod,
     ReferenceData,
-    logistic,
-    neighbors_vote,
-    together,
+    combine_methods,
+    logistic_regression,
+    nearest_neighbors,
 )
-from benchmarks.flagging.ours import Inspector, Ours, inspector_of, without_gates
+from benchmarks.flagging.veritag_method import (
+    Inspector,
+    VeritagMethod,
+    make_inspector,
+    ungated_method,
+)
 from model_training.bundles.export import run_onnx
 from model_training.bundles.seal import make_bundle
 from model_training.calibration.fit_bundle import fit_bundle
@@ -39,19 +48,19 @@ from veritag.bundles.bundle import ModelBundle, load_bundle
 
 BUNDLE, SUPERVISED, MADE_FROM = "bundle", "supervised.npz", "made-from.json"
 OURS, UNGATED = "veritag", "veritag, without gates"
-"""As shipped; and the graph's own probabilities, however little was shown of them."""
+"""Veritag as shipped, and the graph's probabilities of all values, without gates."""
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class TrainingBudget:
-    """How our model and the supervised network are trained.
+    """Settings of the trainings of the bundle and of the supervised network.
 
     Attributes
     ----------
     bundle
-        One that is there already and is measured in place of a new one.
+        An existing bundle to measure in place of a new one.
     """
 
     config: TrainingConfig
@@ -61,66 +70,69 @@ class TrainingBudget:
 
 @dataclass(frozen=True)
 class Models:
-    """All that was learnt at one share of wrong tags in training."""
+    """All models trained at one share of wrong tags."""
 
     bundle: ModelBundle
     inspector: Inspector
-    supervised: ByProbability
+    supervised: ProbabilityMethod
     reference: ReferenceData
     embedding: Floats
 
     @cached_property
     def methods(self) -> dict[str, Method]:
-        """Name of each method to it; cleanlab's only where it is installed."""
-        logistic_ = logistic(self.reference, self.embedding)
+        """Name to method; cleanlab's only where it is installed."""
+        regression = logistic_regression(self.reference, self.embedding)
         methods: dict[str, Method] = {
-            OURS: Ours(self.inspector),
+            OURS: VeritagMethod(self.inspector),
             "supervised CNN": self.supervised,
-            "kNN vote, our embedding": neighbors_vote(self.reference, self.embedding),
-            "logistic regression, our embedding": logistic_,
-            "isolation forest, our embedding": ByIsolation(
+            "kNN vote, our embedding": nearest_neighbors(
                 self.reference, self.embedding
             ),
-            "rules only": Ours(self.inspector, by_rules=True),
+            "logistic regression, our embedding": regression,
+            "isolation forest, our embedding": IsolationMethod(
+                self.reference, self.embedding
+            ),
+            "rules only": VeritagMethod(self.inspector, by_rules=True),
         }
-        bare = without_gates(self.inspector)
-        if bare is not None:
-            methods[UNGATED] = bare
+        ungated = ungated_method(self.inspector)
+        if ungated is not None:
+            methods[UNGATED] = ungated
         if has_cleanlab():
-            methods["cleanlab, supervised CNN"] = ByCleanlab(self.supervised)
-            methods["cleanlab, our embedding"] = together(
-                ByCleanlab(logistic_), ByDatalab(self.reference, self.embedding)
+            methods["cleanlab, supervised CNN"] = CleanlabMethod(self.supervised)
+            methods["cleanlab, our embedding"] = combine_methods(
+                CleanlabMethod(regression),
+                DatalabMethod(self.reference, self.embedding),
             )
         return methods
 
 
-def models(
+def train_models(
     folder: Path,
     images: BenchmarkImages,
     poison: float,
     budget: TrainingBudget,
-    tell: Tell,
+    log: Log,
 ) -> Models:
-    """Train on wrong tags, or take what an interrupted run left in the folder."""
+    """Train on wrong tags, or load what an earlier run left in the folder."""
     noisy = images.poisoned(poison)
     folder.mkdir(parents=True, exist_ok=True)
-    _forget_others(folder, noisy, budget)
+    _remove_outdated(folder, noisy, budget)
     if budget.bundle is not None:
         bundle = load_bundle(budget.bundle)
     else:
-        bundle = _bundle(folder, noisy, images.split, budget.config, tell)
-    supervised = _supervised(folder, noisy, images, budget, tell)
-    tell("embedding")
+        bundle = _bundle(folder, noisy, images.split, budget.config, log)
+    supervised = _supervised(folder, noisy, images, budget, log)
+    log("embedding")
     embedding = run_onnx(bundle.model_path, np.ascontiguousarray(noisy.tiles)).embedding
-    known = np.flatnonzero(images.split.training | images.split.calibration)
-    values = {tag: noisy.values(tag)[known] for tag in TAGS}
-    reference = ReferenceData(embedding[known], values)
-    inspector = inspector_of(bundle, images)
+    references = np.flatnonzero(images.split.training | images.split.calibration)
+    values = {tag: noisy.values(tag)[references] for tag in TAGS}
+    reference = ReferenceData(embedding[references], values)
+    inspector = make_inspector(bundle, images)
     return Models(bundle, inspector, supervised, reference, embedding[images.measured])
 
 
-def _forget_others(folder: Path, noisy: Snapshot, budget: TrainingBudget) -> None:
-    """Remove what was trained on other images or with other settings."""
+def _remove_outdated(folder: Path, noisy: Snapshot, budget: TrainingBudget) -> None:
+    """Remove models that were trained on other images or with other settings."""
     made_from = {
         "version": veritag.__version__,
         "snapshot": noisy.digest(),
@@ -135,33 +147,33 @@ def _forget_others(folder: Path, noisy: Snapshot, budget: TrainingBudget) -> Non
 
 
 def _bundle(
-    folder: Path, noisy: Snapshot, split: Split, config: TrainingConfig, tell: Tell
+    folder: Path, noisy: Snapshot, split: Split, config: TrainingConfig, log: Log
 ) -> ModelBundle:
-    place = folder / BUNDLE
-    if not place.is_dir():
-        learn_bundle(place, noisy, split, config, tell)
-    return load_bundle(place)
+    path = folder / BUNDLE
+    if not path.is_dir():
+        train_bundle(path, noisy, split, config, log)
+    return load_bundle(path)
 
 
-def learn_bundle(
-    place: Path, snapshot: Snapshot, split: Split, config: TrainingConfig, tell: Tell
+def train_bundle(
+    path: Path, snapshot: Snapshot, split: Split, config: TrainingConfig, log: Log
 ) -> None:
-    """Do what `veritag train` does, with a given split, into a new folder."""
+    """Train a bundle as `veritag train` does, with a given split, into a new folder."""
     training, held_out = training_sets(snapshot, split, config)
-    checkpoint = Checkpoint(place.with_suffix(".pt"), config.digest())
+    checkpoint = Checkpoint(path.with_suffix(".pt"), config.digest())
     trained = train(
         training,
         held_out,
         config,
         device="cpu",
         checkpoint=checkpoint,
-        on_epoch=lambda figures: tell(str(figures)),
+        on_epoch=lambda figures: log(str(figures)),
     )
-    learnt = fit_bundle(snapshot, split, trained, on_step=tell)
-    work = Path(tempfile.mkdtemp(prefix=".bundle-", dir=place.parent))
+    fitted = fit_bundle(snapshot, split, trained, on_step=log)
+    work = Path(tempfile.mkdtemp(prefix=".bundle-", dir=path.parent))
     try:
-        make_bundle(learnt, snapshot, work, {"note": "benchmarks.flagging.run"})
-        work.rename(place)
+        make_bundle(fitted, snapshot, work, {"note": "benchmarks.flagging.run"})
+        work.rename(path)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     checkpoint.discard()
@@ -172,15 +184,15 @@ def _supervised(
     noisy: Snapshot,
     images: BenchmarkImages,
     budget: TrainingBudget,
-    tell: Tell,
-) -> ByProbability:
+    log: Log,
+) -> ProbabilityMethod:
     path = folder / SUPERVISED
     if not path.is_file():
-        _train_supervised(path, noisy, images, budget, tell)
-    with np.load(path, allow_pickle=False) as kept:
-        return ByProbability(
-            {tag: tuple(kept[f"classes {tag}"].tolist()) for tag in TAGS},
-            {tag: kept[f"probability {tag}"] for tag in TAGS},
+        _train_supervised(path, noisy, images, budget, log)
+    with np.load(path, allow_pickle=False) as arrays:
+        return ProbabilityMethod(
+            {tag: tuple(arrays[f"classes {tag}"].tolist()) for tag in TAGS},
+            {tag: arrays[f"probability {tag}"] for tag in TAGS},
         )
 
 
@@ -189,25 +201,25 @@ def _train_supervised(
     noisy: Snapshot,
     images: BenchmarkImages,
     budget: TrainingBudget,
-    tell: Tell,
+    log: Log,
 ) -> None:
     training = np.flatnonzero(images.split.training)
     held_out = np.flatnonzero(images.split.calibration)
     values, held_values = (_values(noisy, rows) for rows in (training, held_out))
-    made = train_supervised(
+    supervised = train_supervised(
         noisy.tiles[training],
         values,
         (noisy.tiles[held_out], held_values),
         epochs=budget.supervised_epochs,
         seed=budget.config.seed,
-        on_epoch=lambda line: tell(f"supervised CNN, {line}"),
+        on_epoch=lambda line: log(f"supervised CNN, {line}"),
     )
-    kept: dict[str, Any] = {}
-    for tag, probability in made.probabilities(images.tiles).items():
-        kept[f"classes {tag}"] = np.array(made.classes[tag])
-        kept[f"probability {tag}"] = probability
+    arrays: dict[str, Any] = {}
+    for tag, probability in supervised.probabilities(images.tiles).items():
+        arrays[f"classes {tag}"] = np.array(supervised.classes[tag])
+        arrays[f"probability {tag}"] = probability
     partial = path.with_suffix(".partial.npz")
-    np.savez_compressed(partial, **kept)
+    np.savez_compressed(partial, **arrays)
     partial.replace(path)
 
 

@@ -1,15 +1,14 @@
-"""Findings against what a user would otherwise do, on patients that nobody trained on.
+"""Comparison of findings with alternative methods, on unseen patients.
 
-Tags of real images are made wrong in two places. In training a share of all values is
-wrong (`--poison`), as at a real site; on unseen patients errors are injected at several
-rates and in several ways (see `benchmarks.flagging.errors`). The same images, errors and
-patients go to the product's own path (ONNX graph, verdict, judgement of the series), to
-a supervised CNN, cleanlab on that CNN and on our embedding, a vote of neighbors, logistic
-regression, isolation forests, and the rules alone. Where a method can say a thing in
-several ways, its best one counts.
+Tags of real images are made wrong in two places: a share of all values in training
+(`--poison`), as at a real site, and errors of several rates and kinds on unseen patients
+(see `benchmarks.flagging.errors`). The same images, errors and patients are given to
+Veritag (ONNX graph, verdict, judgement of the series), a supervised CNN, cleanlab on that
+CNN and on the embedding, a vote of neighbors, logistic regression, isolation forests, and
+the rules alone. Of a method with several variants the best one counts.
 
-Results are kept in DIR/flagging.json after every part, models in DIR/models; the same
-command goes on where it stopped. The page is DIR/report.html.
+Results are written to DIR/flagging.json after every part, models to DIR/models; the same
+command resumes an interrupted run. The report is DIR/report.html.
 
     python -m benchmarks.flagging.run --images PATH [PATH...] --out DIR
         [--rates 0.01 0.05 0.10] [--poison 0 0.05 0.2 0.3] [--kinds uniform realistic]
@@ -25,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.flagging.errors import KINDS
+from benchmarks.flagging.errors import ERROR_KINDS
 from model_training.process.torch_runtime import keep_memory
 
 MAIN_POISON, MAIN_RATE = 0.05, 0.05
@@ -33,63 +32,73 @@ SECTIONS = ("single", "series", "cost")
 REPORT = "report.html"
 
 
-def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return what was asked for."""
-    made = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    made.add_argument("--images", type=Path, nargs="+", required=True)
-    made.add_argument("--out", type=Path, required=True)
-    made.add_argument("--rates", type=float, nargs="+", default=[0.01, 0.05, 0.1])
-    made.add_argument("--poison", type=float, nargs="+", default=[0.05])
-    made.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    made.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
-    made.add_argument(
-        "--left-out", nargs="*", default=None, metavar="KIND",
-        help="train without each of these kinds, such as 'CR HAND'; [a handful]",
-    )  # fmt: skip
-    made.add_argument(
-        "--limit", type=int, default=0, help="images of a kind and source"
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the parsed options."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--images", type=Path, nargs="+", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rates", type=float, nargs="+", default=[0.01, 0.05, 0.1])
+    parser.add_argument("--poison", type=float, nargs="+", default=[0.05])
+    parser.add_argument(
+        "--kinds", nargs="+", choices=ERROR_KINDS, default=list(ERROR_KINDS)
     )
-    made.add_argument("--minutes", type=float, help="begin nothing after so many")
-    made.add_argument("--size", type=int, default=64, help="side of tiles, pixels")
-    made.add_argument("--recipe", default="veritag")
-    made.add_argument(
-        "--bundle", type=Path,
-        help="measure this one, trained by veritag train on the same images with the "
-        "same seed, in place of new ones; its tags in training were as they came",
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument(
+        "--left-out", nargs="*", default=None, metavar="KIND",
+        help="train without each of these kinds, such as 'CR HAND'; [a few kinds]",
     )  # fmt: skip
-    made.add_argument("--epochs", type=int, help="of ours before there are clusters")
-    made.add_argument("--cluster-epochs", type=int, help="of ours with clusters")
-    made.add_argument("--clusters", type=int)
-    made.add_argument("--supervised-epochs", type=int, default=14)
-    made.add_argument("--left-out-epochs", type=int, default=6)
-    made.add_argument("--left-out-limit", type=int, default=150, help="see --limit")
-    made.add_argument("--draws", type=int, default=500, help="of the bootstrap")
-    made.add_argument("--seed", type=int, default=1, help="of split and training")
-    made.add_argument("--threads", type=int, default=0, help="of PyTorch; 0: all")
-    return made.parse_args(given)
+    parser.add_argument(
+        "--limit", type=int, default=0, help="most images of a kind and source"
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="start no part after so many minutes"
+    )
+    parser.add_argument("--size", type=int, default=64, help="side of tiles, pixels")
+    parser.add_argument("--recipe", default="veritag")
+    parser.add_argument(
+        "--bundle", type=Path,
+        help="measure this bundle instead of new ones; trained by veritag train on the "
+        "same images with the same seed, with their tags unchanged",
+    )  # fmt: skip
+    parser.add_argument(
+        "--epochs", type=int, help="passes of the encoder before clustering"
+    )
+    parser.add_argument("--cluster-epochs", type=int, help="passes with clusters")
+    parser.add_argument("--clusters", type=int)
+    parser.add_argument("--supervised-epochs", type=int, default=14)
+    parser.add_argument("--left-out-epochs", type=int, default=6)
+    parser.add_argument("--left-out-limit", type=int, default=150, help="see --limit")
+    parser.add_argument("--draws", type=int, default=500, help="draws of the bootstrap")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed of split and training"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=0, help="threads of PyTorch; 0: all"
+    )
+    return parser.parse_args(argv)
 
 
 @dataclass
-class Clock:
-    """Whether there is time to begin another part, and a line for each on stderr."""
+class RunTimer:
+    """Time limit of a run, and its progress on stderr."""
 
     minutes: float | None
-    begun: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
 
-    def tell(self, line: str) -> None:
-        """Print a line with the time so far."""
-        seconds = int(time.monotonic() - self.begun)
+    def log(self, line: str) -> None:
+        """Print a line with the elapsed time."""
+        seconds = int(time.monotonic() - self.started)
         print(f"[{seconds // 60:3d}:{seconds % 60:02d}] {line}", file=sys.stderr)
 
-    def is_up(self) -> bool:
-        """Tell whether no further part is to begin."""
-        passed = time.monotonic() - self.begun
-        return self.minutes is not None and passed >= 60 * self.minutes
+    def is_over(self) -> bool:
+        """Return whether no further part is to start."""
+        elapsed = time.monotonic() - self.started
+        return self.minutes is not None and elapsed >= 60 * self.minutes
 
 
-def main(given: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    args = arguments(given)
+    args = arguments(argv)
     import torch
 
     from benchmarks.flagging.images import read_images
@@ -98,32 +107,30 @@ def main(given: Sequence[str] | None = None) -> None:
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    clock = Clock(args.minutes)
+    timer = RunTimer(args.minutes)
     images = read_images(args.images, args.size, limit=args.limit, seed=args.seed)
-    clock.tell(
-        f"{len(images.snapshot)} images, {len(images.measured)} of them measured"
-    )
+    timer.log(f"{len(images.snapshot)} images, {len(images.measured)} of them measured")
     store = FlaggingStore(args.out, _setup(args, images))
     try:
-        for step in steps(args, images, store, clock):
-            if clock.is_up():
-                clock.tell("the time is up; the same command goes on")
+        for step in steps(args, images, store, timer):
+            if timer.is_over():
+                timer.log("the time is over; the same command resumes the run")
                 break
             step()
     finally:
-        # Whoever stops a long run sees what it has so far.
+        # An interrupted run also leaves a report of its results so far.
         store.write()
         (args.out / REPORT).write_text(report_page(store), encoding="utf-8")
         print(args.out / REPORT)
 
 
 def steps(
-    args: argparse.Namespace, images: Any, store: Any, clock: Clock
+    args: argparse.Namespace, images: Any, store: Any, timer: RunTimer
 ) -> Iterator[Any]:
-    """Yield what is still to be done, the most important first."""
+    """Yield the missing parts, the most important first."""
     from benchmarks.flagging.steps import FlaggingBench
 
-    bench = FlaggingBench(args, images, store, clock.tell)
+    bench = FlaggingBench(args, images, store, timer.log)
     order = sorted(args.poison, key=lambda p: (p != MAIN_POISON, p))
     for poison in order:
         is_main = poison == order[0]
@@ -145,13 +152,13 @@ def _setup(args: argparse.Namespace, images: Any) -> dict[str, Any]:
 
 
 def _command() -> None:
-    """Run the benchmark; what people can do something about ends in a sentence."""
+    """Run the benchmark; errors of Veritag end it with their message."""
     from veritag.errors import VeritagError
 
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on")
+        sys.exit("stopped; the same command resumes the run")
     except VeritagError as error:
         sys.exit(str(error))
 

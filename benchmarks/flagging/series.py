@@ -1,9 +1,8 @@
-"""Whole series: how many wrong ones are found at one false alarm per 1,000 series.
+"""Comparison on whole series: recall at one false alarm per 1,000 series.
 
-A series is all that the unseen part holds of one patient, source and kind, five images
-at least. Few patients have so many; beside them stand series put together of single
-images of one source and kind, whose images repeat one another less than slices do, so
-that they flatter every method.
+A series is all unseen images of one patient, source and kind, at least five. Few
+patients have so many images, so series are also composed of single images of one source
+and kind. Composed images are less alike than slices, which favors every method.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,22 +14,22 @@ from numpy.typing import NDArray
 
 from benchmarks.flagging.errors import contradicting
 from benchmarks.flagging.images import TAGS, BenchmarkImages
-from benchmarks.flagging.measures import Floats, Mask, once, ranking, recall_at
-from benchmarks.flagging.methods import ByProbability
+from benchmarks.flagging.measures import Floats, Mask, ranking, recall_at, unit_weights
+from benchmarks.flagging.methods import ProbabilityMethod
 from benchmarks.flagging.models import OURS, Models
-from benchmarks.flagging.ours import flagged_tags
+from benchmarks.flagging.veritag_method import flagged_tags
 from model_training.tag_model.error_injection import wrong_values
 
-LEAST = 5
-MADE_UP = 6
+MIN_IMAGES = 5
+COMPOSED_IMAGES = 6
 FALSE_ALARMS = 1 / 1000
 WRONG_VALUES = 6
-"""Times that each series gets a wrong value of each tag."""
+"""Number of wrong values of each tag that each series gets."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """Rows among the measured images that were, or could have been, taken in one go."""
+    """Rows of the measured images of a real or composed series."""
 
     rows: tuple[int, ...]
     is_real: bool
@@ -42,32 +41,32 @@ def real_series(images: BenchmarkImages, among: Mask) -> list[Series]:
     return [
         Series(tuple(rows.tolist()), is_real=True)
         for key in np.unique(keys[among]).tolist()
-        if len(rows := np.flatnonzero(among & (keys == key))) >= LEAST
+        if len(rows := np.flatnonzero(among & (keys == key))) >= MIN_IMAGES
     ]
 
 
-def made_up_series(images: BenchmarkImages, among: Mask) -> list[Series]:
-    """Return series of single images of one source and kind, none used twice."""
+def composed_series(images: BenchmarkImages, among: Mask) -> list[Series]:
+    """Return series composed of images of one source and kind, each used once."""
     groups: dict[tuple[str, str], list[int]] = {}
     for row in np.flatnonzero(among).tolist():
         sample = images.samples[row]
         groups.setdefault((sample.source, sample.kind), []).append(row)
     return [
-        Series(tuple(rows[start : start + MADE_UP]), is_real=False)
+        Series(tuple(rows[start : start + COMPOSED_IMAGES]), is_real=False)
         for rows in groups.values()
-        for start in range(0, len(rows) - MADE_UP + 1, MADE_UP)
+        for start in range(0, len(rows) - COMPOSED_IMAGES + 1, COMPOSED_IMAGES)
     ]
 
 
 def run_series(images: BenchmarkImages, models: Models) -> dict[str, Any]:
-    """Return the figures of series, real and put together, JSON-ready."""
+    """Return the measures of real and composed series, ready for JSON."""
     real = real_series(images, images.unseen)
-    taken = {row for series in real for row in series.rows}
-    alone = np.array([row not in taken for row in range(len(images.measured))])
-    made_up = made_up_series(images, images.unseen & alone)
+    used = {row for series in real for row in series.rows}
+    single = np.array([row not in used for row in range(len(images.measured))])
+    composed = composed_series(images, images.unseen & single)
     groups = {
         "real": real,
-        "put together": made_up,
+        "composed": composed,
         "new stations": real_series(images, ~images.unseen),
     }
     return {
@@ -81,7 +80,7 @@ def _figures(
     tag: str, series: Sequence[Series], images: BenchmarkImages, models: Models
 ) -> dict[str, Any]:
     right, others = _values(tag, series, images)
-    told: dict[str, Any] = {"series": int((right != "").sum()), "methods": {}}
+    result: dict[str, Any] = {"series": int((right != "").sum()), "methods": {}}
     scores: dict[str, Callable[[NDArray[np.str_]], tuple[Floats, Mask]]] = {
         OURS: lambda values: _ours(tag, series, values, images, models),
         "supervised CNN, mean": lambda values: _mean(
@@ -90,26 +89,26 @@ def _figures(
     }
     for name, score in scores.items():
         pairs = [score(right), *(score(values) for values in others)]
-        told["methods"][name] = _recall(pairs, [right, *others])
-    return told
+        result["methods"][name] = _recall(pairs, [right, *others])
+    return result
 
 
 def _recall(
     pairs: Sequence[tuple[Floats, Mask]], values: Sequence[NDArray[np.str_]]
 ) -> dict[str, Any]:
-    """Return recall and false alarms; the first pair is of the right values."""
-    carried = [v != "" for v in values]
-    score = np.concatenate([p[0][c] for p, c in zip(pairs, carried, strict=True)])
-    flagged = np.concatenate([p[1][c] for p, c in zip(pairs, carried, strict=True)])
-    n_right = int(carried[0].sum())
+    """Return recall and false alarms; the first pair belongs to the right values."""
+    present = [v != "" for v in values]
+    score = np.concatenate([p[0][c] for p, c in zip(pairs, present, strict=True)])
+    flagged = np.concatenate([p[1][c] for p, c in zip(pairs, present, strict=True)])
+    n_right = int(present[0].sum())
     wrong = np.arange(len(score)) >= n_right
-    ranked = ranking(score, wrong, once(len(score)))
+    ranked = ranking(score, wrong, unit_weights(len(score)))
     return {
         "wrong": int(wrong.sum()),
         "recall_at_1_per_1000": _rounded(recall_at(ranked, FALSE_ALARMS)[0]),
         "flagged_right": int(flagged[~wrong].sum()),
         "flagged_wrong": int(flagged[wrong].sum()),
-        # With 95 % confidence false alarms are rarer than this where there was none.
+        # Upper limit of the false alarm rate at 95 % confidence, if there was none.
         "rarer_than": _rounded(1 - 0.05 ** (1 / max(n_right, 1))),
     }
 
@@ -117,16 +116,16 @@ def _recall(
 def _values(
     tag: str, series: Sequence[Series], images: BenchmarkImages
 ) -> tuple[NDArray[np.str_], list[NDArray[np.str_]]]:
-    """Return each series' right value, and wrong ones of several rounds."""
+    """Return the right value of each series, and wrong values of several rounds."""
     column, vocabulary = images.right(tag), set(images.vocabulary(tag))
     right = np.array([column[one.rows[0]] for one in series], dtype="U64")
     rng = np.random.default_rng(1)
     slips = [wrong_values(tag, right, rng) for _ in range(WRONG_VALUES // 2)]
-    anything = [
+    uniform = [
         np.array([_any_other(tag, v, vocabulary, rng) for v in right.tolist()])
         for _ in range(WRONG_VALUES - len(slips))
     ]
-    return right, [*slips, *anything]
+    return right, [*slips, *uniform]
 
 
 def _any_other(
@@ -148,21 +147,24 @@ def _ours(
     for number, (one, value) in enumerate(zip(series, values.tolist(), strict=True)):
         received = {t: str(right[t][one.rows[0]]) for t in TAGS} | {tag: value}
         judged = models.inspector.judge(one.rows, received)
-        found = {j.tag: j.probability_wrong for j in judged.judgements}
-        scores[number] = found.get(tag) or 0.0
+        probabilities = {j.tag: j.probability_wrong for j in judged.judgements}
+        scores[number] = probabilities.get(tag) or 0.0
         flags[number] = tag in flagged_tags(judged)
     return scores, flags
 
 
 def _mean(
-    method: ByProbability, tag: str, series: Sequence[Series], values: NDArray[np.str_]
+    method: ProbabilityMethod,
+    tag: str,
+    series: Sequence[Series],
+    values: NDArray[np.str_],
 ) -> tuple[Floats, Mask]:
-    """Return the mean over each series' images of the better way of a method."""
+    """Return the mean score of each series by the variant with fit of a method."""
     n = len(method.probability[tag])
     scores = np.zeros(len(series))
     for number, (one, value) in enumerate(zip(series, values.tolist(), strict=True)):
-        said = method({tag: np.full(n, value, dtype="U64")})[tag]["1 - p, with fit"]
-        scores[number] = said.score[list(one.rows)].mean()
+        outputs = method({tag: np.full(n, value, dtype="U64")})[tag]
+        scores[number] = outputs["1 - p, with fit"].score[list(one.rows)].mean()
     return scores, scores >= 0.5
 
 

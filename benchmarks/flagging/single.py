@@ -1,4 +1,4 @@
-"""Single images: every method under the same injected errors, and how they compare."""
+"""Comparison of all methods on single images, under the same injected errors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.flagging.curves import curve, reliability
 from benchmarks.flagging.images import (
     NEW_STATIONS,
     TAGS,
     BenchmarkImages,
-    Errors,
+    InjectedErrors,
     rounds,
 )
 from benchmarks.flagging.measures import (
@@ -18,27 +19,26 @@ from benchmarks.flagging.measures import (
     RANKED,
     Floats,
     Mask,
-    Scored,
+    ScoredValues,
     drawn_figures,
     figures,
     interval,
-    once,
+    unit_weights,
 )
-from benchmarks.flagging.methods import Method, Said
+from benchmarks.flagging.methods import Method, MethodOutput
 from benchmarks.flagging.models import OURS
-from benchmarks.flagging.report.curves import curve, reliability
 
 JUDGED = "judged"
-"""Values of unseen patients of which ours has an opinion."""
-DRAWN_PARTS = ("all", "UNIFESP", "DICOM", NEW_STATIONS, JUDGED)
-"""Parts whose every method gets intervals; of the others only ours does."""
-LEAST_WRONG = 5
-"""Errors over all rounds under which a part tells nothing."""
+"""Part of the values of unseen patients that Veritag judges."""
+INTERVAL_PARTS = ("all", "UNIFESP", "DICOM", NEW_STATIONS, JUDGED)
+"""Parts with intervals for all methods; in others only Veritag has them."""
+MIN_WRONG = 5
+"""Fewest errors over all rounds of a part with measures."""
 
 
 @dataclass(frozen=True)
 class FlaggingCell:
-    """One comparison: wrong tags in training, and the errors injected on unseen images."""
+    """One comparison: share of wrong tags in training, and errors in unseen images."""
 
     poison: float
     kind: str
@@ -56,132 +56,140 @@ def run_cell(
     methods: Mapping[str, Method],
     draws: int,
 ) -> dict[str, Any]:
-    """Return the figures of every method, part and tag, JSON-ready."""
+    """Return the measures of every method, part and tag, ready for JSON."""
     seeds = [7919 * number + 13 for number in range(rounds(cell.rate))]
     errors = [images.errors(cell.kind, cell.rate, seed) for seed in seeds]
-    said = {name: [m(e.received) for e in errors] for name, m in methods.items()}
-    told: dict[str, Any] = {"rounds": len(errors), "tags": {}}
+    outputs = {name: [m(e.received) for e in errors] for name, m in methods.items()}
+    result: dict[str, Any] = {"rounds": len(errors), "tags": {}}
     for tag in TAGS:
-        by_way = {
+        by_variant = {
             name: {
-                way: [one[tag][way] for one in per_round] for way in per_round[0][tag]
+                variant: [output[tag][variant] for output in rounds_]
+                for variant in rounds_[0][tag]
             }
-            for name, per_round in said.items()
+            for name, rounds_ in outputs.items()
         }
-        told["tags"][tag] = _tag_figures(tag, by_way, errors, images, draws)
-    return told
+        result["tags"][tag] = _tag_figures(tag, by_variant, errors, images, draws)
+    return result
 
 
 def _tag_figures(
     tag: str,
-    by_way: Mapping[str, Mapping[str, list[Said]]],
-    errors: list[Errors],
+    by_variant: Mapping[str, Mapping[str, list[MethodOutput]]],
+    errors: list[InjectedErrors],
     images: BenchmarkImages,
     draws: int,
 ) -> dict[str, Any]:
-    carried = images.right(tag) != ""
-    parts = {name: mask & carried for name, mask in images.parts().items()}
-    best: dict[str, Scored] = {}
-    ways = {}
-    for name, said in by_way.items():
-        scored = {way: stacked(tag, s, errors, images) for way, s in said.items()}
-        ways[name] = best_way(scored, tiled(parts["all"], len(errors)))
-        best[name] = scored[ways[name]]
-    result: dict[str, Any] = {"ways": ways, "parts": {}}
-    masks = {name: tiled(mask, len(errors)) for name, mask in parts.items()}
+    present = images.right(tag) != ""
+    parts = {name: mask & present for name, mask in images.parts().items()}
+    best: dict[str, ScoredValues] = {}
+    variants = {}
+    for name, outputs in by_variant.items():
+        scored = {v: stack_rounds(tag, o, errors, images) for v, o in outputs.items()}
+        variants[name] = best_variant(scored, repeat_mask(parts["all"], len(errors)))
+        best[name] = scored[variants[name]]
+    result: dict[str, Any] = {"variants": variants, "parts": {}}
+    masks = {name: repeat_mask(mask, len(errors)) for name, mask in parts.items()}
     if OURS in best:
-        masks[JUDGED] = masks["all"] & best[OURS].opinion
+        masks[JUDGED] = masks["all"] & best[OURS].judged
     for name, rows in masks.items():
         chosen = {m: s.part(rows) for m, s in best.items()}
-        if chosen and next(iter(chosen.values())).wrong.sum() >= LEAST_WRONG:
+        if chosen and next(iter(chosen.values())).wrong.sum() >= MIN_WRONG:
             result["parts"][name] = part_figures(chosen, name, draws)
     everything = {m: s.part(masks["all"]) for m, s in best.items()}
     result["curves"] = {m: curve(s) for m, s in everything.items()}
     result["reliability"] = {
-        m: reliability(np.clip(s.score[s.opinion], 0, 1), s.wrong[s.opinion])
+        m: reliability(np.clip(s.score[s.judged], 0, 1), s.wrong[s.judged])
         for m, s in everything.items()
     }
     return result
 
 
-def tiled(mask: Mask, count: int) -> Mask:
-    """Return a mask over images as one over all rounds' values."""
+def repeat_mask(mask: Mask, count: int) -> Mask:
+    """Return a mask over images as a mask over the values of all rounds."""
     return np.tile(mask, count)
 
 
-def stacked(
-    tag: str, said: list[Said], errors: list[Errors], images: BenchmarkImages
-) -> Scored:
-    """Return what is said in all rounds, one after the other."""
-    return Scored(
-        np.concatenate([s.score for s in said]),
-        np.concatenate([s.flagged for s in said]),
-        np.concatenate([s.opinion for s in said]),
+def stack_rounds(
+    tag: str,
+    outputs: list[MethodOutput],
+    errors: list[InjectedErrors],
+    images: BenchmarkImages,
+) -> ScoredValues:
+    """Return the scored values of all rounds, concatenated."""
+    return ScoredValues(
+        np.concatenate([o.score for o in outputs]),
+        np.concatenate([o.flagged for o in outputs]),
+        np.concatenate([o.judged for o in outputs]),
         np.concatenate([e.wrong[tag] for e in errors]),
         np.tile(images.patients, len(errors)),
     )
 
 
-def best_way(scored: Mapping[str, Scored], rows: Mask) -> str:
-    """Return the way of saying that ranks best; no method is shown below its best."""
+def best_variant(scored: Mapping[str, ScoredValues], rows: Mask) -> str:
+    """Return the variant with the best average precision, which the report shows."""
 
-    def rank(way: str) -> float:
-        part = scored[way].part(rows)
-        return float(figures(part, once(len(part.score)))["average_precision"][0])
+    def precision(variant: str) -> float:
+        part = scored[variant].part(rows)
+        return float(
+            figures(part, unit_weights(len(part.score)))["average_precision"][0]
+        )
 
-    return max(scored, key=rank)
+    return max(scored, key=precision)
 
 
-def part_figures(scored: Mapping[str, Scored], part: str, draws: int) -> dict[str, Any]:
-    """Return method to figures with intervals, and how ours differs from the others."""
+def part_figures(
+    scored: Mapping[str, ScoredValues], part: str, draws: int
+) -> dict[str, Any]:
+    """Return the measures of each method with intervals, and Veritag's lead."""
     first = next(iter(scored.values()))
-    compared = part in DRAWN_PARTS and draws > 0
+    compared = part in INTERVAL_PARTS and draws > 0
     drawn = drawn_figures(
         scored if compared else {m: s for m, s in scored.items() if m == OURS},
         draws if compared or not part.startswith("kind") else 0,
         seed=1,
     )
-    told: dict[str, Any] = {
+    result: dict[str, Any] = {
         "values": len(first.wrong),
         "wrong": int(first.wrong.sum()),
         "patients": len(np.unique(first.patient)),
         "methods": {},
     }
     for name, one in scored.items():
-        values = figures(one, once(len(one.score)))
-        kept = RANKED[:1] if part.startswith("kind") else FIGURES
-        told["methods"][name] = _told(values, drawn.get(name, {}), kept)
+        values = figures(one, unit_weights(len(one.score)))
+        names = RANKED[:1] if part.startswith("kind") else FIGURES
+        result["methods"][name] = _rounded(values, drawn.get(name, {}), names)
     if compared and OURS in scored:
-        told["above"] = {
-            name: _difference(told, drawn, name) for name in scored if name != OURS
+        result["above"] = {
+            name: _difference(result, drawn, name) for name in scored if name != OURS
         }
-    return told
+    return result
 
 
-def _told(
-    values: Mapping[str, Floats], drawn: Mapping[str, Floats], kept: Sequence[str]
+def _rounded(
+    values: Mapping[str, Floats], drawn: Mapping[str, Floats], names: Sequence[str]
 ) -> dict[str, Any]:
-    told: dict[str, Any] = {}
-    for name in kept:
+    result: dict[str, Any] = {}
+    for name in names:
         value = float(values[name][0])
-        told[name] = None if np.isnan(value) else round(value, 4)
-        found = interval(drawn[name]) if name in drawn and len(drawn[name]) else None
-        if found is not None:
-            told[f"{name}_interval"] = [round(end, 4) for end in found]
-    return told
+        result[name] = None if np.isnan(value) else round(value, 4)
+        ends = interval(drawn[name]) if name in drawn and len(drawn[name]) else None
+        if ends is not None:
+            result[f"{name}_interval"] = [round(end, 4) for end in ends]
+    return result
 
 
 def _difference(
-    told: Mapping[str, Any], drawn: Mapping[str, Mapping[str, Floats]], name: str
+    part: Mapping[str, Any], drawn: Mapping[str, Mapping[str, Floats]], name: str
 ) -> dict[str, Any]:
-    """Return how far our ranking figures are above another method's, patient by patient."""
+    """Return the lead of Veritag's ranking measures over another method, with intervals."""
     result = {}
     for figure in RANKED:
-        ours, theirs = (told["methods"][m][figure] for m in (OURS, name))
-        found = interval(drawn[OURS][figure] - drawn[name][figure])
-        if ours is not None and theirs is not None and found is not None:
+        ours, theirs = (part["methods"][m][figure] for m in (OURS, name))
+        ends = interval(drawn[OURS][figure] - drawn[name][figure])
+        if ours is not None and theirs is not None and ends is not None:
             result[figure] = {
                 "difference": round(ours - theirs, 4),
-                "interval": [round(end, 4) for end in found],
+                "interval": [round(end, 4) for end in ends],
             }
     return result

@@ -1,4 +1,4 @@
-"""The parts of the benchmark, each done once and kept."""
+"""Parts of the benchmark; each is run once and its result stored."""
 
 import argparse
 import hashlib
@@ -14,9 +14,9 @@ import veritag
 from benchmarks.flagging.cleanlab_methods import has_cleanlab
 from benchmarks.flagging.cost import run_cost
 from benchmarks.flagging.images import TAGS, BenchmarkImages
-from benchmarks.flagging.models import Models, TrainingBudget, models
-from benchmarks.flagging.novelty import LEFT_OUT as LEFT_OUT_KINDS
-from benchmarks.flagging.novelty import require_kinds, run_left_out
+from benchmarks.flagging.left_out import LEFT_OUT as LEFT_OUT_KINDS
+from benchmarks.flagging.left_out import require_kinds, run_left_out
+from benchmarks.flagging.models import Log, Models, TrainingBudget, train_models
 from benchmarks.flagging.series import run_series
 from benchmarks.flagging.single import FlaggingCell, run_cell
 from benchmarks.flagging.store import COST, LEFT_OUT, SERIES, SINGLE, FlaggingStore
@@ -29,18 +29,18 @@ Step = Callable[[], None]
 
 @dataclass
 class FlaggingBench:
-    """BenchmarkImages, results so far, and the models of the last share of wrong tags."""
+    """Images, results so far, and the models of the last share of wrong tags."""
 
     args: argparse.Namespace
     images: BenchmarkImages
     store: FlaggingStore
-    tell: Callable[[str], None]
-    _made: dict[float, Models] = field(default_factory=dict)
+    log: Log
+    _trained: dict[float, Models] = field(default_factory=dict)
 
     def single(
         self, poison: float, rates: Sequence[float], kinds: Sequence[str]
     ) -> Iterator[Step]:
-        """Yield the comparisons on single images, the usual rate first."""
+        """Yield the missing comparisons on single images, the usual rate first."""
         for rate in sorted(rates, key=lambda r: (r != 0.05, r)):
             for kind in kinds:
                 cell = FlaggingCell(poison, kind, rate)
@@ -48,60 +48,61 @@ class FlaggingBench:
                     yield partial(self._single, cell)
 
     def series(self, poison: float) -> Iterator[Step]:
-        """Yield the figures of whole series."""
+        """Yield the comparison on whole series, if it is missing."""
         if not self.store.has(SERIES, f"poison {poison:g}"):
             yield partial(self._series, poison)
 
     def cost(self, poison: float) -> Iterator[Step]:
-        """Yield the cost of findings."""
+        """Yield the cost of findings, if it is missing."""
         if not self.store.has(COST, f"poison {poison:g}"):
             yield partial(self._cost, poison)
 
     def left_out(self, kinds: Sequence[str]) -> Iterator[Step]:
-        """Yield a training without each of these kinds; of a handful where none is told."""
+        """Yield a training without each of these kinds, by default of a few kinds."""
         for kind in require_kinds(self.images, kinds or LEFT_OUT_KINDS):
             if not self.store.has(LEFT_OUT, kind):
                 yield partial(self._left_out, kind)
 
     def _single(self, cell: FlaggingCell) -> None:
-        made = self._models(cell.poison)
-        methods = made.methods
-        self.tell(f"comparing {len(methods)} methods: {cell.key}")
-        told = run_cell(cell, self.images, methods, self.args.draws)
-        place = {"poison": cell.poison, "kind": cell.kind, "rate": cell.rate}
-        bundle = {"bundle": made.bundle.bundle_id}
-        self.store.add(SINGLE, cell.key, {**place, **bundle, **told})
+        models = self._models(cell.poison)
+        methods = models.methods
+        self.log(f"comparing {len(methods)} methods: {cell.key}")
+        result = run_cell(cell, self.images, methods, self.args.draws)
+        setting = {"poison": cell.poison, "kind": cell.kind, "rate": cell.rate}
+        bundle = {"bundle": models.bundle.bundle_id}
+        self.store.add(SINGLE, cell.key, {**setting, **bundle, **result})
 
     def _series(self, poison: float) -> None:
-        made = self._models(poison)
-        self.tell("judging series")
-        self.store.add(SERIES, f"poison {poison:g}", run_series(self.images, made))
+        models = self._models(poison)
+        self.log("judging series")
+        self.store.add(SERIES, f"poison {poison:g}", run_series(self.images, models))
 
     def _cost(self, poison: float) -> None:
-        made = self._models(poison)
-        self.tell("measuring the cost of findings")
-        files = [p for p in made.inspector.paths if p is not None]
-        self.store.add(COST, f"poison {poison:g}", run_cost(made.bundle, files))
+        models = self._models(poison)
+        self.log("measuring the cost of findings")
+        files = [p for p in models.inspector.paths if p is not None]
+        self.store.add(COST, f"poison {poison:g}", run_cost(models.bundle, files))
 
     def _left_out(self, kind: str) -> None:
-        self.tell(f"training without {kind}")
+        self.log(f"training without {kind}")
         smaller = budget_of(self.args, epochs=self.args.left_out_epochs)
         folder = self.args.out / "models"
         limit = self.args.left_out_limit
-        told = run_left_out(folder, kind, self.images, smaller, self.tell, limit)
-        self.store.add(LEFT_OUT, kind, told)
+        result = run_left_out(folder, kind, self.images, smaller, self.log, limit)
+        self.store.add(LEFT_OUT, kind, result)
 
     def _models(self, poison: float) -> Models:
-        if poison not in self._made:
-            self._made.clear()  # one share of wrong tags at a time is enough to hold
+        if poison not in self._trained:
+            self._trained.clear()  # the models of one share fill enough memory
             folder = self.args.out / "models" / f"poison-{poison:g}"
             budget = budget_of(self.args)
-            self._made[poison] = models(folder, self.images, poison, budget, self.tell)
-        return self._made[poison]
+            models = train_models(folder, self.images, poison, budget, self.log)
+            self._trained[poison] = models
+        return self._trained[poison]
 
 
 def budget_of(args: argparse.Namespace, epochs: int | None = None) -> TrainingBudget:
-    """Return how models are trained; with other passes than asked for where given."""
+    """Return the settings of the trainings, with at most `epochs` passes where given."""
     config = chosen_recipe(
         args.recipe,
         size=args.size,
@@ -119,27 +120,27 @@ def _bundle_id(args: argparse.Namespace) -> str | None:
     if args.bundle is None:
         return None
     bundle = load_bundle(args.bundle)
-    made = bundle.manifest.lineage.get("configuration", {})
-    if (made.get("seed"), made.get("size")) != (args.seed, args.size):
+    trained = bundle.manifest.lineage.get("configuration", {})
+    if (trained.get("seed"), trained.get("size")) != (args.seed, args.size):
         raise ConfigurationError(
-            f"--bundle {args.bundle} was trained with seed {made.get('seed')} and tiles "
-            f"of {made.get('size')} pixels: its unseen patients are others than those "
-            "of --seed and --size here"
+            f"--bundle {args.bundle} was trained with seed {trained.get('seed')} and "
+            f"tiles of {trained.get('size')} pixels: its unseen patients differ from "
+            "those of --seed and --size"
         )
     return bundle.bundle_id
 
 
 def setup_of(args: argparse.Namespace, images: BenchmarkImages) -> dict[str, Any]:
-    """Return what the results rest on; `key` stands for all that must not change."""
+    """Return the settings of the results; `key` identifies those that must not change."""
     split, budget = images.split, budget_of(args)
     bundle = _bundle_id(args)
-    rests_on = [
+    fixed = [
         images.snapshot.digest(),
         budget.config.digest(),
         args.supervised_epochs,
         bundle,
     ]
-    key = json.dumps(rests_on)
+    key = json.dumps(fixed)
     return {
         "key": hashlib.sha256(key.encode()).hexdigest()[:16],
         "version": veritag.__version__,

@@ -1,4 +1,4 @@
-"""The results, written after every part so that an interrupted run goes on."""
+"""Results of the benchmark, written after every part, so that a run can be resumed."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from veritag.errors import ConfigurationError
 
 RESULTS = "flagging.json"
-FORMAT = 1
+FORMAT = 2
 SINGLE, SERIES, LEFT_OUT, COST = "single", "series", "left-out", "cost"
 
 
@@ -27,21 +27,21 @@ class FlaggingStore:
         self.results = self._read()
 
     def has(self, section: str, name: str) -> bool:
-        """Tell whether a part is there."""
+        """Return whether a part is present."""
         return name in self.results.get(section, {})
 
     def add(self, section: str, name: str, result: Any) -> None:
-        """Keep a part, and write all."""
+        """Add a part, and write all results."""
         self.results.setdefault(section, {})[name] = result
         self.write()
 
     def of(self, section: str) -> dict[str, Any]:
-        """Return name to result of the parts of a section, in the order they were made."""
+        """Return name to result of a section, in the order in which they were added."""
         parts: dict[str, Any] = self.results.get(section, {})
         return parts
 
     def write(self) -> None:
-        """Write all results; a reader sees the old ones or the new ones."""
+        """Write all results; a reader sees either the old or the new ones."""
         content = {"format": FORMAT, "setup": self.setup, **self.results}
         path = self.folder / RESULTS
         partial = path.with_suffix(".partial")
@@ -58,11 +58,11 @@ class FlaggingStore:
             same = content.pop("setup")["key"] == self.setup["key"] and same
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(
-                f"{path} is no result of this benchmark; choose another --out"
+                f"{path} is not a result of this benchmark; choose another --out"
             ) from error
         if not same:
             raise ConfigurationError(
                 f"{path} holds results on other images or settings; choose another "
-                "--out, or give the same ones to go on"
+                "--out, or give the same images and settings to resume"
             )
         return content

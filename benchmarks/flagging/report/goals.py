@@ -1,4 +1,4 @@
-"""What was promised of findings, beside what was measured."""
+"""Goals of the quality of findings, and the measured values."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from benchmarks.flagging.store import COST, LEFT_OUT, SERIES, SINGLE, FlaggingSt
 MAIN = {"poison": 0.05, "rate": 0.05}
 REGION, MODALITY = "BodyPartExamined", "Modality"
 PRECISION, SLACK = 0.9, 0.05
-"""Least precision that a threshold promises, and how far below it may be measured."""
+"""Precision that a threshold promises, and the tolerance of its measurement."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """One promise.
+    """One goal.
 
     Attributes
     ----------
     at_least
-        Whether more is better.
+        Whether the goal is a lower limit.
     """
 
     name: str
@@ -31,33 +31,27 @@ class Goal:
 
     @property
     def verdict(self) -> str:
-        """Say whether it is kept."""
+        """Whether the goal is reached, in words."""
         if self.measured is None:
             return "not measured"
-        kept = (
+        reached = (
             self.measured >= self.goal if self.at_least else self.measured <= self.goal
         )
-        return "reached" if kept else "missed"
+        return "reached" if reached else "missed"
+
+    @property
+    def limit(self) -> str:
+        """The goal with its direction, in words."""
+        return f"{'at least' if self.at_least else 'at most'} {self.goal:g}"
 
 
-def goals_table(store: FlaggingStore) -> str:
-    """Return each promise with what was measured, nothing before there is anything."""
-    goals = [g for g in all_goals(store) if g.measured is not None]
-    if not goals:
-        return ""
-    rows = "\n".join(
-        f"<tr><td>{g.name}<td class=n>{'at least' if g.at_least else 'at most'} {g.goal:g}"
-        f"<td class=n>{g.measured:.3f}<td>{g.verdict}<td><small>{g.detail}</small></tr>"
-        for g in goals
-    )
-    return (
-        "<h2>Promised and measured</h2><table><tr><th>Figure<th>Promised<th>Measured"
-        f"<th><th></tr>{rows}</table>"
-    )
+def measured_goals(store: FlaggingStore) -> list[Goal]:
+    """Return the goals that were measured so far."""
+    return [goal for goal in all_goals(store) if goal.measured is not None]
 
 
 def all_goals(store: FlaggingStore) -> Iterator[Goal]:
-    """Yield every promise, measured or not."""
+    """Yield all goals, measured or not."""
     cells = store.of(SINGLE)
     for kind in ("uniform", "realistic"):
         cell = _cell(cells, kind=kind, **MAIN)
@@ -75,17 +69,16 @@ def all_goals(store: FlaggingStore) -> Iterator[Goal]:
     )
 
 
-def _cell(cells: Mapping[str, Any], **wanted: Any) -> Mapping[str, Any]:
+def _cell(cells: Mapping[str, Any], **setting: Any) -> Mapping[str, Any]:
     for cell in cells.values():
-        if all(cell[name] == value for name, value in wanted.items()):
-            found: Mapping[str, Any] = cell
-            return found
+        if all(cell[name] == value for name, value in setting.items()):
+            return dict(cell)
     return {}
 
 
 def _ours(cell: Mapping[str, Any], tag: str, part: str = "all") -> Mapping[str, Any]:
-    told = cell.get("tags", {}).get(tag, {}).get("parts", {}).get(part, {})
-    figures: Mapping[str, Any] = told.get("methods", {}).get(OURS, {})
+    measured = cell.get("tags", {}).get(tag, {}).get("parts", {}).get(part, {})
+    figures: Mapping[str, Any] = measured.get("methods", {}).get(OURS, {})
     return figures
 
 
@@ -136,19 +129,19 @@ def _goal(
 
 
 def _margin(kind: str, name: str, cell: Mapping[str, Any], tag: str) -> Iterator[Goal]:
-    """Yield the lower end of our lead over the method that comes nearest."""
+    """Yield the lower end of Veritag's lead over the closest method."""
     part = cell.get("tags", {}).get(tag, {}).get("parts", {}).get("all", {})
     leads = {
-        method: told["average_precision"]
-        for method, told in part.get("above", {}).items()
-        if "average_precision" in told and method != UNGATED
+        method: lead["average_precision"]
+        for method, lead in part.get("above", {}).items()
+        if "average_precision" in lead and method != UNGATED
     }
     if leads:
-        nearest = min(leads, key=lambda m: leads[m]["interval"][0])
-        low, high = leads[nearest]["interval"]
+        closest = min(leads, key=lambda m: leads[m]["interval"][0])
+        low, high = leads[closest]["interval"]
         yield Goal(
             f"Least lead in average precision, {name}, {kind}", 0.0, low,
-            f"{nearest}: {leads[nearest]['difference']:+.3f}, {low:+.3f} to {high:+.3f}",
+            f"{closest}: {leads[closest]['difference']:+.3f}, {low:+.3f} to {high:+.3f}",
         )  # fmt: skip
 
 
@@ -168,26 +161,26 @@ def _of_poison(cells: Mapping[str, Any]) -> Iterator[Goal]:
 
 
 def _of_series(results: Mapping[str, Any]) -> Iterator[Goal]:
-    for result in results.values():
-        for group, tags in result.items():
-            for tag, told in tags.items():
-                ours = told["methods"][OURS]
+    for groups in results.values():
+        for group, tags in groups.items():
+            for tag, result in tags.items():
+                ours = result["methods"][OURS]
                 yield Goal(
                     f"Recall of series, {group}, {'region' if tag == REGION else 'modality'}",
                     0.97,
                     ours["recall_at_1_per_1000"],
-                    f"{told['series']} series: no false alarm allowed, which shows "
-                    f"at most {ours['rarer_than']:.1%}",
+                    f"{result['series']} series: no false alarm allowed; their rate is at "
+                    f"most {ours['rarer_than']:.1%}",
                 )
 
 
 def _of_left_out(results: Mapping[str, Any]) -> Iterator[Goal]:
-    total = sum(told["strangers"] for told in results.values())
+    total = sum(result["left_out"] for result in results.values())
     if total:
-        caught = sum(
-            t["strangers"] * t["strangers_at_2_percent"] for t in results.values()
+        unknown = sum(
+            r["left_out"] * r["left_out_at_2_percent"] for r in results.values()
         )
         yield Goal(
-            "Left-out kinds answered unknown at 2 % of known ones", 0.9, caught / total,
+            "Left-out kinds recognized as unknown, at 2 % of known ones", 0.9, unknown / total,
             f"{total} images of: {', '.join(results)}",
         )  # fmt: skip

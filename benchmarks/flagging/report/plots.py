@@ -1,4 +1,4 @@
-"""Pictures of the report, as HTML images that can be read without color."""
+"""Plots of the report as data URIs, readable without color."""
 
 import base64
 import io
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 DOTS_PER_INCH = 110
 LINES = ("--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
 MARKERS = "osD^v<>P"
-SILENT = ("rules only", "isolation forest, our embedding")
-"""Methods whose scores are no probabilities: they are left out of that diagram."""
+WITHOUT_PROBABILITIES = ("rules only", "isolation forest, our embedding")
+"""Methods whose scores are not probabilities; not in the reliability diagram."""
 
 
 def precision_recall(
     panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]],
 ) -> str:
-    """Return precision against recall, a panel for each title, a line for each method."""
+    """Return precision against recall: a panel for each title, a line for each method."""
     figure, axes = _figure(len(panels))
     for axis, (title, curves) in zip(axes, panels.items(), strict=True):
-        looks = cycle(LINES)
+        styles = cycle(LINES)
         for name, points in curves.items():
             ours = name == OURS
-            # Up to the first score precision is that of the values with that score.
-            drawn = [[0.0, points[0][1]], *points] if points else []
+            # From recall 0 to the first point, precision is that of the first point.
+            line = [[0.0, points[0][1]], *points] if points else []
             axis.plot(
-                [p[0] for p in drawn],
-                [p[1] for p in drawn],
-                linestyle="-" if ours else next(looks),
+                [p[0] for p in line],
+                [p[1] for p in line],
+                linestyle="-" if ours else next(styles),
                 linewidth=2.4 if ours else 1.2,
                 color="black" if ours else None,
                 label=name,
@@ -41,31 +41,31 @@ def precision_recall(
         _label(axis, title, "recall", "precision")
         axis.set_ylim(0, 1.02)
     axes[0].legend(fontsize=7, loc="lower left")
-    return _image(figure, "precision against recall")
+    return _data_uri(figure)
 
 
 def reliability_diagram(
     panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]],
 ) -> str:
-    """Return the share of wrong values against the probability told of them."""
+    """Return the share of wrong values against their predicted probability."""
     figure, axes = _figure(len(panels))
     for axis, (title, methods) in zip(axes, panels.items(), strict=True):
         axis.plot([0, 1], [0, 1], color="gray", linewidth=0.8)
-        marks = cycle(MARKERS)
+        markers = cycle(MARKERS)
         for name, bins in methods.items():
-            if name not in SILENT and bins:
+            if name not in WITHOUT_PROBABILITIES and bins:
                 axis.plot(
                     [b["probability"] for b in bins],
                     [b["wrong"] for b in bins],
-                    marker=next(marks),
+                    marker=next(markers),
                     markersize=4,
                     linewidth=2.0 if name == OURS else 0.8,
                     color="black" if name == OURS else None,
                     label=name,
                 )
-        _label(axis, title, "probability told", "share that is wrong")
+        _label(axis, title, "predicted probability", "share that is wrong")
     axes[0].legend(fontsize=7, loc="upper left")
-    return _image(figure, "reliability diagram")
+    return _data_uri(figure)
 
 
 def _label(axis: "Axes", title: str, xlabel: str, ylabel: str) -> None:
@@ -85,8 +85,8 @@ def _figure(columns: int) -> "tuple[Figure, list[Axes]]":
     return figure, list(axes[0])
 
 
-def _image(figure: "Figure", text: str) -> str:
+def _data_uri(figure: "Figure") -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{text}" src="data:image/png;base64,{data}">'
+    return f"data:image/png;base64,{data}"

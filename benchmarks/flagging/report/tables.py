@@ -1,12 +1,12 @@
-"""Tables of the report, from the results as they are kept."""
+"""Rows of the report's tables, from the stored results."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.flagging.models import OURS
 
-Cells = Mapping[str, Any]
+Comparisons = Mapping[str, Any]
 TITLES = {
     "average_precision": "Average precision",
     "recall_at_1_percent": "Recall at 1 % false alarms",
@@ -17,51 +17,130 @@ TITLES = {
     "coverage": "Judged",
     "coverage_of_wrong": "Wrong ones judged",
 }
+GROUP_COLUMNS = (
+    "average_precision", "recall_at_1_percent", "precision", "recall", "coverage",
+)  # fmt: skip
 NAMES = {"BodyPartExamined": "Region", "Modality": "Modality"}
 LOWER_IS_BETTER = ("calibration_error",)
 UNRANKED = ("precision", "recall", "coverage", "coverage_of_wrong")
 
 
-def number(figures: Mapping[str, Any], name: str, *, best: bool = False) -> str:
-    """Return a table cell with a figure and its interval."""
+@dataclass(frozen=True)
+class MeasureCell:
+    """A measure as text, with its interval."""
+
+    text: str
+    interval: str = ""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """Lead of Veritag over a method; by chance if the interval contains 0."""
+
+    text: str
+    interval: str
+    by_chance: bool
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """Measures of one method."""
+
+    name: str
+    cells: tuple[MeasureCell, ...]
+    variant: str = ""
+    leads: tuple[Lead, ...] = ()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the method is Veritag."""
+        return self.name == OURS
+
+
+@dataclass(frozen=True)
+class MethodsTable:
+    """Measures of all methods on a part of the images."""
+
+    title: str
+    wrong: int
+    values: int
+    rows: list[MethodRow]
+
+    @property
+    def has_cleanlab(self) -> bool:
+        """Whether a method of cleanlab is among the rows."""
+        return any(row.name.startswith("cleanlab") for row in self.rows)
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """Veritag's measures on one modality, region or source, and the best other method."""
+
+    name: str
+    values: int
+    wrong: int
+    cells: tuple[MeasureCell, ...]
+    best_other: MeasureCell
+
+
+@dataclass(frozen=True)
+class HeatCell:
+    """Average precision of one kind of image, with its color and its errors."""
+
+    text: str
+    lightness: int
+    wrong: int
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Average precision by region (rows) and Modality (columns)."""
+
+    columns: list[str]
+    rows: list[tuple[str, list[HeatCell | None]]]
+
+
+def measure_cell(
+    figures: Mapping[str, Any], name: str, *, best: bool = False
+) -> MeasureCell:
+    """Return a measure with its interval; a star marks the best one."""
     value = figures.get(name)
     if value is None:
-        return "<td class=n>-"
-    text = f"{value:.3f}" + (" *" if best else "")
+        return MeasureCell("-")
     ends = figures.get(f"{name}_interval")
-    if ends:
-        text += f"<br><small>{ends[0]:.3f} to {ends[1]:.3f}</small>"
-    return f"<td class=n>{text}"
+    interval = f"{ends[0]:.3f} to {ends[1]:.3f}" if ends else ""
+    return MeasureCell(f"{value:.3f}" + (" *" if best else ""), interval)
 
 
-def methods_table(
-    part: Mapping[str, Any],
-    ways: Mapping[str, str],
-    columns: Sequence[str] = tuple(TITLES),
-) -> str:
-    """Return the figures of all methods on a part of the images, the best marked."""
+def methods_table(title: str, result: Mapping[str, Any], name: str) -> MethodsTable:
+    """Return the table of a part of a tag's results."""
+    part = result["parts"][name]
+    rows = method_rows(part, result["variants"])
+    return MethodsTable(title, part["wrong"], part["values"], rows)
+
+
+def method_rows(
+    part: Mapping[str, Any], variants: Mapping[str, str]
+) -> list[MethodRow]:
+    """Return the measures of all methods, the best of each column marked."""
     methods = ordered(part["methods"])
-    marked = {column: best_of(methods, column) for column in columns}
-    head = "".join(f"<th>{TITLES[c]}" for c in columns)
-    lines = [f"<table><tr><th>Method<th>Said as{head}<th>Ours is above by</tr>"]
-    for name, figures in methods.items():
-        shown = "".join(
-            number(figures, c, best=marked[c] == name and c not in UNRANKED)
-            for c in columns
+    best = {column: best_of(methods, column) for column in TITLES}
+    return [
+        MethodRow(
+            name,
+            tuple(
+                measure_cell(figures, c, best=best[c] == name and c not in UNRANKED)
+                for c in TITLES
+            ),
+            variants.get(name, ""),
+            tuple(_leads(part.get("above", {}).get(name, {}))),
         )
-        lines.append(
-            f"<tr{' class=ours' if name == OURS else ''}><td>{escape(name)}"
-            f"<td>{escape(ways.get(name, ''))}{shown}{_above(part, name)}</tr>"
-        )
-    if not any(name.startswith("cleanlab") for name in methods):
-        lines.append(
-            f"<tr><td>cleanlab<td colspan={len(columns) + 2}>not installed</tr>"
-        )
-    return "\n".join([*lines, "</table>"])
+        for name, figures in methods.items()
+    ]
 
 
 def ordered(methods: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ours first, then the others by average precision."""
+    """Return Veritag first, then the others by average precision."""
     return dict(
         sorted(
             methods.items(),
@@ -71,129 +150,94 @@ def ordered(methods: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def best_of(methods: Mapping[str, Any], column: str) -> str | None:
-    """Return the method with the best figure of a column, None without any."""
-    told = {m: f[column] for m, f in methods.items() if f.get(column) is not None}
-    if not told:
+    """Return the method with the best measure of a column, None if none has one."""
+    values = {m: f[column] for m, f in methods.items() if f.get(column) is not None}
+    if not values:
         return None
     choose: Callable[..., str] = min if column in LOWER_IS_BETTER else max
-    return choose(told, key=told.__getitem__)
+    return choose(values, key=values.__getitem__)
 
 
-def _above(part: Mapping[str, Any], name: str) -> str:
-    """Return by how much ours ranks better, and whether that is more than chance."""
-    told = part.get("above", {}).get(name, {})
-    lines = []
+def _leads(leads: Mapping[str, Any]) -> Iterator[Lead]:
     for figure, short in (("average_precision", "AP"), ("recall_at_1_percent", "R1")):
-        if figure in told:
-            low, high = told[figure]["interval"]
-            sure = "" if low > 0 or high < 0 else " (chance)"
-            lines.append(
-                f"{short} {told[figure]['difference']:+.3f} "
-                f"<small>{low:+.3f} to {high:+.3f}</small>{sure}"
-            )
-    return f"<td class=n>{'<br>'.join(lines)}"
+        if figure in leads:
+            low, high = leads[figure]["interval"]
+            text = f"{short} {leads[figure]['difference']:+.3f}"
+            yield Lead(text, f"{low:+.3f} to {high:+.3f}", low <= 0 <= high)
 
 
-def cells_table(cells: Cells, columns: Sequence[tuple[str, str]]) -> str:
-    """Return average precision by method (rows) and comparison (columns).
-
-    Parameters
-    ----------
-    columns
-        Name of a comparison, and the tag.
-    """
-    tables = {column: _whole(cells, *column) for column in columns}
-    names = {m for told in tables.values() for m in told}
-    first = next(iter(tables.values()), {})
-    rows = [m for m in ordered(first) if m in names]
-    head = "".join(f"<th>{escape(_short(c))}<br>{NAMES[tag]}" for c, tag in columns)
-    lines = [f"<table><tr><th>Method{head}</tr>"]
-    for name in rows:
-        shown = "".join(
-            number(told.get(name, {}), "average_precision",
-                   best=best_of(told, "average_precision") == name)
-            for told in tables.values()
-        )  # fmt: skip
-        lines.append(
-            f"<tr{' class=ours' if name == OURS else ''}><td>{escape(name)}{shown}</tr>"
+def comparison_rows(
+    comparisons: Comparisons, keys: Sequence[str], tag: str
+) -> list[MethodRow]:
+    """Return average precision by method (rows) and comparison (columns)."""
+    tables = [_methods(comparisons, key, tag) for key in keys]
+    best = [best_of(methods, "average_precision") for methods in tables]
+    return [
+        MethodRow(
+            name,
+            tuple(
+                measure_cell(
+                    methods.get(name, {}), "average_precision", best=top == name
+                )
+                for methods, top in zip(tables, best, strict=True)
+            ),
         )
-    return "\n".join([*lines, "</table>"])
+        for name in ordered(tables[0])
+    ]
 
 
-def _short(name: str) -> str:
-    return name.partition(", ")[2]
-
-
-def _whole(cells: Cells, name: str, tag: str) -> dict[str, Any]:
-    part = cells[name]["tags"][tag]["parts"].get("all", {})
+def _methods(comparisons: Comparisons, key: str, tag: str) -> dict[str, Any]:
+    part = comparisons[key]["tags"][tag]["parts"].get("all", {})
     methods: dict[str, Any] = part.get("methods", {})
     return methods
 
 
-def groups_table(parts: Mapping[str, Any], group: str) -> str:
-    """Return our figures on each modality, region or source, the most errors first."""
+def group_rows(parts: Mapping[str, Any], group: str) -> list[GroupRow]:
+    """Return Veritag's measures by modality, region or source, most errors first."""
     prefix = f"{group}: "
-    chosen = {n[len(prefix) :]: p for n, p in parts.items() if n.startswith(prefix)}
-    if not chosen:
-        return ""
-    columns = (
-        "average_precision",
-        "recall_at_1_percent",
-        "precision",
-        "recall",
-        "coverage",
-    )
-    head = "".join(f"<th>{TITLES[c]}" for c in columns)
-    lines = [
-        f"<table><tr><th>{group.capitalize()}<th>Values<th>Wrong{head}<th>Best other</tr>"
-    ]
-    for name, part in sorted(chosen.items(), key=lambda i: -i[1]["wrong"]):
-        figures = part["methods"][OURS]
-        shown = "".join(number(figures, c) for c in columns)
-        lines.append(
-            f"<tr><td>{escape(name)}<td class=n>{part['values']}<td class=n>"
-            f"{part['wrong']}{shown}<td class=n>{_best_other(part['methods'])}</tr>"
+    members = {n[len(prefix) :]: p for n, p in parts.items() if n.startswith(prefix)}
+    return [
+        GroupRow(
+            name,
+            part["values"],
+            part["wrong"],
+            tuple(measure_cell(part["methods"][OURS], c) for c in GROUP_COLUMNS),
+            _best_other(part["methods"]),
         )
-    return "\n".join([*lines, "</table>"])
+        for name, part in sorted(members.items(), key=lambda m: -m[1]["wrong"])
+    ]
 
 
-def _best_other(methods: Mapping[str, Any]) -> str:
+def _best_other(methods: Mapping[str, Any]) -> MeasureCell:
     others = {m: f for m, f in methods.items() if m != OURS}
     name = best_of(others, "average_precision")
     if name is None:
-        return "-"
-    return f"{others[name]['average_precision']:.3f} <small>{escape(name)}</small>"
+        return MeasureCell("-")
+    return MeasureCell(f"{others[name]['average_precision']:.3f}", name)
 
 
-def heat_table(parts: Mapping[str, Any]) -> str:
-    """Return our average precision by region and Modality; the darker the better."""
-    found = dict(_kinds(parts))
-    if not found:
-        return ""
-    columns = sorted({modality for modality, _ in found})
-    head = "".join(f"<th>{escape(m)}" for m in columns)
-    lines = [f"<table class=heat><tr><th>{head}</tr>"]
-    for region in sorted({region for _, region in found}):
-        shown = "".join(_heat(found.get((m, region))) for m in columns)
-        lines.append(f"<tr><td>{escape(region)}{shown}</tr>")
-    return "\n".join([*lines, "</table>"])
+def heat_map(parts: Mapping[str, Any]) -> HeatMap:
+    """Return Veritag's average precision by region and Modality."""
+    cells = dict(_kinds(parts))
+    columns = sorted({modality for modality, _ in cells})
+    regions = sorted({region for _, region in cells})
+    return HeatMap(
+        columns,
+        [(region, [cells.get((m, region)) for m in columns]) for region in regions],
+    )
 
 
-def _kinds(parts: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Any]]:
+def _kinds(
+    parts: Mapping[str, Any],
+) -> Iterator[tuple[tuple[str, str], HeatCell | None]]:
     for name, part in parts.items():
         if name.startswith("kind: "):
-            modality, _, region = name[6:].partition(" ")
-            yield (modality, region), part
+            modality, _, region = name.removeprefix("kind: ").partition(" ")
+            yield (modality, region), _heat_cell(part)
 
 
-def _heat(part: Mapping[str, Any] | None) -> str:
-    if part is None:
-        return "<td>"
+def _heat_cell(part: Mapping[str, Any]) -> HeatCell | None:
     value = part["methods"][OURS]["average_precision"]
     if value is None:
-        return "<td>"
-    light = 97 - 45 * value
-    return (
-        f'<td class=n style="background:hsl(205 60% {light:.0f}%)">{value:.2f}'
-        f"<br><small>{part['wrong']}</small>"
-    )
+        return None
+    return HeatCell(f"{value:.2f}", round(97 - 45 * value), part["wrong"])

@@ -1,9 +1,9 @@
-"""Injected errors are as many, as wrong and as connected as they are said to be."""
+"""Injected errors have the requested number, contradictions and groups."""
 
 import numpy as np
 import pytest
 
-from benchmarks.flagging.errors import KINDS, Truth, contradicting, inject
+from benchmarks.flagging.errors import ERROR_KINDS, Truth, contradicting, inject
 from veritag.terms.concepts import Relation, relation
 
 REGIONS = ("ABDOMEN", "CHEST", "HAND", "HEAD", "KNEE", "WRIST")
@@ -25,21 +25,21 @@ def truth(n: int = 600) -> Truth:
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ERROR_KINDS)
 @pytest.mark.parametrize("rate", [0.05, 0.1])
 def test_errors_are_about_as_many_as_asked_for(kind: str, rate: float) -> None:
-    """Whole series and stations come near the rate; images without a value stay so."""
+    """Errors are close to the rate; images without a value get none."""
     right = truth()
     received, wrong = inject(kind, right, rate, np.random.default_rng(1))
-    wanted = rate * (right.values != "").sum()
-    assert 0.7 * wanted <= wrong.sum() <= 2 * wanted
+    count = rate * (right.values != "").sum()
+    assert 0.7 * count <= wrong.sum() <= 2 * count
     assert (received[right.values == ""] == "").all()
     assert (received[~wrong] == right.values[~wrong]).all()
 
 
 @pytest.mark.parametrize("kind", ["uniform", "realistic", "stations"])
 def test_an_error_contradicts_the_right_value(kind: str) -> None:
-    """No picture can carry both values."""
+    """The wrong and the right value exclude each other."""
     right = truth()
     received, wrong = inject(kind, right, 0.2, np.random.default_rng(2))
     relations = {
@@ -49,8 +49,8 @@ def test_an_error_contradicts_the_right_value(kind: str) -> None:
     assert relations == {Relation.DISJOINT}
 
 
-def test_overlapping_values_are_wrong_only_where_that_is_asked_for() -> None:
-    """HAND for WRIST is among the errors of one kind alone."""
+def test_overlapping_values_are_wrong_only_in_that_kind() -> None:
+    """HAND for WRIST is an error of the kind `overlapping` only."""
     assert "HAND" not in contradicting("BodyPartExamined", "WRIST", REGIONS)
     assert "HAND" in contradicting(
         "BodyPartExamined", "WRIST", REGIONS, or_overlapping=True
@@ -63,14 +63,14 @@ def test_overlapping_values_are_wrong_only_where_that_is_asked_for() -> None:
 
 
 def test_a_reused_protocol_stays_for_a_whole_series() -> None:
-    """Among realistic errors are series all of whose images carry one wrong value."""
+    """Realistic errors include series with one wrong value on all images."""
     right = truth()
     received, wrong = inject("realistic", right, 0.2, np.random.default_rng(4))
-    whole = 0
+    count = 0
     for key in np.unique(right.series):
         rows = (right.series == key) & (right.values != "")
-        whole += bool(wrong[rows].all() and len(set(received[rows].tolist())) == 1)
-    assert whole >= 10
+        count += bool(wrong[rows].all() and len(set(received[rows].tolist())) == 1)
+    assert count >= 10
 
 
 def test_a_station_writes_one_value() -> None:
@@ -80,12 +80,12 @@ def test_a_station_writes_one_value() -> None:
     stations = set(right.station[wrong].tolist())
     assert 1 < len(stations) < 10
     for station in stations:
-        written = set(received[wrong & (right.station == station)].tolist())
-        assert len(written) == 1
+        values = set(received[wrong & (right.station == station)].tolist())
+        assert len(values) == 1
 
 
 def test_long_values_are_not_cut_off() -> None:
-    """A wrong value longer than all right ones is received whole."""
+    """A wrong value longer than all right ones is received unchanged."""
     right = Truth(
         "BodyPartExamined",
         np.array(["HEAD"] * 20),
@@ -99,7 +99,7 @@ def test_long_values_are_not_cut_off() -> None:
 
 
 def test_nothing_else_to_write_means_no_error() -> None:
-    """A site that knows one value alone gets no wrong ones."""
+    """A site with only one value gets no errors."""
     right = Truth(
         "Modality",
         np.array(["CT"] * 10),

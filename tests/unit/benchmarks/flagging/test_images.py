@@ -1,4 +1,4 @@
-"""BenchmarkImages, their split, and what stays the same whatever is poisoned or injected."""
+"""Images of the flagging benchmark: split, injected errors, series, kinds left out."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,14 +14,14 @@ from benchmarks.flagging.images import (
     rounds,
     thinned,
 )
-from benchmarks.flagging.novelty import (
-    area,
-    fewer_to_train,
+from benchmarks.flagging.left_out import (
+    area_under_curve,
     figures,
     images_of,
     images_without,
+    limit_training,
 )
-from benchmarks.flagging.series import made_up_series, real_series
+from benchmarks.flagging.series import composed_series, real_series
 from model_training.snapshots.image_sources import ImageEntry
 from model_training.snapshots.samples import Sample
 from model_training.snapshots.snapshot import assemble_snapshot
@@ -34,7 +34,7 @@ KINDS = (("CT", "HEAD"), ("CR", "HAND"), ("MG", "BREAST"), ("US", "ABDOMEN"))
 
 @pytest.fixture(scope="module")
 def images() -> BenchmarkImages:
-    """Return blank images of 240 patients, every tenth with six of them."""
+    """Return blank images of 240 patients, six images of every tenth patient."""
     samples = [
         Sample(
             {"Modality": modality, "BodyPartExamined": region},
@@ -54,20 +54,20 @@ def images() -> BenchmarkImages:
 
 
 def test_measured_are_the_unseen_then_the_new_stations(images: BenchmarkImages) -> None:
-    """Each measured image is in one of both, and none of them trains."""
+    """Each measured image is in one of both parts and not in training."""
     split = images.split
     assert len(images.measured) == split.unseen.sum() + split.new_stations.sum()
     assert images.unseen.sum() == split.unseen.sum() > 0
     assert not (split.training | split.calibration)[images.measured].any()
     patients = {s.patient for s in images.samples}
-    trained = images.snapshot.part(split.training).samples
-    assert not patients & {s.patient for s in trained}
+    training = images.snapshot.part(split.training).samples
+    assert not patients & {s.patient for s in training}
 
 
 def test_parts_hold_unseen_patients_but_for_new_stations(
     images: BenchmarkImages,
 ) -> None:
-    """Modalities, regions, sources and kinds each make up the unseen."""
+    """Modalities, regions, sources and kinds are each a partition of the unseen images."""
     parts = images.parts()
     assert not (parts[NEW_STATIONS] & images.unseen).any()
     for group in ("modality", "region", "source", "kind"):
@@ -76,7 +76,7 @@ def test_parts_hold_unseen_patients_but_for_new_stations(
 
 
 def test_poison_changes_tags_and_nothing_else(images: BenchmarkImages) -> None:
-    """About the asked share is wrong, tiles and patients stay, more poison holds less."""
+    """About the requested share is wrong; tiles and patients do not change."""
     few, many = (images.poisoned(share) for share in (0.1, 0.3))
     for tag in TAGS:
         right = images.snapshot.values(tag)
@@ -90,23 +90,23 @@ def test_poison_changes_tags_and_nothing_else(images: BenchmarkImages) -> None:
 
 
 def test_errors_are_the_same_for_the_same_seed(images: BenchmarkImages) -> None:
-    """Every method gets the same received values; another round gets others."""
-    one, again, other = (images.errors("uniform", 0.2, seed) for seed in (3, 3, 4))
+    """A seed gives the same received values, another seed others."""
+    first, second, other = (images.errors("uniform", 0.2, seed) for seed in (3, 3, 4))
     for tag in TAGS:
-        assert np.array_equal(one.received[tag], again.received[tag])
-        assert not np.array_equal(one.received[tag], other.received[tag])
-        wrong = one.wrong[tag]
-        assert np.array_equal(one.received[tag] != images.right(tag), wrong)
+        assert np.array_equal(first.received[tag], second.received[tag])
+        assert not np.array_equal(first.received[tag], other.received[tag])
+        wrong = first.wrong[tag]
+        assert np.array_equal(first.received[tag] != images.right(tag), wrong)
         assert wrong[images.unseen].sum() == round(0.2 * images.unseen.sum())
 
 
 def test_rare_errors_are_injected_more_often() -> None:
-    """From four rounds up to twenty."""
+    """There are four to twenty rounds."""
     assert [rounds(rate) for rate in (0.01, 0.05, 0.1, 0.5)] == [20, 8, 4, 4]
 
 
 def test_a_limit_is_of_each_source_and_kind() -> None:
-    """Of each as many as told, and all where none is told."""
+    """The limit applies to each source and kind; 0 means all."""
     entries = [
         ImageEntry(Path(str(n)), source, {"Modality": "CT"})
         for source in ("a", "b")
@@ -116,8 +116,8 @@ def test_a_limit_is_of_each_source_and_kind() -> None:
     assert len(thinned(entries, 0)) == 10
 
 
-def test_too_few_images_end_in_a_sentence(corpus: Path) -> None:
-    """One patient is nobody unseen."""
+def test_too_few_images_are_an_error(corpus: Path) -> None:
+    """Images of one patient leave no unseen patients."""
     one = next((corpus / "FNNDSC__SAG-anon").iterdir())
     with pytest.raises(StopError, match="unseen patients"):
         read_images([one], 32)
@@ -126,20 +126,20 @@ def test_too_few_images_end_in_a_sentence(corpus: Path) -> None:
 def test_series_are_of_one_patient_and_at_least_five_images(
     images: BenchmarkImages,
 ) -> None:
-    """Only patients with six images make one; the others are put together in sixes."""
+    """Patients with six images are series; single images are composed to series of six."""
     real = real_series(images, images.unseen)
     assert real
     for series in real:
         assert len(series.rows) == 6
         assert len({images.samples[row].patient for row in series.rows}) == 1
-    taken = {row for series in real for row in series.rows}
+    used = {row for series in real for row in series.rows}
     free = images.unseen.copy()
-    free[list(taken)] = False
-    made_up = made_up_series(images, free)
-    rows = [row for series in made_up for row in series.rows]
+    free[list(used)] = False
+    composed = composed_series(images, free)
+    rows = [row for series in composed for row in series.rows]
     assert len(set(rows)) == len(rows)
-    assert not taken & set(rows)
-    for series in made_up:
+    assert not used & set(rows)
+    for series in composed:
         assert (
             len(
                 {
@@ -152,15 +152,15 @@ def test_series_are_of_one_patient_and_at_least_five_images(
 
 
 @pytest.mark.parametrize("kind", ["CR HAND", "MG BREAST"])
-def test_a_left_out_kind_is_gone_and_the_rest_stays_where_it_was(
+def test_leaving_out_a_kind_does_not_change_the_split(
     images: BenchmarkImages, kind: str
 ) -> None:
-    """No image changes its part, and all of the kind are strangers."""
-    without, strangers = images_without(images, kind), images_of(images, kind)
-    assert len(without.paths) + len(strangers.paths) == len(images.paths)
+    """All images of the kind are left out; the others stay in their part."""
+    without, left_out = images_without(images, kind), images_of(images, kind)
+    assert len(without.paths) + len(left_out.paths) == len(images.paths)
     assert kind not in {s.kind for s in without.snapshot.samples}
-    assert {s.kind for s in strangers.samples} == {kind}
-    assert len(strangers.samples) == len(strangers.paths)
+    assert {s.kind for s in left_out.samples} == {kind}
+    assert len(left_out.samples) == len(left_out.paths)
     before: dict[Path, bool] = dict(zip(images.paths, images.split.unseen, strict=True))
     assert [before[p] for p in without.paths] == without.split.unseen.tolist()
 
@@ -168,31 +168,33 @@ def test_a_left_out_kind_is_gone_and_the_rest_stays_where_it_was(
 def test_a_smaller_training_leaves_the_measured_images_alone(
     images: BenchmarkImages,
 ) -> None:
-    """At most five of a source and kind train; nobody else is missing."""
-    fewer = fewer_to_train(images, 5)
+    """At most five of a source and kind train; other parts do not change."""
+    fewer = limit_training(images, 5)
     training = fewer.snapshot.part(fewer.split.training).samples
     assert set(Counter((s.source, s.kind) for s in training).values()) == {5}
     assert [s.patient for s in fewer.samples] == [s.patient for s in images.samples]
     assert fewer.split.calibration.sum() == images.split.calibration.sum()
-    assert len(fewer_to_train(images, 0).paths) == len(images.paths)
+    assert len(limit_training(images, 0).paths) == len(images.paths)
 
 
-def test_strangers_are_counted_at_the_limit_and_at_two_percent() -> None:
-    """One of fifty known ones may be unknown; strangers lie above all but that one."""
+def test_unknown_images_are_counted_at_the_limit_and_at_two_percent() -> None:
+    """At 2 % one of fifty known images is unknown, and both left-out ones are."""
     known = np.append(np.linspace(0.1, 0.8, 49), 3.0)
-    told = figures(known, np.array([0.9, 2.0]))
-    assert told["unknown_among_known"] == 0.02
-    assert told["unknown_among_strangers"] == 0.5
-    assert told["strangers_at_2_percent"] == 1.0
-    assert told["area_under_curve"] == pytest.approx(0.98)
+    shares = figures(known, np.array([0.9, 2.0]))
+    assert shares["unknown_among_known"] == 0.02
+    assert shares["unknown_among_left_out"] == 0.5
+    assert shares["left_out_at_2_percent"] == 1.0
+    assert shares["area_under_curve"] == pytest.approx(0.98)
 
 
 @pytest.mark.parametrize(
-    ("known", "stranger", "expected"),
+    ("known", "left_out", "expected"),
     [([1, 2], [3, 4], 1.0), ([1, 2], [2], 0.75), ([3, 4], [1], 0.0)],
 )
-def test_area_is_how_often_a_stranger_is_more_novel(
-    known: list[float], stranger: list[float], expected: float
+def test_the_area_is_the_share_of_pairs_in_order(
+    known: list[float], left_out: list[float], expected: float
 ) -> None:
-    """A tie is half a win."""
-    assert area(np.array(known), np.array(stranger)) == pytest.approx(expected)
+    """Pairs with the more novel left-out image count 1, ties 0.5."""
+    assert area_under_curve(np.array(known), np.array(left_out)) == pytest.approx(
+        expected
+    )

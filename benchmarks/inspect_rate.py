@@ -145,7 +145,7 @@ def inspect(model: Model, files: Sequence[Path], pipeline: Pipeline) -> None:
 
 def inspect_in_threads(model: Model, files: Sequence[Path], pipeline: Pipeline) -> None:
     """Inspect as if every file were harmless."""
-    with patch("worker.pipeline.is_plain", lambda _: True):
+    with patch("worker.pipeline.is_small_native", lambda _: True):
         inspect(model, files, pipeline)
 
 

@@ -76,6 +76,7 @@ def _classes(encoding: TagEncoding, rows: Floats, tag: str) -> Indices:
     codes = np.where(missing, 0, rows[:, column]).astype(np.int64)
     table = encoding.columns.similarities.get(column)
     if table is not None:
+        # Similar values, such as CR and DX, form one class.
         _, classes = connected_components(csr_array(table == 1), directed=False)
         codes = classes[codes]
     return np.where(missing, -1, codes)
@@ -114,6 +115,7 @@ def cannot_links(
     within_modality: bool,
 ) -> PairDraw:
     """Return the draw of cannot-links, whose partners are of any kind or one modality."""
+    # Partners of all kinds in turn, so that common kinds do not fill the pairs.
     group = tags.kind if config.balanced else np.zeros_like(tags.kind)
     if within_modality:
         group = tags.modality
@@ -187,5 +189,6 @@ def _balanced(tags: TagTuples, possible: Mask) -> Floats:
     _, of_kind, kinds_of_modality = np.unique(
         modalities[first_of_kind], return_inverse=True, return_counts=True
     )
+    # A tuple's chance is 1 / (kinds of its modality x tuples of its kind).
     chances[possible] = 1 / (tuples_of_kind * kinds_of_modality[of_kind])[kinds]
     return chances

@@ -153,6 +153,7 @@ def paired_distance(
         unlike += np.where(known, counts * of_tag, 0.0)
         weight += counts * known
         comparable += known
+    # The mean over what is known: missing values count neither for nor against.
     known = (comparable >= least_comparable) & (weight > 0)
     mean = np.divide(unlike, weight, out=np.full(shape, np.nan), where=known)
     return np.asarray(np.sqrt(np.clip(mean, 0.0, 1.0)))

@@ -83,6 +83,8 @@ class PartnerPool:
             step = step // n_groups
         else:
             groups = self.group[anchors][:, None]
+        # Consecutive entries from a random start: distinct while the group is large
+        # enough, and without a draw for each partner.
         sizes = np.diff(self.starts)[groups]
         begin = rng.integers(np.iinfo(np.int32).max, size=(len(anchors), 1))
         places = self.starts[groups] + (begin + step) % sizes
@@ -151,6 +153,7 @@ def add_pairs(draw: PairDraw, codes: Pairs, n: int, rng: np.random.Generator) ->
     rounds = PATIENCE * (1 + n // ANCHORS) if draw.chances.any() else 0
     stale = 0
     while len(codes) < n and stale < STALE and rounds > 0:
+        # Twice the missing number: some anchors find no partner or a known pair.
         wanted = int(np.clip(2 * (n - len(codes)), 64, ANCHORS))
         anchors = rng.choice(len(draw.chances), size=wanted, p=draw.chances)
         new = _new_codes(codes, _one_each(draw, anchors, None, rng))
@@ -185,6 +188,7 @@ def _one_each(
     # A tuple may be its own partner only if two instances have it.
     itself = partners == anchors[:, None]
     allowed = draw.is_allowed(anchors[:, None], partners) & ~(itself & alone[:, None])
+    # The largest of random keys is a uniform choice among the allowed partners.
     keys = np.where(allowed, rng.random(allowed.shape), -1.0)
     chosen = np.take_along_axis(partners, keys.argmax(axis=1)[:, None], axis=1)[:, 0]
     paired = allowed.any(axis=1)
@@ -202,6 +206,7 @@ def _as_codes(
     """Return i N + j, with i < j drawn from the members of tuples a and b, (P,) each."""
     i = own if own is not None else _member(tuples, a, rng.integers(tuples.counts[a]))
     place = rng.integers(tuples.counts[b])
+    # Both tuples may be the same: an instance is no partner of itself.
     clash = _member(tuples, b, place) == i
     j = _member(tuples, b, np.where(clash, (place + 1) % tuples.counts[b], place))
     return np.minimum(i, j) * len(tuples.of_instance) + np.maximum(i, j)

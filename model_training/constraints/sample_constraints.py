@@ -115,6 +115,7 @@ def sample_constraints(
     """
     rng = np.random.default_rng(seed)
     tags = tag_tuples(samples, config)
+    # Pairs of reviewed images are drawn first, because their tags are right.
     first = np.flatnonzero([_is_settled(s) for s in samples]).astype(np.int64)
     n_must = n_constraints // 2
     n_cannot = n_constraints - n_must

@@ -20,6 +20,7 @@ MANY = 30_000
 def squared_distances(embedding: Floats, cluster_centers: Floats) -> Floats:
     """Return squared Euclidean distances, of shape (N, K)."""
     cross = embedding @ cluster_centers.T
+    # |a|^2 + |b|^2 - 2ab needs no array of shape (N, K, D); rounding can make it < 0.
     own = (embedding**2).sum(axis=1, keepdims=True) + (cluster_centers**2).sum(axis=1)
     result: Floats = np.maximum(own - 2 * cross, 0.0)
     return result
@@ -41,6 +42,7 @@ def soft_assignment(
 
 def target_distribution(q: Floats) -> Floats:
     """Return the target p of eq. 12 from q of the whole set, of shape (N, K)."""
+    # Squares favor confident assignments, column sums keep clusters from growing.
     emphasized = q**2 / q.sum(axis=0)
     p: Floats = emphasized / emphasized.sum(axis=1, keepdims=True)
     return p

@@ -93,6 +93,7 @@ class ClusteringNetwork(nn.Module):
         embedding is folded into the dense layer first.
         """
         self._fold_norm()
+        # Double precision, because the inverse amplifies rounding.
         mean, matrix = (
             t.to(self.cluster_centers.device).double() for t in (mean, matrix)
         )
@@ -121,4 +122,5 @@ class ClusteringNetwork(nn.Module):
         dense.bias.copy_((dense.bias - norm.running_mean) * scale + norm.bias)
         dense.weight.mul_(scale.unsqueeze(1))
         norm.reset_parameters()
+        # sqrt(running_var + eps) is 1: the norm is the identity.
         norm.running_var.fill_(1 - norm.eps)

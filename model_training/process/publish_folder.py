@@ -56,6 +56,7 @@ def publish_folder(work: Path, place: Path) -> None:
     for file in work.iterdir():
         _sync(file)
     sync_folder(work)
+    # The rename is atomic; the parent is synced so that it survives a crash.
     work.rename(place)
     sync_folder(place.parent)
 

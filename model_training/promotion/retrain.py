@@ -147,7 +147,18 @@ class _Retraining:
 
     def run(self) -> Retrained:
         """Carry out all steps."""
+        # Drawn before the training, which leaves the patients of the set out.
         reference = self._reference()
+        bundle = self._train()
+        decision, champion_id = self._decide(bundle, reference)
+        # A crash between promotion and records leaves a run without heartbeat, which is
+        # failed later; the next run compares with the bundle promoted here.
+        if decision.promoted:
+            self._promote(bundle)
+        self._record(bundle, decision, champion_id)
+        return Retrained(self.run_id, bundle, champion_id, decision)
+
+    def _train(self) -> ModelBundle:
         request = TrainingRequest(
             config=self.config,
             device=self.settings.train_device,
@@ -157,24 +168,7 @@ class _Retraining:
             note=f"training run {self.run_id}",
         )
         with full_disk_reported(self.settings.bundles_dir):
-            bundle = self.train(request, self.settings)
-        decision, champion_id = self._decide(bundle, reference)
-        # A crash between promotion and records leaves a run without heartbeat, which is
-        # failed later; the next run compares with the bundle promoted here.
-        if decision.promoted:
-            self._promote(bundle)
-        store_gate(
-            self.records, self.run_id, decision.outcome, champion_id, decision.as_json()
-        )
-        digest = bundle.manifest.lineage["snapshot"]["digest"]
-        record_bundle(self.records, self.run_id, bundle, digest)
-        log.info(
-            "training_decided",
-            run_id=self.run_id,
-            bundle_id=bundle.bundle_id,
-            outcome=decision.outcome,
-        )
-        return Retrained(self.run_id, bundle, champion_id, decision)
+            return self.train(request, self.settings)
 
     def _reference(self) -> ReferenceSet:
         """Return the reference set; `train_bundle` leaves its patients out."""
@@ -237,6 +231,20 @@ class _Retraining:
         )
         same = new_images.samples == old_images.samples
         return (new_images, old_images) if same else None
+
+    def _record(
+        self, bundle: ModelBundle, decision: GateDecision, champion_id: str
+    ) -> None:
+        outcome = decision.outcome
+        store_gate(self.records, self.run_id, outcome, champion_id, decision.as_json())
+        digest = bundle.manifest.lineage["snapshot"]["digest"]
+        record_bundle(self.records, self.run_id, bundle, digest)
+        log.info(
+            "training_decided",
+            run_id=self.run_id,
+            bundle_id=bundle.bundle_id,
+            outcome=outcome,
+        )
 
     def _promote(self, bundle: ModelBundle) -> None:
         promote(self.settings.bundles_dir, bundle.path.name)

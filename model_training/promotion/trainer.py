@@ -76,6 +76,7 @@ class Trainer:
             If the database does not answer; the scheduler sends the request again.
         """
         run_id = TrainBundle.decode(payload).run_id
+        # Claiming is atomic in the database: a repeated message finds the run claimed.
         if not claim_run(self._records, run_id):
             log.info("training_not_open", run_id=run_id)
             return
@@ -109,6 +110,7 @@ class Trainer:
                 # Either the child has just recorded its success, or the run was given up.
                 return None if child.ended(1.0) else "stopped: the run was given up"
         except RecordsUnavailable:
+            # The child needs no database for hours: it goes on.
             log.warning("heartbeat_missed", run_id=run_id)
         return child.excess()
 

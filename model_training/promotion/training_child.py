@@ -87,6 +87,7 @@ class TrainingChild:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **dict.fromkeys(_THREAD_VARIABLES, threads)},
+                # A group of its own: signals reach the descendants and not the trainer.
                 start_new_session=True,
                 preexec_fn=self._prepare(),  # noqa: PLW1509 - two system calls
             )

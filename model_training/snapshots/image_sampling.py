@@ -57,10 +57,12 @@ def choose_images(
         Instances of reviewed series, of shape (N,): only `max_per_series` caps them.
     """
     hashes = hash_ids(ids, config.seed)
+    # Ranks by hash: new images displace few of those chosen before.
     within_series = rank_within(series, hashes) < series_cap(series, config)
     chosen = np.zeros(len(ids), np.bool_)
     if reviewed is not None:
         chosen = within_series & reviewed
+    # Reviewed images take their room first; the caps on kinds share the remainder.
     others = np.flatnonzero(within_series & ~chosen)
     rank = rank_within(kinds[others], hashes[others])
     room = max(0, config.max_images - int(chosen.sum()))
@@ -93,6 +95,7 @@ def fair_cap(counts: NDArray[np.intp], room: int) -> int:
     """Return the greatest cap under which groups of these sizes fit into the room."""
     if counts.sum() <= room:
         return int(counts.max(initial=0))
+    # Bisection: the number of images under a cap grows with the cap.
     low, high = 0, int(counts.max())
     while high - low > 1:
         middle = (low + high) // 2
@@ -105,6 +108,7 @@ def fair_cap(counts: NDArray[np.intp], room: int) -> int:
 
 def hash_ids(ids: Numbers, seed: int) -> NDArray[np.uint64]:
     """Return a hash of each id and the seed (SplitMix64), of shape (N,)."""
+    # Products wrap around at 64 bits, as SplitMix64 requires.
     with np.errstate(over="ignore"):
         x = ids.astype(np.uint64) + np.uint64(seed % 2**64) * np.uint64(
             0x9E3779B97F4A7C15

@@ -72,6 +72,7 @@ def map_in_threads(
 ) -> Iterator[Result]:
     """Yield the results of `work` in order; memory holds one chunk at a time."""
     remaining = iter(items)
+    # Reading and decoding mostly run without the interpreter lock: threads suffice.
     with ThreadPoolExecutor(THREADS) as pool:
         while part := list(islice(remaining, chunk)):
             yield from pool.map(work, part)

@@ -89,6 +89,7 @@ def reference_set(
         # Tiles of another size cannot be compared: the same patients are read again.
         return _freeze(folder, patients, images_of_patients(snapshot, patients))
     size = 0 if frozen is None else len(frozen)
+    # Patients of the set stay usable where a larger archive would let them train.
     unseen = unseen_patients(snapshot.samples, seed)
     usable = unseen | patients
     available = sum(s.patient in usable for s in snapshot.samples)
@@ -138,6 +139,7 @@ def _drawn(
             images[sample.patient] += 1
     drawn = set()
     for patient, count in images.items():
+        # Whole patients only: the bootstrap of the gate resamples patients.
         if count <= room:
             drawn.add(patient)
             room -= count

@@ -130,6 +130,7 @@ def take_snapshot(
             return rejection_reason(error)
 
     size = preprocessing.size
+    # Memory for unusable images is reserved too, and never touched.
     tiles = np.empty((len(entries), size, size), dtype=np.uint8)
     samples: list[Sample] = []
     left_out: Counter[str] = Counter()

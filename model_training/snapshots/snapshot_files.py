@@ -42,7 +42,7 @@ class SnapshotRejected(StopError):
 
 
 class SnapshotWriter:
-    """Takes rows one after another; see `writing`."""
+    """Writes a snapshot in batches of rows; see `new_snapshot`."""
 
     def __init__(self, work: Path, preprocessing: Preprocessing) -> None:
         self.work = work
@@ -61,6 +61,7 @@ class SnapshotWriter:
 
     def seal(self, left_out: Mapping[str, int]) -> str:
         """Complete and seal the files; return the snapshot's digest."""
+        # The number of rows is known only now.
         self._tiles.seek(0)
         self._write_header()
         self.close()
@@ -73,6 +74,7 @@ class SnapshotWriter:
             "files": {name: _file_digest(self.work / name) for name in _SEALED},
         }
         content = {**seal, "seal": _seal_of(seal)}
+        # The seal is the last file: a folder without it is not a snapshot.
         (self.work / SEAL).write_text(json.dumps(content, indent=1), encoding="utf-8")
         return str(seal["digest"])
 
@@ -163,6 +165,7 @@ def _load(place: Path, *, verify: bool) -> Snapshot:
         _require_sealed(place, seal["files"])
     preprocessing = Preprocessing(**seal["preprocessing"])
     preprocessing.require_supported(str(place))
+    # An empty file cannot be mapped.
     tiles = np.load(place / TILES, mmap_mode="r" if seal["images"] else None)
     intern = SampleInterner()
     with (place / SAMPLES).open(encoding="utf-8") as file:

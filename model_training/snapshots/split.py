@@ -75,8 +75,10 @@ def split_samples(
     calibration = ~unseen & (draws >= 1 - UNSEEN - CALIBRATION)
     held_out = _held_out(samples, seed, held_out_stations)
     at_held_out = _mask(_is_real(s) and s.station in held_out for s in samples)
+    # Unseen patients stay unseen: the final check covers held-out stations as well.
     new_stations = at_held_out & ~unseen
     patients = {s.patient for s, new in zip(samples, new_stations, strict=True) if new}
+    # Training on other images of the patient would make the new station look familiar.
     calibration |= _mask(s.patient in patients for s in samples) & ~unseen
     calibration &= ~new_stations
     return Split(
@@ -89,6 +91,7 @@ def _draws(samples: Sequence[Sample], seed: int) -> NDArray[np.float64]:
     patients: dict[str, set[str]] = defaultdict(set)
     for sample in samples:
         patients[sample.kind].add(sample.patient)
+    # A patient with one common kind is drawn, with all images of rare kinds.
     common = {s.patient for s in samples if len(patients[s.kind]) >= LEAST_PATIENTS}
     drawn = {patient: _draw(patient, seed) for patient in common}
     return np.array(

@@ -97,9 +97,11 @@ class TileStore:
         keys = [bytes.fromhex(digest) for digest in digests]
         try:
             with disk_errors(f"the kept tiles in {self.folder}"):
+                # Tiles before entries, each synced: no entry ever lacks its tile.
                 _extend(self.folder / TILES, b"".join(raw))
                 _extend(self.folder / INDEX, _entries(keys, raw).tobytes())
         except BaseException:
+            # A partial write would shift every later tile.
             self._cut(self._count)
             raise
         self._index.add(keys, self._count)
@@ -113,6 +115,7 @@ class TileStore:
         shape = (self._count, self._side, self._side)
         kept = np.memmap(self.folder / TILES, np.uint8, mode="r", shape=shape)
         entries = np.memmap(self.folder / INDEX, _ENTRY, mode="r", shape=self._count)
+        # The selection is copied, so that the map of the file is closed afterwards.
         tiles = np.asarray(kept[rows])
         sums = np.array([zlib.crc32(tile.tobytes()) for tile in tiles], np.uint32)
         return tiles, sums == entries["tile"][rows]

@@ -86,6 +86,7 @@ def _concerns(settled: SettledTag, value: TagValue | None) -> bool:
         return True
     if value is None or settled.observed is None:
         return False
+    # Compared by meaning: series of THORAX and CHEST are of one finding.
     meaning = _meaning(settled.tag, value)
     if meaning is None:
         return as_text(value) == settled.observed

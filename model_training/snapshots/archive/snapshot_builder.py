@@ -91,6 +91,7 @@ class SnapshotBuilder:
         """Yield the instances whose tile is kept or can be made now."""
         rows = store.find([instance.digest for instance in page])
         is_kept = rows >= 0
+        # A damaged tile is made again like a missing one.
         is_kept[is_kept] = store.read(rows[is_kept])[1]
         missing = [i for i, kept in zip(page, is_kept, strict=True) if not kept]
         failed = self._make_tiles(missing, store)

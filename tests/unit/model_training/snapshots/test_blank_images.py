@@ -1,12 +1,12 @@
-"""Pictures of nothing."""
+"""Blank images: noise, ramps and checkerboards."""
 
 import numpy as np
 
 from model_training.snapshots.blank_images import blank_images
 
 
-def test_pictures_of_nothing_are_of_many_kinds() -> None:
-    """Each is a whole tile with some contrast, and a seed gives the same again."""
+def test_blank_images_are_of_many_kinds() -> None:
+    """Each is a tile with some contrast, and equal seeds give equal tiles."""
     tiles = blank_images(32, seed=3)
     assert tiles.shape == (360, 32, 32)
     assert tiles.dtype == np.uint8

@@ -1,4 +1,4 @@
-"""The frozen images on which bundles are compared."""
+"""The reference set: how it is drawn, kept, enlarged and checked."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,7 @@ def archive(patients: int, images: int = 3, pre: Preprocessing = PRE) -> Snapsho
 
 
 def test_it_is_drawn_from_patients_that_never_train(tmp_path: Path) -> None:
-    """Whole patients of the unseen part, up to the number of images."""
+    """The set holds whole patients of the unseen part, up to a number of images."""
     whole = archive(300)
     unseen = unseen_patients(whole.samples, 1)
     reference = reference_set(tmp_path, whole, 1, most=60)
@@ -50,7 +50,7 @@ def test_it_is_drawn_from_patients_that_never_train(tmp_path: Path) -> None:
 
 
 def test_it_stays_as_it_is_while_the_archive_changes(tmp_path: Path) -> None:
-    """Neither more images nor changed ones of the same patients change it."""
+    """More images and changed images of its patients do not change the set."""
     first = reference_set(tmp_path, archive(300), 1, most=60)
     later = archive(330, images=4)
     again = reference_set(tmp_path, later, 1, most=60)
@@ -59,7 +59,7 @@ def test_it_stays_as_it_is_while_the_archive_changes(tmp_path: Path) -> None:
 
 
 def test_a_small_one_grows_when_twice_as_much_is_there(tmp_path: Path) -> None:
-    """What was frozen stays in it, in front; the new patients come after."""
+    """An enlarged set starts with the old images, followed by new patients."""
     small = reference_set(tmp_path, archive(60), 1, most=500)
     held = len(small.snapshot)
     same = reference_set(tmp_path, archive(70), 1, most=500)
@@ -79,7 +79,7 @@ def _rows(patients: frozenset[str]) -> list[int]:
 
 
 def test_tiles_of_another_size_are_of_the_same_patients(tmp_path: Path) -> None:
-    """When the training's tile size changes, the patients stay frozen."""
+    """With another tile size, the set has the same patients."""
     first = reference_set(tmp_path, archive(300), 1, most=60)
     larger = archive(300, pre=Preprocessing(size=64))
     second = reference_set(tmp_path, larger, 1, most=60)
@@ -89,7 +89,7 @@ def test_tiles_of_another_size_are_of_the_same_patients(tmp_path: Path) -> None:
 
 
 def test_a_damaged_one_is_never_replaced_silently(tmp_path: Path) -> None:
-    """Figures would no longer be comparable: a person must decide."""
+    """A damaged set is an error, because figures of a new one are not comparable."""
     reference = reference_set(tmp_path, archive(300), 1, most=60)
     tiles = tmp_path / reference.snapshot.digest() / "tiles.npy"
     content = bytearray(tiles.read_bytes())
@@ -103,14 +103,14 @@ def test_a_damaged_one_is_never_replaced_silently(tmp_path: Path) -> None:
 
 
 def test_an_archive_without_unseen_patients_has_an_empty_one(tmp_path: Path) -> None:
-    """Then the gate does not decide; nothing breaks, and it grows later."""
+    """Without unseen patients the set is empty and can grow later."""
     few = archive(2)
     assert len(reference_set(tmp_path, few, 1, most=60).snapshot) == 0
     assert len(reference_set(tmp_path, archive(300), 1, most=60).snapshot) > 50
 
 
 def test_images_of_some_patients() -> None:
-    """Rows of others are left out, with what is known of each."""
+    """Only the tiles and samples of these patients are kept."""
     whole = archive(4, images=2)
     some = images_of_patients(whole, frozenset({"patient-0001"}))
     assert [s.patient for s in some.samples] == ["patient-0001"] * 2

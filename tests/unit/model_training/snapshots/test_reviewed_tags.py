@@ -1,4 +1,4 @@
-"""What a decision does to the tags that are learnt from."""
+"""Effects of decisions on the tags that are learnt from."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def test_without_a_decision_the_received_values_stand() -> None:
 
 
 def test_a_correction_also_reaches_instances_that_lack_the_tag() -> None:
-    """It is of the series: an instance without the value gets it as well."""
+    """A correction holds for the series: an instance without the tag gets the value."""
     one = settled(
         Decision.CORRECTED,
         "PatientPosition",
@@ -58,7 +58,7 @@ def test_a_correction_also_reaches_instances_that_lack_the_tag() -> None:
 
 @pytest.mark.parametrize("decision", [Decision.CONFIRMED, Decision.DISMISSED])
 def test_an_instance_with_another_value_is_not_meant(decision: Decision) -> None:
-    """What was said of HAND says nothing of the instance that carries BRAIN."""
+    """A decision on HAND has no effect on an instance with BRAIN."""
     reviewed = apply_decisions(RECEIVED, [settled(decision, observed="HAND")])
     assert reviewed.tags["BodyPartExamined"] == "BRAIN"
     assert reviewed.verified == frozenset()
@@ -80,14 +80,14 @@ def test_an_instance_with_another_value_is_not_meant(decision: Decision) -> None
 def test_a_decision_says_no_more_than_its_finding_asked(
     code: FindingCode, decision: Decision, stays: bool, verified: bool
 ) -> None:
-    """Too coarse or misspelled is not wrong, and a mixed series names no value."""
+    """A coarse or misspelled value is not wrong; a mixed series names no value."""
     reviewed = apply_decisions(RECEIVED, [settled(decision, code=code)])
     assert ("BodyPartExamined" in reviewed.tags) == stays
     assert ("BodyPartExamined" in reviewed.verified) == verified
 
 
 def test_the_later_of_two_findings_about_a_tag_has_the_word() -> None:
-    """After a correction a dismissal puts the received value back."""
+    """A dismissal after a correction restores the received value."""
     twice = [
         settled(Decision.CORRECTED, value="KNEE"),
         settled(Decision.DISMISSED, code=FindingCode.TAG_TOO_COARSE),
@@ -107,7 +107,7 @@ def test_the_later_of_two_findings_about_a_tag_has_the_word() -> None:
 def test_a_plane_is_corrected_by_its_name_or_its_cosines(
     value: str, plane: str | None, numbers: tuple[float, ...] | None
 ) -> None:
-    """The wrong cosines are gone either way; what means nothing verifies nothing."""
+    """A corrected plane replaces the cosines; an unknown text verifies nothing."""
     one = settled(
         Decision.CORRECTED, "ImageOrientationPatient", "1\\0\\0\\0\\1\\0", value
     )
@@ -129,7 +129,7 @@ def test_a_plane_is_corrected_by_its_name_or_its_cosines(
 def test_numbers_are_reviewed_too(
     decision: Decision, value: str | None, left: dict[str, Any]
 ) -> None:
-    """A number has no concept: it is compared as it was shown."""
+    """Numbers are compared by their text."""
     reviewed = apply_decisions(
         RECEIVED, [settled(decision, "ExposureTime", "500", value)]
     )
@@ -138,6 +138,6 @@ def test_numbers_are_reviewed_too(
 
 
 def test_tags_that_are_not_learnt_from_are_left_alone() -> None:
-    """A decision on a UID or a date changes nothing here."""
+    """A decision on a UID or a date has no effect."""
     one = settled(Decision.CORRECTED, "SOPInstanceUID", None, "1.2.3")
     assert apply_decisions(RECEIVED, [one]).verified == frozenset()

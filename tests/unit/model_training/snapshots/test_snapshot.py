@@ -1,4 +1,4 @@
-"""What is read from sources, and how patients are split."""
+"""Snapshots of folders: tiles, tags, patients, and images left out."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def labelled(folder: Path, rows: list[str]) -> Path:
 
 
 def test_training_sees_the_tile_that_inference_sees(phantom_folder: Path) -> None:
-    """A snapshot's tiles are those that `make_tile` makes of the same files."""
+    """The tiles of a snapshot equal those of `make_tile`."""
     entries = list(image_entries(phantom_folder))[:6]
     snapshot = take_snapshot(entries, PRE)
     for tile, entry in zip(snapshot.tiles, entries, strict=True):
@@ -66,7 +66,7 @@ def test_research_images_stay_out_unless_asked_for(tmp_path: Path) -> None:
 def test_a_curated_region_stands_over_the_files_tag(
     tmp_path: Path, phantom_folder: Path
 ) -> None:
-    """The manifest's region replaces Body Part Examined, `phantom` takes it away."""
+    """The manifest's region replaces Body Part Examined; `phantom` removes it."""
     files = sorted(phantom_folder.glob("CT-HEAD-0-*.dcm"))
     for n, file in enumerate(files):
         (tmp_path / f"{n}.dcm").write_bytes(file.read_bytes())
@@ -78,7 +78,7 @@ def test_a_curated_region_stands_over_the_files_tag(
 
 
 def test_what_cannot_be_used_is_counted_by_reason(tmp_path: Path) -> None:
-    """Text, a report and a constant picture are left out, each with its reason."""
+    """A text, a report and a constant image are left out, counted by reason."""
     (tmp_path / "notes.txt").write_text("nothing")
     cv2.imwrite(str(tmp_path / "black.png"), np.zeros((9, 9), np.uint8))
     snapshot = take_snapshot(list(image_entries(tmp_path)), PRE)
@@ -99,7 +99,7 @@ def test_what_cannot_be_used_is_counted_by_reason(tmp_path: Path) -> None:
     ],
 )
 def test_regions_become_terms(name: str, term: str | None) -> None:
-    """Curated regions are told in the terms of Body Part Examined."""
+    """Curated regions become terms of Body Part Examined."""
     assert body_part_term(name) == term
 
 

@@ -1,4 +1,4 @@
-"""Which images train, calibrate, stay unseen, or stand for a new scanner."""
+"""The split into training, calibration, unseen and new stations."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ PRE = Preprocessing(size=32)
 def image(
     patient: int, station: str, modality: str = "CT", *, is_dicom: bool = True
 ) -> Sample:
-    """Return what is known of an image."""
+    """Return a sample."""
     tags = {"Modality": modality, "BodyPartExamined": "HEAD"}
     return Sample(tags, f"p{patient}", "s", is_dicom=is_dicom, station=station)
 
@@ -47,7 +47,7 @@ def inside(samples: list[Sample], mask: np.ndarray) -> list[Sample]:
 
 
 def parts(split: Split) -> tuple[np.ndarray, ...]:
-    """Return all of the masks."""
+    """Return all masks."""
     return split.training, split.calibration, split.unseen, split.new_stations
 
 
@@ -56,7 +56,7 @@ def parts(split: Split) -> tuple[np.ndarray, ...]:
 def test_every_image_is_in_one_part_and_no_patient_leaks(
     samples: list[Sample], seed: int
 ) -> None:
-    """Who trains is in no other part, who is unseen neither; devices keep apart."""
+    """A training or unseen patient is in no other part; held-out stations do not train."""
     split = split_samples(samples, seed)
     assert all(len(part) == len(samples) for part in parts(split))
     np.testing.assert_array_equal(sum(p.astype(int) for p in parts(split)), 1)
@@ -81,7 +81,7 @@ def test_every_image_is_in_one_part_and_no_patient_leaks(
 def test_a_part_depends_on_key_and_seed_alone(
     samples: list[Sample], more: list[Sample], seed: int
 ) -> None:
-    """The unseen stay unseen when images are added, in whatever order they come."""
+    """Unseen patients stay unseen when images are added, in any order."""
     alone = split_samples(samples, seed)
     together = split_samples([*more, *samples], seed)
     tail = together.unseen[len(more) :]
@@ -89,7 +89,7 @@ def test_a_part_depends_on_key_and_seed_alone(
 
 
 def test_a_third_of_the_stations_is_held_out() -> None:
-    """Of nine stations three do not train; with none asked for, all do."""
+    """Of nine stations three do not train; with a share of 0, all do."""
     samples = [image(n, f"station {n % 9}") for n in range(900)]
     split = split_samples(samples, 1)
     assert len({s.station for s in inside(samples, split.new_stations)}) == 3
@@ -100,7 +100,7 @@ def test_a_third_of_the_stations_is_held_out() -> None:
 
 
 def test_the_only_scanner_of_a_modality_is_never_held_out() -> None:
-    """A new scanner brings no new modality, and a site's only MR must train."""
+    """The only station of a modality always trains."""
     samples = [image(n, "mr", "MR") for n in range(50)]
     samples += [image(100 + n, f"ct {n % 4}") for n in range(200)]
     for seed in range(10):
@@ -116,7 +116,7 @@ def test_two_stations_are_too_few_to_hold_one_out() -> None:
 
 
 def test_a_patient_of_a_held_out_station_does_not_train_elsewhere() -> None:
-    """What other stations made of such a patient is for calibration."""
+    """Images of other stations of such a patient go to calibration."""
     samples = [image(n // 2, f"station {n % 6}") for n in range(600)]
     split = split_samples(samples, 1)
     patients = {s.patient for s in inside(samples, split.new_stations)}
@@ -125,7 +125,7 @@ def test_a_patient_of_a_held_out_station_does_not_train_elsewhere() -> None:
 
 
 def test_phantoms_and_very_rare_kinds_only_train(phantom_folder: Path) -> None:
-    """Drawn pictures, and kinds of fewer than four patients, are in no other part."""
+    """Phantoms and kinds of fewer than four patients are in the training part."""
     files = take_snapshot(list(image_entries(phantom_folder)), PRE)
     drawn = phantom_snapshot(1, PRE)
     split = split_patients(join_snapshots([files, drawn]), seed=1)

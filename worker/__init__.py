@@ -1,1 +1,1 @@
-"""Inspecting instances, settling series, sweeping up what was left over."""
+"""The worker: inspection of instances, judging of settled series, `veritag inspect`."""

@@ -1,4 +1,4 @@
-"""The Celery application of a worker: the tasks, bound to the parts of the process."""
+"""The Celery application of a worker, its tasks bound to the parts of the process."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,10 +21,10 @@ Act = Callable[[Context, Mapping[str, Any]], None]
 
 
 class ObservedTask(Task):
-    """Binds the task's id to every log line and says how a message ended.
+    """A task that logs its id with every line, and how its message ended.
 
-    A message is done with whatever happened: the records know what was left, and the
-    scheduler publishes it again.
+    Every message is acknowledged, failed or not: the records hold what is left to do,
+    and the scheduler publishes it again.
     """
 
     abstract = True
@@ -42,14 +42,14 @@ class ObservedTask(Task):
             except RejectError as error:
                 log.warning("message_rejected", task=self.name, reason=str(error))
             except Exception as error:  # noqa: BLE001
-                # The worker outlives a message. No traceback: it may quote a Data Set.
+                # No message ends the worker. No traceback: it may quote a Data Set.
                 log.error(  # noqa: TRY400
                     "message_failed", task=self.name, reason=describe_error(error)
                 )
 
 
 def build_app(settings: Settings, context: Context) -> Celery:
-    """Return the application with both tasks bound to the process's parts."""
+    """Return the application with both tasks bound to the parts of the process."""
     app = celery_app(settings, "veritag.worker")
     for name, act in (
         (TASK_INSPECT, tasks.inspect_instances),

@@ -1,4 +1,4 @@
-"""Which bundle makes the verdicts: loaded at start, swapped between two messages."""
+"""The bundle in use: loaded at start, replaced between two messages."""
 
 from pathlib import Path
 
@@ -16,15 +16,15 @@ log = get_logger()
 class BundleInUse:
     """The model in use, replaced when `active` names another bundle.
 
-    A new bundle is loaded beside the old one; where it is rejected, the old one goes on
-    and `problem` says why.
+    A new bundle is loaded beside the old one. Where it is rejected, the old one stays in
+    use, and `problem` has the reason.
     """
 
     def __init__(self, bundles_dir: Path, records: Records) -> None:
         self._bundles_dir = bundles_dir
         self._records = records
         self._loaded: tuple[Path, int] | None = None
-        self._refused: tuple[Path, int] | None = None
+        self._rejected: tuple[Path, int] | None = None
         self._model: Model | None = None
         self._registered = False
         self.problem: str | None = "no bundle is loaded yet"
@@ -40,7 +40,7 @@ class BundleInUse:
         Raises
         ------
         BundleRejected
-            If there is none that can be used.
+            If there is no usable one.
         """
         try:
             self._refresh()
@@ -54,15 +54,15 @@ class BundleInUse:
     def _refresh(self) -> None:
         path = resolve_bundle_path(self._bundles_dir)
         manifest = path / MANIFEST
-        wanted = path, manifest.stat().st_mtime_ns if manifest.is_file() else 0
-        if wanted == self._loaded:
+        version = path, manifest.stat().st_mtime_ns if manifest.is_file() else 0
+        if version == self._loaded:
             self.problem = None
-        elif wanted != self._refused:
-            self._refused = wanted
-            self._use(Model(load_bundle(path)), wanted)
+        elif version != self._rejected:
+            self._rejected = version
+            self._use(Model(load_bundle(path)), version)
 
-    def _use(self, model: Model, loaded: tuple[Path, int]) -> None:
-        self._loaded, self._refused, self._model = loaded, None, model
+    def _use(self, model: Model, version: tuple[Path, int]) -> None:
+        self._loaded, self._rejected, self._model = version, None, model
         self._registered, self.problem = False, None
         _announce(model)
 
@@ -78,7 +78,7 @@ class BundleInUse:
             register_bundle(self._records, model.bundle)
             self._registered = True
         except RecordsUnavailable:
-            # The next message tries again; storing its verdict would fail as well.
+            # Tried again at the next message: storing verdicts would fail as well.
             log.warning("bundle_not_registered", bundle_id=model.bundle.bundle_id)
 
 

@@ -10,7 +10,7 @@ REQUIRES = ("onnxruntime", "cv2", "celery")
 
 
 class OutputFormat(StrEnum):
-    """How `veritag inspect` prints."""
+    """Output formats of `veritag inspect`."""
 
     TABLE = "table"
     JSONL = "jsonl"

@@ -1,4 +1,4 @@
-"""What the tasks of a worker process work with."""
+"""The parts of a worker process, and the waiting for its records."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 # Far below the visibility timeout: then the message is given up, and its instances are
 # published again from the records.
-_PATIENCE_SECONDS = 60.0
+_RETRY_SECONDS = 60.0
 
 
 @dataclass
@@ -31,9 +31,9 @@ class Context:
     Attributes
     ----------
     name
-        Of this process, as attempts are recorded under.
+        Of this process, recorded with each attempt.
     stopping
-        Set when the process shall end after what it is about.
+        Set when the process shall end after its present instances.
     """
 
     settings: Settings
@@ -44,16 +44,16 @@ class Context:
     name: str
     stopping: threading.Event = field(default_factory=threading.Event)
 
-    def patiently(self, act: Callable[[], Result]) -> Result:
-        """Return what `act` returns, waiting for the records while they are away.
+    def retry(self, act: Callable[[], Result]) -> Result:
+        """Return the result of `act`, called again while the records are unavailable.
 
         Raises
         ------
         RecordsUnavailable
-            After a minute, or at once when the process shall end.
+            If they are after a minute, or when the process shall end.
         """
         delays = Backoff(first=0.25, longest=15.0)
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + _RETRY_SECONDS
         while True:
             try:
                 return act()

@@ -36,7 +36,7 @@ BUCKETS = {CPU: (1, 2, 4), CUDA: (1, 8, 32)}
 _CUDA_OPTIONS = {
     # EXHAUSTIVE would try every algorithm for seconds, at every shape.
     "cudnn_conv_algo_search": "HEURISTIC",
-    # Several processes may share a GPU: take what is asked for, not the next power of 2.
+    # Several processes may share a GPU: allocate what is needed, no power of 2.
     "arena_extend_strategy": "kSameAsRequested",
 }
 _ERRORS_ONLY = 3
@@ -50,12 +50,12 @@ class Model:
     Parameters
     ----------
     threads
-        Of ONNX Runtime's own pool; one is best where other threads decode.
+        Of ONNX Runtime's own pool; one is best beside threads that decode.
 
     Raises
     ------
     BundleRejected
-        If ONNX Runtime cannot load the model, or its outputs are not those of a bundle.
+        If ONNX Runtime cannot load the model, or its outputs do not fit the manifest.
     """
 
     def __init__(self, bundle: ModelBundle, *, threads: int = 1) -> None:
@@ -128,20 +128,20 @@ def _chunks(tiles: Tiles, size: int) -> Iterator[Tiles]:
 
 
 def _open_session(model: str, threads: int) -> Any:
-    """Return a session whose `get_providers()` tells the truth.
+    """Return a session whose first provider is the one that runs.
 
     `get_available_providers()` lists CUDA wherever the package was built with it, and a
-    session without CUDA's libraries falls back to the CPU after noise from C++.
+    session without CUDA's libraries falls back to the CPU with errors on stderr.
     """
     ort.set_default_logger_severity(_ERRORS_ONLY)
     if not _has_cuda_driver():
         return ort.InferenceSession(model, _options(threads), [CPU])
     _load_cuda_libraries()
-    with _captured_stderr() as noise:
-        wanted = [(CUDA, _CUDA_OPTIONS), CPU]
-        session = ort.InferenceSession(model, _options(threads), wanted)
+    with _captured_stderr() as errors:
+        providers = [(CUDA, _CUDA_OPTIONS), CPU]
+        session = ort.InferenceSession(model, _options(threads), providers)
     if session.get_providers()[0] != CUDA:
-        log.warning("cuda_not_usable", detail=" ".join(noise[-1:])[:500])
+        log.warning("cuda_not_usable", detail=" ".join(errors[-1:])[:500])
     return session
 
 
@@ -149,14 +149,14 @@ def _options(threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # A spinning thread takes the core from those that decode.
+    # A spinning thread would take a core from the decoding threads.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _ERRORS_ONLY
     return options
 
 
 def _has_cuda_driver() -> bool:
-    """Tell whether the package knows CUDA and the machine has its driver."""
+    """Tell whether the package was built with CUDA and the machine has the driver."""
     if CUDA not in ort.get_available_providers():
         return False
     name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
@@ -177,16 +177,16 @@ def _load_cuda_libraries() -> None:
 
 @contextmanager
 def _captured_stderr() -> Iterator[list[str]]:
-    """Catch what C++ writes to the standard error; the list is filled at the end."""
+    """Capture what C++ writes to stderr; the list of lines is filled at the end."""
     lines: list[str] = []
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as noise:
-        kept = os.dup(2)
-        os.dup2(noise.fileno(), 2)
+    with tempfile.TemporaryFile() as file:
+        stderr = os.dup(2)
+        os.dup2(file.fileno(), 2)
         try:
             yield lines
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            noise.seek(0)
-            lines += noise.read().decode(errors="replace").strip().splitlines()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            file.seek(0)
+            lines += file.read().decode(errors="replace").strip().splitlines()

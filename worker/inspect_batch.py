@@ -1,8 +1,8 @@
-"""Inspecting instances so that each effect happens once, whatever dies in between.
+"""Inspection of instances: each effect happens once, also if the process dies.
 
-An attempt is on the records before anything is touched that could end the process. A
-batch that ended one is inspected one by one, and what ends the process again and
-again becomes a dead letter; its companions go on.
+An attempt is recorded before an instance is touched, which could end the process. The
+instances of a batch that ended a process are inspected one by one, and one that ends it
+again and again becomes a dead letter; the others get their verdicts.
 """
 
 import faulthandler
@@ -36,61 +36,62 @@ from worker.pipeline import Inspected
 
 log = get_logger()
 
-# Verdicts are stored at the latest so long after they were made: a transaction costs
-# as much as several inspections, and a dying worker takes along what it holds.
+# Longest time until a verdict is stored: a transaction costs as much as several
+# inspections, and a worker that dies loses what it has not stored.
 STORE_SECONDS = 0.25
 
-# Instances of a series whose identity is read in a batch.
+# Instances of each series in a batch whose identity is read.
 _IDENTIFIED = 2
 
-# One instance may take this long. Longer is a decoder that never ends, which nothing
-# in Python can stop: the process ends itself, and its attempt is on the records.
+# Longest time of one instance. A decoder that never ends cannot be stopped from Python:
+# the process ends itself, and its attempt is on the records.
 INSTANCE_SECONDS = 120.0
 
 
 def inspect_pending(
-    context: Context, model: Model, found: Sequence[PendingInstance]
+    context: Context, model: Model, instances: Sequence[PendingInstance]
 ) -> None:
     """Inspect instances until all are done or the process shall end.
 
     Raises
     ------
     RetryableError
-        If archive or records are away; what is left is published again.
+        If archive or records are unavailable; what is left is published again.
     """
-    for batch in _batches(found, context.settings.max_attempts):
+    for batch in _batches(instances, context.settings.max_attempts):
         if context.stopping.is_set():
-            # What is left was not begun: the sweeper publishes it again.
-            log.info("message_left", instance_ids=[one.instance_id for one in found])
+            # The rest was not begun: the scheduler publishes it again.
+            log.info(
+                "message_left", instance_ids=[one.instance_id for one in instances]
+            )
             return
         _inspect_batch(context, model, batch)
 
 
 def inspect_again(
-    context: Context, model: Model, found: Sequence[PendingInstance]
+    context: Context, model: Model, instances: Sequence[PendingInstance]
 ) -> None:
-    """Inspect, by the bundle in use, what has a verdict of another one already.
+    """Inspect instances again that have a verdict of another bundle.
 
-    No attempts are counted: these instances have shown that they can be inspected.
-    What fails all the same keeps the verdict that it has.
+    No attempts are counted: these instances could be inspected before. One that fails
+    keeps the verdict that it has.
     """
     _require_archive(context.archive)
-    for outcomes in _run(context, model, found):
+    for outcomes in _run(context, model, instances):
         _store(context, [o for o in outcomes if o.verdict is not None])
 
 
 def _batches(
-    found: Sequence[PendingInstance], max_attempts: int
+    instances: Sequence[PendingInstance], max_attempts: int
 ) -> Iterator[list[PendingInstance]]:
-    """Yield fresh instances together and each that was tried before on its own.
+    """Yield new instances together, and each that was tried before on its own.
 
-    An instance that ends the process takes its companions' first attempt with it, and
-    nothing more.
+    An instance that ends the process costs the others their first attempt only.
     """
-    together = [one for one in found if one.attempts == 0 and max_attempts > 1]
-    if together:
-        yield together
-    yield from ([one] for one in found if one not in together)
+    new = [one for one in instances if one.attempts == 0 and max_attempts > 1]
+    if new:
+        yield new
+    yield from ([one] for one in instances if one not in new)
 
 
 def _inspect_batch(
@@ -101,7 +102,7 @@ def _inspect_batch(
         _give_up(context, batch[0], _ended_process(batch[0].attempts))
         return
     ids = [one.instance_id for one in batch]
-    context.patiently(lambda: begin_attempt(context.records, ids, context.name))
+    context.retry(lambda: begin_attempt(context.records, ids, context.name))
     for outcomes in _run(context, model, batch):
         _store(context, [o for o in outcomes if o.verdict is not None])
         for outcome in outcomes:
@@ -114,7 +115,7 @@ def _ended_process(attempts: int) -> str:
 
 
 def _require_archive(archive: Archive) -> None:
-    """Stop before an attempt is counted where no instance could be read at all."""
+    """Stop before an attempt is counted if no instance can be read at all."""
     if not archive.root.is_dir():
         raise ArchiveUnavailable(f"the archive {archive.root} is not there")
 
@@ -122,65 +123,67 @@ def _require_archive(archive: Archive) -> None:
 def _run(
     context: Context, model: Model, batch: Sequence[PendingInstance]
 ) -> Iterator[list[Inspected[PendingInstance]]]:
-    """Yield outcomes as many together as come within a moment.
+    """Yield the outcomes, those of a quarter of a second together.
 
-    When the process shall end, what was begun is finished and no more is begun.
+    When the process shall end, instances that were begun are finished, and no more are
+    begun.
     """
     files = (
         (one, context.archive.path(one.archive_key))
         for one in batch
         if not context.stopping.is_set()
     )
-    held: list[Inspected[PendingInstance]] = []
+    outcomes: list[Inspected[PendingInstance]] = []
     since = _watch()
     try:
         for outcome in context.pipeline.run(
             model, files, _first_of_series(), lambda one: one.received_at
         ):
-            held.append(outcome)
+            outcomes.append(outcome)
             if time.monotonic() - since >= STORE_SECONDS:
                 since = _watch()
-                yield held
-                held = []
-        yield held
+                yield outcomes
+                outcomes = []
+        yield outcomes
     finally:
         faulthandler.cancel_dump_traceback_later()
 
 
 def _watch() -> float:
-    """Set the time that the next instances may take; return the moment."""
+    """Set the time limit of the next instances; return the present moment."""
     faulthandler.dump_traceback_later(INSTANCE_SECONDS, exit=True)
     return time.monotonic()
 
 
 def _first_of_series() -> Callable[[PendingInstance], bool]:
-    """Return whom to ask whether an instance is among the first of its series.
+    """Return a function that tells whether an instance is among the first of its series.
 
-    All instances of a series name it alike; one would do, if it is readable.
+    All instances of a series have one identity; a second one is read in case that the
+    first is unreadable.
     """
-    seen: Counter[int | None] = Counter()
+    counts: Counter[int | None] = Counter()
 
-    def ask(one: PendingInstance) -> bool:
-        seen[one.series_id] += 1
-        return seen[one.series_id] <= _IDENTIFIED
+    def is_first(one: PendingInstance) -> bool:
+        counts[one.series_id] += 1
+        return counts[one.series_id] <= _IDENTIFIED
 
-    return ask
+    return is_first
 
 
-def _store(context: Context, done: Sequence[Inspected[PendingInstance]]) -> None:
-    if not done:
+def _store(context: Context, inspected: Sequence[Inspected[PendingInstance]]) -> None:
+    if not inspected:
         return
     started = time.perf_counter()
-    verdicts = [(o.key.instance_id, _complete(o)) for o in done]
+    verdicts = [(o.key.instance_id, _complete(o)) for o in inspected]
     identities = {
         o.key.instance_id: o.prepared.identity
-        for o in done
+        for o in inspected
         if o.prepared is not None and o.prepared.identity is not None
     }
-    context.patiently(lambda: store_verdicts(context.records, verdicts, identities))
+    context.retry(lambda: store_verdicts(context.records, verdicts, identities))
     STAGE_SECONDS.labels("store").observe(time.perf_counter() - started)
     now = datetime.now(UTC)
-    for outcome, (_, verdict) in zip(done, verdicts, strict=True):
+    for outcome, (_, verdict) in zip(inspected, verdicts, strict=True):
         modality = verdict.tags.get("Modality")
         label = modality_label(modality if isinstance(modality, str) else None)
         INSPECTED.labels(verdict.status.value, label).inc()
@@ -189,16 +192,16 @@ def _store(context: Context, done: Sequence[Inspected[PendingInstance]]) -> None
 
 
 def _complete(outcome: Inspected[PendingInstance]) -> Verdict:
-    """Name the SOP class that was negotiated where the file does not tell its own."""
+    """Return the verdict, with the negotiated SOP class where the file has none."""
     verdict = outcome.verdict
-    assert verdict is not None  # noqa: S101 -- the caller has looked
+    assert verdict is not None  # noqa: S101 -- the caller has checked it
     if verdict.sop_class_uid:
         return verdict
     return replace(verdict, sop_class_uid=outcome.key.sop_class_uid)
 
 
 def _fail(context: Context, one: PendingInstance, error: Exception) -> None:
-    """Leave an instance for another attempt, or give it up after the last one."""
+    """Record a failed attempt; give the instance up after the last one."""
     ids, attempt, reason = [one.instance_id], one.attempts + 1, describe_error(error)
     log.warning(
         "inspection_failed",
@@ -206,12 +209,12 @@ def _fail(context: Context, one: PendingInstance, error: Exception) -> None:
         attempt=attempt,
         error=reason,
     )
-    context.patiently(lambda: abandon_attempt(context.records, ids, reason))
+    context.retry(lambda: abandon_attempt(context.records, ids, reason))
     if attempt >= context.settings.max_attempts:
         _give_up(context, one, f"inspection failed {attempt} times: {reason}")
 
 
 def _give_up(context: Context, one: PendingInstance, reason: str) -> None:
-    context.patiently(lambda: add_dead_letter(context.records, one.instance_id, reason))
+    context.retry(lambda: add_dead_letter(context.records, one.instance_id, reason))
     DEAD_LETTERED.inc()
     log.error("dead_letter", instance_id=one.instance_id, attempts=one.attempts)

@@ -1,4 +1,4 @@
-"""What `veritag inspect` prints for people."""
+"""The table that `veritag inspect` prints."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ _STYLES = {
     Severity.WARNING: "yellow",
     Severity.INFO: "cyan",
 }
-_BROKEN_SHOWN = 20
+_UNREADABLE_SHOWN = 20
 _WIDTH_OF_FILES = 140
 
 Judged = tuple[str | None, Sequence[Verdict], SeriesJudgement]
@@ -24,33 +24,35 @@ Judged = tuple[str | None, Sequence[Verdict], SeriesJudgement]
 
 def print_report(
     judged: Sequence[Judged],
-    broken: Sequence[tuple[Path, str]],
+    unreadable: Sequence[tuple[Path, str]],
     files: int,
     bundle_id: str,
 ) -> None:
     """Print a table of series with their findings, then the unreadable files."""
     console = Console()
     if not console.is_terminal:
-        # A file or a pipe has no width: long lines break less than folded ones.
+        # A file or a pipe has no width: lines are folded late, so that few are broken.
         console = Console(width=_WIDTH_OF_FILES)
     if judged:
         console.print(_table(judged))
-    for path, reason in broken[:_BROKEN_SHOWN]:
+    for path, reason in unreadable[:_UNREADABLE_SHOWN]:
         line = f"[red]unreadable[/] {_plain(str(path))}: {_plain(reason)}"
         console.print(line, soft_wrap=True, highlight=False)
-    if len(broken) > _BROKEN_SHOWN:
-        console.print(f"... and {len(broken) - _BROKEN_SHOWN} more unreadable files")
+    if len(unreadable) > _UNREADABLE_SHOWN:
+        console.print(
+            f"... and {len(unreadable) - _UNREADABLE_SHOWN} more unreadable files"
+        )
     flagged = sum(bool(judgement.findings) for _, _, judgement in judged)
     console.print(
         f"{files} files, {len(judged)} series, {flagged} with findings, "
-        f"{len(broken)} unreadable; judged by {bundle_id}",
+        f"{len(unreadable)} unreadable; judged by {bundle_id}",
         highlight=False,
         soft_wrap=True,
     )
 
 
 def _plain(text: str) -> str:
-    """Return text of a file as it can be printed on a terminal."""
+    """Return text from a file so that a terminal shows it and obeys none of it."""
     return without_markup(escape_unprintable(text))
 
 
@@ -63,14 +65,14 @@ def _table(judged: Sequence[Judged]) -> Table:
     for uid, verdicts, judgement in judged:
         table.add_row(
             _plain(uid or "no Series Instance UID"),
-            _plain(_says(verdicts)),
+            _plain(_tags(verdicts)),
             str(judgement.instances),
             "\n".join(_sentence(f) for f in judgement.findings) or "[green]none[/]",
         )
     return table
 
 
-def _says(verdicts: Sequence[Verdict]) -> str:
+def _tags(verdicts: Sequence[Verdict]) -> str:
     observed = observe(verdicts)
     texts = [
         observed[t].text for t in ("Modality", "BodyPartExamined") if t in observed

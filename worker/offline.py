@@ -1,4 +1,4 @@
-"""`veritag inspect`: the worker's own path over files, without any service."""
+"""`veritag inspect`: inspection and judging of files, without any service."""
 
 import json
 import os
@@ -35,7 +35,7 @@ from worker.preparation import Prepared
 
 @dataclass
 class OfflineSeries:
-    """The instances of one series among the files, and the studies that they name."""
+    """The instances of one series among the files, and their Study Instance UIDs."""
 
     series_instance_uid: str | None
     verdicts: list[Verdict] = field(default_factory=list)
@@ -52,13 +52,13 @@ class OfflineInstance:
 
     def as_json(self) -> dict[str, Any]:
         """Return the line of `--format jsonl`."""
-        verdict, told = self.verdict, self.prepared
+        verdict, prepared = self.verdict, self.prepared
         return {
             "type": "instance",
             "path": str(self.path),
-            "sop_instance_uid": told.sop_instance_uid if told else None,
-            "series_instance_uid": told.series_instance_uid if told else None,
-            "study_instance_uid": told.study_instance_uid if told else None,
+            "sop_instance_uid": prepared.sop_instance_uid if prepared else None,
+            "series_instance_uid": prepared.series_instance_uid if prepared else None,
+            "study_instance_uid": prepared.study_instance_uid if prepared else None,
             "status": verdict.status.value,
             "reason": verdict.reason,
             "cluster": verdict.cluster,
@@ -69,30 +69,30 @@ class OfflineInstance:
 
 
 def run_inspect(settings: Settings, paths: Sequence[Path], *, as_jsonl: bool) -> None:
-    """Inspect files and folders; print instances as they are done, then the series."""
+    """Inspect files and folders; print the instances one by one, then the series."""
     warnings.simplefilter("ignore")
     model = Model(load_bundle(resolve_bundle_path(settings.bundles_dir)))
     files = list(_files(paths))
-    inspected = _shown(len(files), _inspect(settings, model, files))
+    inspected = _with_progress(len(files), _inspect(settings, model, files))
     series: dict[object, OfflineSeries] = {}
-    broken = []
+    unreadable = []
     for instance in inspected:
-        _sort_in(series, instance)
+        _add(series, instance)
         if as_jsonl:
             _print_line(instance.as_json())
         elif instance.verdict.status is VerdictStatus.UNREADABLE:
-            broken.append((instance.path, instance.verdict.reason or ""))
+            unreadable.append((instance.path, instance.verdict.reason or ""))
     judged = _judged(model.bundle.manifest, list(series.values()))
     if as_jsonl:
         for one, judgement in judged:
             _print_line(series_as_json(one.series_instance_uid, judgement))
     else:
-        said = [(one.series_instance_uid, one.verdicts, j) for one, j in judged]
-        print_report(said, broken, len(files), model.bundle.bundle_id)
+        rows = [(one.series_instance_uid, one.verdicts, j) for one, j in judged]
+        print_report(rows, unreadable, len(files), model.bundle.bundle_id)
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield every file named and every file below the folders named, in order."""
+    """Yield the named files and all files below the named folders, in order."""
     for path in paths:
         if not path.is_dir():
             yield path
@@ -105,10 +105,10 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 def _inspect(
     settings: Settings, model: Model, files: Sequence[Path]
 ) -> Iterator[OfflineInstance]:
-    named = ((path, path) for path in files)
+    keyed = ((path, path) for path in files)
     threads, limit = settings.decode_threads, settings.max_frame_mb
     with closing(Pipeline(threads, limit, DecodingLimits.of(settings))) as pipeline:
-        for outcome in pipeline.run(model, named, identify=lambda _: False):
+        for outcome in pipeline.run(model, keyed, identify=lambda _: False):
             verdict = outcome.verdict or _failed(model, outcome)
             yield OfflineInstance(outcome.key, verdict, outcome.prepared)
 
@@ -119,35 +119,35 @@ def _failed(model: Model, outcome: Inspected[Path]) -> Verdict:
     return Verdict(bundle_id, VerdictStatus.UNREADABLE, "", reason=reason)
 
 
-def _sort_in(series: dict[object, OfflineSeries], instance: OfflineInstance) -> None:
-    """Put an instance to its series; what was not parsed belongs to none."""
-    told = instance.prepared
-    if told is None or not (told.sop_class_uid or told.tags):
+def _add(series: dict[object, OfflineSeries], instance: OfflineInstance) -> None:
+    """Add an instance to its series; a file that was not parsed has none."""
+    prepared = instance.prepared
+    if prepared is None or not (prepared.sop_class_uid or prepared.tags):
         return
-    key = told.series_instance_uid or instance.path
-    one = series.setdefault(key, OfflineSeries(told.series_instance_uid))
+    uid = prepared.series_instance_uid
+    one = series.setdefault(uid or instance.path, OfflineSeries(uid))
     one.verdicts.append(instance.verdict)
-    if told.study_instance_uid:
-        one.studies.add(told.study_instance_uid)
+    if prepared.study_instance_uid:
+        one.studies.add(prepared.study_instance_uid)
 
 
 def _judged(
     manifest: BundleManifest, series: Sequence[OfflineSeries]
 ) -> list[tuple[OfflineSeries, SeriesJudgement]]:
-    """Judge each series beside the others of its study."""
+    """Judge each series, with the others of its study as evidence."""
     of_study: dict[str, list[tuple[OfflineSeries, dict[str, TagValue]]]] = {}
     for one in series:
-        tags = {tag: seen.value for tag, seen in observe(one.verdicts).items()}
+        tags = {tag: value.value for tag, value in observe(one.verdicts).items()}
         for study in one.studies:
             of_study.setdefault(study, []).append((one, tags))
 
     def judge(one: OfflineSeries) -> SeriesJudgement:
-        beside = [pair for study in sorted(one.studies) for pair in of_study[study]]
+        study = [pair for uid in sorted(one.studies) for pair in of_study[uid]]
         return judge_series(
             manifest,
             one.verdicts,
             studies=max(1, len(one.studies)),
-            siblings=[tags for other, tags in beside if other is not one],
+            siblings=[tags for other, tags in study if other is not one],
         )
 
     return [(one, judge(one)) for one in series]
@@ -190,10 +190,10 @@ def _print_line(line: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _shown(
+def _with_progress(
     total: int, instances: Iterator[OfflineInstance]
 ) -> Iterator[OfflineInstance]:
-    """Show a progress bar on the standard error while instances pass through."""
+    """Yield the instances while a progress bar on stderr counts them."""
     console = Console(stderr=True)
     columns = (
         TextColumn("inspecting"),

@@ -19,21 +19,21 @@ from veritag.pixels.decoding_process import DecodingLimits
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.process.metrics import STAGE_SECONDS
 from worker.inference import Model
-from worker.inspection import plain_verdict, verdicts
 from worker.preparation import Prepared, prepare
+from worker.verdicts import verdict_without_picture, verdicts_of
 
 Key = TypeVar("Key")
 
 # Decoded instances waiting for the model, for each thread that decodes.
 _AHEAD = 4
 
-# Outcomes wait no longer for a full batch: some files take a minute to be given up.
+# Longest time that outcomes wait for a full batch: a file may take a minute.
 _HOLD_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Inspected(Generic[Key]):
-    """The end of one inspection: a verdict, or the exception that prevented it."""
+    """The outcome of one inspection: a verdict, or the exception that prevented it."""
 
     key: Key
     prepared: Prepared | None
@@ -42,14 +42,14 @@ class Inspected(Generic[Key]):
 
 
 class Pipeline:
-    """Inspects files in order, decoding ahead.
+    """Inspection of files in their order, decoded ahead of the model.
 
     Parameters
     ----------
     threads
-        That read and decode; their memory is bounded by a few instances each.
+        That read and decode; each holds a few instances in memory.
     limits
-        Of the processes in which all is read that is large or compressed.
+        Of the processes that read large and compressed files.
     """
 
     def __init__(self, threads: int, max_frame_mb: int, limits: DecodingLimits) -> None:
@@ -59,7 +59,7 @@ class Pipeline:
         self._max_frame_mb = max_frame_mb
 
     def warm(self) -> list[Future[None]]:
-        """Begin to start the processes, which takes a second."""
+        """Start the decoding processes in the background, which takes a second."""
         return [self._pool.submit(self._confined.warm) for _ in range(self._threads)]
 
     def close(self) -> None:
@@ -92,25 +92,25 @@ class Pipeline:
     ) -> Generator[Inspected[Key], None, None]:
         """Yield an outcome for each file, in the order of the files.
 
-        What keeps one file from being inspected is in its outcome; the others go on.
+        A file that cannot be inspected has the error in its outcome; the others go on.
 
         Parameters
         ----------
         identify
-            Of which files to take what reviewers know a study by.
+            Whether to read what reviewers identify the study of a file by.
         received
             When a file arrived.
         """
-        waiting: list[Inspected[Key]] = []
+        outcomes: list[Inspected[Key]] = []
         pictures, since = 0, time.monotonic()
         for outcome in self._prepared(model, files, identify, received):
-            waiting.append(outcome)
+            outcomes.append(outcome)
             pictures += outcome.error is None and outcome.verdict is None
-            full = pictures == model.batch or len(waiting) >= _AHEAD * model.batch
+            full = pictures == model.batch or len(outcomes) >= _AHEAD * model.batch
             if full or time.monotonic() - since > _HOLD_SECONDS:
-                yield from _assign(model, waiting)
-                waiting, pictures, since = [], 0, time.monotonic()
-        yield from _assign(model, waiting)
+                yield from _with_verdicts(model, outcomes)
+                outcomes, pictures, since = [], 0, time.monotonic()
+        yield from _with_verdicts(model, outcomes)
 
     def _prepared(
         self,
@@ -143,33 +143,35 @@ class Pipeline:
 def _outcome(model: Model, key: Key, future: Future[Prepared]) -> Inspected[Key]:
     try:
         prepared = future.result()
-    except Exception as error:  # noqa: BLE001 -- it costs this one instance only
+    except Exception as error:  # noqa: BLE001 -- it concerns this instance only
         return Inspected(key, None, None, error)
     if prepared.tile is None:
-        return Inspected(key, prepared, plain_verdict(model.bundle, prepared))
+        return Inspected(key, prepared, verdict_without_picture(model.bundle, prepared))
     return Inspected(key, prepared, None)
 
 
-def _assign(model: Model, waiting: list[Inspected[Key]]) -> Iterator[Inspected[Key]]:
-    """Ask the model for the pictures among what waits; yield all in order."""
+def _with_verdicts(
+    model: Model, outcomes: list[Inspected[Key]]
+) -> Iterator[Inspected[Key]]:
+    """Run the model on the pictures among the outcomes; yield all in their order."""
     pictures = [
         one.prepared
-        for one in waiting
+        for one in outcomes
         if one.prepared is not None and one.prepared.tile is not None
     ]
-    found = iter(_judged(model, pictures))
-    for one in waiting:
+    verdicts = iter(_verdicts(model, pictures))
+    for one in outcomes:
         if one.prepared is not None and one.prepared.tile is not None:
-            yield replace(one, verdict=next(found))
+            yield replace(one, verdict=next(verdicts))
         else:
             yield one
 
 
-def _judged(model: Model, pictures: list[Prepared]) -> list[Verdict]:
+def _verdicts(model: Model, pictures: list[Prepared]) -> list[Verdict]:
     tiles = [one.tile for one in pictures if one.tile is not None]
     if not tiles:
         return []
     started = time.perf_counter()
     outputs = model.run(np.stack(tiles))
     STAGE_SECONDS.labels("model").observe(time.perf_counter() - started)
-    return verdicts(model.bundle, pictures, outputs)
+    return verdicts_of(model.bundle, pictures, outputs)

@@ -22,14 +22,14 @@ from veritag.pixels.tile import Tile, make_tile
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An instance ready for the model, or with the reason why it never will be.
+    """An instance as it is read: its tags, and its tile or the reason why it has none.
 
     Attributes
     ----------
     tile
         None where status is not `inspected`.
     seconds
-        How long its stages took, `read` and `tile`.
+        Duration of the stages `read` and `tile`.
     """
 
     status: VerdictStatus
@@ -60,14 +60,14 @@ def prepare(
     Parameters
     ----------
     identify
-        Take what reviewers know the study by, too.
+        Whether to read what reviewers identify the study by.
     received_at
-        When it arrived, to compare its clock with.
+        When the instance arrived; its dates are compared with it.
 
     Raises
     ------
     ArchiveUnavailable
-        If the file could not be read for a reason outside of it.
+        If the file could not be read for a reason outside the file.
     """
     started = time.perf_counter()
     try:
@@ -101,7 +101,7 @@ def prepare_dataset(
     identify: bool = True,
     received_at: datetime | None = None,
 ) -> Prepared:
-    """Take tags, defects, identity and tile of a Data Set; nothing is read or stored."""
+    """Return tags, defects, identity and tile of a Data Set, without any file."""
     tile: Tile | None = None
     reason = None
     try:

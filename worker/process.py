@@ -52,7 +52,7 @@ def open_context(settings: Settings) -> Context:
 
 
 def checks(context: Context, dispatcher: Dispatcher) -> dict[str, Check]:
-    """Return what a worker needs to be ready."""
+    """Return the checks of readiness, by dependency."""
     return {
         "records": availability_check(context.records.ping),
         "broker": availability_check(dispatcher.ping),
@@ -62,7 +62,7 @@ def checks(context: Context, dispatcher: Dispatcher) -> dict[str, Check]:
 
 
 def missing_gpu(context: Context) -> str | None:
-    """Say why a worker that must run on a GPU does not; None where all is well."""
+    """Return why a worker that must run on a GPU does not, None if it need not or does."""
     provider = context.bundle.provider
     if not context.settings.require_gpu or provider == CUDA:
         return None
@@ -80,7 +80,7 @@ def _count_from_zero() -> None:
 
 
 def run_worker(settings: Settings) -> int:
-    """Work until SIGTERM or SIGINT; return the exit status."""
+    """Consume messages until SIGTERM or SIGINT; return the exit status."""
     context = open_context(settings)
     dispatcher = Dispatcher.open(settings, "veritag.worker.health")
     health = HealthServer(
@@ -108,7 +108,7 @@ def _make_ready(context: Context) -> bool:
     context.bundle.current()
     problem = missing_gpu(context)
     if problem:
-        # Stays alive and unready: an orchestrator sees why, and no message is taken.
+        # Not an exit: the readiness probe reports the problem, and no message is taken.
         log.error("not_ready", reason=problem)
         context.stopping.wait()
     return not context.stopping.is_set()

@@ -1,4 +1,4 @@
-"""Judging a series that has settled."""
+"""Judging of a settled series."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,18 +17,18 @@ log = get_logger()
 
 
 def settle_one(context: Context, model: Model, series_id: int) -> None:
-    """Judge one series by the bundle in use and store what was found.
+    """Judge one series by the bundle in use and store its findings.
 
-    Instances that an older bundle inspected are inspected again first, so that one
-    bundle answers for the whole judgement.
+    Instances that an older bundle inspected are inspected again first, so that the
+    whole judgement is of one bundle.
     """
     snapshot = _snapshot(context, model, series_id)
     if snapshot is not None and snapshot.missing:
         ids = snapshot.missing
-        found = context.patiently(
+        instances = context.retry(
             lambda: pending_instances(context.records, ids, again=True)
         )
-        inspect_again(context, model, found)
+        inspect_again(context, model, instances)
         snapshot = _snapshot(context, model, series_id)
     if snapshot is not None and snapshot.verdicts and not context.stopping.is_set():
         _judge(context, model, snapshot)
@@ -36,9 +36,7 @@ def settle_one(context: Context, model: Model, series_id: int) -> None:
 
 def _snapshot(context: Context, model: Model, series_id: int) -> SeriesSnapshot | None:
     bundle_id = model.bundle.bundle_id
-    return context.patiently(
-        lambda: series_snapshot(context.records, series_id, bundle_id)
-    )
+    return context.retry(lambda: series_snapshot(context.records, series_id, bundle_id))
 
 
 def _judge(context: Context, model: Model, snapshot: SeriesSnapshot) -> None:
@@ -51,7 +49,7 @@ def _judge(context: Context, model: Model, snapshot: SeriesSnapshot) -> None:
         siblings=snapshot.siblings,
     )
     reason = _reason(snapshot, context.settings.settle_idle_seconds)
-    opened = context.patiently(
+    opened = context.retry(
         lambda: settle(
             context.records,
             snapshot,
@@ -59,7 +57,7 @@ def _judge(context: Context, model: Model, snapshot: SeriesSnapshot) -> None:
             bundle.bundle_id,
             reason,
             budget_per_1000=context.settings.review_budget_per_1000,
-            # What could not be inspected again is gone, and speaks by its findings.
+            # Instances that could not be inspected again are gone: their findings stay.
             withdraw=not snapshot.missing,
         )
     )
@@ -78,9 +76,9 @@ def _judge(context: Context, model: Model, snapshot: SeriesSnapshot) -> None:
 
 
 def _reason(snapshot: SeriesSnapshot, idle_seconds: float) -> SettleReason:
-    silent = datetime.now(UTC) - snapshot.last_received_at
+    idle = datetime.now(UTC) - snapshot.last_received_at
     return (
         SettleReason.IDLE
-        if silent >= timedelta(seconds=idle_seconds)
+        if idle >= timedelta(seconds=idle_seconds)
         else SettleReason.CAP
     )

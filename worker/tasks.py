@@ -1,4 +1,4 @@
-"""The tasks that messages call by name."""
+"""The tasks of the worker, which messages call by name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,11 @@ from worker.settling import settle_one
 
 
 def inspect_instances(context: Context, payload: Mapping[str, Any]) -> None:
-    """Inspect the instances of a message that still wait for it."""
+    """Inspect the instances of a message that are still pending."""
     ids = InspectInstances.decode(payload).instance_ids
     model = context.bundle.current()
-    found = context.patiently(lambda: pending_instances(context.records, ids))
-    inspect_pending(context, model, found)
+    instances = context.retry(lambda: pending_instances(context.records, ids))
+    inspect_pending(context, model, instances)
 
 
 def settle_series(context: Context, payload: Mapping[str, Any]) -> None:
@@ -23,6 +23,6 @@ def settle_series(context: Context, payload: Mapping[str, Any]) -> None:
     model = context.bundle.current()
     for series_id in SettleSeries.decode(payload).series_ids:
         if context.stopping.is_set():
-            # The scheduler asks again for what is still due.
+            # The scheduler publishes the series that are still due again.
             return
         settle_one(context, model, series_id)

@@ -22,8 +22,8 @@ from veritag.judging.judge import judge_series
 from veritag.pixels.tile import make_tile
 from veritag.settings import Settings
 from worker.inference import Model
-from worker.inspection import verdicts
 from worker.preparation import Prepared, prepare
+from worker.verdicts import verdicts_of
 
 FILES = 200
 ROUNDS = 6
@@ -87,7 +87,7 @@ def _round(model: Model, files: Sequence[Path], turn: int) -> Seconds:
         prepared = _instance(model, path, number + turn, spent)
         outputs = model.run(prepared.tile[np.newaxis])  # type: ignore[index]
         spent.bare += spent.lap()
-        judged = verdicts(bundle, [prepared], outputs)
+        judged = verdicts_of(bundle, [prepared], outputs)
         series.setdefault(prepared.series_instance_uid, []).extend(judged)
         spent.verdict += spent.lap()
     for members in series.values():

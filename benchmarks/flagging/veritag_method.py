@@ -22,8 +22,8 @@ from veritag.findings import (
 from veritag.judging.judge import judge_series
 from veritag.settings import Settings
 from worker.inference import Model
-from worker.inspection import verdicts
 from worker.preparation import Prepared, prepare_dataset
+from worker.verdicts import verdicts_of
 
 IMAGE_FINDINGS = {
     FindingCode.TAG_CONTRADICTS_IMAGE,
@@ -42,7 +42,7 @@ def image_verdicts(bundle: ModelBundle, images: BenchmarkImages) -> list[Verdict
     """Return the verdicts of the measured images, without tags."""
     prepared = [Prepared(VerdictStatus.INSPECTED, tile) for tile in images.tiles]
     outputs = Model(bundle).run(np.ascontiguousarray(images.tiles))
-    return verdicts(bundle, prepared, outputs)
+    return verdicts_of(bundle, prepared, outputs)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def test_records_that_come_back_are_waited_for(context: Context) -> None:
             raise RecordsUnavailable("restarting")
         return "done"
 
-    assert context.patiently(act) == "done"
+    assert context.retry(act) == "done"
     assert len(calls) == 3
 
 
@@ -51,7 +51,7 @@ def test_a_stopping_process_does_not_wait(context: Context) -> None:
 
     started = time.monotonic()
     with pytest.raises(RecordsUnavailable):
-        context.patiently(act)
+        context.retry(act)
     assert time.monotonic() - started < 30
 
 

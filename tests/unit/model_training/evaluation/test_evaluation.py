@@ -17,8 +17,8 @@ from veritag.findings import TagValue, VerdictStatus
 from veritag.judging.judge import judge_series
 from veritag.pixels.preprocessing import Preprocessing
 from worker.inference import Model
-from worker.inspection import verdicts
 from worker.preparation import Prepared
+from worker.verdicts import verdicts_of
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_an_image_is_judged_as_the_worker_judges_a_series_of_it(
             tags: dict[str, TagValue] = {**reference.samples[row].tags, tag: value}
             prepared = Prepared(VerdictStatus.INSPECTED, tags=tags, sop_class_uid="1.2")
             series = judge_series(
-                bundle.manifest, verdicts(bundle, [prepared], outputs)
+                bundle.manifest, verdicts_of(bundle, [prepared], outputs)
             )
             (judgement,) = (j for j in series.judgements if j.tag == tag)
             assert judgement.flagged == predictions.wrong.flagged[row]

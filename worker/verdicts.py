@@ -13,8 +13,8 @@ from veritag.judging.tag_probabilities import sharpened
 from worker.preparation import Prepared
 
 
-def plain_verdict(bundle: ModelBundle, prepared: Prepared) -> Verdict:
-    """Return the verdict of an instance without a picture to look at."""
+def verdict_without_picture(bundle: ModelBundle, prepared: Prepared) -> Verdict:
+    """Return the verdict of an instance that has no readable picture."""
     return Verdict(
         bundle.bundle_id,
         prepared.status,
@@ -27,7 +27,7 @@ def plain_verdict(bundle: ModelBundle, prepared: Prepared) -> Verdict:
     )
 
 
-def verdicts(
+def verdicts_of(
     bundle: ModelBundle,
     prepared: list[Prepared],
     outputs: GraphOutputs[NDArray[Any]],

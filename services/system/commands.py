@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _use_data_dir(data: Path | None) -> None:
-    """Let the settings, and the TOML file that lies in it, come from this directory."""
+    """Take the settings, and the TOML file in it, from this directory."""
     if data is not None:
         os.environ["VERITAG_DATA_DIR"] = str(data)
 
@@ -45,13 +45,15 @@ def up(data: _DataDir = None) -> None:
 def demo(
     leave: Annotated[
         bool,
-        typer.Option("--exit", help="Stop at the end; fail if an error was missed."),
+        typer.Option(
+            "--exit", help="Stop at the end; fail if a planted error was missed."
+        ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on stdout.")
     ] = False,
 ) -> None:
-    """Run the system in a fresh directory and let it find planted tag errors."""
+    """Run the system in a temporary directory on studies with planted tag errors."""
     from services.system.demo import run_demo
 
     raise typer.Exit(run_demo(leave=leave, as_json=as_json))
@@ -85,7 +87,7 @@ def send(
         bool, typer.Option(help="The receiver's certificate must name HOST.")
     ] = True,
 ) -> None:
-    """Send DICOM files by C-STORE; exit status 1 if one was not stored."""
+    """Send DICOM files by C-STORE; the exit status is 1 if one was not stored."""
     if not find_spec("pynetdicom"):
         raise MissingPart(
             "veritag send needs pynetdicom: pip install 'veritag[listener]'"
@@ -95,7 +97,7 @@ def send(
     from veritag.peers.tls import PeerTls, TlsIdentity
 
     if not tls and (tls_ca or tls_certificate or tls_key):
-        raise typer.BadParameter("TLS files are of no use without --tls")
+        raise typer.BadParameter("TLS files need --tls")
     identity = TlsIdentity(tls_certificate, tls_key) if tls_certificate else None
     peer_tls = PeerTls(tls_ca, identity, tls_check_host_name) if tls else None
     receiver = Receiver(host, port, called_aet, calling_aet, peer_tls)
@@ -109,18 +111,18 @@ def status(
         bool, typer.Option("--json", help="Print one JSON object.")
     ] = False,
 ) -> None:
-    """Print how much has been received, inspected and found."""
+    """Print the numbers of received, inspected and flagged objects."""
     from services.system.status import read_status, status_table
     from veritag.settings import load_settings
 
     _use_data_dir(data)
-    found = read_status(load_settings())
+    status_now = read_status(load_settings())
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(status_now))
     else:
         from rich.console import Console
 
-        Console().print(status_table(found))
+        Console().print(status_table(status_now))
 
 
 def config(
@@ -129,7 +131,7 @@ def config(
         str, typer.Option("--format", metavar="table|json|toml", help="Form of output.")
     ] = "table",
 ) -> None:
-    """Print the effective settings with their sources, secrets hidden."""
+    """Print the effective settings and their sources, without secrets."""
     from services.system.effective_settings import (
         FORMATS,
         effective_settings,
@@ -140,8 +142,7 @@ def config(
     if output not in FORMATS:
         raise typer.BadParameter(f"one of {', '.join(FORMATS)}", param_hint="--format")
     _use_data_dir(data)
-    shown = effective_settings(load_settings())
-    FORMATS[output](shown)
+    FORMATS[output](effective_settings(load_settings()))
     for name, nearest in unknown_variables():
         hint = f"; did you mean {nearest}?" if nearest else ""
-        print(f"warning: {name} is no setting of Veritag{hint}", file=sys.stderr)  # noqa: T201
+        print(f"warning: {name} is not a setting of Veritag{hint}", file=sys.stderr)  # noqa: T201

@@ -1,4 +1,4 @@
-"""`veritag demo`: the whole life of an image, from a scanner's C-STORE to a finding."""
+"""`veritag demo`: runs the system on synthetic studies, from C-STORE to findings."""
 
 import json
 import os
@@ -32,8 +32,8 @@ from veritag.settings import NEVER, Settings, load_settings
 _SETTLE_SECONDS = "2"
 _START_SECONDS = 150.0
 _INSPECT_SECONDS = 300.0
-# A demo never touches the records, the broker or the data of a real installation.
-_FRESH = (
+# Settings that the demo ignores: those of the data, records and broker of an installation.
+_IGNORED_VARIABLES = (
     "VERITAG_DATA_DIR",
     "VERITAG_DATABASE_URL",
     "VERITAG_BROKER_URL",
@@ -43,13 +43,13 @@ _FRESH = (
 
 
 class DemoFailed(StopError):
-    """The demo did not get to its end."""
+    """The demo failed."""
 
 
 @dataclass(frozen=True)
 class _RunningSystem:
     process: subprocess.Popen[bytes]
-    where: dict[str, Any]
+    description: dict[str, Any]
     settings: Settings
 
 
@@ -64,7 +64,7 @@ def run_demo(*, leave: bool, as_json: bool) -> int:
     require_extras()
     started = time.monotonic()
     console = Console(stderr=True)
-    # However it is asked to end, the system is stopped and its directory removed.
+    # At either signal the system is stopped and its directory removed.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="veritag-demo-") as folder:
@@ -89,9 +89,9 @@ def run_demo(*, leave: bool, as_json: bool) -> int:
 
 @contextmanager
 def _system(
-    data_dir: Path, console: Console, meanwhile: Callable[[], DemoStudies]
+    data_dir: Path, console: Console, make_studies: Callable[[], DemoStudies]
 ) -> Iterator[tuple[_RunningSystem, DemoStudies]]:
-    """Run `veritag up` as a process of its own; draw the studies while it starts."""
+    """Run `veritag up` in its own process; write the studies while it starts."""
     data_dir.mkdir(parents=True)
     with (data_dir / "up.log").open("wb") as log:
         process = subprocess.Popen(
@@ -105,9 +105,9 @@ def _system(
         )
     try:
         with _step(console, "starting the system and drawing synthetic studies"):
-            studies = meanwhile()
-            where = _wait_for_start(process, data_dir)
-        yield _RunningSystem(process, where, _settings(data_dir)), studies
+            studies = make_studies()
+            description = _wait_for_start(process, data_dir)
+        yield _RunningSystem(process, description, _settings(data_dir)), studies
     finally:
         process.terminate()
         with _step(console, "stopping the system"):
@@ -115,35 +115,35 @@ def _system(
 
 
 @contextmanager
-def _step(console: Console, what: str) -> Iterator[None]:
-    """Show what is going on, on a terminal only while it does."""
+def _step(console: Console, title: str) -> Iterator[None]:
+    """Show a step: on a terminal while it runs, else as a line."""
     if console.is_terminal:
-        with console.status(what):
+        with console.status(title):
             yield
     else:
-        console.print(what, highlight=False)
+        console.print(title, highlight=False)
         yield
 
 
 def _environment(data_dir: Path) -> dict[str, str]:
-    told = {k: v for k, v in os.environ.items() if k not in _FRESH}
-    told["VERITAG_DATA_DIR"] = str(data_dir)
-    told.setdefault("VERITAG_SETTLE_IDLE_SECONDS", _SETTLE_SECONDS)
-    # Nothing is learnt from a dozen studies.
-    told.setdefault("VERITAG_TRAIN_SCHEDULE", NEVER)
+    variables = {k: v for k, v in os.environ.items() if k not in _IGNORED_VARIABLES}
+    variables["VERITAG_DATA_DIR"] = str(data_dir)
+    variables.setdefault("VERITAG_SETTLE_IDLE_SECONDS", _SETTLE_SECONDS)
+    # A dozen studies are too few for a training.
+    variables.setdefault("VERITAG_TRAIN_SCHEDULE", NEVER)
     defaults = Settings.model_construct()
     for variable, host, port in (
         ("VERITAG_DICOM_PORT", defaults.dicom_host, defaults.dicom_port),
         ("VERITAG_REVIEW_PORT", defaults.review_host, defaults.review_port),
     ):
-        if variable not in told and is_taken(host, port):
-            told[variable] = "0"
-    return told
+        if variable not in variables and is_taken(host, port):
+            variables[variable] = "0"
+    return variables
 
 
 def _settings(data_dir: Path) -> Settings:
-    """Return settings that only tell where the demo's records are."""
-    for variable in _FRESH:
+    """Return the settings that open the records of the demo."""
+    for variable in _IGNORED_VARIABLES:
         os.environ.pop(variable, None)
     return load_settings(data_dir=data_dir)
 
@@ -151,22 +151,22 @@ def _settings(data_dir: Path) -> Settings:
 def _wait_for_start(process: subprocess.Popen[bytes], data_dir: Path) -> dict[str, Any]:
     run, deadline = RunDirectory(data_dir), time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        where = run.read(SYSTEM)
-        if where is not None:
-            return where
+        description = run.read(SYSTEM)
+        if description is not None:
+            return description
         time.sleep(0.1)
-    said = (data_dir / "up.log").read_text(encoding="utf-8", errors="replace")
-    raise DemoFailed(f"the system did not start:\n{said}")
+    output = (data_dir / "up.log").read_text(encoding="utf-8", errors="replace")
+    raise DemoFailed(f"the system did not start:\n{output}")
 
 
 def _send_all(
     system: _RunningSystem, outgoing: Path, console: Console
 ) -> list[SendOutcome]:
-    where = system.where
+    description = system.description
     receiver = Receiver(
-        reachable(where["dicom_host"]),
-        where["dicom_port"],
-        where["ae_title"],
+        reachable(description["dicom_host"]),
+        description["dicom_port"],
+        description["ae_title"],
         "VERITAG-DEMO",
     )
     files = [*real_files(), *sorted(outgoing.glob("*.dcm"))]
@@ -192,17 +192,17 @@ def _report(
     records = Records.open(system.settings.records_url)
     try:
         with _step(console, "inspecting"):
-            found = _wait_until_settled(records, sent)
+            counts = _wait_until_settled(records, sent)
         series, bundle_id = flagged_series(records)
     finally:
         records.close()
     return DemoReport.of(
         studies=studies,
         flagged=series,
-        counts=found,
+        counts=counts,
         sent=sent,
         refused=len(outcomes) - sent,
-        review_url=system.where["review_url"],
+        review_url=system.description["review_url"],
         bundle_id=bundle_id,
     )
 
@@ -210,20 +210,20 @@ def _report(
 def _wait_until_settled(records: Records, sent: int) -> SystemCounts:
     deadline = time.monotonic() + _INSPECT_SECONDS
     while time.monotonic() < deadline:
-        found = system_counts(records)
-        done = found.received >= sent and found.backlog == 0
+        counts = system_counts(records)
+        done = counts.received >= sent and counts.backlog == 0
         if done and not due_series(records, 0.0, 1e9, limit=1):
-            return found
+            return counts
         time.sleep(0.3)
     raise DemoFailed(
-        f"not all was inspected: sent {sent}, recorded {found.received}, "
-        f"waiting {found.backlog}"
+        f"not all instances were inspected: sent {sent}, recorded {counts.received}, "
+        f"waiting {counts.backlog}"
     )
 
 
 def _wait_for_ctrl_c(system: _RunningSystem, console: Console) -> None:
     console.print(
-        f"Veritag keeps running; review at {system.where['review_url']}, Ctrl-C stops it."
+        f"Veritag keeps running; review at {system.description['review_url']}, Ctrl-C stops it."
     )
     try:
         system.process.wait()

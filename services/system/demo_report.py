@@ -1,4 +1,4 @@
-"""What the demo tells: which planted errors were found, and what else was flagged."""
+"""The report of the demo: planted errors found and missed, and other flagged series."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from veritag.records.review.worklist import worklist
 from veritag.records.states import WorklistState
 from veritag.records.status import SystemCounts
 
-_TELLS_OF_A_WRONG_VALUE = {
+_WRONG_VALUE_CODES = {
     FindingCode.TAG_CONTRADICTS_IMAGE,
     FindingCode.MODALITY_CONTRADICTS_SOP_CLASS,
 }
@@ -26,7 +26,7 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class FlaggedSeries:
-    """A series with findings that hold."""
+    """A series with findings that are not withdrawn."""
 
     series_instance_uid: str
     description: str
@@ -37,7 +37,7 @@ class FlaggedSeries:
 
 @dataclass(frozen=True, slots=True)
 class DemoReport:
-    """The demo's result, as printed by `--json`.
+    """The result of the demo, as `--json` prints it.
 
     Attributes
     ----------
@@ -46,9 +46,9 @@ class DemoReport:
     refused
         Files that could not be sent or were not accepted.
     planted, found, missed
-        Numbers of wrong values, by what became of them.
+        Numbers of planted wrong values: all, found, missed.
     false_alarms
-        Right synthetic series of which a value was called wrong.
+        Clean synthetic series with a finding of a wrong value.
     """
 
     sent: int
@@ -80,7 +80,7 @@ class DemoReport:
         review_url: str,
         bundle_id: str | None,
     ) -> Self:
-        """Compare what was found with what was planted."""
+        """Compare the findings with the planted errors."""
         by_series = {f.series_instance_uid: f for f in flagged}
         errors = tuple(
             _error(planted, by_series.get(planted.series_instance_uid))
@@ -97,7 +97,7 @@ class DemoReport:
             found=sum(e["found"] for e in errors),
             missed=sum(not e["found"] for e in errors),
             false_alarms=sum(
-                any(f.code in _TELLS_OF_A_WRONG_VALUE for f in by_series[uid].findings)
+                any(f.code in _WRONG_VALUE_CODES for f in by_series[uid].findings)
                 for uid in studies.clean_series & by_series.keys()
             ),
             flagged_series=len(flagged),
@@ -115,38 +115,38 @@ class DemoReport:
 
     @property
     def succeeded(self) -> bool:
-        """Say whether every planted error was found and nothing was lost."""
+        """Whether all planted errors were found and all sent instances were recorded."""
         return self.missed == 0 and self.received == self.sent
 
 
 def flagged_series(records: Records) -> tuple[list[FlaggedSeries], str | None]:
-    """Return every series with findings, and the bundle that made them."""
+    """Return all series with findings, and the bundle id of the findings."""
     flagged, bundle_id = [], None
     for row in worklist(records, state=WorklistState.ALL, limit=_PAGE).rows:
         study = study_detail(records, row.study_instance_uid)
         for series in study.series if study else ():
-            standing = [f for f in series.findings if f.withdrawn_at is None]
-            bundle_id = standing[0].bundle_id if standing else bundle_id
-            if standing:
+            current = [f for f in series.findings if f.withdrawn_at is None]
+            bundle_id = current[0].bundle_id if current else bundle_id
+            if current:
                 flagged.append(
                     FlaggedSeries(
                         series.series_instance_uid,
                         series.series_description or row.study_description or "",
                         series.modality,
                         series.instances,
-                        tuple(standing),
+                        tuple(current),
                     )
                 )
     return flagged, bundle_id
 
 
 def _error(planted: PlantedError, flagged: FlaggedSeries | None) -> dict[str, Any]:
-    telling = [
+    matches = [
         f
         for f in (flagged.findings if flagged else ())
-        if f.code in _TELLS_OF_A_WRONG_VALUE and f.tag == planted.keyword
+        if f.code in _WRONG_VALUE_CODES and f.tag == planted.keyword
     ]
-    best = max(telling, key=lambda f: f.score, default=None)
+    best = max(matches, key=lambda f: f.score, default=None)
     return {
         "kind": planted.kind,
         "tag": planted.keyword,
@@ -175,17 +175,19 @@ def _other(flagged: FlaggedSeries, *, synthetic: bool) -> dict[str, Any]:
 
 
 def show_report(report: DemoReport) -> None:
-    """Print the report for people on stdout."""
+    """Print the report as tables on stdout."""
     console = Console()
     console.print(_errors_table(report))
-    telling = [
+    known_kinds = [
         o for o in report.others if _codes(o) != {FindingCode.UNKNOWN_KIND.value}
     ]
-    if telling:
-        console.print(_others_table(telling))
-    strange = len(report.others) - len(telling)
+    if known_kinds:
+        console.print(_others_table(known_kinds))
+    unknown_kinds = len(report.others) - len(known_kinds)
     console.print(
-        Panel("\n".join(_lines(report, strange)), title="Veritag demo", expand=False)
+        Panel(
+            "\n".join(_lines(report, unknown_kinds)), title="Veritag demo", expand=False
+        )
     )
 
 
@@ -195,10 +197,10 @@ def _codes(other: dict[str, Any]) -> set[str]:
 
 def _errors_table(report: DemoReport) -> Table:
     table = Table(
-        "picture",
+        "images",
         "tag",
         "written",
-        "right",
+        "correct",
         "",
         "expected",
         "score",
@@ -221,7 +223,7 @@ def _others_table(others: Sequence[dict[str, Any]]) -> Table:
             f"{f['code']} {f['tag'] or ''} {f['observed'] or ''}".strip()
             for f in other["findings"]
         ]
-        source = "synthetic, right" if other["synthetic"] else "real"
+        source = "synthetic, clean" if other["synthetic"] else "real"
         table.add_row(
             f"{escape(other['description'])} ({source})",
             other["modality"],
@@ -231,7 +233,7 @@ def _others_table(others: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def _lines(report: DemoReport, strange: int) -> list[str]:
+def _lines(report: DemoReport, unknown_kinds: int) -> list[str]:
     return [
         (
             f"sent {report.sent}, recorded {report.received}, inspected {report.inspected}, "
@@ -239,12 +241,12 @@ def _lines(report: DemoReport, strange: int) -> list[str]:
         ),
         (
             f"planted errors {report.planted}: found {report.found}, missed {report.missed}; "
-            f"right synthetic series called wrong: {report.false_alarms}"
+            f"clean synthetic series flagged: {report.false_alarms}"
         ),
-        f"series of a kind the bundle does not know: {strange}",
+        f"series of a kind the bundle does not know: {unknown_kinds}",
         (
-            f"bundle {report.bundle_id}; the starter bundle has learnt from real images "
-            "and from phantoms of other made-up patients"
+            f"bundle {report.bundle_id}; the starter bundle was trained on real images "
+            "and on phantoms of other synthetic patients"
         ),
         (
             f"after {report.seconds:.0f} s, flagged studies are at "

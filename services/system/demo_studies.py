@@ -1,4 +1,4 @@
-"""What the demo sends: real pictures, right phantoms and phantoms with a wrong tag."""
+"""Studies of the demo: real images, correct phantoms, and phantoms with a wrong tag."""
 
 import warnings
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pydicom
 
 from veritag.phantoms.series import KINDS, phantom_series, plant_wrong_tag
 
-_SEED = 20_261_122  # far from the seed of the phantoms the starter bundle has learnt
+_SEED = 20_261_122  # other than the seed of the starter bundle's training
 _CLEAN_PATIENTS = 2
 _INSTANCES = {"CT": 8, "MR": 8, "US": 4}
 _PROJECTIONS = 2
@@ -17,7 +17,7 @@ _PROJECTIONS = 2
 
 @dataclass(frozen=True, slots=True)
 class PlantedError:
-    """A series into which the demo has written one wrong value."""
+    """A series with one wrong value that the demo has written."""
 
     kind: str
     keyword: str
@@ -29,13 +29,13 @@ class PlantedError:
 
 @dataclass(frozen=True, slots=True)
 class DemoStudies:
-    """What was written for sending."""
+    """The written synthetic series: those with an error, and the clean ones."""
 
     planted: tuple[PlantedError, ...]
     clean_series: frozenset[str]
 
 
-# Gross slips, such as a protocol left over from the patient before.
+# Gross mistakes, such as the protocol of the previous patient.
 _PLANTED = (
     ("CT-HEAD", "BodyPartExamined", "KNEE"),
     ("MR-KNEE", "BodyPartExamined", "BRAIN"),
@@ -53,7 +53,7 @@ def write_studies(folder: Path) -> DemoStudies:
     for kind in KINDS:
         for patient in range(_CLEAN_PATIENTS):
             clean.add(_write(folder, kind, patient)[0])
-    planted = tuple(_plant(folder, n, *what) for n, what in enumerate(_PLANTED))
+    planted = tuple(_plant(folder, n, *error) for n, error in enumerate(_PLANTED))
     return DemoStudies(planted, frozenset(clean))
 
 
@@ -67,7 +67,7 @@ def _plant(
 def _write(
     folder: Path, kind: str, patient: int, keyword: str = "", wrong: str = ""
 ) -> tuple[str, str, str]:
-    """Write one series; return its UID, its study's and the value that was right."""
+    """Write one series; return its UID, its study's UID and the correct value."""
     count = _INSTANCES.get(kind.partition("-")[0], _PROJECTIONS)
     datasets = phantom_series(kind, patient=patient, instances=count, seed=_SEED)
     right = str(datasets[0].get(keyword, "")) if keyword else ""
@@ -79,20 +79,20 @@ def _write(
 
 
 def real_files() -> Iterator[Path]:
-    """Yield the real images that ship inside pydicom and can be sent by C-STORE.
+    """Yield the real images of pydicom's test files that C-STORE can send.
 
-    Its folder also holds directories, reports, plans and deliberately broken files,
-    which say nothing about a picture.
+    The folder also holds directories, reports, plans and deliberately damaged files,
+    which are skipped.
     """
     folder = Path(pydicom.__file__).parent / "data" / "test_files"
-    seen = set()
+    uids = set()
     for path in sorted(folder.glob("*.dcm")):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd on purpose
+            warnings.simplefilter("ignore")  # damaged on purpose
             uid = _image_uid(path)
-        # Many are one image in several encodings under one SOP Instance UID.
-        if uid and uid not in seen:
-            seen.add(uid)
+        # Many files are one image, SOP Instance UID included, in several encodings.
+        if uid and uid not in uids:
+            uids.add(uid)
             yield path
 
 
@@ -100,9 +100,9 @@ def _image_uid(path: Path) -> str | None:
     try:
         ds = pydicom.dcmread(path, stop_before_pixels=True)
         meta, sop_class = ds.file_meta, ds.SOPClassUID
-        written = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-        same = written == (sop_class, ds.SOPInstanceUID)
-    except Exception:  # noqa: BLE001 - broken on purpose
+        meta_uids = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+        same = meta_uids == (sop_class, ds.SOPInstanceUID)
+    except Exception:  # noqa: BLE001 - damaged on purpose
         return None
     needed = "StudyInstanceUID" in ds and "SeriesInstanceUID" in ds
     usable = same and needed and "Image Storage" in sop_class.name

@@ -1,4 +1,4 @@
-"""`veritag config`: every setting, its value, and where the value comes from."""
+"""`veritag config`: all settings with their values and the sources of these."""
 
 import difflib
 import json
@@ -26,7 +26,7 @@ _HIDDEN = "***"
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSetting:
-    """One setting as it is in force.
+    """One effective setting.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class EffectiveSetting:
 
     @property
     def variable(self) -> str:
-        """Return the environment variable that sets it."""
+        """Name of its environment variable."""
         return _PREFIX + self.name.upper()
 
 
@@ -52,9 +52,9 @@ def effective_settings(settings: Settings) -> list[EffectiveSetting]:
     return [
         EffectiveSetting(
             name,
-            _shown(getattr(settings, name)),
+            _as_json_value(getattr(settings, name)),
             _source(name, in_file),
-            _shown(field.get_default(call_default_factory=False)),
+            _as_json_value(field.get_default(call_default_factory=False)),
             field.description or "",
         )
         for section in SECTIONS
@@ -73,19 +73,19 @@ def _source(name: str, in_file: Mapping[str, Any]) -> str:
     return "file" if name in in_file else "default"
 
 
-def _shown(value: Any) -> Any:
-    """Return a value that JSON can hold and everybody may see."""
+def _as_json_value(value: Any) -> Any:
+    """Return a value as JSON data, without passwords."""
     if isinstance(value, SecretStr):
         return hide_passwords(value.get_secret_value())
     if isinstance(value, (Path, Peer)):
         return str(value)
     if isinstance(value, tuple):
-        return [_shown(item) for item in value]
+        return [_as_json_value(item) for item in value]
     return hide_passwords(value) if isinstance(value, str) else value
 
 
 def hide_passwords(text: str) -> str:
-    """Hide passwords in URLs: between user and host, and in the query."""
+    """Replace passwords in a URL: those before the host and in the query."""
     text = re.sub(r"(://[^:@/?#]*):.*@", rf"\1:{_HIDDEN}@", text)
     return re.sub(
         r"(?i)([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*",
@@ -95,17 +95,17 @@ def hide_passwords(text: str) -> str:
 
 
 def unknown_variables() -> Iterator[tuple[str, str | None]]:
-    """Yield `VERITAG_*` variables that set nothing, each with the nearest real one."""
+    """Yield unknown `VERITAG_*` variables, each with the most similar known one."""
     known = {_PREFIX + name.upper() for name in Settings.model_fields} | _NOT_SETTINGS
     for name in sorted(os.environ):
         if name.startswith(_PREFIX) and name.upper() not in known:
             yield name, next(iter(difflib.get_close_matches(name, known, 1)), None)
 
 
-def _as_table(shown: Sequence[EffectiveSetting]) -> None:
+def _as_table(settings: Sequence[EffectiveSetting]) -> None:
     table = Table("setting", "value", "from", "default", "meaning")
     table.columns[0].no_wrap = True
-    for setting in shown:
+    for setting in settings:
         style = "" if setting.source == "default" else "bold"
         table.add_row(
             setting.variable,
@@ -115,7 +115,7 @@ def _as_table(shown: Sequence[EffectiveSetting]) -> None:
             escape(setting.description),
             style=style,
         )
-    # A pipe has no width: do not fold what somebody wants to search through.
+    # A pipe has no width: long lines are not wrapped, so that grep finds them.
     Console(width=None if sys.stdout.isatty() else 240).print(table)
 
 
@@ -125,18 +125,20 @@ def _text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _as_json(shown: Sequence[EffectiveSetting]) -> None:
-    rows = [{"variable": s.variable, **asdict(s)} for s in shown]
+def _as_json(settings: Sequence[EffectiveSetting]) -> None:
+    rows = [{"variable": s.variable, **asdict(s)} for s in settings]
     sys.stdout.write(json.dumps(rows, indent=1) + "\n")
 
 
-def _as_toml(shown: Sequence[EffectiveSetting]) -> None:
-    """Print a file that `VERITAG_CONFIG` can name; what is hidden is commented out."""
-    for setting in shown:
+def _as_toml(settings: Sequence[EffectiveSetting]) -> None:
+    """Print a TOML file for `VERITAG_CONFIG`; lines with hidden values are comments."""
+    for setting in settings:
         value = setting.value
-        mark = "# " if value is None or _HIDDEN in str(value) else ""
+        comment = "# " if value is None or _HIDDEN in str(value) else ""
         text = json.dumps("" if value is None else value, ensure_ascii=False)
-        sys.stdout.write(f"# {setting.description}\n{mark}{setting.name} = {text}\n\n")
+        sys.stdout.write(
+            f"# {setting.description}\n{comment}{setting.name} = {text}\n\n"
+        )
 
 
 FORMATS: dict[str, Callable[[Sequence[EffectiveSetting]], None]] = {

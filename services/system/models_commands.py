@@ -1,4 +1,4 @@
-"""`veritag models`: the bundles that are there, and which one is in use."""
+"""`veritag models`: list, show, promote and roll back bundles."""
 
 import getpass
 import json
@@ -37,11 +37,11 @@ def _settings() -> Settings:
 def list_(
     as_json: bool = typer.Option(False, "--json", help="One JSON array on stdout."),
 ) -> None:
-    """Show the bundles and which one is in use."""
+    """List the bundles, and mark the one in use."""
     from veritag.bundles.registry import entries
 
     settings = _settings()
-    found = entries(settings.bundles_dir)
+    bundles = entries(settings.bundles_dir)
     runs = _runs(settings)
     decided = {run.bundle_id: run for run in reversed(runs)}
     rows = [
@@ -54,7 +54,7 @@ def list_(
             "problem": entry.problem,
             **_gate(entry.bundle, decided),
         }
-        for entry in found
+        for entry in bundles
     ]
     if as_json:
         typer.echo(json.dumps(rows))
@@ -64,9 +64,9 @@ def list_(
 
 
 def _runs(settings: Settings) -> "list[TrainingRun]":
-    """Return the recorded training runs, none where there are no records.
+    """Return the recorded training runs, an empty list without records.
 
-    Bundles are there without the records, too: while these are away, that is said.
+    Bundles can be listed without the records: a warning says that these do not answer.
     """
     if settings.database_url is None and not settings.sqlite_file.is_file():
         return []
@@ -79,7 +79,7 @@ def _runs(settings: Settings) -> "list[TrainingRun]":
         records.migrate()
         return training_run_history(records)
     except RecordsUnavailable as error:
-        typer.echo(f"training runs cannot be told: {error}", err=True)
+        typer.echo(f"training runs cannot be shown: {error}", err=True)
         return []
     finally:
         records.close()
@@ -88,7 +88,7 @@ def _runs(settings: Settings) -> "list[TrainingRun]":
 def _gate(
     bundle: ModelBundle | None, decided: "Mapping[str | None, TrainingRun]"
 ) -> dict[str, Any]:
-    """Return what the gate said of a bundle, None where it was not asked."""
+    """Return outcome and reasons of the gate for a bundle, None and [] without a run."""
     run = decided.get(bundle.bundle_id) if bundle else None
     return {
         "outcome": run.outcome if run else None,
@@ -119,23 +119,22 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
 
 def _print_runs(runs: "Sequence[TrainingRun]") -> None:
-    """Print the newest training runs, each with its end and the reasons."""
+    """Print the newest training runs with outcome and reasons."""
     from rich.console import Console
 
     console = Console()
     for run in runs:
-        told = run.error or run.outcome or ""
+        outcome = run.error or run.outcome or ""
         head = f"run {run.run_id}, {run.started_at:%Y-%m-%d %H:%M} UTC, {run.status}"
-        because = f" ({run.reason})" if run.reason else ""
-        line = f"{head}{because}: {told}" if told else head + because
-        told_lines = [line, *(f"  {reason}" for reason in run.reasons)]
-        for one in told_lines:
-            console.print(one, highlight=False, markup=False, soft_wrap=True)
+        reason = f" ({run.reason})" if run.reason else ""
+        first = f"{head}{reason}: {outcome}" if outcome else head + reason
+        for line in [first, *(f"  {text}" for text in run.reasons)]:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @models.command()
 def show(name: str = NAME) -> None:
-    """Print what a bundle was made from and what it has shown, as JSON."""
+    """Print the manifest of a bundle and the decision of the gate, as JSON."""
     from dataclasses import asdict
 
     from veritag.bundles.registry import find
@@ -148,36 +147,36 @@ def show(name: str = NAME) -> None:
     decided = {run.bundle_id: run for run in reversed(_runs(settings))}
     for calibration in manifest["calibration"].values():
         del calibration["score_knots"], calibration["probability_knots"]
-    told = {
+    summary = {
         "bundle_id": bundle.bundle_id,
         "path": str(bundle.path),
         **_gate(bundle, decided),
         **manifest,
         "cluster_names": names,
     }
-    typer.echo(json.dumps(told, indent=1))
+    typer.echo(json.dumps(summary, indent=1))
 
 
 @models.command()
 def promote(name: str = NAME) -> None:
-    """Put a bundle to use; running workers swap between two messages."""
-    from veritag.bundles.registry import promote as put_to_use
+    """Put a bundle in use; running workers load it between two messages."""
+    from veritag.bundles.registry import promote as promote_bundle
 
     settings = _settings()
-    _tell(settings, "promotion", put_to_use(settings.bundles_dir, name))
+    _record_change(settings, "promotion", promote_bundle(settings.bundles_dir, name))
 
 
 @models.command()
 def rollback() -> None:
-    """Put the bundle to use that was in use before."""
-    from veritag.bundles.registry import rollback as put_back
+    """Put the previous bundle in use again."""
+    from veritag.bundles.registry import rollback as roll_back_bundle
 
     settings = _settings()
-    _tell(settings, "rollback", put_back(settings.bundles_dir))
+    _record_change(settings, "rollback", roll_back_bundle(settings.bundles_dir))
 
 
-def _tell(settings: Settings, kind: str, bundle: ModelBundle) -> None:
-    """Leave an audit event where there are records, and say what is in use now."""
+def _record_change(settings: Settings, kind: str, bundle: ModelBundle) -> None:
+    """Record an audit event, and print which bundle is in use now."""
     from veritag.records import Records
     from veritag.records.audit import record_event
 

@@ -1,4 +1,4 @@
-"""Which TCP ports `veritag up` gives to its processes."""
+"""TCP ports of the processes of `veritag up`."""
 
 import socket
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ class Ports:
     Attributes
     ----------
     http
-        Role to the port of its metrics and health.
+        Port of health and metrics, by role.
     moved
-        Roles whose default port was taken by another program.
+        Roles whose default port another program uses.
     """
 
     dicom: int
@@ -29,67 +29,74 @@ class Ports:
     moved: tuple[str, ...] = ()
 
     def environment(self) -> dict[str, str]:
-        """Return the settings that tell the processes their ports."""
-        told = {"VERITAG_DICOM_PORT": self.dicom, "VERITAG_REVIEW_PORT": self.review}
+        """Return the ports as environment variables of the processes."""
+        variables = {
+            "VERITAG_DICOM_PORT": self.dicom,
+            "VERITAG_REVIEW_PORT": self.review,
+        }
         for role, port in self.http.items():
-            told[f"VERITAG_{role.upper()}_HTTP_PORT"] = port
-        return {name: str(port) for name, port in told.items()}
+            variables[f"VERITAG_{role.upper()}_HTTP_PORT"] = port
+        return {name: str(port) for name, port in variables.items()}
 
 
 def choose_ports(settings: Settings) -> Ports:
-    """Return free ports: as set, or others for metrics that nobody asked to be there.
+    """Return free ports: those of the settings; for metrics with a taken default, others.
 
     Raises
     ------
     ConfigurationError
         If the DICOM port, the review port or an explicitly set port is taken.
     """
-    with ExitStack() as held:
-        return _choose(settings, held)
+    with ExitStack() as sockets:
+        return _choose(settings, sockets)
 
 
-def _choose(settings: Settings, held: ExitStack) -> Ports:
-    """Choose; what was found free stays bound until all are chosen."""
+def _choose(settings: Settings, sockets: ExitStack) -> Ports:
+    """Choose the ports; each free one stays bound until all are chosen."""
     host, review_host = settings.dicom_host, settings.review_host
-    dicom = _wanted(host, settings.dicom_port, "VERITAG_DICOM_PORT", held)
-    review = _wanted(review_host, settings.review_port, "VERITAG_REVIEW_PORT", held)
+    dicom = _configured_port(host, settings.dicom_port, "VERITAG_DICOM_PORT", sockets)
+    review = _configured_port(
+        review_host, settings.review_port, "VERITAG_REVIEW_PORT", sockets
+    )
     http, moved = {}, []
     for role in HTTP_ROLES:
         field = f"{role}_http_port"
         port = getattr(settings, field)
         if field in settings.model_fields_set:
-            port = _wanted(settings.http_host, port, f"VERITAG_{field.upper()}", held)
+            port = _configured_port(
+                settings.http_host, port, f"VERITAG_{field.upper()}", sockets
+            )
         elif is_taken(settings.http_host, port):
-            port = _hold_free_port(settings.http_host, held)
+            port = _hold_free_port(settings.http_host, sockets)
             moved.append(role)
         http[role] = port
     _require_distinct({"dicom": dicom, "review": review, **http})
     return Ports(dicom, review, http, tuple(moved))
 
 
-def _wanted(host: str, port: int, variable: str, held: ExitStack) -> int:
+def _configured_port(host: str, port: int, variable: str, sockets: ExitStack) -> int:
     if port == 0:
-        return _hold_free_port(host, held)
+        return _hold_free_port(host, sockets)
     if is_taken(host, port):
         raise ConfigurationError(
             f"port {port} on {host} is taken by another program; "
-            f"set {variable} to another one (0 takes any free one)"
+            f"set {variable} to another one (0 selects a free one)"
         )
     return port
 
 
 def _require_distinct(ports: Mapping[str, int]) -> None:
-    seen: dict[int, str] = {}
+    roles: dict[int, str] = {}
     for role, port in ports.items():
-        other = seen.setdefault(port, role)
+        other = roles.setdefault(port, role)
         if other != role:
             raise ConfigurationError(f"{other} and {role} are both set to port {port}")
 
 
 def is_taken(host: str, port: int) -> bool:
-    """Say whether another program listens there, or we may not."""
+    """Return whether the port cannot be bound: it is in use, or not permitted."""
     with _unbound(host) as probe:
-        # Connections of an earlier run that linger in TIME_WAIT are no obstacle.
+        # Connections of an earlier run in TIME_WAIT do not prevent a bind.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -100,13 +107,13 @@ def is_taken(host: str, port: int) -> bool:
 
 def free_port(host: str) -> int:
     """Return a port that is free at this moment."""
-    with ExitStack() as held:
-        return _hold_free_port(host, held)
+    with ExitStack() as sockets:
+        return _hold_free_port(host, sockets)
 
 
-def _hold_free_port(host: str, held: ExitStack) -> int:
-    """Return a port that nobody else finds free before `held` is closed."""
-    probe = held.enter_context(_unbound(host))
+def _hold_free_port(host: str, sockets: ExitStack) -> int:
+    """Return a free port, which stays bound until `sockets` is closed."""
+    probe = sockets.enter_context(_unbound(host))
     probe.bind((host, 0))
     return int(probe.getsockname()[1])
 

@@ -1,8 +1,8 @@
-"""The private broker of `veritag up`: a Redis or Valkey of its own, nothing shared.
+"""The private broker of `veritag up`: its own Redis or Valkey server.
 
-It listens on a Unix socket that only this user can open, or, where the path is too
-long for one, on a loopback port behind a random password. It appends every change to a
-file, but it is only a hint: what it loses is published again from the records.
+It listens on a Unix socket that only this user can open, or, if the path is too long for
+a socket, on a loopback port with a random password. It appends each change to a file;
+messages that it loses are published again from the records.
 """
 
 import re
@@ -17,18 +17,18 @@ from pathlib import Path
 
 from veritag.errors import MissingPart
 
-_LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
+_MAX_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
 _OLDEST_VERSION = 6
 
 
 @dataclass(frozen=True, slots=True)
 class PrivateBroker:
-    """How to start and how to reach the private broker.
+    """Command and address of the private broker.
 
     Attributes
     ----------
     socket_path
-        None where it listens on a loopback port.
+        None if it listens on a loopback port.
     """
 
     argv: tuple[str, ...]
@@ -38,7 +38,7 @@ class PrivateBroker:
     password: str
 
     def answers(self) -> bool:
-        """Ask for a PONG; False while it is not there or still loading its file."""
+        """Send PING; return False while it is not running or still loads its file."""
         try:
             with self._connect() as connection:
                 if self.password:
@@ -61,9 +61,9 @@ class PrivateBroker:
         return connection
 
 
-def _read_for(connection: socket.socket, wanted: bytes) -> bytes:
+def _read_for(connection: socket.socket, pattern: bytes) -> bytes:
     received = b""
-    while wanted not in received:
+    while pattern not in received:
         piece = connection.recv(256)
         if not piece or b"-LOADING" in received:
             break
@@ -77,7 +77,7 @@ def prepare_broker(data_dir: Path, free_port: int) -> PrivateBroker:
     Parameters
     ----------
     free_port
-        Loopback port to use where the socket's path would be too long.
+        Loopback port for the case that the path of the socket is too long.
 
     Raises
     ------
@@ -86,12 +86,12 @@ def prepare_broker(data_dir: Path, free_port: int) -> PrivateBroker:
     """
     program, version = find_server()
     home = (data_dir / "broker").absolute()
-    # One server cannot always read the file of another one, or of a newer version.
+    # A server cannot always read the file of another product or of a newer version.
     files = home / f"{Path(program).name.removesuffix('-server')}-{version}"
     files.mkdir(parents=True, exist_ok=True)
     home.chmod(0o700)
     socket_path = home / "broker.sock"
-    if len(str(socket_path).encode()) < _LONGEST_SOCKET_PATH:
+    if len(str(socket_path).encode()) < _MAX_SOCKET_PATH:
         password, listen = "", ["port 0", f'unixsocket "{_quoted(socket_path)}"']
         listen.append("unixsocketperm 700")
         url = f"redis+socket://{socket_path}"
@@ -130,12 +130,12 @@ def _settings(files: Path) -> list[str]:
 
 
 def find_server() -> tuple[str, str]:
-    """Return path and version of a server: from the PATH, else from a package.
+    """Return path and version of a server: of the PATH, else of a Python package.
 
     Raises
     ------
     MissingPart
-        If there is none.
+        If none is installed.
     """
     for candidate in _candidates():
         version = _version(candidate)
@@ -158,16 +158,16 @@ def _candidates() -> Iterator[str]:
 
 
 def _packaged(package: str, pattern: str) -> Iterator[str]:
-    """Find a server inside an installed package without importing the package."""
+    """Yield the servers in an installed package, without importing it."""
     spec = find_spec(package)
     for place in (spec and spec.submodule_search_locations) or ():
         yield from map(str, sorted(Path(place).glob(pattern)))
 
 
 def _version(program: str) -> str | None:
-    """Return the version a server tells; None if it does not run on this machine."""
+    """Return the version of a server, None if it does not run on this machine."""
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             [program, "--version"],
             capture_output=True,
             text=True,
@@ -176,5 +176,5 @@ def _version(program: str) -> str | None:
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    found = re.search(r"v=(\d+(?:\.\d+)*)", said)
-    return found.group(1) if found else None
+    version = re.search(r"v=(\d+(?:\.\d+)*)", output)
+    return version.group(1) if version else None

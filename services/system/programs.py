@@ -1,4 +1,4 @@
-"""What `veritag up` runs: every process, its settings, and how it tells it is ready."""
+"""The programs of `veritag up`: commands, environment and checks of readiness."""
 
 import http.client
 import json
@@ -16,7 +16,7 @@ from veritag.process.health import Check
 from veritag.process.supervisor import Program
 from veritag.settings import NEVER, Settings
 
-_NEEDED = {"pynetdicom": "listener", "onnxruntime": "worker", "fastapi": "review"}
+_EXTRAS = {"pynetdicom": "listener", "onnxruntime": "worker", "fastapi": "review"}
 _COMMANDS = {
     "review": ("review",),
     "trainer": ("trainer",),
@@ -26,13 +26,13 @@ _COMMANDS = {
     "indexer": ("index",),
     "listener": ("listen", "--no-indexer"),
 }
-# The door closes first and the broker goes last.
+# Stopping begins with the listener (highest layer) and ends with the broker.
 _LAYERS = {"broker": 0, "listener": 2}
 
 
 @dataclass(frozen=True)
 class System:
-    """Everything that is decided before the first process starts."""
+    """The settings, ports and broker of one run, from which the programs follow."""
 
     settings: Settings
     ports: Ports
@@ -40,31 +40,31 @@ class System:
 
     def environment(self) -> dict[str, str]:
         """Return the environment of every process."""
-        told = {
+        variables = {
             "VERITAG_DATA_DIR": str(self.settings.data_dir.absolute()),
-            # glibc keeps an arena per thread otherwise, which costs memory for nothing.
+            # By default glibc has a memory arena per thread, which costs memory only.
             "MALLOC_ARENA_MAX": "2",
             **os.environ,
             **self.ports.environment(),
         }
-        told["VERITAG_DATA_DIR"] = str(self.settings.data_dir.absolute())
+        variables["VERITAG_DATA_DIR"] = str(self.settings.data_dir.absolute())
         if self.broker is not None:
-            told["VERITAG_BROKER_URL"] = self.broker.url
-        if not trains(self.settings):
-            # Nobody would take what the scheduler asks for.
-            told["VERITAG_TRAIN_SCHEDULE"] = NEVER
-        return told
+            variables["VERITAG_BROKER_URL"] = self.broker.url
+        if not training_enabled(self.settings):
+            # Without a trainer the scheduler must not request trainings.
+            variables["VERITAG_TRAIN_SCHEDULE"] = NEVER
+        return variables
 
     def roles(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the processes that are run here, with their commands."""
-        asked = {
-            "trainer": trains(self.settings),
+        """Return the roles to run, with their commands."""
+        enabled = {
+            "trainer": training_enabled(self.settings),
             "delivery": bool(self.settings.peers),
         }
-        return {r: c for r, c in _COMMANDS.items() if asked.get(r, True)}
+        return {r: c for r, c in _COMMANDS.items() if enabled.get(r, True)}
 
     def programs(self) -> list[Program]:
-        """Return what to run, in the order of starting."""
+        """Return the programs in the order of their start."""
         environment = self.environment()
         programs = [] if self.broker is None else [_broker_program(self.broker)]
         for role, command in self.roles().items():
@@ -83,7 +83,7 @@ class System:
         return programs
 
     def describe(self) -> dict[str, Any]:
-        """Return where everything is, for `run/system.json` and the summary."""
+        """Return addresses, ports and paths, for `run/system.json` and the summary."""
         review = reachable(self.settings.review_host)
         metrics = reachable(self.settings.http_host)
         return {
@@ -105,19 +105,16 @@ class System:
         }
 
 
-def trains(settings: Settings) -> bool:
-    """Tell whether training is ever asked for, and its packages are installed.
-
-    All else works without.
-    """
-    needs = (
+def training_enabled(settings: Settings) -> bool:
+    """Return whether training is configured and its packages are installed."""
+    triggers = (
         settings.train_new_instances,
         settings.train_new_decisions,
         settings.train_drift,
         settings.train_unknown_rise,
     )
-    asked = settings.train_schedule != NEVER or any(needs)
-    return asked and find_spec("torch") is not None
+    configured = settings.train_schedule != NEVER or any(triggers)
+    return configured and find_spec("torch") is not None
 
 
 def _broker_program(broker: PrivateBroker) -> Program:
@@ -128,30 +125,30 @@ def _broker_program(broker: PrivateBroker) -> Program:
 
 
 def reachable(host: str) -> str:
-    """Return an address under which a bound address is reached from this machine."""
+    """Return the address by which this machine reaches a bound address."""
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
     return everywhere.get(host, host)
 
 
 def in_url(host: str) -> str:
-    """Return a host as a URL has it: an IPv6 address in brackets."""
+    """Return a host for a URL: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def http_check(host: str, port: int) -> Check:
-    """Return a check that asks `/ready` of a process."""
+    """Return a check that requests `/ready` of a process."""
 
     def check() -> str | None:
         connection = http.client.HTTPConnection(host, port, timeout=3)
         try:
             connection.request("GET", "/ready")
-            answer = connection.getresponse()
-            body = answer.read()
+            response = connection.getresponse()
+            body = response.read()
         except OSError:
             return "starting"
         finally:
             connection.close()
-        return None if answer.status == http.HTTPStatus.OK else _reasons(body)
+        return None if response.status == http.HTTPStatus.OK else _reasons(body)
 
     return check
 
@@ -166,8 +163,8 @@ def _reasons(body: bytes) -> str:
 
 def require_extras() -> None:
     """Raise MissingPart naming the extras that are not installed."""
-    missing = [extra for name, extra in _NEEDED.items() if not find_spec(name)]
+    missing = [extra for name, extra in _EXTRAS.items() if not find_spec(name)]
     if missing:
         raise MissingPart(
-            f"not all is installed: pip install 'veritag[{','.join(missing)}]'"
+            f"some packages are not installed: pip install 'veritag[{','.join(missing)}]'"
         )

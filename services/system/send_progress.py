@@ -1,4 +1,4 @@
-"""`veritag send` for people: progress while sending, and what was not stored."""
+"""`veritag send` in a terminal: progress, and the files that were not stored."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from veritag.peers.storage_scu import SendOutcome, find_files, send
 
 
 def send_with_progress(receiver: Receiver, paths: Sequence[Path]) -> bool:
-    """Send files and folders; return whether every file was stored."""
+    """Send files and folders; return whether there were files and all were stored."""
     console = Console(stderr=True)
     files = find_files(paths)
     with Progress(
@@ -31,7 +31,7 @@ def send_with_progress(receiver: Receiver, paths: Sequence[Path]) -> bool:
     ) as progress:
         task = progress.add_task("sending", total=len(files))
 
-        def tell(outcome: SendOutcome) -> None:
+        def show(outcome: SendOutcome) -> None:
             progress.advance(task)
             if outcome.reason is not None:
                 progress.console.print(
@@ -40,7 +40,7 @@ def send_with_progress(receiver: Receiver, paths: Sequence[Path]) -> bool:
                     soft_wrap=True,
                 )
 
-        outcomes = send(receiver, files, tell)
+        outcomes = send(receiver, files, show)
     stored = sum(o.stored for o in outcomes)
     console.print(f"{stored} of {len(outcomes)} files stored", highlight=False)
     _count_reasons(outcomes, console)

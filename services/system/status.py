@@ -1,4 +1,4 @@
-"""`veritag status`: counts from the records, whether the system runs or not."""
+"""`veritag status`: counts from the records; the system need not run."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from veritag.settings import Settings
 
 
 def read_status(settings: Settings) -> dict[str, Any]:
-    """Return the counts; `received` includes what still waits in the spool.
+    """Return the counts; `received` includes the instances in the spool.
 
     Raises
     ------
@@ -28,19 +28,19 @@ def read_status(settings: Settings) -> dict[str, Any]:
     spooled = _spooled(settings.spool_dir / "ready")
     records = Records.open(settings.records_url)
     try:
-        found = asdict(system_counts(records))
+        status = asdict(system_counts(records))
     finally:
         records.close()
-    found["received"] += spooled
-    return {**found, "bundle_id": _bundle_id(settings)}
+    status["received"] += spooled
+    return {**status, "bundle_id": _bundle_id(settings)}
 
 
 def _require_records(url: str) -> None:
-    """Refuse to make an empty database where somebody only wants to look."""
+    """Raise ConfigurationError if the SQLite file is missing: opening would create it."""
     prefix = "sqlite:///"
     if url.startswith(prefix) and not Path(url.removeprefix(prefix)).is_file():
         raise ConfigurationError(
-            f"no records in {Path(url.removeprefix(prefix)).parent}: veritag up makes "
+            f"no records in {Path(url.removeprefix(prefix)).parent}: veritag up creates "
             "them; name another data directory by --data or VERITAG_DATA_DIR"
         )
 
@@ -58,10 +58,10 @@ def _bundle_id(settings: Settings) -> str | None:
         return None
 
 
-def status_table(found: Mapping[str, Any]) -> Table:
-    """Return the counts for people."""
+def status_table(status: Mapping[str, Any]) -> Table:
+    """Return the counts as a table."""
     table = Table.grid(padding=(0, 2))
-    for key, value in found.items():
-        shown = f"{value:.1f}" if isinstance(value, float) else str(value)
-        table.add_row(key.replace("_", " "), shown)
+    for key, value in status.items():
+        text = f"{value:.1f}" if isinstance(value, float) else str(value)
+        table.add_row(key.replace("_", " "), text)
     return table

@@ -1,4 +1,4 @@
-"""`veritag up`: the whole system on this machine, with nothing installed by hand."""
+"""`veritag up`: runs all processes of the system on this machine."""
 
 import time
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ from veritag.settings import Settings
 from veritag.storage.spool import make_folder
 
 _START_SECONDS = 120.0
-_MOST_STARTS = 3
-_STOP_EXTRA_SECONDS = 5.0  # the processes keep to the grace themselves
+_MAX_STARTS = 3
+_STOP_EXTRA_SECONDS = 5.0  # beyond the grace, which the processes observe themselves
 
 
 class StartFailed(StopError):
@@ -30,7 +30,13 @@ class StartFailed(StopError):
 
 
 def run(settings: Settings) -> None:
-    """Run the system until SIGTERM or Ctrl-C; raises StopError if it cannot start."""
+    """Run the system until SIGTERM or Ctrl-C.
+
+    Raises
+    ------
+    StopError
+        If it cannot start.
+    """
     require_extras()
     errors = Console(stderr=True)
     try:
@@ -57,7 +63,7 @@ def _prepare(settings: Settings) -> System:
 
 
 def _run(system: System, directory: RunDirectory, errors: Console) -> None:
-    def say_restart(child: SupervisedProcess) -> None:
+    def show_restart(child: SupervisedProcess) -> None:
         errors.print(
             f"{child.name} ended with status {child.last_status}; started again",
             style="yellow",
@@ -69,7 +75,7 @@ def _run(system: System, directory: RunDirectory, errors: Console) -> None:
         directory,
         settings.data_dir / "logs",
         settings.stop_grace_seconds + _STOP_EXTRA_SECONDS,
-        say_restart,
+        show_restart,
     )
     with supervisor:
         _start(supervisor, settings, errors)
@@ -138,13 +144,13 @@ def _wait_ready(
     while waiting and not supervisor.stopping:
         for program in list(waiting):
             reason = program.check()
-            display.tell(program.role, reason)
+            display.update(program.role, reason)
             if reason is None:
                 waiting.remove(program)
             elif time.monotonic() > deadline:
                 raise _failure(supervisor, program.role, f"is not ready: {reason}")
         for child in supervisor.children:
-            if child.starts >= _MOST_STARTS and not child.running:
+            if child.starts >= _MAX_STARTS and not child.running:
                 raise _failure(
                     supervisor,
                     child.name,
@@ -154,10 +160,12 @@ def _wait_ready(
             supervisor.wait(0.2)
 
 
-def _failure(supervisor: Supervisor, role: str, what: str) -> StartFailed:
+def _failure(supervisor: Supervisor, role: str, problem: str) -> StartFailed:
     log = supervisor.log_path(role)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:]
-    return StartFailed(f"{role} {what}; the end of {_short(log)}:\n" + "\n".join(lines))
+    return StartFailed(
+        f"{role} {problem}; the end of {_short(log)}:\n" + "\n".join(lines)
+    )
 
 
 def _short(path: Path) -> str:

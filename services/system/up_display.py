@@ -1,4 +1,4 @@
-"""What `veritag up` shows while it starts, and the summary when it runs."""
+"""Output of `veritag up`: the state of each process at the start, and the summary."""
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -13,7 +13,7 @@ READY = "ready"
 
 
 class StartDisplay:
-    """Live table of the processes that start; plain lines where there is no terminal."""
+    """Live table of the starting processes; plain lines without a terminal."""
 
     def __init__(self, roles: Sequence[str], console: Console) -> None:
         self._states = dict.fromkeys(roles, "waiting")
@@ -21,7 +21,7 @@ class StartDisplay:
         self._live = Live(console=console, transient=True, auto_refresh=False)
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start the display."""
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -32,12 +32,12 @@ class StartDisplay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Clear what was shown."""
+        """Remove the table."""
         if self._console.is_terminal:
             self._live.stop()
 
-    def tell(self, role: str, reason: str | None) -> None:
-        """Show a process as ready (None) or why it is not yet."""
+    def update(self, role: str, reason: str | None) -> None:
+        """Show a process as ready (None), or the reason why it is not."""
         state = reason or READY
         if self._states[role] == state:
             return
@@ -56,19 +56,19 @@ class StartDisplay:
 
 
 def summary(system: Mapping[str, Any]) -> Panel:
-    """Return where everything is, for people."""
+    """Return addresses and paths of the running system as a panel."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    where = f"{system['ae_title']} @ {system['dicom_host']}"
+    address = f"{system['ae_title']} @ {system['dicom_host']}"
     if system["dicom_plain"]:
-        table.add_row("DICOM", f"[bold]{where}:{system['dicom_port']}[/]")
+        table.add_row("DICOM", f"[bold]{address}:{system['dicom_port']}[/]")
     if system["dicom_tls_port"] is not None:
-        table.add_row("DICOM TLS", f"[bold]{where}:{system['dicom_tls_port']}[/]")
+        table.add_row("DICOM TLS", f"[bold]{address}:{system['dicom_tls_port']}[/]")
     table.add_row("Review", f"[bold]{system['review_url']}[/]")
     for role, url in system["metrics"].items():
-        moved = " (its default port is taken)" if role in system["moved"] else ""
-        table.add_row(f"Metrics, {role}", f"{url}{moved}")
+        note = " (its default port is taken)" if role in system["moved"] else ""
+        table.add_row(f"Metrics, {role}", f"{url}{note}")
     table.add_row("Broker", system["broker"])
     table.add_row("Data and logs", system["data_dir"])
     return Panel(

@@ -82,7 +82,7 @@ def test_config_warns_of_an_unknown_variable(
     """A misspelt variable is told on stderr, with the nearest real one."""
     monkeypatch.setenv("VERITAG_DICOM_PROT", "104")
     answer = runner.invoke(app, ["config"])
-    assert "VERITAG_DICOM_PROT is no setting" in answer.stderr
+    assert "VERITAG_DICOM_PROT is not a setting" in answer.stderr
     assert "did you mean VERITAG_DICOM_PORT" in answer.stderr
 
 

@@ -137,6 +137,18 @@ def test_decisions_are_numbered_and_listed(root: Path) -> None:
         assert f"| [{record.name[:4]}]({record.name}) | {title} |" in index
 
 
+def test_architecture_lists_every_room(root: Path) -> None:
+    """The table of rooms has each package of the first two levels."""
+    page = (root / "docs/architecture.md").read_text("utf-8")
+    table = page.partition("## Rooms")[2].partition("\n## ")[0]
+    rooms = {
+        f"{init.parent.relative_to(root).as_posix()}/"
+        for package in ("veritag", "services", "model_training")
+        for init in (root / package).glob("*/__init__.py")
+    }
+    assert {room for room in rooms | {"worker/"} if f"`{room}`" not in table} == set()
+
+
 def test_architecture_shows_the_floors(root: Path) -> None:
     """The page shows the floors in the order in which import-linter holds them."""
     page = (root / "docs/architecture.md").read_text("utf-8")

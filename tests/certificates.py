@@ -1,4 +1,4 @@
-"""Certificates made for one test: an authority and what it signs (PS3.15 annex B)."""
+"""Certificates for tests: an authority and the certificates it signs (PS3.15 annex B)."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -52,7 +52,7 @@ class Authority:
 
     @classmethod
     def create(cls, folder: Path, name: str) -> Self:
-        """Make one whose files lie in a folder."""
+        """Make an authority with its files in a folder."""
         authority = cls(name, ec.generate_private_key(ec.SECP256R1()), folder)
         constraints = x509.BasicConstraints(ca=True, path_length=None)
         certificate = (
@@ -77,7 +77,7 @@ class Authority:
         password: str | None = None,
         rsa_bits: int = 0,
     ) -> TlsIdentity:
-        """Sign a certificate for a host; negative `days` have passed since it expired."""
+        """Sign a certificate for a host; with negative `days` it expired that long ago."""
         key: Key = (
             rsa.generate_private_key(65537, rsa_bits)
             if rsa_bits

@@ -1,4 +1,4 @@
-"""Association requests, right ones and all kinds of wrong ones (PS3.8 section 9.3.2)."""
+"""Valid and invalid association requests (PS3.8 section 9.3.2)."""
 
 import struct
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ ECHO_CONTEXT = 11
 
 @dataclass
 class Item:
-    """An item of a PDU; `length` is what it says of itself, None for the truth."""
+    """An item of a PDU; `length` replaces its true length."""
 
     kind: int
     body: "bytes | list[Item]"
@@ -43,7 +43,7 @@ def encode_all(items: list[Item]) -> bytes:
 
 
 def pdu(kind: int, body: bytes, length: int | None = None) -> bytes:
-    """Return a PDU; `length` is what it says of itself, None for the truth."""
+    """Return a PDU; `length` replaces its true length."""
     return struct.pack(">BBL", kind, 0, len(body) if length is None else length) + body
 
 
@@ -54,7 +54,7 @@ def context(number: int, abstract: bytes, *syntaxes: bytes) -> Item:
 
 
 def plain_items() -> list[Item]:
-    """Return the items of the association that cases are sent on."""
+    """Return the items of the association over which cases are sent."""
     stores = [
         context(number, CT.encode(), syntax.encode())
         for number, syntax in CONTEXTS.items()
@@ -80,7 +80,7 @@ def request(
 
 
 def hostile_request(rng: Random) -> bytes:
-    """Return an A-ASSOCIATE-RQ that is wrong in one way or several."""
+    """Return an A-ASSOCIATE-RQ with one or several faults."""
     items = plain_items()
     for _ in range(rng.choice((1, 1, 2, 3))):
         rng.choice(_HARMS)(rng, items)
@@ -138,7 +138,7 @@ def _id(rng: Random, items: list[Item]) -> None:
 
 
 def _crowd(rng: Random, items: list[Item]) -> None:
-    """Hundreds of contexts, ids used twice among them, or of transfer syntaxes."""
+    """Return hundreds of contexts, some with equal ids, or of transfer syntaxes."""
     many = rng.choice((100, 128, 300))
     if rng.random() < 0.5:
         items[1:1] = [context(2 * n + 1, CT.encode(), b"1.2.3") for n in range(many)]
@@ -147,7 +147,7 @@ def _crowd(rng: Random, items: list[Item]) -> None:
 
 
 def _user(rng: Random, items: list[Item]) -> None:
-    """User information of all kinds (PS3.7 annex D.3.3), with bodies that lie."""
+    """Return user information of all kinds (PS3.7 annex D.3.3), with false lengths."""
     users = [item for item in items if item.kind == 0x50]
     kind = rng.choice((0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59, 0x60))
     size = rng.choice(EDGES[:9])

@@ -1,4 +1,4 @@
-"""Sends cases and notes what the listener says."""
+"""The client of a fuzz run, which sends cases and records the answers."""
 
 import struct
 import time
@@ -47,7 +47,7 @@ class Outcome:
 
 @dataclass
 class Ledger:
-    """What a client has seen."""
+    """The record of a client."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     ends: Counter[str] = field(default_factory=Counter)
@@ -66,7 +66,7 @@ class Ledger:
             self.acknowledged.append((case.number, outcome.stored, outcome.sure, found))
 
     def add(self, other: "Ledger") -> None:
-        """Take in what another client has seen."""
+        """Add the record of another client."""
         self.kinds += other.kinds
         self.ends += other.ends
         self.statuses += other.statuses
@@ -106,17 +106,17 @@ class Client:
             self.close()
 
     def send(self, case: Case) -> Outcome:
-        """Send a case; return how it ended.
+        """Send a case; return its outcome.
 
         Raises
         ------
         Violation
-            If the listener answered what it must not, or nothing.
+            If an answer is missing or not allowed.
         """
         return self._fresh(case) if case.fresh else self._associated(case)
 
     def close(self) -> None:
-        """End what is open."""
+        """Close the connection."""
         if self._open is not None:
             self._open.socket.close()
             self._open = None
@@ -125,7 +125,7 @@ class Client:
         return [self.send(case) for case in cases]
 
     def _send_together(self, cases: list[Case]) -> list[Outcome]:
-        """Send requests without waiting for answers, which come in their order."""
+        """Send requests without waiting for responses, which come in order."""
         connection = self._association()
         for case in cases:
             for segment in case.segments():
@@ -171,7 +171,7 @@ class Client:
         return outcome
 
     def _finish(self, connection: Connection, outcome: Outcome) -> None:
-        """Read what is left of an association that does not go on."""
+        """Read the rest of an association that has ended."""
         self._open = None
         if outcome.end == "answered":
             more, outcome.end = connection.drain()
@@ -215,7 +215,7 @@ class Client:
 
 
 def honest_store(port: int, number: int) -> tuple[str, float]:
-    """Send one right instance on an association of its own; return digest and seconds.
+    """Send one valid instance over a new association; return digest and seconds.
 
     Raises
     ------

@@ -14,7 +14,7 @@ STORE_STATUSES = {0x0000, 0xA700, 0xA900, 0xC000, 0x0122, 0x0124}
 
 
 class Violation(Exception):
-    """The listener said what it must not say, or nothing where it must."""
+    """An answer that the listener must not send, or a missing one."""
 
 
 class Connection:

@@ -1,4 +1,4 @@
-"""Encoded Data Sets, right ones and all kinds of wrong ones (PS3.5 section 7)."""
+"""Valid and invalid encoded Data Sets (PS3.5 section 7)."""
 
 import struct
 import zlib
@@ -13,7 +13,7 @@ Element = tuple[int, bytes, bytes]
 
 
 class Encoder:
-    """Encodes elements as a transfer syntax wants it."""
+    """An encoder of elements for a transfer syntax."""
 
     def __init__(self, syntax: str) -> None:
         self.implicit = syntax == IMPLICIT
@@ -22,7 +22,7 @@ class Encoder:
     def element(
         self, tag: int, vr: bytes, value: bytes, length: int | None = None
     ) -> bytes:
-        """Return an element; `length` is what it says of itself."""
+        """Return an element; `length` replaces its true length."""
         length = len(value) if length is None else length
         head = struct.pack(f"{self.order}HH", tag >> 16, tag & 0xFFFF)
         if self.implicit or tag >> 16 == 0xFFFE:
@@ -44,7 +44,7 @@ class Encoder:
 
 
 def identity(uid: bytes, mark: bytes = b"") -> list[Element]:
-    """Return the elements that every instance has; the Study ID holds a mark."""
+    """Return the elements of every instance; the Study ID has a mark."""
     return [
         (0x00080016, b"UI", CT.encode() + b"\0"),
         (0x00080018, b"UI", uid + b"\0" * (len(uid) % 2)),
@@ -59,20 +59,20 @@ def identity(uid: bytes, mark: bytes = b"") -> list[Element]:
 
 
 def encode(elements: list[Element], syntax: str) -> bytes:
-    """Return a Data Set, deflated where the transfer syntax says so."""
+    """Return a Data Set, deflated if the transfer syntax requires it."""
     encoder = Encoder(syntax)
     found = b"".join(encoder.element(*one) for one in elements)
     return deflate(found) if syntax == DEFLATED else found
 
 
 def deflate(data: bytes) -> bytes:
-    """Return the data as PS3.5 section A.5 wants it."""
+    """Deflate data by PS3.5 section A.5."""
     packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
     return packer.compress(data) + packer.flush()
 
 
 def hostile_data_set(rng: Random, uid: bytes, syntax: str) -> bytes:
-    """Return a Data Set that is wrong in one way or several, or odd and right."""
+    """Return a Data Set with one or several faults, or an unusual valid one."""
     encoder, elements = Encoder(syntax), identity(uid)
     parts = [encoder.element(*one) for one in elements]
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
@@ -86,7 +86,7 @@ def hostile_data_set(rng: Random, uid: bytes, syntax: str) -> bytes:
 
 
 def _hostile_stream(rng: Random, data: bytes) -> bytes:
-    """Return a deflated stream: right, damaged, cut, not one, or a small bomb."""
+    """Return a deflated stream: valid, damaged, truncated, none, or a small bomb."""
     dice = rng.random()
     if dice < 0.05:
         data += bytes(rng.choice((1 << 20, 1 << 23)))
@@ -140,7 +140,7 @@ def _crowd(rng: Random, encoder: Encoder, parts: list[bytes]) -> None:
 
 
 def _foreign(rng: Random, _encoder: Encoder, parts: list[bytes]) -> None:
-    """Put in front what belongs elsewhere: a preamble, meta information, a command."""
+    """Put misplaced parts in front: a preamble, file meta, a command."""
     front = (
         bytes(128) + b"DICM",
         Encoder("").element(0x00020010, b"UI", b"1.2.840.10008.1.2"),
@@ -162,7 +162,7 @@ def _other_encoding(rng: Random, _encoder: Encoder, parts: list[bytes]) -> None:
 
 
 def _fragments(rng: Random, encoder: Encoder, parts: list[bytes]) -> None:
-    """Append encapsulated Pixel Data with a table that lies (PS3.5 section A.4)."""
+    """Append encapsulated Pixel Data with a false offset table (PS3.5 section A.4)."""
     table = rng.randbytes(4 * rng.choice((0, 1, 100)))
     items = [encoder.element(0xFFFEE000, b"", table)]
     count = rng.choice((1, 20, 1000))

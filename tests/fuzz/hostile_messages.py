@@ -1,4 +1,4 @@
-"""Messages that are wrong: their command sets, or the PDVs that carry them."""
+"""Messages with faults in their command sets or PDVs."""
 
 import struct
 from random import Random
@@ -19,7 +19,7 @@ from tests.fuzz.mutate import EDGES, HOSTILE_NAMES, changed, edge_near
 
 
 def hostile_command(rng: Random, uid: bytes, number: int) -> bytes:
-    """Return a command set that is wrong in one way or several."""
+    """Return a command set with one or several faults."""
     elements = store_elements(CT.encode(), uid, number)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         rng.choice(_COMMAND_HARMS)(rng, elements)
@@ -54,7 +54,7 @@ def _swap(rng: Random, elements: list[Element]) -> None:
 
 
 def _length(rng: Random, elements: list[Element]) -> None:
-    """Give a value a length that its VR does not have."""
+    """Give a value a length that its VR does not permit."""
     if elements:
         at = _pick(rng, elements)
         size = rng.choice((0, 1, 2, 3, 4, 6, 8, 1000, 70_000))
@@ -100,7 +100,7 @@ _COMMAND_HARMS = (_drop, _again, _swap, _length, _length, _field, _no_data_set,
 
 
 def hostile_pdvs(rng: Random, message: Message) -> bytes:
-    """Return PDUs of a message whose PDVs are wrong in one way or several."""
+    """Return PDUs of a message whose PDVs have one or several faults."""
     pdvs = list(message.pdvs)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         rng.choice(_PDV_HARMS)(rng, pdvs)
@@ -113,7 +113,7 @@ def hostile_pdvs(rng: Random, message: Message) -> bytes:
 
 
 def _packed(rng: Random, pdvs: list[Pdv]) -> bytes:
-    """Return the PDVs in one PDU each, all in one, or in a PDU whose length lies."""
+    """Return the PDVs in one PDU each, all in one, or in a PDU with a false length."""
     if rng.random() < 0.4:
         body = b"".join(pdv.encode() for pdv in pdvs)
         lies = rng.random() < 0.3
@@ -122,7 +122,7 @@ def _packed(rng: Random, pdvs: list[Pdv]) -> bytes:
 
 
 def _with_stranger(rng: Random, data: bytes) -> bytes:
-    """Put a PDU where it has no business: in the middle, or of an unknown kind."""
+    """Insert a misplaced PDU, or one of an unknown type."""
     kind = rng.choice((0, 1, 2, 3, 4, 5, 6, 7, 8, 0x55, 0xFF))
     body = rng.randbytes(rng.choice((0, 4, 4, 68, 200)))
     at = rng.choice((0, len(data)))

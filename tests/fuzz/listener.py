@@ -1,4 +1,4 @@
-"""A `veritag listen` process in folders of its own, watched from outside."""
+"""A `veritag listen` process in folders of its own, with checks of its state."""
 
 import json
 import os
@@ -41,7 +41,7 @@ EVENTS = {
 
 @dataclass
 class Figures:
-    """What the listener process holds."""
+    """Memory, threads and descriptors of the listener process."""
 
     rss_mb: float
     threads: int
@@ -69,7 +69,7 @@ class Target:
         self._log = self.root / "log"
 
     def start(self, **variables: str) -> None:
-        """Start, and wait until it listens."""
+        """Start the process, and wait until it listens."""
         environment = {
             **os.environ,
             "HOME": str(self.cwd),
@@ -99,7 +99,7 @@ class Target:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Stop as an operator does; whatever else comes out is a problem."""
+        """Stop with SIGTERM; another exit status than 0 is a problem."""
         self.process.send_signal(signal.SIGTERM)
         try:
             status = self.process.wait(60)
@@ -111,13 +111,13 @@ class Target:
             self.process.wait()
 
     def figures(self) -> Figures:
-        """Return what it holds at this moment."""
+        """Return the present numbers."""
         with self.process.oneshot():
             rss = self.process.memory_info().rss / 1e6
             return Figures(rss, self.process.num_threads(), self.process.num_fds())
 
     def settled(self, base: Figures, seconds: float = 30.0) -> Figures:
-        """Wait until threads and descriptors are back, or note that they are not."""
+        """Wait until threads and descriptors are as before, or note a problem."""
         deadline = time.monotonic() + seconds
         while True:
             now = self.figures()
@@ -131,11 +131,11 @@ class Target:
             time.sleep(0.1)
 
     def ready(self) -> list[Path]:
-        """Return what the spool holds as acknowledged."""
+        """Return the acknowledged files in the spool."""
         return sorted((self.data_dir / "spool" / "ready").iterdir())
 
     def kept(self, seconds: float = 120.0) -> list[Path]:
-        """Return what is kept: by the archive, once an indexer has emptied the spool."""
+        """Return the stored files: those of the archive once an indexer emptied the spool."""
         if not self.indexer:
             return self.ready()
         deadline = time.monotonic() + seconds
@@ -147,7 +147,7 @@ class Target:
         return sorted((self.data_dir / "archive").rglob("*.dcm"))
 
     def look_for_strays(self) -> None:
-        """Note every file that does not belong where it lies."""
+        """Note every file in an unexpected place."""
         for folder in (self.cwd, self.tmp):
             self.problems += [f"stray file {path}" for path in folder.rglob("*")]
         expected = {
@@ -166,7 +166,7 @@ class Target:
                 self.problems.append(f"stray file {path}")
 
     def read_log(self) -> None:
-        """Check the lines that came since the last look, and forget them."""
+        """Check the new lines of the log, and truncate it."""
         lines = self._log.read_bytes().split(b"\n")
         os.truncate(self._log, 0)
         stray: list[bytes] = []

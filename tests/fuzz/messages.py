@@ -16,7 +16,7 @@ Element = tuple[int, bytes]
 
 @dataclass
 class Pdv:
-    """A presentation data value; `length` is what it says of itself."""
+    """A presentation data value; `length` replaces its true length."""
 
     context: int
     header: int
@@ -31,7 +31,7 @@ class Pdv:
 
 @dataclass
 class Message:
-    """A message as it goes over the wire, and what is known of it."""
+    """A message as it is sent, with its known properties."""
 
     pdvs: list[Pdv] = field(default_factory=list)
 
@@ -87,7 +87,7 @@ def echo(number: int) -> bytes:
 def store(
     uid: bytes, data: bytes, context: int, number: int, size: int = 16000
 ) -> Message:
-    """Return a right C-STORE-RQ, its Data Set in fragments of so many bytes."""
+    """Return a valid C-STORE-RQ with its Data Set in fragments of so many bytes."""
     first = Pdv(
         context, COMMAND_LAST, command(store_elements(CT.encode(), uid, number))
     )

@@ -1,4 +1,4 @@
-"""Damage to bytes and to numbers that say how many bytes follow."""
+"""Changes of bytes and of length fields."""
 
 from random import Random
 
@@ -48,7 +48,7 @@ def changed(rng: Random, data: bytes) -> bytes:
 
 
 def edge_near(rng: Random, length: int, width: int) -> int:
-    """Return a length that lies, `width` bytes wide."""
+    """Return a false length, `width` bytes wide."""
     near = (length - 1, length + 1, length + 2, length * 2, length // 2)
     value: int = rng.choice((*near, *(EDGES if width == 2 else WIDE_EDGES)))
     return value % (1 << 8 * width)

@@ -1,4 +1,4 @@
-"""What must hold after every batch of cases."""
+"""Checks after every batch of cases."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

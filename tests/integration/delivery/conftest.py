@@ -1,4 +1,4 @@
-"""Destinations, requestors and the delivery as a process, over real archives."""
+"""Destinations, requestors and the delivery process, over real archives."""
 
 import gc
 import os
@@ -36,14 +36,14 @@ IMPLICIT = "1.2.840.10008.1.2"
 
 @pytest.fixture(autouse=True)
 def _collected() -> Iterator[None]:
-    """Let what a test leaves to the garbage collector not be found in another."""
+    """Collect the garbage of each test before the next one starts."""
     yield
     gc.collect()
 
 
 @dataclass
 class Site:
-    """A data directory with what was received."""
+    """A data directory with its received instances."""
 
     data_dir: Path
     records: Records
@@ -56,7 +56,7 @@ class Site:
 
     @property
     def spool(self) -> Spool:
-        """The spool, made."""
+        """The spool, with its folders."""
         spool = Spool(self.settings.spool_dir)
         spool.prepare()
         return spool
@@ -89,7 +89,7 @@ class Site:
         return self.spool.store((header, encoded))
 
     def index(self, *names: str) -> list[StoredInstance]:
-        """Do the indexer's work."""
+        """Index what is in the spool."""
         spool, archive = self.spool, Archive(self.settings.archive_dir)
         archive.root.mkdir(parents=True, exist_ok=True)
         found = [describe(spool.path(name)) for name in names]
@@ -103,7 +103,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    """A migrated data directory where nothing has come yet."""
+    """A migrated data directory without instances."""
     data_dir = tmp_path / "data"
     data_dir.mkdir()
     records = Records.open(Settings(data_dir=data_dir).records_url)
@@ -149,11 +149,11 @@ class Destination:
             self.process = None
 
     def count(self) -> int:
-        """Return how many instances have come."""
+        """Return the number of received instances."""
         return sum(1 for _ in self.folder.iterdir())
 
     def received(self) -> dict[str, bytes]:
-        """Return SOP Instance UID to the encoded Data Set as it came."""
+        """Return the encoded Data Sets by SOP Instance UID."""
         found = {}
         for path in self.folder.iterdir():
             meta, offset = split_dataset(path)
@@ -165,7 +165,7 @@ class Destination:
 
 @pytest.fixture
 def destination(tmp_path: Path) -> Iterator[Callable[..., Destination]]:
-    """Return a function that makes destinations, running unless told otherwise."""
+    """Return a function that makes destinations, running by default."""
     made: list[Destination] = []
 
     def make(*arguments: str, running: bool = True) -> Destination:
@@ -212,7 +212,7 @@ class Delivery:
 
     @property
     def log(self) -> str:
-        """What it has logged so far."""
+        """The log so far."""
         return (self.data_dir / "log").read_text()
 
     def end(self, number: int = signal.SIGTERM) -> int:
@@ -242,7 +242,7 @@ def deliver(site: Site) -> Iterator[Callable[..., Delivery]]:
 
 @contextmanager
 def thread_of(work: Callable[[Any], None]) -> Iterator[None]:
-    """Run a work of the delivery in a thread, and stop it at the end."""
+    """Run a function of the delivery in a thread, and stop it at the end."""
     stop = threading.Event()
     thread = threading.Thread(target=work, args=(stop,))
     thread.start()

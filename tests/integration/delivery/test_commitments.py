@@ -55,7 +55,7 @@ MR = "1.2.840.10008.5.1.4.1.1.4"
 
 @dataclass
 class Requestor:
-    """The side of a modality that takes reports, which can be away."""
+    """A modality that receives reports and can be unreachable."""
 
     port: int = field(default_factory=free_port)
     status: int = 0x0000
@@ -65,7 +65,7 @@ class Requestor:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take reports for a while."""
+        """Receive reports within the block."""
         ae = AE(ae_title="SCANNER1")
         ae.add_supported_context(PUSH_MODEL, scu_role=False, scp_role=True)
         handlers: list[evt.EventHandlerType] = [
@@ -90,7 +90,7 @@ class Requestor:
 
 
 def ask(site: Site, *references: ReferencedInstance, age_hours: float = 0) -> None:
-    """Leave a request where the listener leaves it."""
+    """Put a request into the folder, as the listener does."""
     folder = CommitmentFolder(site.settings.spool_dir)
     folder.prepare()
     assert site.spool.ready.is_dir()
@@ -102,7 +102,7 @@ def ask(site: Site, *references: ReferencedInstance, age_hours: float = 0) -> No
 
 
 def commitments(site: Site, requestor: Requestor) -> Commitments:
-    """Return the work on requests of SCANNER1."""
+    """Return the commitment work for requests of SCANNER1."""
     archive = Archive(site.settings.archive_dir)
     return Commitments(
         CommitmentFolder(site.settings.spool_dir),
@@ -119,7 +119,7 @@ def newest(site: Site) -> CommitmentRow:
 
 
 def test_what_is_in_spool_or_archive_is_committed(site: Site) -> None:
-    """The report says so on an association of its own, as SCP, by the title we had."""
+    """The report comes over a new association, as SCP, with the AE title that was called."""
     requestor = Requestor()
     site.index(site.receive("1.2.3.1"))
     site.receive("1.2.3.2")
@@ -142,7 +142,7 @@ def test_what_is_in_spool_or_archive_is_committed(site: Site) -> None:
 
 
 def test_what_is_not_safe_is_told_with_the_reason(site: Site) -> None:
-    """Unknown, of another class, and gone from the archive: each is a failure."""
+    """An unknown instance, one of another class, and one without a file are failures."""
     requestor = Requestor()
     _, gone = site.index(site.receive("1.2.3.1"), site.receive("1.2.3.2"))
     site.receive("1.2.3.3")
@@ -173,7 +173,7 @@ def test_what_is_not_safe_is_told_with_the_reason(site: Site) -> None:
 
 
 def test_nothing_is_told_while_the_archive_is_away(site: Site) -> None:
-    """A failure is final to a scanner; the request waits instead."""
+    """Without the archive the request waits: a failure would be final to a scanner."""
     requestor = Requestor()
     site.index(site.receive("1.2.3.1"))
     root = site.settings.archive_dir
@@ -194,7 +194,7 @@ def test_nothing_is_told_while_the_archive_is_away(site: Site) -> None:
 
 
 def test_a_request_that_cannot_be_read_holds_up_no_other(site: Site) -> None:
-    """It stays where it is, and the others are reported."""
+    """The unreadable request stays in the folder, and the others are reported."""
     requestor = Requestor()
     unread = CommitmentFolder(site.settings.spool_dir).root / "0.json"
     unread.mkdir(parents=True)
@@ -205,7 +205,7 @@ def test_a_request_that_cannot_be_read_holds_up_no_other(site: Site) -> None:
 
 
 def test_a_requestor_without_an_address_is_told_of(site: Site) -> None:
-    """A name that is not found is a reason like any other, not the end of the work."""
+    """An unresolvable host name fails the report with a reason, not the process."""
     requestor = Receiver("::1%nowhere", 104, "SCANNER1")
     answer = CommitmentCheck(
         site.spool, Archive(site.settings.archive_dir), site.records
@@ -217,7 +217,7 @@ def test_a_requestor_without_an_address_is_told_of(site: Site) -> None:
 def test_a_requestor_that_is_away_is_tried_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The request outlives a restart, and the report tells of the moment it is made."""
+    """The request survives a restart, and the report reflects the time of its sending."""
     monkeypatch.setattr(commitments_module, "_FIRST_DELAY", 0.2)
     requestor = Requestor()
     ask(site, ReferencedInstance(CT_IMAGE_STORAGE, "1.2.3.1"))
@@ -234,7 +234,7 @@ def test_a_requestor_that_is_away_is_tried_again(
 
 
 def test_a_report_that_nobody_takes_is_given_up(site: Site) -> None:
-    """After the hours of the setting it is failed, with the reason."""
+    """After the configured hours the request is failed, with the reason."""
     requestor = Requestor()
     ask(site, ReferencedInstance(CT_IMAGE_STORAGE, "1.2.3.1"), age_hours=2)
     with thread_of(commitments(site, requestor).run):
@@ -254,7 +254,7 @@ def test_a_report_that_is_refused_is_not_taken(site: Site) -> None:
 
 
 def test_a_request_is_reported_once_by_two_processes(site: Site) -> None:
-    """Of two that see it due, one takes it in hand."""
+    """Of two processes only one claims and reports a due request."""
     requestor = Requestor()
     ask(site, ReferencedInstance(CT_IMAGE_STORAGE, "1.2.3.1"))
     works = [commitments(site, requestor) for _ in range(2)]
@@ -291,7 +291,7 @@ def listener(site: Site) -> Iterator[Callable[[str], Acceptor]]:
 def test_orthanc_gets_its_report(
     site: Site, tmp_path: Path, listener: Callable[[str], Acceptor]
 ) -> None:
-    """Orthanc asks for commitment of what it has sent and what not, and learns both."""
+    """Orthanc requests commitment of sent and unsent instances, and gets both results."""
     requestor = Requestor()
     scp = listener(f"SCANNER1@127.0.0.1:{requestor.port}")
     site.index(site.receive("1.2.3.1"))
@@ -315,7 +315,7 @@ def test_orthanc_gets_its_report(
 def test_a_modality_that_waits_on_its_own_association_is_answered(
     site: Site, listener: Callable[[str], Acceptor]
 ) -> None:
-    """Request and report cross: the one association is still open at the other."""
+    """The report arrives while the association of the request is still open."""
     requestor = Requestor()
     scp = listener(f"SCANNER1@127.0.0.1:{requestor.port}")
     site.receive("1.2.3.1")

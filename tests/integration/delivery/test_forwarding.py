@@ -1,4 +1,4 @@
-"""Forwarding to real destinations: DCMTK's storescp, away, back, and choosy."""
+"""Forwarding to real destinations: DCMTK's storescp, stopped, started and selective."""
 
 import signal
 import threading
@@ -52,7 +52,7 @@ def peer(port: int, more: str = "", name: str = "pacs") -> Peer:
 
 
 def add(site: Site, *peers: Peer) -> None:
-    """Make the peers the destinations, as a start of the process does."""
+    """Record the peers as destinations, as a start of the process does."""
     sync_destinations(site.records, {p.name: p.since for p in peers})
 
 
@@ -74,14 +74,14 @@ def forwarder_of(
 
 
 def state_of(site: Site, name: str = "pacs") -> DestinationState:
-    """Return how far a destination is."""
+    """Return the state of a destination."""
     return next(s for s in destination_states(site.records) if s.name == name)
 
 
 def test_every_instance_arrives_as_it_was_received(
     site: Site, destination: Callable[..., Destination]
 ) -> None:
-    """Conflicting ones too, once each; a repeated one is not sent again."""
+    """Conflicting instances are sent once each; a repeated one is not sent again."""
     pacs = destination()
     to = peer(pacs.port)
     add(site, to)
@@ -103,7 +103,7 @@ def test_every_instance_arrives_as_it_was_received(
 def test_a_destination_that_is_away_is_waited_for(
     site: Site, destination: Callable[..., Destination]
 ) -> None:
-    """What waits is kept with the reason, goes when it is back, and delays nobody."""
+    """Instances stay queued with the reason, are sent later, and delay no other queue."""
     away, there = destination(running=False), destination()
     peers = peer(away.port, name="away"), peer(there.port, name="there")
     add(site, *peers)
@@ -123,7 +123,7 @@ def test_a_destination_that_is_away_is_waited_for(
 def test_what_a_destination_never_takes_is_parked_and_tried_again_on_demand(
     site: Site, destination: Callable[..., Destination]
 ) -> None:
-    """A refused context parks at once, beside others that go; a person asks again."""
+    """A rejected context parks an instance while others are sent; a user can retry it."""
     choosy = destination("--config-file", str(_ct_only(site)), "CT")
     to = peer(choosy.port)
     add(site, to)
@@ -147,7 +147,7 @@ def test_what_a_destination_never_takes_is_parked_and_tried_again_on_demand(
 
 
 def _ct_only(site: Site) -> object:
-    """Write an association profile of DCMTK that knows CT alone."""
+    """Write an association profile of DCMTK that accepts only CT."""
     path = site.data_dir / "choosy.cfg"
     path.write_text(
         "[[TransferSyntaxes]]\n[Plain]\nTransferSyntax1 = LittleEndianImplicit\n"
@@ -160,7 +160,7 @@ def _ct_only(site: Site) -> object:
 
 @contextmanager
 def answering(statuses: Mapping[str, int]) -> Iterator[tuple[Peer, list[str]]]:
-    """Run an archive that answers by SOP Instance UID; yield it and what it was sent."""
+    """Run an archive with a status by SOP Instance UID; yield it and what it received."""
     seen: list[str] = []
 
     def store(event: Any) -> int:
@@ -182,7 +182,7 @@ def answering(statuses: Mapping[str, int]) -> Iterator[tuple[Peer, list[str]]]:
 def test_a_warning_is_a_success_and_a_refusal_is_tried_again_until_it_is_parked(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """0xB000 counts as sent; 0xC000 is tried as often as is set, and others go on."""
+    """0xB000 counts as sent; 0xC000 is tried as often as is set, and others are sent."""
     monkeypatch.setattr(forwarder, "_FIRST_REFUSAL", 0.05)
     with answering({"1.2.3.1": 0xC000, "1.2.3.2": 0xB000}) as (to, seen):
         add(site, to)
@@ -199,7 +199,7 @@ def test_a_warning_is_a_success_and_a_refusal_is_tried_again_until_it_is_parked(
 def test_a_full_destination_is_waited_for_and_nothing_is_parked(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """0xA700 tells of the destination, not of the instance; room ends the wait."""
+    """0xA700 concerns the destination, not the instance, and is tried again."""
     monkeypatch.setattr(forwarder, "_POSTPONED", timedelta(seconds=0.05))
     statuses = {"1.2.3.1": 0xA700, "1.2.3.2": 0xA700}
     with answering(statuses) as (to, seen):
@@ -219,7 +219,7 @@ def test_a_full_destination_is_waited_for_and_nothing_is_parked(
 def test_an_instance_that_is_too_much_for_a_destination_holds_up_no_other(
     site: Site,
 ) -> None:
-    """Answered 0xA700 always, it waits its minute while the others go."""
+    """An instance that always gets 0xA700 is postponed while the others are sent."""
     with answering({"1.2.3.1": 0xA700}) as (to, _seen):
         add(site, to)
         site.index(*(site.receive(f"1.2.3.{n}") for n in (1, 2, 3)))
@@ -230,7 +230,7 @@ def test_an_instance_that_is_too_much_for_a_destination_holds_up_no_other(
 
 @pytest.mark.parametrize("more", ["", ";modality=CT"], ids=["all", "filtered"])
 def test_an_archive_that_is_away_is_waited_for(site: Site, *, more: str) -> None:
-    """An empty mount point is no reason to skip or to park anything."""
+    """An empty mount point does not cause instances to be skipped or parked."""
     root = site.settings.archive_dir
     with answering({}) as (found, seen):
         to = peer(found.port, more)
@@ -248,7 +248,7 @@ def test_an_archive_that_is_away_is_waited_for(site: Site, *, more: str) -> None
 
 
 def test_what_a_filter_cannot_read_is_neither_sent_nor_skipped(site: Site) -> None:
-    """Nobody knows yet whether it is wanted: it is tried again, and the others go."""
+    """An instance with an unreadable file is tried again, and the others are sent."""
     with answering({}) as (found, seen):
         to = peer(found.port, ";modality=CT")
         add(site, to)
@@ -265,7 +265,7 @@ def test_what_a_filter_cannot_read_is_neither_sent_nor_skipped(site: Site) -> No
 def test_a_destination_by_tls_gets_our_certificate(
     site: Site, tmp_path: Path, destination: Callable[..., Destination]
 ) -> None:
-    """DCMTK asks for it, and shows one that we trust; without TLS nothing comes."""
+    """DCMTK requires a certificate and presents a trusted one; plain TCP is refused."""
     authority = Authority.create(tmp_path, "hospital")
     theirs, ours = authority.issue("pacs"), authority.issue("veritag")
     pacs = destination(
@@ -293,7 +293,7 @@ def test_a_destination_by_tls_gets_our_certificate(
 def test_what_the_archive_no_longer_holds_is_parked(
     site: Site, destination: Callable[..., Destination]
 ) -> None:
-    """It is told, and the others go."""
+    """An instance without a file is parked with the reason, and the others are sent."""
     pacs = destination()
     to = peer(pacs.port)
     add(site, to)
@@ -308,7 +308,7 @@ def test_what_the_archive_no_longer_holds_is_parked(
 def test_a_filter_leaves_out_what_is_not_wanted(
     site: Site, destination: Callable[..., Destination]
 ) -> None:
-    """By Modality and by who sent it; what is left out is counted."""
+    """Instances are filtered by Modality and calling AE title; skipped ones are counted."""
     pacs = destination()
     to = peer(pacs.port, ";modality=CT|MR;calling=SCANNER1")
     add(site, to)
@@ -325,7 +325,7 @@ def test_a_filter_leaves_out_what_is_not_wanted(
 
 
 def test_a_new_destination_gets_what_came_since_a_day_it_names(site: Site) -> None:
-    """Older instances are for whom they were queued; `since` queues them, once."""
+    """Without `since` no older instance is queued; with it they are, once."""
     site.index(site.receive("1.2.3.1"), site.receive("1.2.3.2"))
     today = datetime.now(UTC).date()
     add(site, peer(1), peer(2, f";since={today}", "archive"))
@@ -336,7 +336,7 @@ def test_a_new_destination_gets_what_came_since_a_day_it_names(site: Site) -> No
 
 
 def test_a_destination_that_is_no_longer_set_gets_nothing_new(site: Site) -> None:
-    """What waits for it is kept, should it be named again."""
+    """Its queue is kept, in case it is set again."""
     add(site, peer(1))
     site.index(site.receive("1.2.3.1"))
     add(site)
@@ -356,7 +356,7 @@ def test_a_kill_in_mid_batch_loses_nothing(
     destination: Callable[..., Destination],
     deliver: Callable[..., Delivery],
 ) -> None:
-    """After SIGKILL while sending every instance arrives, byte for byte."""
+    """After SIGKILL during sending every instance arrives, byte for byte."""
     held = site.data_dir / "held"
     held.touch()
     pacs = destination(

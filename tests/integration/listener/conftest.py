@@ -87,7 +87,7 @@ def listening(listen: Callable[..., Listening]) -> Listening:
 
 @dataclass
 class Clock:
-    """A monotonic clock that can be made to go ahead."""
+    """A monotonic clock that a test can advance."""
 
     ahead: float = 0.0
 
@@ -98,7 +98,7 @@ class Clock:
 
 @pytest.fixture
 def pending_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock by which connections wait: they are late when a test says so."""
+    """The clock of pending connections, so that a test decides when they are late."""
     clock = Clock()
     monkeypatch.setattr(pending_module, "time", clock)
     return clock
@@ -130,7 +130,7 @@ class Broker:
         return is_open(self.port)
 
     def freeze(self) -> None:
-        """Let it accept and never answer."""
+        """Let it accept connections and never answer."""
         assert self.process
         self.process.send_signal(signal.SIGSTOP)
 
@@ -140,7 +140,7 @@ class Broker:
         self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """Kill it; its port refuses from now on."""
+        """Kill it; its port then refuses connections."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -200,7 +200,7 @@ class Service:
 
     @property
     def log(self) -> str:
-        """What the processes have logged so far."""
+        """The log of the processes so far."""
         return (self.data_dir / "log").read_text()
 
     def signal(self, number: int) -> None:

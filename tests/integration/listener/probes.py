@@ -1,4 +1,4 @@
-"""Connections of load balancers, monitors and port scanners: none wants to store."""
+"""Connections of load balancers, monitors and port scanners, none of which store."""
 
 import socket
 import struct

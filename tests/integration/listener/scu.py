@@ -1,4 +1,4 @@
-"""Storage SCUs of others: pynetdicom with encoded Data Sets as they are, and DCMTK."""
+"""Other Storage SCUs: pynetdicom with unchanged encoded Data Sets, and DCMTK."""
 
 import os
 import struct
@@ -47,7 +47,7 @@ def write_file(
 
 
 def encoded(path: Path) -> bytes:
-    """Return the Data Set of a file as it is encoded there."""
+    """Return the encoded Data Set of a file."""
     _, offset = split_dataset(path)
     return path.read_bytes()[offset:]
 
@@ -58,7 +58,7 @@ def kept(path: Path) -> bytes:
 
 
 def tiny(syntax: str) -> bytes:
-    """Encode the least Data Set in a transfer syntax, its pixels made up."""
+    """Encode a minimal Data Set in a transfer syntax, with arbitrary pixel data."""
     explicit = struct.pack("<HH2sH", 8, 0x16, b"UI", 26) + CT_IMAGE_STORAGE.encode()
     explicit += b"\0" + struct.pack("<HH2sH", 8, 0x18, b"UI", 6) + b"1.2.3\0"
     data = explicit + struct.pack("<HH2sHL", 0x7FE0, 0x10, b"OB", 0, 8) + b"anything"
@@ -72,7 +72,7 @@ def tiny(syntax: str) -> bytes:
 
 @contextmanager
 def _as_they_are() -> Iterator[None]:
-    """Let pynetdicom send a file's own bytes piece by piece."""
+    """Let pynetdicom send the bytes of files in pieces."""
     before = _config.STORE_SEND_CHUNKED_DATASET
     _config.STORE_SEND_CHUNKED_DATASET = True
     try:

@@ -1,4 +1,4 @@
-"""Who may connect, how many, for how long; and what that costs the others."""
+"""Limits on connections and associations, and the costs of refused ones."""
 
 import contextlib
 import errno
@@ -40,7 +40,7 @@ REQUEST = associate_request("PEER", "VERITAG", (CT_IMAGE_STORAGE, [IMPLICIT]))
 
 
 def rejected(reason: str) -> float:
-    """Return how many were refused for a reason until now."""
+    """Return the number of refusals for a reason so far."""
     name = "veritag_associations_rejected_total"
     return REGISTRY.get_sample_value(name, {"reason": reason}) or 0
 
@@ -53,13 +53,13 @@ def connect(port: int, source: str = "127.0.0.1") -> socket.socket:
 
 
 def answer(connection: socket.socket) -> bytes:
-    """Send a request; return what comes back until the connection is quiet or ends."""
+    """Send a request; return the first bytes of the answer."""
     connection.sendall(REQUEST)
     return connection.recv(4096)
 
 
 def is_served(port: int) -> bool:
-    """Store one instance and tell whether that was acknowledged."""
+    """Store one instance and return whether it was acknowledged."""
     with Peer(port).associate() as peer:
         data = data_set(CT_IMAGE_STORAGE, "1.2.3")
         status = peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status
@@ -87,13 +87,13 @@ def _pending(listening: Listening) -> list[PendingConnections]:
 def silent(
     port: int, count: int, source: str = "127.0.0.1"
 ) -> Iterator[list[socket.socket]]:
-    """Open connections that say nothing."""
+    """Open connections that send nothing."""
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(connect(port, source)) for _ in range(count)]
 
 
 def test_only_listed_hosts_connect(listen: Callable[..., Listening]) -> None:
-    """Others are closed without a word, counted, and cost nothing."""
+    """Connections of other hosts are closed without an answer, and counted."""
     listening = listen(allowed_hosts="127.0.0.2,10.0.0.0/8")
     before = rejected("host")
     with connect(listening.port) as stranger:
@@ -112,12 +112,12 @@ def test_only_listed_hosts_connect(listen: Callable[..., Listening]) -> None:
     ],
 )
 def test_an_address_is_the_same_however_it_is_written(host: str, plain: str) -> None:
-    """IPv4 over an IPv6 socket is IPv4, and a scope is no part of an address."""
+    """IPv4 over an IPv6 socket is IPv4, and a scope is not part of an address."""
     assert str(plain_address(host)) == plain
 
 
 def test_associations_of_one_host_are_limited(listen: Callable[..., Listening]) -> None:
-    """One host cannot take the place of the others; its next one is rejected for now."""
+    """One host cannot use up all associations; its next one is rejected for now."""
     listening = listen(max_associations=4, max_associations_per_host=2)
     before = rejected("too_many_of_host")
     with Peer(listening.port).associate():
@@ -138,7 +138,7 @@ def test_associations_of_one_host_are_limited(listen: Callable[..., Listening]) 
 def test_one_that_is_released_makes_room_before_it_knows(
     listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who has the answer to its release is let in again, however busy we are."""
+    """A peer with the answer to its release may associate while our thread still runs."""
     send_release, is_admitted = ACSE.send_release, threading.Event()
 
     def send_and_wait(acse: ACSE, is_response: bool = False) -> None:
@@ -157,7 +157,7 @@ def test_one_that_is_released_makes_room_before_it_knows(
 def test_silent_connections_cost_no_thread(
     listen: Callable[..., Listening], pending_clock: Clock
 ) -> None:
-    """Hundreds of them wait without threads, hold up nobody, and go in time."""
+    """Hundreds of them wait without threads, delay no other, and are closed in time."""
     listening, before = listen(max_associations=2), rejected("request_timeout")
     threads = threading.active_count()
     with silent(listening.port, 200) as waiting:
@@ -172,7 +172,7 @@ def test_silent_connections_cost_no_thread(
 def test_the_busiest_host_gives_way(
     listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When too many wait the oldest of the busiest host goes, and no other host's."""
+    """Beyond the limit the oldest connection of the busiest host is closed."""
     monkeypatch.setattr(pending_module, "MAX_PENDING", 8)
     listening, before = listen(), rejected("too_many_connections")
     with (
@@ -189,7 +189,7 @@ def test_the_busiest_host_gives_way(
 def test_a_request_must_come_in_time(
     listening: Listening, pending_clock: Clock
 ) -> None:
-    """ARTIM counts from the connection to the whole request, not from byte to byte."""
+    """ARTIM counts from the connection to the complete request, not between bytes."""
     before, threads = rejected("request_timeout"), threading.active_count()
     with connect(listening.port) as slow:
         for seconds in range(0, int(acceptor_module.ACSE_SECONDS), 5):
@@ -203,7 +203,7 @@ def test_a_request_must_come_in_time(
 
 
 def test_a_request_may_come_in_pieces(listening: Listening) -> None:
-    """A slow network is no attack."""
+    """A request in several segments is accepted."""
     with connect(listening.port) as slow:
         for start in range(0, len(REQUEST), 50):
             slow.sendall(REQUEST[start : start + 50])
@@ -219,7 +219,7 @@ def test_a_pdu_must_come_in_time(
     reception: str,
     part: str,
 ) -> None:
-    """One byte after the other holds no association beyond the timeout, and ARTIM."""
+    """Single bytes do not keep an association beyond the network timeout."""
     listening = listen(reception=reception)
     pdu = struct.pack(">BBL", 4, 0, 1000) + bytes(1000)
     with Peer(listening.port).associate() as peer:
@@ -243,7 +243,7 @@ def test_a_pdu_must_come_in_time(
 def test_no_length_is_believed_in_an_association(
     listen: Callable[..., Listening], reception: str, kind: int
 ) -> None:
-    """Each type of PDU that claims 4 GiB ends the association at once."""
+    """A PDU of any type that claims 4 GiB ends the association at once."""
     listening = listen(reception=reception)
     with Peer(listening.port).associate() as peer:
         peer.socket.sendall(struct.pack(">BBL", kind, 0, 0xFFFFFFFF) + bytes(100))
@@ -261,7 +261,7 @@ def _request_with(items: bytes) -> bytes:
 def test_hostile_requests_are_aborted_undecoded(
     listening: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A megabyte of nested items costs no decoding, no thread and no second."""
+    """A megabyte of nested items is not decoded, gets no thread and takes under 1 s."""
     decoded: list[object] = []
     context = struct.pack(">BBH", 0x20, 0, 60_004) + bytes(4)
     before = rejected("protocol")
@@ -282,7 +282,7 @@ def test_hostile_requests_are_aborted_undecoded(
 def test_what_is_refused_may_hang_up_late(
     listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who reads its A-ASSOCIATE-RJ and stays is closed after a moment."""
+    """A peer that stays after its A-ASSOCIATE-RJ is closed after a moment."""
     monkeypatch.setattr(pending_module, "_CLOSE_SECONDS", 0.3)
     listening = listen(max_associations=1)
     with Peer(listening.port).associate(), connect(listening.port) as stubborn:
@@ -298,7 +298,7 @@ def _chatter(connection: socket.socket) -> None:
 
 
 def test_a_vanished_peer_is_noticed_by_the_system(listening: Listening) -> None:
-    """Keepalive and a limit on what is not acknowledged are set on each connection."""
+    """Keepalive and a limit on unacknowledged data are set on each connection."""
     with Peer(listening.port).associate():
         (assoc,) = listening.acceptor.associations
         assert assoc.dul.socket
@@ -315,7 +315,7 @@ def test_a_vanished_peer_is_noticed_by_the_system(listening: Listening) -> None:
 def test_high_descriptors_are_served(
     listen: Callable[..., Listening], reception: str
 ) -> None:
-    """Descriptors beyond 1,024, where select() ends, are as good as others."""
+    """Descriptors from 1,024 on, where select() fails, are served."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
     listening = listen(reception=reception)
@@ -332,7 +332,7 @@ def test_high_descriptors_are_served(
 def test_a_lack_of_descriptors_passes(
     listening: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When no descriptor is left who waits makes room, and accepting goes on."""
+    """Without a free descriptor pending connections are closed, and accepting goes on."""
     before, accept = rejected("too_many_connections"), StorageServer.get_request
     lacks = [OSError(errno.EMFILE, "Too many open files")] * 3
 
@@ -350,7 +350,7 @@ def test_a_lack_of_descriptors_passes(
 
 
 def test_refusals_are_logged_once_in_a_while() -> None:
-    """Each is counted; of many alike within a minute the log has one."""
+    """Each is counted; of many alike within a minute one is logged."""
     before = rejected("host")
     with structlog.testing.capture_logs() as logs:
         refusals = Refusals()
@@ -368,7 +368,7 @@ def test_refusals_are_logged_once_in_a_while() -> None:
 
 
 def test_what_is_remembered_of_refusals_is_bounded() -> None:
-    """An attacker with many addresses fills no memory."""
+    """Refusals of many addresses do not fill the memory."""
     refusals = Refusals()
     for number in range(3000):
         refusals.refuse("host", host=f"10.0.{number // 256}.{number % 256}")
@@ -376,7 +376,7 @@ def test_what_is_remembered_of_refusals_is_bounded() -> None:
 
 
 def test_every_reason_is_counted_from_the_start() -> None:
-    """Each reason is exported before it first happens."""
+    """Each reason is exported before its first refusal."""
     Refusals()
     name = "veritag_associations_rejected_total"
     for reason in REASONS:

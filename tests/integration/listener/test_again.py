@@ -1,4 +1,4 @@
-"""The same instance again: from several senders at the same moment, and after removal."""
+"""Repeated instances: from several senders at the same moment, and after removal."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ NOTE = b"\xe0\x7f\x10\x00\x02\x00\x00\x00"
 
 
 class Site:
-    """A listener in this process with an indexer that works when it is told to."""
+    """A listener in this process with an indexer that works on demand."""
 
     def __init__(self, listening: Listening, records: Records) -> None:
         self.listening = listening
@@ -41,7 +41,7 @@ class Site:
         self.archive.root.mkdir()
 
     def index(self) -> None:
-        """Index all that was received."""
+        """Index all received instances."""
         dispatcher = Dispatcher.open(Settings(broker_url="redis://127.0.0.1:1/0"))
         publisher = Publisher(self.records, dispatcher, 1.0)
         Indexer(self.listening.spool, self.archive, self.records, publisher).round()
@@ -52,12 +52,12 @@ class Site:
             return peer.store(data, CT_IMAGE_STORAGE, uid).status
 
     def kinds(self) -> Counter[str]:
-        """Return how many receptions there are of each kind."""
+        """Return the numbers of receptions by kind."""
         with self.records.read() as connection:
             return Counter(connection.scalars(select(receptions.c.kind)))
 
     def files(self) -> list[Path]:
-        """Return the archive's files."""
+        """Return the files of the archive."""
         return sorted(p for p in self.archive.root.rglob("*") if p.is_file())
 
 
@@ -68,7 +68,7 @@ def site(listening: Listening, records: Records) -> Site:
 
 
 def at_once(site: Site, sent: list[bytes]) -> list[int]:
-    """Send from several threads that begin together; return the statuses."""
+    """Send from several threads that start together; return the statuses."""
     barrier, said = threading.Barrier(len(sent)), []
 
     def send(data: bytes) -> None:
@@ -84,7 +84,7 @@ def at_once(site: Site, sent: list[bytes]) -> list[int]:
 
 
 def test_one_instance_from_several_senders_at_once(site: Site) -> None:
-    """All are told that it is safe; it is kept once and counted as often as it came."""
+    """Each sender gets 0x0000; the instance is stored once, and each reception counted."""
     data = data_set(CT_IMAGE_STORAGE, "1.2.3", more=NOTE + b"ab")
     assert at_once(site, [data] * SENDERS) == [0x0000] * SENDERS
     site.index()
@@ -93,7 +93,7 @@ def test_one_instance_from_several_senders_at_once(site: Site) -> None:
 
 
 def test_two_versions_of_one_instance_at_once(site: Site) -> None:
-    """Both versions are kept side by side, each once, and both bear the mark."""
+    """Both versions are stored, once each, and both are marked as a conflict."""
     versions = [
         data_set(CT_IMAGE_STORAGE, "1.2.3", more=NOTE + text) for text in (b"ab", b"cd")
     ]
@@ -110,7 +110,7 @@ def test_two_versions_of_one_instance_at_once(site: Site) -> None:
 
 
 def test_dcmtk_senders_of_one_series_at_once(site: Site, tmp_path: Path) -> None:
-    """Three DCMTK senders with the same files: none is refused, none is doubled."""
+    """Three DCMTK senders of the same files get no refusal and leave no duplicate."""
     folder = tmp_path / "outgoing"
     folder.mkdir()
     series = phantom_series("CT-HEAD", patient=1, instances=4, seed=8, size=64)
@@ -135,7 +135,7 @@ def test_dcmtk_senders_of_one_series_at_once(site: Site, tmp_path: Path) -> None
 
 
 def test_an_instance_that_was_removed_is_kept_anew(site: Site) -> None:
-    """Received again after retention removed it: a known instance, its file is back."""
+    """Received again after retention removed it, the instance gets its file back."""
     data = data_set(CT_IMAGE_STORAGE, "1.2.3", more=NOTE + b"ab")
     site.store(data)
     site.index()
@@ -155,7 +155,7 @@ def test_an_instance_that_was_removed_is_kept_anew(site: Site) -> None:
 def test_a_removal_between_archiving_and_recording_takes_nothing(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file goes after the indexer saw it there: it is put back before all is forgotten."""
+    """A file that is removed after the indexer found it in the archive is written again."""
     data = data_set(CT_IMAGE_STORAGE, "1.2.3", more=NOTE + b"ab")
     site.store(data)
     site.index()
@@ -176,7 +176,7 @@ def test_a_removal_between_archiving_and_recording_takes_nothing(
 
 
 def test_a_spool_has_one_indexer(tmp_path: Path) -> None:
-    """A second indexer of the same host is told so and does nothing."""
+    """A second indexer of the same host ends with a message."""
     spool = Spool(tmp_path / "spool")
     spool.prepare()
     with spool.lock("indexer"), pytest.raises(SpoolInUse):

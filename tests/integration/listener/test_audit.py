@@ -1,4 +1,4 @@
-"""The audit trail as a repository sees it: over UDP, TCP and TLS, and in a file."""
+"""The audit trail as received by a repository, over UDP, TCP and TLS, and in a file."""
 
 import contextlib
 import queue
@@ -41,7 +41,7 @@ EVENT = Event(APPLICATION_ACTIVITY, "E", (this_process("VERITAG"),))
 
 
 class Repository:
-    """Takes syslog by octet counting (RFC 6587), with TLS (RFC 5425) or without."""
+    """A receiver of syslog with octet counting (RFC 6587), with or without TLS (RFC 5425)."""
 
     def __init__(self, context: ssl.SSLContext | None = None, port: int = 0) -> None:
         self._context = context
@@ -111,13 +111,13 @@ def read(message: bytes) -> tuple[str, ET.Element]:
 
 
 def lines(file: Path) -> list[tuple[str, ET.Element]]:
-    """Return the messages in a file, as far as they are whole."""
+    """Return the complete messages of a file."""
     content = file.read_bytes() if file.exists() else b""
     return [read(line) for line in content.split(b"\n")[:-1]]
 
 
 def outcome(audit: ET.Element) -> tuple[str, str]:
-    """Return how it went, as code and in words."""
+    """Return the outcome of an event, as code and description."""
     event = audit.find("EventIdentification")
     assert event is not None
     words = event.findtext("EventOutcomeDescription") or ""
@@ -127,7 +127,7 @@ def outcome(audit: ET.Element) -> tuple[str, str]:
 def test_an_association_is_told_at_its_end(
     listen: Callable[..., Listening], tmp_path: Path
 ) -> None:
-    """One message for each study with its numbers, one for what was refused."""
+    """One message for each study with its numbers, and one for the refused instances."""
     file = tmp_path / "audit.log"
     listening = listen(audit_file=file, audit_site="Hospital")
     offers = [(c, ["1.2.840.10008.1.2"]) for c in (CT_IMAGE_STORAGE, MR_IMAGE_STORAGE)]
@@ -165,7 +165,7 @@ def test_an_association_is_told_at_its_end(
 def test_an_abort_is_an_end_too(
     listen: Callable[..., Listening], tmp_path: Path, reception: str
 ) -> None:
-    """What was acknowledged before the peer vanished is told, on both receptions."""
+    """Instances acknowledged before an abort are reported, by both receptions."""
     file = tmp_path / "audit.log"
     listening = listen(audit_file=file, reception=reception)
     with Peer(listening.port).associate() as peer:
@@ -186,7 +186,7 @@ def test_an_abort_is_an_end_too(
 def test_a_study_that_is_not_found_is_said_so(
     listen: Callable[..., Listening], tmp_path: Path
 ) -> None:
-    """Without a Study Instance UID the number of instances is told all the same."""
+    """Without a Study Instance UID the number of instances is reported."""
     file = tmp_path / "audit.log"
     listening = listen(audit_file=file)
     data = element(0x00080016, CT_IMAGE_STORAGE.encode()) + element(0x00080018, b"1.2")
@@ -203,7 +203,7 @@ def test_a_study_that_is_not_found_is_said_so(
 def test_who_may_not_come_in_is_told(
     listen: Callable[..., Listening], tmp_path: Path
 ) -> None:
-    """A refused AE title is a security alert; its like within a minute are not told."""
+    """A refused AE title is a security alert; repetitions within a minute are not."""
     file = tmp_path / "audit.log"
     listening = listen(audit_file=file, calling_ae_titles=("CT1",))
     for _ in range(5):
@@ -220,7 +220,7 @@ def test_who_may_not_come_in_is_told(
 
 
 def test_over_tcp(listen: Callable[..., Listening], repository: Repository) -> None:
-    """A repository gets whole messages, one after the other, over one connection."""
+    """A repository gets complete messages in order over one connection."""
     listening = listen(audit_syslog=f"tcp://127.0.0.1:{repository.port}")
     assert read(repository.next())[0] == "110100"
     with Peer(listening.port).associate() as peer:
@@ -230,7 +230,7 @@ def test_over_tcp(listen: Callable[..., Listening], repository: Repository) -> N
 
 
 def test_over_udp(listen: Callable[..., Listening]) -> None:
-    """A datagram holds one message."""
+    """A datagram contains one message."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as repository:
         repository.bind(("127.0.0.1", 0))
         repository.settimeout(45)
@@ -241,7 +241,7 @@ def test_over_udp(listen: Callable[..., Listening]) -> None:
 def test_over_tls_with_certificates_on_both_sides(
     listen: Callable[..., Listening], tmp_path: Path
 ) -> None:
-    """The repository's certificate is verified, and it may want to see ours."""
+    """The certificate of the repository is verified, and it may require ours."""
     authority = Authority.create(tmp_path, "authority")
     ours, theirs = authority.issue("listener"), authority.issue("repository")
     assert ours.key
@@ -262,7 +262,7 @@ def test_over_tls_with_certificates_on_both_sides(
 def test_an_unknown_repository_gets_nothing(
     listen: Callable[..., Listening], tmp_path: Path
 ) -> None:
-    """Messages wait rather than go to whom another authority vouches for."""
+    """No message goes to a repository with a certificate of another authority."""
     ours, other = (Authority.create(tmp_path, name) for name in ("ours", "other"))
     tls = ServerTls(other.issue("repository"), client_certificates="none")
     with contextlib.closing(Repository(server_context(tls))) as repository:
@@ -275,7 +275,7 @@ def test_an_unknown_repository_gets_nothing(
 def test_reception_goes_on_without_the_repository(
     listen: Callable[..., Listening], repository: Repository
 ) -> None:
-    """With the repository gone instances are acknowledged at once; it hears it later."""
+    """Without the repository instances are acknowledged at once and reported later."""
     listening = listen(audit_syslog=f"tcp://127.0.0.1:{repository.port}")
     assert read(repository.next())[0] == "110100"
     repository.close()
@@ -293,7 +293,7 @@ def test_reception_goes_on_without_the_repository(
 def test_what_is_too_much_is_dropped_and_counted(
     monkeypatch: pytest.MonkeyPatch, repository: Repository
 ) -> None:
-    """A full queue takes nothing more, never waits, and ends when told to."""
+    """A full queue drops events without blocking, and the trail stops on demand."""
     monkeypatch.setattr(audit_trail_module, "_MAX_QUEUED", 10)
     repository.close()
     channel = StreamChannel("127.0.0.1", repository.port)
@@ -313,7 +313,7 @@ def test_what_is_too_much_is_dropped_and_counted(
 def test_a_rotated_file_is_begun_anew(
     listen: Callable[..., Listening], tmp_path: Path
 ) -> None:
-    """After a rotation the next message lies in a new file; nobody else may read it."""
+    """After a rotation messages go to a new file, which others cannot read."""
     file = tmp_path / "audit.log"
     listening = listen(audit_file=file)
     wait_for(lambda: len(lines(file)) == 1)
@@ -328,7 +328,7 @@ def test_a_rotated_file_is_begun_anew(
 def test_a_wrong_address_is_told_at_the_start(
     listen: Callable[..., Listening], url: str
 ) -> None:
-    """What is no udp://, tcp:// or tls:// with a host is no setting."""
+    """A URL that is not udp://, tcp:// or tls:// with a host is refused."""
     wrong: dict[str, Any] = {"audit_syslog": url}
     with pytest.raises(ValueError, match="audit_syslog"):
         listen(**wrong)

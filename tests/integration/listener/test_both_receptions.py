@@ -1,6 +1,6 @@
-"""Whatever way a message is cut into PDVs, PDUs and segments, both receptions take it.
+"""Messages divided into PDVs, PDUs and segments in any way, with both receptions.
 
-PS3.8 section 9.3.5 lets a sender put several PDVs into a PDU, and TCP cuts as it likes.
+PS3.8 section 9.3.5 permits several PDVs in a PDU, and TCP segments are arbitrary.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ Segments = list[bytes]
 def listening(
     request: pytest.FixtureRequest, listen: Callable[..., Listening]
 ) -> Listening:
-    """A Storage SCP with each of the two ways of reception."""
+    """A Storage SCP with fast and with stock reception."""
     return listen(reception=request.param)
 
 
@@ -62,7 +62,7 @@ def _cut(data: bytes, size: int) -> list[bytes]:
 
 
 def _pdvs(data: bytes, size: int, header: int) -> list[bytes]:
-    """Return PDVs of so many bytes, the last one marked as such."""
+    """Return PDVs of so many bytes, with the flag of the last fragment on the last one."""
     *most, last = _cut(data, size)
     return [pdv(part, STORAGE, header) for part in most] + [
         pdv(last, STORAGE, header | 2)
@@ -84,7 +84,7 @@ def _bytewise(data: bytes) -> Segments:
 
 
 def _across(data: bytes) -> Segments:
-    """Cut so that no segment ends where a PDU or a PDV does."""
+    """Cut so that no segment ends at the end of a PDU or PDV."""
     return _cut(_message(data, size=1000), 1003)
 
 
@@ -104,7 +104,7 @@ def _tiny_pdvs(data: bytes) -> Segments:
 
 
 def _empty_pdvs(data: bytes) -> Segments:
-    """Put PDVs of no bytes before, between and after the others."""
+    """Put empty PDVs before, between and after the others."""
     return [
         p_data(pdv(b"", STORAGE, COMMAND), pdv(_command(), STORAGE, COMMAND)),
         p_data(pdv(b"", STORAGE, LAST_COMMAND), pdv(b"", STORAGE, DATA)),
@@ -140,7 +140,7 @@ def _nothing_left(listening: Listening) -> bool:
 def test_a_message_arrives_however_it_is_cut(
     listening: Listening, way: Callable[[bytes], Segments]
 ) -> None:
-    """The Data Set is stored byte for byte, the next instance too, and all is released."""
+    """Data Sets are stored byte for byte, one after the other, and nothing is left over."""
     sent = [SMALL, ODD] if way in (_bytewise, _tiny_pdvs) else [SMALL, LARGE, ODD]
     with Peer(listening.port).associate() as peer:
         for data in sent:
@@ -153,7 +153,7 @@ def test_a_message_arrives_however_it_is_cut(
 
 
 def test_messages_in_one_segment_are_answered_in_turn(listening: Listening) -> None:
-    """A sender that does not wait for answers gets all of them, in order."""
+    """A sender that does not wait for responses gets all of them, in order."""
     data = [data_set(CT_IMAGE_STORAGE, f"1.2.{n}") for n in range(1, 6)]
     with Peer(listening.port).associate() as peer:
         _send(peer, [b"".join(_message(d, n) for n, d in enumerate(data, 1))])
@@ -166,7 +166,7 @@ def test_messages_in_one_segment_are_answered_in_turn(listening: Listening) -> N
 def test_a_message_begins_in_the_segment_that_ends_another(
     listening: Listening,
 ) -> None:
-    """The half of the next message that came with this one is not lost."""
+    """A part of the next message in the same segment is not lost."""
     first = _message(SMALL)
     second = _message(data_set(CT_IMAGE_STORAGE, "1.2.2", more=_pixels(999)), 2, 64)
     with Peer(listening.port).associate() as peer:
@@ -193,7 +193,7 @@ def test_a_release_in_the_segment_of_the_data_is_served_after_it(
 def test_a_connection_lost_amid_a_message_leaves_nothing(
     listening: Listening, share: float
 ) -> None:
-    """What was half received is in no file and held by no thread."""
+    """An incomplete message leaves no file and no thread."""
     message = _message(data_set(CT_IMAGE_STORAGE, "1.2.1", more=_pixels(90_000)))
     with Peer(listening.port).associate() as peer:
         _send(peer, [message[: int(len(message) * share)]])
@@ -205,7 +205,7 @@ def test_a_connection_lost_amid_a_message_leaves_nothing(
 def test_an_abort_amid_a_message_leaves_nothing(
     listening: Listening, fragments: int
 ) -> None:
-    """An A-ABORT behind the command or some fragments ends all of it."""
+    """An A-ABORT after the command or some fragments discards the message."""
     parts = [p_data(pdv(part, STORAGE, DATA)) for part in _cut(LARGE, 13_000)]
     with Peer(listening.port).associate() as peer:
         _send(peer, [p_data(pdv(_command(), STORAGE, LAST_COMMAND))])
@@ -239,7 +239,7 @@ def test_an_abort_amid_a_message_leaves_nothing(
     ],
 )
 def test_what_breaks_the_protocol_is_aborted(listening: Listening, pdu: bytes) -> None:
-    """An A-ABORT answers it, nothing stays, and the next association is served."""
+    """The answer is A-ABORT, nothing is left, and the next association is served."""
     with Peer(listening.port).associate() as peer:
         _send(peer, [pdu])
         assert peer.read()[0] == 7
@@ -251,7 +251,7 @@ def test_what_breaks_the_protocol_is_aborted(listening: Listening, pdu: bytes) -
 
 
 def test_the_command_decides_about_the_context(listening: Listening) -> None:
-    """A Data Set belongs to the context of its command, whatever its PDVs say."""
+    """A Data Set belongs to the context of its command, not to that of its PDVs."""
     pdu = p_data(pdv(_command(), STORAGE, LAST_COMMAND), pdv(SMALL, ECHO, LAST_DATA))
     with Peer(listening.port).associate(*OFFERS) as peer:
         _send(peer, [pdu])
@@ -263,7 +263,7 @@ def test_the_command_decides_about_the_context(listening: Listening) -> None:
 
 
 def test_a_store_without_a_data_set_is_not_understood(listening: Listening) -> None:
-    """Its command says that none follows; 0xC000 answers, and the rest goes on."""
+    """A C-STORE that announces no Data Set gets 0xC000, and the association goes on."""
     nothing = _command().replace(
         element(0x00000800, b"\0\0"), element(0x00000800, b"\1\1")
     )
@@ -297,7 +297,7 @@ def test_echoes_and_stores_take_turns(listening: Listening) -> None:
 
 
 def test_an_echo_behind_a_store_is_answered_after_it(listening: Listening) -> None:
-    """A C-ECHO that came with a C-STORE, and the other way round, waits its turn."""
+    """C-ECHO and C-STORE in one segment are answered in their order."""
     echo = p_data(pdv(echo_command(7), ECHO, LAST_COMMAND))
     with Peer(listening.port).associate(*OFFERS) as peer:
         _send(peer, [_message(SMALL) + echo + _message(SMALL) + echo])
@@ -317,7 +317,7 @@ def _one_of_many(port: int, sender: int) -> None:
 
 
 def test_senders_of_one_ae_title_do_not_meet(listening: Listening) -> None:
-    """A scanner's several associations under its one AE title keep apart."""
+    """Several associations of one AE title do not mix their messages."""
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(_one_of_many, [listening.port] * 6, range(6)))
     metas = [read_file_meta(path) for path in listening.received()]

@@ -1,4 +1,4 @@
-"""Requests of storage commitment at the listener: durable before they are answered."""
+"""Requests of storage commitment at the listener: durable before the response."""
 
 import json
 import os
@@ -39,7 +39,7 @@ PEERS = ("SCANNER1@127.0.0.1:104",)
 def hospital(
     request: pytest.FixtureRequest, listen: Callable[..., Listening]
 ) -> Listening:
-    """A listener of each reception that knows the address of SCANNER1."""
+    """A listener of each reception that has an address for SCANNER1."""
     return listen(reception=request.param, peers=PEERS)
 
 
@@ -47,7 +47,7 @@ def hospital(
 def scanner(
     listening: Listening, title: str = "SCANNER1", **negotiation: Any
 ) -> Iterator[Association]:
-    """Associate as a modality does that asks for storage commitment."""
+    """Associate like a modality that requests storage commitment."""
     ae = AE(ae_title=title)
     ae.add_requested_context(PUSH_MODEL, negotiation.pop("syntaxes", None))
     assoc = ae.associate("127.0.0.1", listening.port, **negotiation)
@@ -88,7 +88,7 @@ def ask(assoc: Association, information: Dataset | None, **changes: Any) -> Data
 
 
 def kept(listening: Listening) -> list[dict[str, Any]]:
-    """Return the requests that lie in the spool."""
+    """Return the requests in the spool."""
     folder = listening.settings.spool_dir / "commitments"
     files = sorted(folder.glob("*.json")) if folder.is_dir() else []
     return [json.loads(path.read_text()) for path in files]
@@ -98,7 +98,7 @@ def kept(listening: Listening) -> list[dict[str, Any]]:
 def test_a_request_is_on_disk_when_it_is_answered(
     hospital: Listening, syntax: str | None
 ) -> None:
-    """What was asked for, and by whom, lies in the spool at 0x0000."""
+    """At 0x0000 the references and the requestor are in the spool."""
     with scanner(hospital, syntaxes=syntax) as assoc:
         assert ask(assoc, asking("1.2.3.1", "1.2.3.2")).Status == 0x0000
         (request,) = kept(hospital)
@@ -112,7 +112,7 @@ def test_a_request_is_on_disk_when_it_is_answered(
 
 
 def test_the_roles_of_a_requestor_are_agreed(hospital: Listening) -> None:
-    """Who proposes to be SCU may; who proposes to be SCP as well is not told so."""
+    """A proposed SCU role is accepted, a proposed SCP role is not."""
     role = build_role(PUSH_MODEL, scu_role=True, scp_role=True)
     with scanner(hospital, ext_neg=[role]) as assoc:
         (context,) = assoc.accepted_contexts
@@ -134,7 +134,7 @@ def test_the_roles_of_a_requestor_are_agreed(hospital: Listening) -> None:
 def test_a_request_that_cannot_be_served_is_refused_with_the_reason(
     hospital: Listening, changes: dict[str, Any], status: int
 ) -> None:
-    """The status says what is wrong, and only the right one that follows is kept."""
+    """The status tells the problem, and only the valid request that follows is stored."""
     uids = changes.get("about", ["1.2.3.1"])
     others = {key: value for key, value in changes.items() if key != "about"}
     with scanner(hospital) as assoc:
@@ -146,7 +146,7 @@ def test_a_request_that_cannot_be_served_is_refused_with_the_reason(
 
 
 def test_a_requestor_without_an_address_is_refused(hospital: Listening) -> None:
-    """A report could never reach it."""
+    """A request without an address for its report is refused."""
     with scanner(hospital, title="STRANGER") as assoc:
         answer = ask(assoc, asking("1.2.3.1"))
     assert answer.Status == 0x0124
@@ -156,7 +156,7 @@ def test_a_requestor_without_an_address_is_refused(hospital: Listening) -> None:
 def test_a_request_that_is_too_large_is_refused(
     hospital: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More instances than are taken at once, or more bytes than memory is for them."""
+    """Too many references, or too many bytes for the memory, are refused."""
     monkeypatch.setattr(requests, "MAX_REFERENCES", 50)
     information = asking(*(f"1.2.3.{n}" for n in range(51)))
     huge = asking("1.2.3.1")
@@ -171,13 +171,13 @@ def test_a_request_that_is_too_large_is_refused(
 
 
 def test_a_full_disk_refuses_and_is_told(listen: Callable[..., Listening]) -> None:
-    """Below the reserve the requestor is asked to come again."""
+    """Below the reserve the status is resource limitation."""
     with scanner(listen(peers=PEERS, disk_reserve_mb=1 << 40)) as assoc:
         assert ask(assoc, asking("1.2.3.1")).Status == 0x0213
 
 
 def test_nothing_is_stored_over_the_context_of_commitment(hospital: Listening) -> None:
-    """A C-STORE that names the Push Model as its class is refused."""
+    """A C-STORE with the Push Model as its SOP Class is refused."""
     with Peer(hospital.port).associate((PUSH_MODEL, [IMPLICIT_LITTLE])) as peer:
         answer = peer.store(data_set(PUSH_MODEL, "1.2.3"), PUSH_MODEL, "1.2.3")
     assert answer.status == 0x0122
@@ -206,7 +206,7 @@ NEST = b"\x08\x00\x11\x11" + UNDEFINED + OPEN_ITEM
     ids=range(9),
 )
 def test_damaged_requests_end_in_words(encoded: bytes) -> None:
-    """What is cut off, nested without end or without its elements is not understood."""
+    """Truncated, endlessly nested and incomplete Data Sets raise NotUnderstood."""
     with pytest.raises(NotUnderstood):
         read_references(encoded, IMPLICIT_LITTLE, 10)
 
@@ -233,7 +233,7 @@ def test_damaged_requests_end_in_words(encoded: bytes) -> None:
     syntax=st.sampled_from([IMPLICIT_LITTLE, "1.2.840.10008.1.2.1", EXPLICIT_BIG]),
 )
 def test_whatever_comes_is_read_or_refused(encoded: bytes, syntax: str) -> None:
-    """No bytes make the reader end otherwise than with references or a refusal."""
+    """Any bytes give references or a refusal."""
     try:
         transaction, references = read_references(encoded, syntax, 5)
     except (NotUnderstood, TooManyReferences):
@@ -243,7 +243,7 @@ def test_whatever_comes_is_read_or_refused(encoded: bytes, syntax: str) -> None:
 
 
 def test_requests_of_undefined_length_are_read() -> None:
-    """Sequence and items may be closed by delimiters (PS3.5 section 7.5)."""
+    """Sequence and items may end with delimiters (PS3.5 section 7.5)."""
     close_item = element(0xFFFEE00D, b"")
     item = element(0x00081150, b"1.2") + element(0x00081155, b"1.9")
     encoded = (
@@ -261,7 +261,7 @@ def test_requests_of_undefined_length_are_read() -> None:
 
 
 def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
-    """What is no request of ours keeps no other one waiting."""
+    """A file that is not a request delays no other one."""
     folder = CommitmentFolder(tmp_path)
     folder.prepare()
     (folder.root / "1.json").write_text('{"references": 7}')
@@ -274,7 +274,7 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
 def test_a_request_and_its_folder_are_durable_before_the_answer(
     listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file, the folder that names it, and the spool that names the folder."""
+    """File, its folder and the spool folder are synced before the response."""
     hospital = listen(peers=PEERS)
     synced: list[str] = []
     fsync = os.fsync

@@ -1,4 +1,4 @@
-"""Many senders at once, some of them rude."""
+"""Many senders at the same time, among them probes and aborts."""
 
 import socket
 import struct
@@ -13,7 +13,7 @@ SENDERS, EACH = 16, 12
 
 
 def _send(port: int, sender: int) -> list[str]:
-    """Send instances; each fourth sender aborts in the middle of one more."""
+    """Send instances; each fourth sender aborts during one more."""
     acknowledged = []
     with Peer(port, calling=f"CT{sender}").associate() as peer:
         for number in range(EACH):
@@ -36,7 +36,7 @@ def _probe(port: int) -> None:
 
 
 def test_what_was_acknowledged_is_what_is_there(listening: Listening) -> None:
-    """Among probes and aborts every acknowledged instance is kept, and no other."""
+    """Among probes and aborts exactly the acknowledged instances are stored."""
     with ThreadPoolExecutor(SENDERS + 4) as pool:
         senders = [pool.submit(_send, listening.port, n) for n in range(SENDERS)]
         probes = [pool.submit(_probe, listening.port) for _ in range(20)]

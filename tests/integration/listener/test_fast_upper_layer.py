@@ -1,4 +1,4 @@
-"""The way of C-STORE that is ours alone: when it is taken, and what it must not forget."""
+"""Fast reception: when it is used, and its state beyond a message."""
 
 import time
 from collections.abc import Callable
@@ -20,14 +20,14 @@ def _store(peer: Peer, uid: str) -> int:
 
 
 def test_the_library_looks_as_expected() -> None:
-    """With the version that is pinned, nothing stands against the fast way."""
+    """The pinned version of pynetdicom passes the check."""
     assert unexpected() is None
 
 
 def test_another_library_falls_back_to_its_own_way(
     listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With another minor version pynetdicom handles messages itself, and all works."""
+    """With another minor version of pynetdicom reception is stock, and works."""
     monkeypatch.setattr(pynetdicom, "__version__", "3.1.0")
     listening = listen(reception="fast")
     assert listening.acceptor.reception == STOCK
@@ -37,7 +37,7 @@ def test_another_library_falls_back_to_its_own_way(
 
 
 def test_a_renamed_internal_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What we rest on and is not there is named."""
+    """A missing internal is named."""
     monkeypatch.delattr(pynetdicom.dul.DULServiceProvider, "_is_transport_event")
     monkeypatch.setattr(
         "services.listener.fast.pynetdicom_check.inspect.getsource",
@@ -47,7 +47,7 @@ def test_a_renamed_internal_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_association_that_is_busy_is_not_idle(listen: Listen) -> None:
-    """One that stores without a pause outlives the network timeout."""
+    """An association that stores continuously outlives the network timeout."""
     listening = listen(reception="fast", network_timeout_seconds=3.0)
     assert listening.acceptor.reception == FAST
     deadline = time.monotonic() + 3.5
@@ -61,7 +61,7 @@ def test_an_association_that_is_busy_is_not_idle(listen: Listen) -> None:
 
 
 def test_an_association_leaves_no_spare_file_behind(listen: Listen) -> None:
-    """A file made ahead for a next instance goes with the association."""
+    """The file for a next instance is removed with the association."""
     listening = listen(reception="fast")
     with Peer(listening.port).associate() as peer:
         for number in range(3):
@@ -73,7 +73,7 @@ def test_an_association_leaves_no_spare_file_behind(listen: Listen) -> None:
 
 
 def test_a_full_disk_is_known_before_the_data_set(listen: Listen) -> None:
-    """Below the reserve nothing of a Data Set is written; 0xA700 is the answer."""
+    """Below the reserve a Data Set is not written, and the status is 0xA700."""
     listening = listen(reception="fast", disk_reserve_mb=1 << 40)
     with Peer(listening.port).associate() as peer:
         assert _store(peer, "1.2.3") == 0xA700

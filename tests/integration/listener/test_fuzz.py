@@ -1,4 +1,4 @@
-"""Hostile bytes against a real listener; `benchmarks/fuzz.py` does it a million times."""
+"""Hostile bytes for a real listener; `benchmarks/fuzz.py` runs a million cases."""
 
 import itertools
 import tempfile
@@ -33,7 +33,7 @@ _HEALTHY = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
 class Attack:
-    """A listener and what was sent to it."""
+    """A listener with a record of the cases that were sent."""
 
     def __init__(self, reception: str, root: Path) -> None:
         self.target = Target(root, reception)
@@ -45,13 +45,13 @@ class Attack:
         self.first = {path.name for path in self.target.ready()[:1]}
 
     def send(self, case: Case) -> Outcome:
-        """Send a case; return how it ended, having checked every answer."""
+        """Send a case and check every answer; return the outcome."""
         outcome = self.client.send(case)
         self.client.ledger.note(outcome)
         return outcome
 
     def is_harmless(self) -> list[str]:
-        """Return what is wrong with the listener, after everything."""
+        """Return the problems of the listener after all cases."""
         self.client.close()
         self.honest.add(honest_store(self.target.port, 2)[0])
         files = [p for p in self.target.ready() if p.name not in self.first]
@@ -66,7 +66,7 @@ class Attack:
 
 @pytest.fixture(scope="module", params=["fast", "stock"])
 def attack(request: pytest.FixtureRequest) -> Iterator[Attack]:
-    """A listener on either path; in the end it must be as if nothing had been."""
+    """A listener of each reception, which must be unharmed at the end."""
     with tempfile.TemporaryDirectory() as folder:
         attack = Attack(request.param, Path(folder))
         yield attack
@@ -77,7 +77,7 @@ def attack(request: pytest.FixtureRequest) -> Iterator[Attack]:
 @settings(max_examples=15, deadline=None, suppress_health_check=_HEALTHY)
 @given(seed=st.integers(0, 2**64))
 def test_no_bytes_harm_the_listener(attack: Attack, kind: str, seed: int) -> None:
-    """Every answer is a right PDU with a status of ours, and none is owed for long."""
+    """Every answer is a valid PDU with a known status, and none is missing."""
     # Numbers go on from case to case, and so what is drawn depends on more than a seed.
     number = next(attack.numbers)
     attack.send(KINDS[kind](Random(seed), number, uid_of(SEED, number)))
@@ -95,7 +95,7 @@ NAMES = st.one_of(
 def test_no_ae_title_harms_the_listener(
     attack: Attack, calling: bytes, called: bytes
 ) -> None:
-    """Whatever somebody is called by, the association is accepted, rejected or aborted."""
+    """With any AE title the association is accepted, rejected or aborted."""
     connection = Connection(attack.target.port)
     with connection.socket:
         connection.send(request(plain_items(), called[:16], calling[:16]))
@@ -110,7 +110,7 @@ def test_no_ae_title_harms_the_listener(
 def test_no_uid_harms_the_listener(
     attack: Attack, uid: bytes, in_data_set: bytes, context: int
 ) -> None:
-    """A SOP Instance UID is stored, refused, or ends the association; it is no path."""
+    """With any SOP Instance UID the instance is stored or refused, or aborted."""
     for inner in (uid, in_data_set):
         number = next(attack.numbers)
         data = encode(identity(inner, b"%d" % number), CONTEXTS[context])
@@ -119,7 +119,7 @@ def test_no_uid_harms_the_listener(
 
 
 def test_the_names_are_data_in_what_is_kept(attack: Attack) -> None:
-    """A hostile name that may be a UID is kept as a value and nowhere as a file name."""
+    """A hostile but valid UID is stored as a value and in no file name."""
     uid = b"A" * 64
     data = encode(identity(uid), CONTEXTS[3])
     attack.client.close()  # its association may have been idle for long
@@ -129,7 +129,7 @@ def test_the_names_are_data_in_what_is_kept(attack: Attack) -> None:
 
 
 def test_one_byte_at_a_time(attack: Attack) -> None:
-    """A message cut at every byte is a message."""
+    """A message with a segment for every byte is accepted."""
     uid = b"2.25.0.0"
     message = Message(
         [

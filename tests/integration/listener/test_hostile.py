@@ -1,4 +1,4 @@
-"""What fuzzing has found, each once more."""
+"""Regression tests for the findings of fuzzing."""
 
 import struct
 import threading
@@ -20,7 +20,7 @@ ABORT = 7
 def attacked(
     request: pytest.FixtureRequest, listen: Callable[..., Listening]
 ) -> Iterator[Listening]:
-    """A Storage SCP on either path; no thread of it may die, or stay."""
+    """A Storage SCP of each reception, of which no thread may die or stay."""
     died: list[object] = []
     before, threading.excepthook = threading.excepthook, died.append
     listening = listen(reception=request.param)
@@ -50,7 +50,7 @@ def _end_of(connection: Connection) -> list[int]:
 
 
 def test_a_user_identity_of_no_known_kind_is_aborted(attacked: Listening) -> None:
-    """A value that pynetdicom refuses ends the association, and no thread."""
+    """A value that pynetdicom refuses ends the association, but no thread."""
     items = plain_items()
     assert isinstance(items[-1].body, list)
     items[-1].body.append(Item(0x58, struct.pack(">BBHH", 99, 0, 0, 0)))
@@ -61,7 +61,7 @@ def test_a_user_identity_of_no_known_kind_is_aborted(attacked: Listening) -> Non
 
 
 def test_a_context_without_abstract_syntax_is_aborted(attacked: Listening) -> None:
-    """A proposed context that names no SOP Class ends the association, and no thread."""
+    """A context without an abstract syntax ends the association, but no thread."""
     items = plain_items()
     assert isinstance(items[1].body, list)
     del items[1].body[0]
@@ -72,7 +72,7 @@ def test_a_context_without_abstract_syntax_is_aborted(attacked: Listening) -> No
 
 
 def test_an_abort_of_no_known_source_ends_the_association(attacked: Listening) -> None:
-    """An A-ABORT whose values are undefined is an A-ABORT all the same."""
+    """An A-ABORT with undefined values ends the association."""
     connection = Connection(attacked.port)
     connection.send(request(plain_items()))
     assert connection.read(HANG_SECONDS)
@@ -82,7 +82,7 @@ def test_an_abort_of_no_known_source_ends_the_association(attacked: Listening) -
 
 
 def test_an_answer_that_meets_an_abort_costs_nothing(attacked: Listening) -> None:
-    """Requests, and an A-ABORT before they are answered: nobody is there to be told."""
+    """Requests with an A-ABORT before their responses leave nothing behind."""
     for _ in range(10):
         peer = Peer(attacked.port).associate()
         for number in range(3):
@@ -112,7 +112,7 @@ def test_another_command_than_c_store_is_no_c_store(
 
 
 def test_a_request_that_is_none_is_answered_by_an_abort(attacked: Listening) -> None:
-    """An item that ends beyond its PDU is told by an A-ABORT, without a traceback."""
+    """An item beyond the end of its PDU gets A-ABORT, without a traceback."""
     items = plain_items()
     items[0].length = 0xFFFF
     connection = Connection(attacked.port)

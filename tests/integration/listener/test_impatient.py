@@ -1,4 +1,4 @@
-"""A peer that does not wait for answers."""
+"""Peers that do not wait for responses."""
 
 import os
 import threading
@@ -25,7 +25,7 @@ _ECHOES, _COUNT, _SIZE = 20, 60, 3_000_000
 def test_requests_without_end_do_not_fill_the_memory(
     listen: Callable[..., Listening], reception: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """180 MB, sent ahead to a slow disk, are all answered, in order, within 100 MB."""
+    """180 MB sent ahead to a slow disk are answered in order, within 100 MB of memory."""
     sync = os.fsync
 
     def slow(descriptor: int) -> None:

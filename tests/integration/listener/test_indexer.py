@@ -1,4 +1,4 @@
-"""The indexer loses nothing and doubles nothing, wherever it is struck down."""
+"""The indexer, which loses and doubles nothing wherever it is killed."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -30,12 +30,12 @@ from veritag.storage.stored_instance import Provenance
 
 
 class Struck(BaseException):
-    """Stands for SIGKILL: nothing may catch it."""
+    """A stand-in for SIGKILL, which nothing may catch."""
 
 
 @dataclass
 class Site:
-    """A spool, an archive, records and a broker; indexers come and go."""
+    """A spool, an archive, records and a broker for indexers."""
 
     root: Path
     records: Records
@@ -77,7 +77,7 @@ class Site:
         self.running.append((stop, thread))
 
     def close(self) -> None:
-        """Stop the indexers in good order."""
+        """Stop the indexers in order."""
         for stop, thread in self.running:
             stop.set()
             thread.join(45)
@@ -90,7 +90,7 @@ class Site:
             return int(connection.scalar(select(func.count()).select_from(table)) or 0)
 
     def queued(self) -> int:
-        """Count the messages that wait for a worker."""
+        """Count the messages in the queue."""
         with redis.Redis(port=self.broker.port) as client:
             return int(client.llen(QUEUE_INSPECTION))
 
@@ -111,7 +111,7 @@ def site(tmp_path: Path, broker: Broker) -> Iterator[Site]:
 
 
 def test_an_instance_goes_all_the_way(site: Site) -> None:
-    """From the spool to the archive, the records and the queue; the spool is empty."""
+    """An instance moves from the spool to archive, records and queue."""
     site.receive("1.2.3")
     site.start()
     wait_for(lambda: site.queued() == 1)
@@ -122,7 +122,7 @@ def test_an_instance_goes_all_the_way(site: Site) -> None:
 
 
 def test_instances_share_a_message(site: Site) -> None:
-    """What arrives together is published together, 32 to a message."""
+    """Instances received together are published together, 32 per message."""
     for number in range(80):
         site.receive(f"1.2.{number}")
     publisher = site.publisher()
@@ -146,7 +146,7 @@ def test_the_same_instance_twice_is_one(site: Site) -> None:
 
 
 def test_other_bytes_under_the_same_uid_are_kept(site: Site) -> None:
-    """Altered bytes under a known SOP Instance UID are kept side by side."""
+    """Other bytes with a known SOP Instance UID are stored beside the first ones."""
     site.receive("1.2.3")
     site.receive("1.2.3", more=b"\xe0\x7f\x10\x00\x02\x00\x00\x00ab")
     assert site.indexer().round() == 2
@@ -167,7 +167,7 @@ STEPS = ["_archive_one", "_archive_all", "_register", "_forget", "_index"]
 
 
 def _struck(step: str, moment: str) -> type[Indexer]:
-    """Return an indexer that dies before or after a step, the first time only."""
+    """Return an indexer that is killed before or after a step, the first time only."""
 
     class Dying(Indexer):
         struck = False
@@ -188,7 +188,7 @@ def _struck(step: str, moment: str) -> type[Indexer]:
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_crash_at_any_step_costs_nothing(site: Site, step: str, moment: str) -> None:
-    """Struck down before or after any step, a new indexer completes the work once."""
+    """After a kill before or after any step a new indexer completes the work once."""
     for number in range(3):
         site.receive(f"1.2.{number}")
     with pytest.raises(Struck):
@@ -202,7 +202,7 @@ def test_a_crash_at_any_step_costs_nothing(site: Site, step: str, moment: str) -
 
 
 def test_a_crash_amid_removing_costs_nothing(site: Site, monkeypatch: Any) -> None:
-    """Struck down with half of the files removed, the rest is not recorded again."""
+    """After a kill with half of the files removed the others are not recorded again."""
     for number in range(4):
         site.receive(f"1.2.{number}")
     remove = Spool.remove
@@ -226,7 +226,7 @@ def test_a_crash_amid_removing_costs_nothing(site: Site, monkeypatch: Any) -> No
 def test_a_crash_around_publishing_costs_nothing(
     site: Site, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Struck down before or after a message, its instances are published again."""
+    """After a kill before or after a message its instances are published again."""
     site.receive("1.2.3")
     site.indexer().round()
     inspect = Dispatcher.inspect
@@ -247,7 +247,7 @@ def test_a_crash_around_publishing_costs_nothing(
 
 
 def test_a_stubborn_file_does_not_stop_the_others(site: Site) -> None:
-    """A file that cannot be indexed stays, is named by readiness, and the rest goes on."""
+    """A file that cannot be indexed stays, readiness names it, and others go on."""
     stubborn = site.spool.ready / "0-stubborn.dcm"
     stubborn.write_bytes(b"not ours")
     site.receive("1.2.3")
@@ -282,7 +282,7 @@ def test_one_refused_row_does_not_stop_the_batch(
 
 
 def test_without_records_the_spool_keeps_all(site: Site) -> None:
-    """While the database cannot be written files wait; afterwards all are indexed."""
+    """Without the database files stay in the spool; later all are indexed."""
     path = site.root / "elsewhere" / "records.sqlite3"
     site.records.close()
     site.records = Records.open(f"sqlite:///{path}")
@@ -298,7 +298,7 @@ def test_without_records_the_spool_keeps_all(site: Site) -> None:
 
 
 def test_without_a_broker_indexing_goes_on(site: Site) -> None:
-    """While Redis is down instances are indexed; when it is back all are published."""
+    """Without Redis instances are indexed; later all are published."""
     site.broker.kill()
     site.start()
     for number in range(40):
@@ -311,7 +311,7 @@ def test_without_a_broker_indexing_goes_on(site: Site) -> None:
 
 
 def test_a_frozen_broker_does_not_block_indexing(site: Site) -> None:
-    """While Redis accepts and does not answer, instances are indexed all the same."""
+    """While Redis accepts and does not answer, instances are indexed."""
     site.start()
     site.receive("1.2.0")
     wait_for(lambda: site.queued() == 1)
@@ -332,7 +332,7 @@ def anywhere(records: Records, tmp_path: Path, broker: Broker) -> Iterator[Site]
 
 
 def test_indexing_is_the_same_on_each_database(anywhere: Site) -> None:
-    """Both databases take the same way from spool to queue."""
+    """With both databases instances move from the spool to the queue."""
     anywhere.receive("1.2.3")
     anywhere.receive("1.2.3")
     anywhere.start()

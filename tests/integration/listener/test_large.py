@@ -1,4 +1,4 @@
-"""Instances that are too large for the memory."""
+"""Instances larger than the memory for one."""
 
 import hashlib
 import os
@@ -34,7 +34,7 @@ def test_a_large_instance_goes_to_disk_as_it_comes(listening: Listening) -> None
 
 
 def test_large_instances_take_no_memory(listening: Listening) -> None:
-    """However much is on its way, the process holds a few megabytes of it."""
+    """During reception the process holds a few megabytes of them."""
     chunk = bytes(1 << 20)
     before = psutil.Process().memory_info().rss
     with (
@@ -58,7 +58,7 @@ def _incoming_bytes(listening: Listening) -> int:
 
 
 def test_a_large_instance_of_another_identity_is_refused(listening: Listening) -> None:
-    """Also on disk the UIDs are compared, and what is refused does not stay."""
+    """The UIDs of an instance on disk are compared, and a refused one is removed."""
     with Peer(listening.port).associate() as peer:
         answer = peer.store(_large("1.2.3"), CT_IMAGE_STORAGE, "1.2.4")
         assert answer.status == 0xA900
@@ -68,7 +68,7 @@ def test_a_large_instance_of_another_identity_is_refused(listening: Listening) -
 
 
 def test_a_disk_that_fails_amid_an_instance_is_reported(listening: Listening) -> None:
-    """The rest is read and forgotten; the answer is 0xA700 and the association goes on."""
+    """The rest is discarded, the status is 0xA700, and the association goes on."""
     aside = listening.spool.root / "aside"
     listening.spool.incoming.rename(aside)
     with Peer(listening.port).associate() as peer:

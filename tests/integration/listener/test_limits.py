@@ -1,4 +1,4 @@
-"""Who may associate, and what a hostile or careless peer cannot do."""
+"""AE titles, limits and timeouts of associations, and the stop of the listener."""
 
 import contextlib
 import socket
@@ -80,7 +80,7 @@ def test_other_protocols_are_turned_away(listening: Listening) -> None:
 def test_a_huge_pdu_length_is_not_believed_before_association(
     listening: Listening, kind: int
 ) -> None:
-    """A PDU that claims 4 GiB as first words ends the connection at once."""
+    """A first PDU that claims 4 GiB ends the connection at once."""
     with socket.create_connection(("127.0.0.1", listening.port), timeout=45) as peer:
         peer.sendall(struct.pack(">BBL", kind, 0, 0xFFFFFFFF) + bytes(1000))
         with contextlib.suppress(ConnectionError):
@@ -92,7 +92,7 @@ def test_a_huge_pdu_length_is_not_believed_before_association(
 def test_a_huge_pdu_length_is_not_believed_within_an_association(
     listening: Listening,
 ) -> None:
-    """A PDU longer than announced is answered with A-ABORT; memory stays as it was."""
+    """A PDU longer than announced gets A-ABORT and takes no memory."""
     before = psutil.Process().memory_info().rss
     with Peer(listening.port).associate() as peer:
         assert peer.max_pdu == listening.settings.max_pdu_bytes
@@ -103,7 +103,7 @@ def test_a_huge_pdu_length_is_not_believed_within_an_association(
 
 
 def test_a_peer_that_falls_silent_is_let_go(listen: Callable[..., Listening]) -> None:
-    """A half-sent PDU does not hold a thread beyond the network timeout."""
+    """An incomplete PDU keeps no thread beyond the network timeout."""
     listening = listen(network_timeout_seconds=0.5)
     with Peer(listening.port).associate() as peer:
         peer.socket.sendall(struct.pack(">BBL", 4, 0, 100) + bytes(10))
@@ -111,7 +111,7 @@ def test_a_peer_that_falls_silent_is_let_go(listen: Callable[..., Listening]) ->
 
 
 def test_an_idle_association_is_let_go(listen: Callable[..., Listening]) -> None:
-    """An association over which nothing comes is aborted at the network timeout."""
+    """A silent association is aborted at the network timeout."""
     listening = listen(network_timeout_seconds=0.5)
     with Peer(listening.port).associate() as peer:
         assert peer.read()[0] in (7, 0)
@@ -119,7 +119,7 @@ def test_an_idle_association_is_let_go(listen: Callable[..., Listening]) -> None
 
 
 def test_the_requestors_first_transfer_syntax_is_taken(listening: Listening) -> None:
-    """Of several transfer syntaxes in a context the sender's own order decides."""
+    """Of several transfer syntaxes in a context the first one of the sender is accepted."""
     offers = [
         (CT_IMAGE_STORAGE, [EXPLICIT, IMPLICIT]),
         (CT_IMAGE_STORAGE, [HTJ2K, EXPLICIT]),
@@ -133,7 +133,7 @@ def test_the_requestors_first_transfer_syntax_is_taken(listening: Listening) -> 
 
 
 def test_private_sop_classes_need_the_setting(listen: Callable[..., Listening]) -> None:
-    """A private SOP Class is accepted and stored only where the setting says so."""
+    """A private SOP Class is accepted and stored only with the setting."""
     strict, open_ = listen(), listen(accept_private_sop_classes=True)
     with Peer(strict.port).associate((PRIVATE_SOP_CLASS, [IMPLICIT])) as peer:
         assert peer.accepted == {}
@@ -145,7 +145,7 @@ def test_private_sop_classes_need_the_setting(listen: Callable[..., Listening]) 
 def test_query_is_not_offered_even_with_the_setting(
     listen: Callable[..., Listening],
 ) -> None:
-    """A known SOP Class that is no storage is never taken for a private one."""
+    """A known SOP Class other than storage is not treated as a private one."""
     listening = listen(accept_private_sop_classes=True)
     study_root_find = "1.2.840.10008.5.1.4.1.2.2.1"
     with Peer(listening.port).associate((study_root_find, [IMPLICIT])) as peer:
@@ -164,7 +164,7 @@ def _is_receiving(listening: Listening) -> bool:
 
 
 def test_stopping_lets_what_is_being_received_finish(listening: Listening) -> None:
-    """An instance half received when the stop begins is still acknowledged."""
+    """An instance in reception at the start of the stop is still acknowledged."""
     data = data_set(CT_IMAGE_STORAGE, "1.2.3", more=bytes(0))
     with (
         Peer(listening.port).associate() as busy,
@@ -187,7 +187,7 @@ def test_stopping_lets_what_is_being_received_finish(listening: Listening) -> No
 
 
 def test_stopping_does_not_wait_for_half_a_pdu(listening: Listening) -> None:
-    """A peer that has stopped in the middle of a PDU does not hold up the stop."""
+    """A peer that stopped within a PDU does not delay the stop."""
     with Peer(listening.port).associate() as stuck:
         stuck.socket.sendall(struct.pack(">BBL", 4, 0, 100) + bytes(10))
         (assoc,) = listening.acceptor.associations
@@ -204,7 +204,7 @@ def test_stopping_does_not_wait_for_half_a_pdu(listening: Listening) -> None:
 
 
 def test_stopping_ends_a_sender_that_never_pauses(listening: Listening) -> None:
-    """At the end of the grace what is still being received is aborted."""
+    """At the end of the grace instances in reception are aborted."""
     with Peer(listening.port).associate() as peer:
         peer.send_command(CT_IMAGE_STORAGE, "1.2.3")
         peer.send_data(b"x", last=False)

@@ -1,4 +1,4 @@
-"""Names from the network stay names: no path, no metric label, no line of the log."""
+"""Names from the network, which reach no path, metric label or line of the log."""
 
 import json
 import re
@@ -27,7 +27,7 @@ FORGED = "EVIL"
 
 @pytest.mark.parametrize("reception", ["fast", "stock"])
 def test_names_stay_what_they_are(service: Service, reception: str) -> None:
-    """Each log line is one JSON object of ours, each label is known, no file is new."""
+    """Each log line is a JSON object, each label is known, and no file is new."""
     service.start("--no-indexer", VERITAG_RECEPTION=reception)
     folder = service.data_dir
     before = {path.relative_to(folder).parts[0] for path in folder.rglob("*")}
@@ -51,7 +51,7 @@ def test_names_stay_what_they_are(service: Service, reception: str) -> None:
 
 
 def _send(port: int, title: str) -> int | None:
-    """Store under a calling and called AE title; None where no association comes."""
+    """Store with a calling and called AE title; None without an association."""
     uid = "1.2.3"
     try:
         called = f"{title[::-1]}{FORGED}"[:16]

@@ -1,4 +1,4 @@
-"""Probes leave nothing behind: no thread, no descriptor, no memory."""
+"""Probes, which leave no thread, descriptor or memory behind."""
 
 import gc
 import threading
@@ -18,7 +18,7 @@ ROUND = 60
 def test_probes_leave_nothing_behind(
     listen: Callable[..., Listening], reception: str
 ) -> None:
-    """After hundreds of connections of every kind, threads and descriptors are flat."""
+    """After hundreds of connections the numbers of threads and descriptors are the same."""
     listening = listen(reception=reception)
     probe_all(listening)
     process = psutil.Process()
@@ -32,7 +32,7 @@ def test_probes_leave_nothing_behind(
 
 
 def probe_all(listening: Listening) -> None:
-    """Let each kind of probe come, and the listener forget them."""
+    """Run each kind of probe, and wait until the listener has closed them."""
     for number in range(ROUND):
         list(PROBES.values())[number % len(PROBES)](listening.port)
     wait_for(lambda: not listening.acceptor.associations)

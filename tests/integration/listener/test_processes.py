@@ -40,7 +40,7 @@ def _received(http_port: int) -> int:
 
 
 def test_two_processes_share_a_port_and_a_spool(service: Service) -> None:
-    """Connections are spread over both, each counts its own, nothing is lost."""
+    """Connections go to both processes, each counts its own, and nothing is lost."""
     second = free_port()
     service.start(
         "--no-indexer",
@@ -62,7 +62,7 @@ def test_two_processes_share_a_port_and_a_spool(service: Service) -> None:
 def test_a_helper_that_dies_is_started_again_and_ends_with_its_listener(
     service: Service,
 ) -> None:
-    """SIGKILL of the second process costs no more than its associations."""
+    """SIGKILL of the second process costs only its associations."""
     second = free_port()
     service.start(
         "--no-indexer",
@@ -89,7 +89,7 @@ def test_a_helper_that_dies_is_started_again_and_ends_with_its_listener(
 def test_associations_share_the_sync_of_a_folder(
     listen: Callable[..., Listening],
 ) -> None:
-    """Eight at a time lose and confuse nothing."""
+    """Eight associations at the same time store every instance once."""
     listening = listen()
     with ThreadPoolExecutor(8) as pool:
         sent = pool.map(lambda n: _send(listening.port, f"1.2.{n}"), range(40))

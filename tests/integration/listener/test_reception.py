@@ -1,4 +1,4 @@
-"""Real senders: what they send lies in the spool byte for byte, with its origin."""
+"""Real senders, whose instances are stored byte for byte with their origin."""
 
 import struct
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_echoscu_is_answered(listening: Listening) -> None:
 
 
 def test_dcmsend_sends_compressed_files(listening: Listening) -> None:
-    """All that dcmsend finds sendable arrives, compressed files unchanged."""
+    """All files that dcmsend can send arrive, compressed ones unchanged."""
     names = ["CT_small.dcm", "MR_small_RLE.dcm", "JPEG2000.dcm", "JPEG-lossy.dcm"]
     files = [FOLDER / name for name in names]
     sent = dcmtk("dcmsend", "-dn", "127.0.0.1", listening.port, *files)
@@ -81,7 +81,7 @@ def test_dcmsend_sends_compressed_files(listening: Listening) -> None:
 
 
 def _unknown_vrs(sop_instance: str) -> bytes:
-    """Encode UIDs of VR UN, which DCMTK reads as numbers of a list."""
+    """Encode UIDs with VR UN, which DCMTK reads as a list of numbers."""
     body = b""
     for number, uid in ((0x16, CT_IMAGE_STORAGE), (0x18, sop_instance)):
         value = uid.encode() + b"\0" * (len(uid) % 2)
@@ -92,7 +92,7 @@ def _unknown_vrs(sop_instance: str) -> bytes:
 def test_dcmsend_goes_on_after_a_file_that_it_misread(
     listening: Listening, tmp_path: Path
 ) -> None:
-    """A command that names a SOP Class "31" costs its own file and none of the rest."""
+    """A command with SOP Class "31" fails its own file and no other."""
     good = [FOLDER / name for name in ("CT_small.dcm", "MR_small_implicit.dcm")]
     bad = tmp_path / "bad.dcm"
     write_file(bad, CT_IMAGE_STORAGE, "1.2.3.4", EXPLICIT, _unknown_vrs("1.2.3.4"))
@@ -105,7 +105,7 @@ def test_dcmsend_goes_on_after_a_file_that_it_misread(
 
 
 def test_a_series_arrives_over_one_association(listening: Listening) -> None:
-    """Many instances over one association are all there, each under its own name."""
+    """Many instances of one association are stored, each under its own name."""
     files = [FOLDER / n for n in ("CT_small.dcm", "MR_small.dcm")] * 20
     assert dcmtk("storescu", "127.0.0.1", listening.port, *files).returncode == 0
     assert len(listening.received()) == 40
@@ -114,7 +114,7 @@ def test_a_series_arrives_over_one_association(listening: Listening) -> None:
 def test_malformed_files_are_answered(
     listening: Listening, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each malformed file that can be offered at all gets a status, and no harm comes."""
+    """Each malformed file that can be proposed gets a status."""
     monkeypatch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)
     files = sorted((corpus / "malformed").iterdir())
     answers = [_offer(listening.port, path) for path in files]
@@ -124,7 +124,7 @@ def test_malformed_files_are_answered(
 
 
 def _offer(port: int, path: Path) -> int | None:
-    """Send a file as its File Meta Information says; None where that is impossible."""
+    """Send a file by its File Meta Information; None where that is impossible."""
     ae = AE()
     try:
         meta = pydicom.filereader.read_file_meta_info(path)

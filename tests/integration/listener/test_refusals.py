@@ -1,4 +1,4 @@
-"""What is refused, with which status, and that nothing of it stays."""
+"""Refused instances, their statuses, and that nothing of them stays."""
 
 import zlib
 from collections.abc import Callable
@@ -26,7 +26,7 @@ NO_PATIENT_OBJECT = "1.2.840.10008.5.1.4.38.1"
 
 
 def test_an_instance_with_an_identity_is_stored(listening: Listening) -> None:
-    """The smallest Data Set that says who it is gets 0x0000 and lies in the spool."""
+    """The smallest Data Set with its UIDs gets 0x0000 and is in the spool."""
     with Peer(listening.port).associate() as peer:
         data = data_set(CT_IMAGE_STORAGE, "1.2.3")
         assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0x0000
@@ -42,7 +42,7 @@ def test_an_instance_with_an_identity_is_stored(listening: Listening) -> None:
 def test_command_and_data_set_must_agree(
     listening: Listening, in_class: str, in_instance: str
 ) -> None:
-    """Another SOP Class or SOP Instance UID in the Data Set is answered with 0xA900."""
+    """Another SOP Class or SOP Instance UID in the Data Set gets 0xA900."""
     with Peer(listening.port).associate() as peer:
         answer = peer.store(data_set(in_class, in_instance), CT_IMAGE_STORAGE, "1.2.3")
         assert answer.status == 0xA900
@@ -67,7 +67,7 @@ def test_command_and_data_set_must_agree(
 def test_what_has_no_identity_is_not_understood(
     listening: Listening, data: bytes
 ) -> None:
-    """A Data Set whose UIDs cannot be read is answered with 0xC000."""
+    """A Data Set with unreadable UIDs gets 0xC000."""
     with Peer(listening.port).associate() as peer:
         assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0xC000
         again = peer.store(data_set(CT_IMAGE_STORAGE, "1.2"), CT_IMAGE_STORAGE, "1.2")
@@ -89,7 +89,7 @@ UNUSABLE = {
 
 @pytest.mark.parametrize("uid", UNUSABLE.values(), ids=UNUSABLE)
 def test_a_hostile_uid_harms_nobody(listening: Listening, uid: str) -> None:
-    """A UID that is no UID is refused, whatever it hopes to be; the rest is taken."""
+    """An invalid UID is refused, and the association goes on."""
     before = sorted(listening.settings.data_dir.rglob("*"))
     with Peer(listening.port).associate() as peer:
         answer = peer.store(data_set(CT_IMAGE_STORAGE, uid), CT_IMAGE_STORAGE, uid)
@@ -101,7 +101,7 @@ def test_a_hostile_uid_harms_nobody(listening: Listening, uid: str) -> None:
 
 
 def _send_one_more(peer: Peer) -> None:
-    """What comes next over the same association is stored."""
+    """Check that another instance over the same association is stored."""
     data = data_set(CT_IMAGE_STORAGE, "1.2.3")
     assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0x0000
     peer.release()
@@ -122,7 +122,7 @@ def _send_one_more(peer: Peer) -> None:
 def test_another_class_than_the_contexts_is_not_supported(
     listening: Listening, sop_class: str
 ) -> None:
-    """A C-STORE of another SOP Class than its context's gets 0x0122; the rest goes on."""
+    """Another SOP Class than that of the context gets 0x0122; the association goes on."""
     with Peer(listening.port).associate() as peer:
         data = data_set(CT_IMAGE_STORAGE, "1.2.4")
         answer = peer.store(data, sop_class, "1.2.4")
@@ -135,7 +135,7 @@ def test_another_class_than_the_contexts_is_not_supported(
 def test_a_store_over_the_context_of_an_echo_is_not_supported(
     listening: Listening,
 ) -> None:
-    """A C-STORE over the Verification context is answered with 0x0122."""
+    """A C-STORE over the Verification context gets 0x0122."""
     offers = (VERIFICATION, [IMPLICIT]), (CT_IMAGE_STORAGE, [IMPLICIT])
     with Peer(listening.port).associate(*offers) as peer:
         data = data_set(CT_IMAGE_STORAGE, "1.2.3")
@@ -148,7 +148,7 @@ def test_a_store_over_the_context_of_an_echo_is_not_supported(
 
 @pytest.mark.parametrize("uid", ["abc-def_1.2", "0.01.2", "dccc9599" * 8])
 def test_a_word_or_a_hash_can_be_a_uid(listening: Listening, uid: str) -> None:
-    """De-identified archives hold such; the answer names it as the command did."""
+    """UIDs of de-identified archives are accepted, and the response repeats them."""
     with Peer(listening.port).associate() as peer:
         data = data_set(CT_IMAGE_STORAGE, uid)
         assert peer.store(data, CT_IMAGE_STORAGE, uid).status == 0x0000
@@ -159,7 +159,7 @@ def test_a_word_or_a_hash_can_be_a_uid(listening: Listening, uid: str) -> None:
 def test_what_reception_has_no_use_for_refuses_nothing(
     listening: Listening, priority: bytes
 ) -> None:
-    """A Priority that is none (PS3.7 table 9.3-1) costs neither instance nor sender."""
+    """An invalid Priority (PS3.7 table 9.3-1) has no effect."""
     with Peer(listening.port).associate() as peer:
         more = element(0x00000700, priority)
         peer.send_command(CT_IMAGE_STORAGE, "1.2.4", more=more)
@@ -181,7 +181,7 @@ def test_what_reception_has_no_use_for_refuses_nothing(
 def test_a_command_that_cannot_be_read_is_aborted(
     listening: Listening, command: bytes
 ) -> None:
-    """What is no command ends with A-ABORT, and the listener goes on."""
+    """Bytes that are no command get A-ABORT, and the listener goes on."""
     with Peer(listening.port).associate() as peer:
         peer.send_pdv(command, 1, 3)
         assert peer.read()[0] == 7
@@ -192,7 +192,7 @@ def test_a_command_that_cannot_be_read_is_aborted(
 def test_a_large_instance_with_unusable_uids_does_not_stay(
     listening: Listening,
 ) -> None:
-    """What went to disk while it came in is removed when its command is refused."""
+    """A file written during reception is removed when its command is refused."""
     more = element(0x7FE00010, bytes(MEMORY_LIMIT))
     with Peer(listening.port).associate() as peer:
         data = data_set(CT_IMAGE_STORAGE, "1.2.4", more=more)
@@ -203,7 +203,7 @@ def test_a_large_instance_with_unusable_uids_does_not_stay(
 
 
 def test_deflated_data_sets_are_looked_into(listening: Listening) -> None:
-    """The UIDs of a deflated Data Set are compared like any others."""
+    """The UIDs of a deflated Data Set are compared like others."""
     with Peer(listening.port).associate((CT_IMAGE_STORAGE, [DEFLATED])) as peer:
         deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
         data = deflate.compress(data_set(CT_IMAGE_STORAGE, "1.2.3")) + deflate.flush()
@@ -213,7 +213,7 @@ def test_deflated_data_sets_are_looked_into(listening: Listening) -> None:
 
 
 def test_a_full_disk_refuses_and_recovers(listen: Callable[..., Listening]) -> None:
-    """Below the reserve a C-STORE is answered with 0xA700, and readiness says so."""
+    """Below the reserve a C-STORE gets 0xA700, and readiness fails with the reason."""
     listening = listen(disk_reserve_mb=1 << 40)
     with Peer(listening.port).associate() as peer:
         data = data_set(CT_IMAGE_STORAGE, "1.2.3")
@@ -223,7 +223,7 @@ def test_a_full_disk_refuses_and_recovers(listen: Callable[..., Listening]) -> N
 
 
 def test_a_broken_spool_refuses_and_recovers(listening: Listening) -> None:
-    """When the spool cannot be written the sender hears 0xA700, until it can be."""
+    """While the spool cannot be written the status is 0xA700."""
     data = data_set(CT_IMAGE_STORAGE, "1.2.3")
     aside = listening.spool.root / "aside"
     with Peer(listening.port).associate() as peer:

@@ -1,4 +1,4 @@
-"""`veritag listen` as a process: start, stop, death and what is left."""
+"""The process `veritag listen`: start, stop, and what a kill leaves."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def _get(port: int, path: str) -> str:
 
 
 def test_a_listener_receives_and_indexes(service: Service) -> None:
-    """The process and its indexer bring instances into the records, and say so."""
+    """The process and its indexer record received instances and report them."""
     service.start()
     _send(service, *range(5))
     wait_for(lambda: _indexed(service) == 5)
@@ -75,7 +75,7 @@ def _indexers(service: Service) -> list[psutil.Process]:
 
 
 def test_the_log_is_json_without_patient_data(service: Service) -> None:
-    """Every line is a JSON object with an event; names of patients are in none."""
+    """Every line is a JSON object with an event and without patient names."""
     service.start()
     name = b"\x10\x00\x10\x00\x0a\x00\x00\x00SECRET^ONE"
     uid = "1.2.3"
@@ -100,7 +100,7 @@ def test_the_log_is_json_without_patient_data(service: Service) -> None:
 
 
 def test_reception_needs_neither_broker_nor_database(service: Service) -> None:
-    """With a dead broker and an unusable database instances are still acknowledged."""
+    """With broker and database unusable instances are still acknowledged."""
     service.broker_url = "redis://127.0.0.1:1/0"
     service.start(VERITAG_DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
     _send(service, *range(5))
@@ -110,7 +110,7 @@ def test_reception_needs_neither_broker_nor_database(service: Service) -> None:
 
 
 def test_a_killed_listener_loses_nothing(service: Service) -> None:
-    """After SIGKILL amid a transfer a restart keeps what was acknowledged, only that."""
+    """After SIGKILL during a transfer exactly the acknowledged instances are kept."""
     service.start("--no-indexer")
     with Peer(service.port).associate() as peer:
         for number in range(3):
@@ -130,7 +130,7 @@ def test_a_killed_listener_loses_nothing(service: Service) -> None:
 
 
 def test_a_dead_indexer_is_started_again(service: Service) -> None:
-    """When the indexer is killed another takes its place and completes the work."""
+    """After SIGKILL of the indexer another one completes the work."""
     service.start()
     wait_for(lambda: _indexers(service))
     for process in _indexers(service):
@@ -140,7 +140,7 @@ def test_a_dead_indexer_is_started_again(service: Service) -> None:
 
 
 def test_an_orphaned_indexer_ends(service: Service) -> None:
-    """When the listener is killed its indexer does not live on beside the next one."""
+    """After SIGKILL of the listener its indexer ends."""
     service.start()
     wait_for(lambda: _indexers(service))
     service.signal(signal.SIGKILL)
@@ -158,7 +158,7 @@ main()
 
 
 def test_two_listeners_do_not_share_a_spool(service: Service) -> None:
-    """A second listener on the same data directory says what to change, and ends."""
+    """A second listener on the same data directory ends and names the setting."""
     service.start()
     environment = {
         **os.environ,
@@ -179,7 +179,7 @@ def test_two_listeners_do_not_share_a_spool(service: Service) -> None:
 
 
 def _cpu_share(processes: list[psutil.Process]) -> float:
-    """Return the share of a core that the processes use together for a second."""
+    """Return the share of a core that the processes use within a second."""
     before = sum(sum(p.cpu_times()[:2]) for p in processes)
     time.sleep(1)
     return float(sum(sum(p.cpu_times()[:2]) for p in processes) - before)
@@ -200,7 +200,7 @@ def test_the_listener_is_small_and_idle(service: Service) -> None:
 def test_an_outage_of_the_broker_heals_by_itself(
     service: Service, broker: object
 ) -> None:
-    """Redis is stopped while instances come; once back, all of them are dispatched."""
+    """Instances received while Redis is down are dispatched when it is back."""
     service.start()
     _send(service, 0)
     wait_for(lambda: _indexed(service) == 1)

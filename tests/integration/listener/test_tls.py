@@ -1,4 +1,4 @@
-"""DICOM TLS (PS3.15 section B.12): who gets in, who does not, and who notices."""
+"""DICOM TLS (PS3.15 section B.12): who can connect, and what is logged and counted."""
 
 import os
 import shutil
@@ -48,12 +48,12 @@ CT = Path(pydicom.__file__).parent / "data" / "test_files" / "CT_small.dcm"
 
 @dataclass
 class SecuredPeer(Peer):
-    """A peer that speaks TLS; host names do not matter to it."""
+    """A peer that uses TLS and does not check host names."""
 
     tls: PeerTls | None = None
 
     def __post_init__(self) -> None:
-        """Connect and shake hands."""
+        """Connect and do the handshake."""
         super().__post_init__()
         assert self.tls
         self.socket = client_context(self.tls).wrap_socket(self.socket)
@@ -61,7 +61,7 @@ class SecuredPeer(Peer):
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The authority that the hospital trusts."""
+    """The authority that the listener trusts."""
     return Authority.create(tmp_path_factory.mktemp("ours"), "ours")
 
 
@@ -81,7 +81,7 @@ def modality(ours: Authority) -> TlsIdentity:
 def listen_tls(
     listen: Callable[..., Listening], ours: Authority, tmp_path: Path
 ) -> Callable[..., Listening]:
-    """Return a function that starts a Storage SCP that speaks nothing but TLS."""
+    """Return a function that starts a Storage SCP with a TLS port only."""
 
     def start(**changes: Any) -> Listening:
         identity = ours.issue("listener")
@@ -103,13 +103,13 @@ def listen_tls(
 
 
 def rejected(reason: str) -> float:
-    """Return how many were refused for a reason until now."""
+    """Return the number of refusals for a reason so far."""
     name = "veritag_associations_rejected_total"
     return REGISTRY.get_sample_value(name, {"reason": reason}) or 0
 
 
 def peer_tls(authority: Authority, identity: TlsIdentity | None = None) -> PeerTls:
-    """Trust an authority and show a certificate."""
+    """Return parameters that trust an authority and present a certificate."""
     return PeerTls(authority.file, identity, check_host_name=False)
 
 
@@ -122,7 +122,7 @@ def storescu(
 
 
 def is_stored(listening: Listening, tls: PeerTls, uid: str = "1.2.3") -> bool:
-    """Send one instance; tell whether it was acknowledged."""
+    """Send one instance; return whether it was acknowledged."""
     try:
         with SecuredPeer(listening.port, tls=tls) as peer:
             peer.associate()
@@ -142,7 +142,7 @@ def test_dcmtk_sends_by_each_profile(
     profile: str,
     rsa_bits: int,
 ) -> None:
-    """DCMTK's BCP 195 profiles, with elliptic curves and with RSA, get their 0x0000."""
+    """DCMTK's BCP 195 profiles, with elliptic curves and with RSA, get 0x0000."""
     server, client = (ours.issue(n, rsa_bits=rsa_bits) for n in ("server", "client"))
     listening = listen_tls(
         dicom_tls_certificate=server.certificate, dicom_tls_key=server.key
@@ -158,7 +158,7 @@ def test_dcmtk_sends_by_each_profile(
 def test_old_versions_are_refused(
     listen_tls: Callable[..., Listening], version: str
 ) -> None:
-    """TLS 1.0 and 1.1 get an alert and are counted, whatever the client insists on."""
+    """TLS 1.0 and 1.1 get an alert and are counted."""
     listening, before = listen_tls(), rejected("tls_protocol")
     command = [
         program("openssl"),
@@ -189,7 +189,7 @@ def test_new_versions_are_taken(
     version: str,
     options: list[str],
 ) -> None:
-    """TLS 1.2 and 1.3 are agreed on, with forward secrecy."""
+    """TLS 1.2 and 1.3 are negotiated, with forward secrecy."""
     listening = listen_tls()
     command = [
         program("openssl"),
@@ -232,7 +232,7 @@ def test_weak_suites_are_refused(
 def test_without_a_valid_certificate_nobody_gets_in(
     listen_tls: Callable[..., Listening], ours: Authority, theirs: Authority, kind: str
 ) -> None:
-    """No certificate, another authority's, an expired one: refused and counted."""
+    """No certificate, one of another authority, and an expired one are refused."""
     identity = {
         "none": None,
         "foreign": theirs.issue("intruder"),
@@ -247,7 +247,7 @@ def test_without_a_valid_certificate_nobody_gets_in(
 def test_dcmtk_with_a_foreign_certificate_is_refused(
     listen_tls: Callable[..., Listening], ours: Authority, theirs: Authority
 ) -> None:
-    """Another authority's certificate does not get storescu in either."""
+    """A storescu with a certificate of another authority is refused."""
     listening, before = listen_tls(), rejected("tls_certificate")
     intruder = theirs.issue("intruder")
     done = storescu(listening.port, ours, intruder)
@@ -262,7 +262,7 @@ def test_an_optional_certificate_must_still_be_valid(
     theirs: Authority,
     modality: TlsIdentity,
 ) -> None:
-    """Where certificates are optional none and a valid one do, a wrong one does not."""
+    """Optional certificates may be absent, but not invalid."""
     listening = listen_tls(dicom_tls_client_certificates="optional")
     assert is_stored(listening, peer_tls(ours), "1.2.1")
     assert is_stored(listening, peer_tls(ours, modality), "1.2.2")
@@ -273,7 +273,7 @@ def test_an_optional_certificate_must_still_be_valid(
 def test_clients_need_no_certificate_where_none_is_wanted(
     listen_tls: Callable[..., Listening], ours: Authority
 ) -> None:
-    """With `none` the connection is encrypted and the client anybody."""
+    """With `none` the connection is encrypted, and any client may connect."""
     listening = listen_tls(dicom_tls_client_certificates="none", dicom_tls_ca=None)
     assert is_stored(listening, peer_tls(ours))
 
@@ -281,7 +281,7 @@ def test_clients_need_no_certificate_where_none_is_wanted(
 def test_a_plain_port_may_stand_beside(
     listen_tls: Callable[..., Listening], ours: Authority, modality: TlsIdentity
 ) -> None:
-    """With both ports open each speaks its own; they share spool and limits."""
+    """Plain and TLS port share spool and limits."""
     listening = listen_tls(dicom_plain=True, max_associations=1)
     secured = listening.acceptor.tls_port
     assert secured not in (None, listening.port)
@@ -298,7 +298,7 @@ def test_a_plain_port_may_stand_beside(
 def test_plain_dicom_is_no_way_into_the_tls_port(
     listen_tls: Callable[..., Listening],
 ) -> None:
-    """A peer that speaks without TLS is refused, counted and forgotten."""
+    """A peer without TLS on the TLS port is refused and counted."""
     listening, before = listen_tls(), rejected("tls_protocol")
     with Peer(listening.port) as peer, pytest.raises(AssertionError, match="PDU type"):
         peer.associate()
@@ -307,7 +307,7 @@ def test_plain_dicom_is_no_way_into_the_tls_port(
 
 
 def test_tls_is_no_way_into_the_plain_port(listening: Listening) -> None:
-    """A ClientHello is no A-ASSOCIATE-RQ."""
+    """A ClientHello on the plain port is not an A-ASSOCIATE-RQ."""
     before = rejected("protocol")
     with (
         socket.create_connection(("127.0.0.1", listening.port), timeout=60) as peer,
@@ -340,7 +340,7 @@ def test_a_silent_client_holds_up_nobody(
     modality: TlsIdentity,
     pending_clock: Clock,
 ) -> None:
-    """Who never begins the handshake, or stops in it, is let go; others come first."""
+    """A client that never completes the handshake is closed and delays no other."""
     listening, before = listen_tls(), rejected("tls_timeout")
     with ExitStack() as stack:
         silent = [stack.enter_context(Peer(listening.port)) for _ in range(20)]
@@ -362,7 +362,7 @@ def _serial_in_use(listening: Listening, tls: PeerTls) -> str:
 
 
 def _put(listening: Listening, identity: TlsIdentity) -> None:
-    """Replace certificate and key as a renewal does."""
+    """Replace certificate and key, as a renewal does."""
     settings = listening.settings
     assert identity.key
     assert settings.dicom_tls_certificate
@@ -380,7 +380,7 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_new_certificate_is_used_without_a_restart(
     listen_tls: Callable[..., Listening], ours: Authority, modality: TlsIdentity
 ) -> None:
-    """Replaced files serve the next connection; an association under way goes on."""
+    """New files serve the next connection; open associations go on."""
     listening, tls = listen_tls(), peer_tls(ours, modality)
     first = _serial_in_use(listening, tls)
     with SecuredPeer(listening.port, tls=tls) as peer:
@@ -401,7 +401,7 @@ def test_a_broken_renewal_is_refused(
     modality: TlsIdentity,
     kind: str,
 ) -> None:
-    """New files that cannot be used leave the old certificate in use, until mended."""
+    """Unusable new files leave the old certificate in use until they are corrected."""
     listening, tls = listen_tls(), peer_tls(ours, modality)
     first, file = (
         _serial_in_use(listening, tls),
@@ -451,7 +451,7 @@ def test_a_key_may_be_encrypted(
 def test_wrong_settings_stop_the_start(
     listen_tls: Callable[..., Listening], changes: dict[str, Any], named: str
 ) -> None:
-    """What cannot be used is told at the start, with the setting or file to mend."""
+    """An error at the start names the setting or the file."""
     with pytest.raises(ConfigurationError, match=named):
         listen_tls(**changes)
 
@@ -470,7 +470,7 @@ def test_veritag_sends_by_tls(
 def test_the_command_sends_by_tls(
     listen_tls: Callable[..., Listening], ours: Authority, modality: TlsIdentity
 ) -> None:
-    """`veritag send --tls` with its options; TLS files without it are a mistake."""
+    """`veritag send --tls` with its options; TLS files without it are an error."""
     listening = listen_tls()
     command = [sys.executable, "-m", "veritag.cli", "send"]
     files = ["--tls-ca", ours.file, "--tls-certificate", modality.certificate]
@@ -490,7 +490,7 @@ def test_the_command_sends_by_tls(
 def test_a_reader_gets_no_ciphertext_when_it_is_hung_up_on(
     ours: Authority, modality: TlsIdentity
 ) -> None:
-    """What has come before a shutdown is decrypted or lost, never taken as it is."""
+    """After a shutdown in another thread a read returns plaintext or nothing."""
     end, other_end = socket.socketpair()
     server = server_context(ServerTls(ours.issue("listener"), ours.file)).wrap_socket(
         end, server_side=True, do_handshake_on_connect=False
@@ -514,7 +514,7 @@ def test_sending_by_tls_says_what_is_wrong(
     kind: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A wrong host name or authority of the receiver, or our own lack, is told."""
+    """A wrong host name, authority or certificate is named in the error."""
     monkeypatch.setattr(association_module, "_TLS_SECONDS", 45.0)
     elsewhere = ours.issue("elsewhere", host="192.0.2.1")
     changes, tls, told = {

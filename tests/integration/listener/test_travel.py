@@ -1,4 +1,4 @@
-"""Whatever is sent travels unchanged: SOP Classes, transfer syntaxes, real files."""
+"""Unchanged transfer of all SOP Classes, transfer syntaxes, and real files."""
 
 import csv
 import hashlib
@@ -53,13 +53,13 @@ Listen = Callable[..., Listening]
 
 @pytest.fixture(params=["fast", "stock"])
 def reception(request: pytest.FixtureRequest) -> str:
-    """Both ways of reception, one after the other."""
+    """Fast and stock reception."""
     return str(request.param)
 
 
 @pytest.fixture
 def listening(listen: Listen, reception: str) -> Listening:
-    """A Storage SCP with each of the two ways of reception."""
+    """A Storage SCP with fast and with stock reception."""
     return listen(reception=reception)
 
 
@@ -71,7 +71,7 @@ def _of_class(folder: Path, number: int, sop_class: str) -> Path:
 
 
 def _as_sent(listening: Listening, files: list[Path]) -> None:
-    """Compare what is in the spool with what was sent, in its order."""
+    """Compare the files in the spool with the sent ones, in order."""
     for sent, stored in zip(files, listening.received(), strict=True):
         theirs, ours = read_file_meta(sent), read_file_meta(stored)
         assert ours.sop_class_uid == theirs.sop_class_uid
@@ -86,7 +86,7 @@ def _as_sent(listening: Listening, files: list[Path]) -> None:
 def test_an_instance_of_each_sop_class_is_stored(
     listening: Listening, tmp_path: Path
 ) -> None:
-    """Every storage SOP Class: file meta and Data Set are those of what was sent."""
+    """For each storage SOP Class file meta and Data Set are those that were sent."""
     classes = sorted(STORAGE_SOP_CLASSES)
     files = [_of_class(tmp_path, n, uid) for n, uid in enumerate(classes)]
     assert Counter(pynetdicom_send(listening.port, files)) == {0x0000: len(files)}
@@ -96,7 +96,7 @@ def test_an_instance_of_each_sop_class_is_stored(
 def test_an_instance_in_each_transfer_syntax_is_stored(
     listening: Listening, tmp_path: Path
 ) -> None:
-    """Video, HTJ2K, JPEG XL and all others: pixels of any kind are kept as they came."""
+    """Pixel data of video, HTJ2K, JPEG XL and all others are stored unchanged."""
     files = [
         write_file(tmp_path / syntax, CT_IMAGE_STORAGE, "1.2.3", syntax, tiny(syntax))
         for syntax in sorted(TRANSFER_SYNTAXES)
@@ -108,7 +108,7 @@ def test_an_instance_in_each_transfer_syntax_is_stored(
 def test_a_private_sop_class_is_stored_with_the_setting(
     listen: Listen, reception: str, tmp_path: Path
 ) -> None:
-    """No context is accepted for it without the setting; with it, it travels the same."""
+    """A private SOP Class is rejected without the setting and stored unchanged with it."""
     files = [_of_class(tmp_path, 0, PRIVATE_SOP_CLASS)]
     strict = listen(reception=reception, data_dir=tmp_path / "strict")
     assert pynetdicom_send(strict.port, files) == [None]
@@ -164,7 +164,7 @@ PROPOSALS = {IMPLICIT: "-xi", EXPLICIT_BIG: "-xb"}
 def test_what_dcmtk_encodes_travels_unchanged(
     listening: Listening, converted: dict[str, Path]
 ) -> None:
-    """Each transfer syntax of DCMTK's own encoders, sent by DCMTK, byte for byte."""
+    """Each transfer syntax that DCMTK encodes and sends is stored byte for byte."""
     where = "127.0.0.1", listening.port
     for syntax, proposal in PROPOSALS.items():
         assert dcmtk("storescu", proposal, *where, converted[syntax]).returncode == 0
@@ -203,7 +203,7 @@ def _manifest(corpus: Path) -> list[dict[str, str]]:
 def test_the_corpus_travels_unchanged(
     listen: Listen, reception: str, corpus: Path
 ) -> None:
-    """Real files of many makers: spool and archive hold, byte for byte, what was sent."""
+    """Spool and archive contain real files of many makers byte for byte."""
     listening = listen(reception=reception, accept_private_sop_classes=True)
     files = [corpus / row["path"] for row in _manifest(corpus)]
     outcomes = send(Receiver("127.0.0.1", listening.port), files)
@@ -223,13 +223,13 @@ def _digest(data: bytes) -> bytes:
 
 
 def _digest_sent(path: Path) -> bytes:
-    """Return the digest of a file's Data Set, of even length as on the wire."""
+    """Return the digest of a file's Data Set, padded to even length as on the network."""
     data = encoded(path)
     return _digest(data + bytes(len(data) % 2))
 
 
 def _archived(listening: Listening) -> set[bytes]:
-    """Index all that is in the spool; return the digests of the archive's Data Sets."""
+    """Index the spool; return the digests of the Data Sets in the archive."""
     settings = listening.settings
     settings.archive_dir.mkdir()
     records = Records.open(settings.records_url)
@@ -248,7 +248,7 @@ def _archived(listening: Listening) -> set[bytes]:
 
 
 def _pixel_data(path: Path) -> tuple[str, bytes]:
-    """Return SOP Instance UID and encoded pixel data, of even length as on the wire."""
+    """Return SOP Instance UID and encoded pixel data, padded to even length."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # real files are what they are
         ds = pydicom.dcmread(path, force=True, specific_tags=_PIXELS)
@@ -257,7 +257,7 @@ def _pixel_data(path: Path) -> tuple[str, bytes]:
 
 
 def _some(corpus: Path) -> list[Path]:
-    """Return some of the real images, and all that are encoded oddly."""
+    """Return some of the real images, and all with an unusual encoding."""
     # dcmsend turns Big Endian into Little Endian.
     rows = [r for r in _manifest(corpus) if r["transfer_syntax"] != EXPLICIT_BIG]
     images = [r for r in rows if r["group"] == "image"][::8]
@@ -268,7 +268,7 @@ def _some(corpus: Path) -> list[Path]:
 def test_pixel_data_travels_unchanged_from_dcmtk(
     listening: Listening, corpus: Path
 ) -> None:
-    """What dcmsend reads of real files arrives with the same pixel data."""
+    """Real files sent by dcmsend arrive with the same pixel data."""
     files = _some(corpus)
     where = "127.0.0.1", listening.port
     sent = dcmtk("dcmsend", "-v", "-dn", "-nh", "-nuc", *where, *files)

@@ -1,4 +1,4 @@
-"""A Storage SCU in plain bytes, which can also do what no toolkit would.
+"""A Storage SCU on the level of bytes, which can also violate the protocol.
 
 PS3.8 section 9.3 for the PDUs, PS3.7 section 6.3 for the command set.
 """
@@ -25,7 +25,7 @@ def element(tag: int, value: bytes) -> bytes:
 
 
 def data_set(sop_class: str, sop_instance: str, *, more: bytes = b"") -> bytes:
-    """Encode the least that has an identity, in Implicit VR Little Endian."""
+    """Encode a minimal Data Set with its UIDs, in Implicit VR Little Endian."""
     return (
         element(0x00080016, sop_class.encode("latin-1"))
         + element(0x00080018, sop_instance.encode("latin-1"))
@@ -119,7 +119,7 @@ class Rejected(Exception):
 
 @dataclass
 class Answer:
-    """What a C-STORE-RSP or a C-ECHO-RSP says."""
+    """The elements of a C-STORE-RSP or a C-ECHO-RSP."""
 
     status: int
     comment: str
@@ -178,7 +178,7 @@ class Peer:
     def store(
         self, data: bytes, sop_class: str, sop_instance: str, *, context: int = 1
     ) -> Answer:
-        """Send an instance and wait for the answer."""
+        """Send an instance and wait for the response."""
         self.send_command(sop_class, sop_instance, context)
         self.send_data(data, context, last=True)
         return self.answer()

@@ -1,4 +1,4 @@
-"""What of an A-ASSOCIATE-RQ is decoded, and what is turned away before."""
+"""Checks of an A-ASSOCIATE-RQ before its decoding."""
 
 import struct
 
@@ -26,7 +26,7 @@ OFFER = (CT_IMAGE_STORAGE, ["1.2.840.10008.1.2"])
 
 
 def item(kind: int, body: bytes = b"", length: int | None = None) -> bytes:
-    """Encode an item, with a length that need not be its own."""
+    """Encode an item, with a false length if one is given."""
     return struct.pack(">BBH", kind, 0, len(body) if length is None else length) + body
 
 
@@ -37,7 +37,7 @@ def request(items: bytes) -> bytes:
 
 
 def test_what_modalities_ask_for_passes() -> None:
-    """128 contexts with all transfer syntaxes, the most that can be asked for."""
+    """The largest valid request, 128 contexts with all transfer syntaxes, passes."""
     syntaxes = [str(uid) for uid in ALL_TRANSFER_SYNTAXES]
     contexts = AllStoragePresentationContexts[:128]
     offers = [(str(context.abstract_syntax), syntaxes) for context in contexts]
@@ -64,7 +64,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("items", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_items_are_turned_away(items: bytes) -> None:
-    """Lengths that lie and numbers that nobody needs are not decoded."""
+    """Contradictory lengths and excessive numbers are not decoded."""
     with pytest.raises(BadRequest):
         check(request(items))
 
@@ -83,14 +83,14 @@ def test_hostile_items_are_turned_away(items: bytes) -> None:
     ids=["http", "tls", "p-data", "4 GiB", "too long", "too short", "first byte"],
 )
 def test_what_is_no_request_is_known_by_its_header(head: bytes) -> None:
-    """Nothing of what follows such a header is waited for."""
+    """A wrong header is refused before more bytes are read."""
     with pytest.raises(BadRequest):
         length_of(head)
 
 
 @given(st.binary(max_size=300))
 def test_any_items_pass_or_are_turned_away(items: bytes) -> None:
-    """Whatever the bytes, the answer is yes or BadRequest, and nothing else."""
+    """Any bytes pass or raise BadRequest."""
     try:
         check(request(items))
     except BadRequest:
@@ -104,7 +104,7 @@ def test_any_items_pass_or_are_turned_away(items: bytes) -> None:
 
 @given(st.integers(0, 400), st.integers(0, 255))
 def test_a_changed_byte_does_no_harm(place: int, value: int) -> None:
-    """A good request with one byte changed passes or is turned away."""
+    """A valid request with one changed byte passes or raises BadRequest."""
     encoded = bytearray(associate_request("CT1", "VERITAG", OFFER, OFFER))
     encoded[place % len(encoded)] = value
     try:

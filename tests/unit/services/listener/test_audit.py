@@ -1,4 +1,4 @@
-"""Audit messages: the form of PS3.15 section A.5.1, whatever the network brings."""
+"""Audit messages, in the form of PS3.15 section A.5.1 for any input."""
 
 from xml.etree import ElementTree as ET
 
@@ -95,12 +95,12 @@ SCHEMA: dict[str, Rule] = {
 
 
 def parse(message: bytes) -> ET.Element:
-    """Read what we have written ourselves."""
+    """Parse a message."""
     return ET.fromstring(message)  # noqa: S314
 
 
 def require_valid(element: ET.Element) -> None:
-    """Compare an element and all in it with the schema."""
+    """Compare an element and its children with the schema."""
     required, optional, children = SCHEMA[element.tag]
     assert required <= element.attrib.keys() <= required | optional, element.tag
     tags, position = [child.tag for child in element], 0
@@ -115,7 +115,7 @@ def require_valid(element: ET.Element) -> None:
 
 
 def sender(title: str = "CT1") -> Participant:
-    """Return a modality that sends."""
+    """Return a modality as a participant."""
     return Participant(title, (title,), True, "10.0.0.7", SOURCE)
 
 
@@ -150,12 +150,12 @@ EVENTS = {
 
 @pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
 def test_each_message_keeps_to_the_schema(event: Event) -> None:
-    """Elements, their order, their numbers and their attributes are the standard's."""
+    """Elements, their order, numbers and attributes are those of the standard."""
     require_valid(parse(encode(event, ORIGIN)))
 
 
 def test_a_transfer_names_study_classes_and_numbers() -> None:
-    """Who sent, who received, which study and how many of each SOP Class."""
+    """A transfer has sender, receiver, study, and numbers by SOP Class."""
     message = parse(encode(EVENTS["received"], ORIGIN))
     event = message.find("EventIdentification/EventID")
     assert event is not None
@@ -175,7 +175,7 @@ def test_a_transfer_names_study_classes_and_numbers() -> None:
 
 @given(st.text(max_size=40), st.text(max_size=80))
 def test_nothing_from_the_network_breaks_out(title: str, text: str) -> None:
-    """Any AE title and any text give one line of valid XML with the same structure."""
+    """Any AE title and text give one line of valid XML with the same structure."""
     event = Event(
         SECURITY_ALERT, "E", (sender(title),), description=text, nodes=(title,)
     )
@@ -188,7 +188,7 @@ def test_nothing_from_the_network_breaks_out(title: str, text: str) -> None:
 
 
 def test_a_separator_in_an_ae_title_makes_no_second_one() -> None:
-    """`A;AETITLES=B` is one strange title and not two."""
+    """The AE title `A;B` stays one title."""
     message = parse(encode(Event(SECURITY_ALERT, "E", (sender("A;B"),)), ORIGIN))
     found = message.find("ActiveParticipant")
     assert found is not None

@@ -48,7 +48,7 @@ def loaded() -> set[str]:
 
 
 def test_the_listener_is_loaded(loaded: set[str]) -> None:
-    """The interpreter in question really has the Storage SCP."""
+    """The interpreter has loaded the Storage SCP."""
     assert {"pynetdicom", "services", "veritag"} <= loaded
 
 

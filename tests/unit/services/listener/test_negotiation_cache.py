@@ -1,4 +1,4 @@
-"""The caches of negotiation: what one association left is right for the next."""
+"""The caches of negotiation."""
 
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, MaximumLengthNotification
@@ -42,7 +42,7 @@ def _request(calling: str) -> bytes:
 
 
 def test_a_request_is_decoded_once_for_the_same_bytes() -> None:
-    """The same bytes give the same request; another AE title another one."""
+    """The same bytes give the same object; another AE title gives another one."""
     first, again = decode_request(_request("CT1")), decode_request(_request("CT1"))
     assert again is first
     other = decode_request(_request("CT2"))
@@ -53,7 +53,7 @@ def test_a_request_is_decoded_once_for_the_same_bytes() -> None:
 
 
 def test_an_acceptance_is_encoded_as_pynetdicom_would() -> None:
-    """With items cached or new, accepted or not, the bytes are the same."""
+    """Cached and new items, accepted and rejected, give the bytes of pynetdicom."""
     for _ in range(2):
         primitive = _primitive()
         primitive.result = 0
@@ -69,7 +69,7 @@ def test_an_acceptance_is_encoded_as_pynetdicom_would() -> None:
 
 
 def test_only_so_many_negotiations_are_kept() -> None:
-    """New contexts take no more than a fixed number of places; the oldest go."""
+    """The number of cached negotiations is limited; the oldest are removed."""
     calls: list[str] = []
 
     def negotiate(requested: list[PresentationContext], _: object) -> str:
@@ -87,7 +87,7 @@ def test_only_so_many_negotiations_are_kept() -> None:
 
 
 def test_proposed_roles_are_negotiated_each_time() -> None:
-    """Roles are no part of the key, so that nothing is kept of them."""
+    """A negotiation with roles is not cached."""
     calls: list[object] = []
     negotiate_once = caching(lambda *arguments: calls.append(arguments))
     for _ in range(2):

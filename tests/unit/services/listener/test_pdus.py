@@ -1,4 +1,4 @@
-"""PDUs in one buffer, whole or in pieces, honest or not."""
+"""PDUs in one buffer: complete, in pieces, valid and invalid."""
 
 import socket
 import struct
@@ -11,7 +11,7 @@ from services.listener.fast.pdus import BadPdu, PduBuffer, p_data, split
 
 
 def _received(sent: bytes, limit: int, pieces: list[int]) -> list[bytes]:
-    """Send in pieces of these sizes; return the PDUs that are taken."""
+    """Send in pieces of these sizes; return the PDUs that the buffer returns."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         buffer, found, position = PduBuffer(limit), [], 0
@@ -34,14 +34,14 @@ def _received(sent: bytes, limit: int, pieces: list[int]) -> list[bytes]:
 def test_however_the_bytes_are_cut_the_same_pdus_come(
     values: list[bytes], pieces: list[int]
 ) -> None:
-    """Segments of TCP have nothing to do with PDUs."""
+    """The PDUs do not depend on the segments."""
     sent = b"".join(p_data(1, 2, value) for value in values)
     found = _received(sent, 70, pieces)
     assert [bytes(f) for pdu in found for _, _, f in split(memoryview(pdu))] == values
 
 
 def test_a_long_pdu_is_refused_before_it_is_there() -> None:
-    """Six bytes suffice; nothing is waited for and no memory is taken."""
+    """A header of six bytes suffices to refuse a long PDU."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(struct.pack(">BBL", 4, 0, 0xFFFFFFFF))
@@ -53,7 +53,7 @@ def test_a_long_pdu_is_refused_before_it_is_there() -> None:
 
 @given(st.binary(max_size=64))
 def test_pdvs_add_up_or_are_refused(pdu: bytes) -> None:
-    """Whatever a PDU holds, its fragments are within it and cover it."""
+    """The fragments of a PDU fill it, or BadPdu is raised."""
     try:
         pdvs = split(memoryview(pdu))
     except BadPdu:
@@ -63,7 +63,7 @@ def test_pdvs_add_up_or_are_refused(pdu: bytes) -> None:
 
 @given(st.binary(max_size=300), st.integers(7, 64))
 def test_an_answer_is_cut_to_what_the_peer_takes(value: bytes, most: int) -> None:
-    """No PDU is longer than the peer announced, and only the last PDV says so."""
+    """No PDU is longer than the limit, and only the last PDV has the flag."""
     sent, found = p_data(3, 0x03, value, most), []
     while sent:
         length = int.from_bytes(sent[2:6], "big")

@@ -1,4 +1,4 @@
-"""Connections that wait: what goes wrong with one of them holds up no other."""
+"""Pending connections, of which no one delays another."""
 
 import selectors
 import socket
@@ -25,14 +25,14 @@ Admit = Callable[[PendingConnection], Refusal | None]
 
 @pytest.fixture
 def selector() -> Iterator[selectors.BaseSelector]:
-    """What tells who has something to say."""
+    """The selector of the connections."""
     with selectors.DefaultSelector() as made:
         yield made
 
 
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """A peer's end of a connection, and ours."""
+    """Both ends of a connection, that of the peer first."""
     theirs, ours = socket.socketpair()
     theirs.settimeout(5)
     with theirs, ours:
@@ -40,14 +40,14 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def pending_of(selector: selectors.BaseSelector, admit: Admit) -> PendingConnections:
-    """Return an empty connections."""
+    """Return pending connections without any."""
     return PendingConnections(selector, Refusals(), 5.0, admit)
 
 
 def test_one_that_was_refused_late_is_not_waited_for(
     selector: selectors.BaseSelector, pair: tuple[socket.socket, socket.socket]
 ) -> None:
-    """A connection that was already made ready for its own thread waits as all do."""
+    """After a refused admission a connection is non-blocking again."""
 
     def admit(pending: PendingConnection) -> Refusal:
         pending.connection.settimeout(0.2)
@@ -70,7 +70,7 @@ def test_one_that_goes_for_its_size_is_not_admitted(
     pair: tuple[socket.socket, socket.socket],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The last part of a request may be what is too much; then it counts no more."""
+    """A request that exceeds the total size is dropped, not admitted."""
     monkeypatch.setattr(pending_module, "_MAX_REQUEST_BYTES", len(REQUEST) - 1)
     admitted: list[PendingConnection] = []
     theirs, ours = pair

@@ -1,4 +1,4 @@
-"""Which presentation contexts are made of a request."""
+"""The supported presentation contexts for a request."""
 
 import pytest
 from pynetdicom import AllStoragePresentationContexts
@@ -32,24 +32,24 @@ PRIVATE = "1.3.46.670589.5.0.8"
     ],
 )
 def test_what_counts_as_storage(uid: str, always: bool, with_setting: bool) -> None:
-    """Storage classes count always, unknown ones by setting, other services never."""
+    """Storage classes count, unknown ones by setting, other services do not."""
     assert is_storage(uid, accept_private=False) is always
     assert is_storage(uid, accept_private=True) is with_setting
 
 
 def test_every_storage_class_of_pynetdicom_is_storage() -> None:
-    """None of the storage SOP Classes that pynetdicom knows is left out."""
+    """All storage SOP Classes of pynetdicom are supported."""
     for context in AllStoragePresentationContexts:
         assert is_storage(str(context.abstract_syntax), accept_private=False)
 
 
 def test_verification_is_always_offered() -> None:
-    """An association for C-ECHO alone works."""
+    """An association for C-ECHO alone is possible."""
     assert [c.abstract_syntax for c in contexts_for([], False)] == [VERIFICATION]
 
 
 def test_only_what_is_asked_for_is_offered() -> None:
-    """The offer holds the requested storage classes with the known syntaxes, in order."""
+    """Requested storage classes are supported with their known syntaxes, in order."""
     syntaxes = ["1.2.840.10008.1.2.4.90", "1.2.3.4", "1.2.840.10008.1.2.1"]
     _, offer = contexts_for([build_context(CT, syntaxes), build_context(FIND)], False)
     assert offer.abstract_syntax == CT
@@ -57,7 +57,7 @@ def test_only_what_is_asked_for_is_offered() -> None:
 
 
 def test_contexts_of_one_class_are_put_together() -> None:
-    """A class requested once per transfer syntax is offered with all of them."""
+    """A class with a context for each transfer syntax is supported with all of them."""
     asked = [build_context(CT, syntax) for syntax in sorted(TRANSFER_SYNTAXES)]
     _, offer = contexts_for(asked, False)
     assert set(offer.transfer_syntax) == TRANSFER_SYNTAXES

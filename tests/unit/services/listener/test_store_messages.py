@@ -1,4 +1,4 @@
-"""C-STORE-RQ and C-STORE-RSP, against pynetdicom's own reading of them."""
+"""C-STORE-RQ and C-STORE-RSP, compared with those of pynetdicom."""
 
 from io import BytesIO
 
@@ -19,7 +19,7 @@ _UIDS = st.lists(st.integers(0, 10**6), min_size=2, max_size=8).map(
 
 @pytest.fixture(autouse=True)
 def _any_uid(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let pydicom write UIDs that are none, without a warning."""
+    """Let pydicom write invalid UIDs without a warning."""
     monkeypatch.setattr(config.settings, "_writing_validation_mode", config.IGNORE)
     monkeypatch.setattr(config.settings, "_reading_validation_mode", config.IGNORE)
 
@@ -40,7 +40,7 @@ def _command(**changes: object) -> bytes:
 def test_a_request_says_what_pynetdicom_wrote(
     sop_class: str, sop_instance: str, message_id: int
 ) -> None:
-    """UIDs without their padding, and the Message ID."""
+    """UIDs have no padding, and the Message ID is the same."""
     command = _command(
         AffectedSOPClassUID=sop_class,
         AffectedSOPInstanceUID=sop_instance,
@@ -50,21 +50,21 @@ def test_a_request_says_what_pynetdicom_wrote(
 
 
 def test_other_commands_go_the_long_way() -> None:
-    """A C-ECHO, a C-STORE without Data Set and a response are not ours."""
+    """C-ECHO, C-STORE without Data Set, and a response give None."""
     assert read_request(_command(CommandField=0x0030)) is None
     assert read_request(_command(CommandDataSetType=0x0101)) is None
     assert read_request(_command(CommandField=0x8001)) is None
 
 
 def test_a_uid_that_is_none_counts_as_absent() -> None:
-    """What could be a path is never taken for a name."""
+    """An invalid UID, such as a path, counts as absent."""
     request = read_request(_command(AffectedSOPInstanceUID="../../etc"))
     assert request == StoreRequest(7, CT, "")
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_request_or_not(command: bytes) -> None:
-    """No command raises anything."""
+    """Any bytes give a request or None."""
     request = read_request(command)
     assert request is None or 0 <= request.message_id <= 0xFFFF
 
@@ -73,7 +73,7 @@ def test_any_bytes_are_a_request_or_not(command: bytes) -> None:
 def test_a_damaged_request_is_a_request_or_not(
     junk: bytes, place: int, removed: int
 ) -> None:
-    """Nor does one with bytes exchanged, added or removed."""
+    """A request with changed, added or removed bytes gives a request or None."""
     command = _command()
     read_request(command[:place] + junk + command[place + removed :])
 
@@ -82,7 +82,7 @@ def test_a_damaged_request_is_a_request_or_not(
 def test_pynetdicom_understands_the_response(
     uid: str, status: int, comment: str
 ) -> None:
-    """All that was encoded is read back."""
+    """All elements of the response are decoded by pynetdicom."""
     encoded = encode_response(StoreRequest(9, CT, uid), status, comment)
     answer = decode(BytesIO(encoded), True, True)
     assert answer.CommandField == 0x8001

@@ -1,17 +1,17 @@
-"""The statuses and what they say."""
+"""The statuses of C-STORE responses."""
 
 from services.listener import store_status
 from services.listener.store_status import Status, StoreRefused
 
 
 def test_the_statuses_are_those_of_the_standard() -> None:
-    """Every status is one that PS3.4 Table B.2-1 or PS3.7 section 9.1.1 allows."""
+    """Every status is one of PS3.4 table B.2-1 or PS3.7 section 9.1.1."""
     codes = {s.code for s in vars(store_status).values() if isinstance(s, Status)}
     assert codes == {0x0000, 0xA700, 0xA900, 0xC000, 0x0122, 0x0124}
 
 
 def test_no_status_is_a_warning() -> None:
-    """A finding is never told to the modality: there is no Bxxx status."""
+    """There is no Bxxx status: findings are not reported to the modality."""
     codes = [s.code for s in vars(store_status).values() if isinstance(s, Status)]
     assert not any(code >> 12 == 0xB for code in codes)
 

@@ -40,7 +40,7 @@ def test_a_line_says_all_of_a_peer() -> None:
 def test_a_filter_asks_for_modality_and_sender(
     modality: str | None, senders: set[str], wanted: bool
 ) -> None:
-    """Both must fit; a peer without a filter wants everything."""
+    """Both must match; all instances pass an empty filter."""
     (peer,) = read_peers(FULL)
     (plain,) = read_peers("PACS@host:104")
     assert peer.wants(modality, senders) is wanted
@@ -64,7 +64,7 @@ def test_a_filter_asks_for_modality_and_sender(
     ],
 )
 def test_a_wrong_line_is_named(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the variable, and no process starts with half a list."""
+    """The error contains the name of the variable."""
     monkeypatch.setenv("VERITAG_PEERS", line)
     with pytest.raises(ConfigurationError, match="VERITAG_PEERS"):
         load_settings()
@@ -73,7 +73,7 @@ def test_a_wrong_line_is_named(line: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_variables_and_toml_mean_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What `veritag config` shows of a variable can stand in the file."""
+    """The output of `veritag config` for a variable can be used in the file."""
     monkeypatch.setenv("VERITAG_PEERS", f"SCANNER1@10.0.0.1:104, {FULL}")
     by_variable = load_settings()
     shown = next(s for s in effective_settings(by_variable) if s.name == "peers")
@@ -87,7 +87,7 @@ def test_variables_and_toml_mean_the_same(
 
 @given(st.text(max_size=60))
 def test_any_text_is_peers_or_an_error_in_words(text: str) -> None:
-    """Nothing else than ValueError comes of a line."""
+    """Any text gives peers or a ValueError."""
     try:
         peers = read_peers(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`veritag send` against DCMTK's storescp, a receiver that is not ours."""
+"""`veritag send` with DCMTK's storescp as the receiver."""
 
 import gc
 import subprocess
@@ -84,7 +84,7 @@ def pixels(path: Path) -> bytes:
 def test_every_sop_class_is_sent_with_its_pixels(
     storescp: StoreScp, phantom_files: list[Path]
 ) -> None:
-    """What arrives has the pixels of what was sent, for each SOP class."""
+    """The pixel data of each SOP Class arrive unchanged."""
     outcomes = send(storescp.receiver, phantom_files)
     assert [o.reason for o in outcomes] == [None] * len(phantom_files)
     sent = {pixels(path) for path in phantom_files}
@@ -111,7 +111,7 @@ def test_compressed_files_stay_compressed(
 def test_unreadable_files_are_told_and_the_rest_goes_on(
     storescp: StoreScp, phantom_files: list[Path], tmp_path: Path
 ) -> None:
-    """A file that is no DICOM gets a reason; the others are stored."""
+    """A file that is not DICOM gets a reason; the others are stored."""
     (tmp_path / "notes.txt").write_text("no picture here")
     (tmp_path / "empty").touch()
     broken = [tmp_path / "notes.txt", tmp_path / "empty", tmp_path / "absent.dcm"]
@@ -125,7 +125,7 @@ def test_unreadable_files_are_told_and_the_rest_goes_on(
 def test_a_file_without_file_meta_information_is_sent(
     storescp: StoreScp, tmp_path: Path, phantom_files: list[Path]
 ) -> None:
-    """A bare Data Set is sent in the encoding it has."""
+    """A bare Data Set is sent in its own encoding."""
     ds = pydicom.dcmread(phantom_files[0])
     del ds.file_meta
     bare = tmp_path / "bare.dcm"
@@ -157,9 +157,10 @@ def test_a_data_set_of_odd_length_is_padded(
 def test_the_command_names_what_the_data_set_is(
     storescp: StoreScp, tmp_path: Path, phantom_files: list[Path], syntax: UID
 ) -> None:
-    """File meta information that names another instance is not believed.
+    """The command has the UIDs of the Data Set, not those of the file meta.
 
     storescp compares command and Data Set, and answers a difference with 0xA900.
+
     """
     ds = pydicom.dcmread(phantom_files[0])
     path = tmp_path / "renamed.dcm"
@@ -179,7 +180,7 @@ def test_the_command_names_what_the_data_set_is(
 def scp(
     contexts: Sequence[PresentationContext], status: int = 0x0000
 ) -> Iterator[tuple[Receiver, set[object]]]:
-    """Run a receiver of these contexts; yields it and the associations it has seen."""
+    """Run a receiver of these contexts; yield it and the associations that it accepted."""
     seen: set[object] = set()
 
     def answer(event: evt.Event) -> int:
@@ -220,7 +221,7 @@ def test_more_contexts_than_one_association_holds(tmp_path: Path) -> None:
 
 
 def test_a_refused_context_is_the_reason(phantom_files: list[Path]) -> None:
-    """Where the receiver takes only MR, that is said of each other one."""
+    """A receiver of MR alone is the reason for each other file."""
     only_mr = [build_context("1.2.840.10008.5.1.4.1.1.4", ExplicitVRLittleEndian)]
     with scp(only_mr) as (receiver, _):
         outcomes = send(receiver, phantom_files)
@@ -231,7 +232,7 @@ def test_a_refused_context_is_the_reason(phantom_files: list[Path]) -> None:
 
 
 def test_a_failure_status_is_told_with_its_number(phantom_files: list[Path]) -> None:
-    """Out of resources is reported as such, by number and meaning."""
+    """The reason has number and meaning of the status."""
     only_ct = [build_context("1.2.840.10008.5.1.4.1.1.2", ExplicitVRLittleEndian)]
     with scp(only_ct, status=0xA700) as (receiver, _):
         reasons = [o.reason or "" for o in send(receiver, phantom_files)]
@@ -241,7 +242,7 @@ def test_a_failure_status_is_told_with_its_number(phantom_files: list[Path]) -> 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_nobody_there_is_an_error(phantom_files: list[Path]) -> None:
-    """Where nobody listens, the error names address and AE title."""
+    """The error contains address and AE title of a receiver that does not listen."""
     receiver = Receiver("127.0.0.1", free_port(), "NOBODY")
     with pytest.raises(ReceiverUnavailable, match="NOBODY at 127"):
         send(receiver, phantom_files)
@@ -254,7 +255,7 @@ def test_progress_ends_with_a_summary(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """People are told how many were stored and why others were not; stdout is empty."""
+    """Numbers and reasons go to stderr; stdout is empty."""
     assert send_with_progress(storescp.receiver, phantom_files)
     (tmp_path / "notes.txt").write_text("no picture here")
     assert not send_with_progress(storescp.receiver, [tmp_path / "notes.txt"])
@@ -293,7 +294,7 @@ def test_no_answer_is_lost_to_the_thread_beside(
 
 
 def test_a_fault_of_the_disk_is_not_one_of_the_file(tmp_path: Path) -> None:
-    """What is no DICOM object stays so; what cannot be opened may be again."""
+    """A damaged file is a lasting fault, a missing one is not."""
     damaged, gone = tmp_path / "damaged.dcm", tmp_path / "gone.dcm"
     damaged.write_bytes(b"damaged")
     outcomes = send(Receiver("127.0.0.1", 1), [damaged, gone])
@@ -303,7 +304,7 @@ def test_a_fault_of_the_disk_is_not_one_of_the_file(tmp_path: Path) -> None:
 def test_a_file_that_vanishes_on_the_way_holds_up_no_other(
     storescp: StoreScp, phantom_files: list[Path]
 ) -> None:
-    """It is told of, with a reason that need not last."""
+    """A file removed during sending gets a reason that is not lasting."""
     first, second, *_ = phantom_files
     found = send(storescp.receiver, phantom_files, lambda _: second.unlink(True))
     by_path = {outcome.path: outcome for outcome in found}
@@ -313,6 +314,6 @@ def test_a_file_that_vanishes_on_the_way_holds_up_no_other(
 
 
 def test_a_host_that_is_not_found_is_unavailable(phantom_files: list[Path]) -> None:
-    """The name is asked for again at the next try."""
+    """An unresolvable host name makes the receiver unavailable."""
     with pytest.raises(ReceiverUnavailable, match="address is not found"):
         send(Receiver("::1%nowhere", 104), phantom_files)

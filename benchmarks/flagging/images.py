@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.flagging.errors import Strings, Truth, inject
 from benchmarks.flagging.measures import Mask, Rows
 from model_training.compare.images.label_noise import with_wrong_tags
-from model_training.compare.images.labelled import UNIFESP
+from model_training.compare.images.labelled_images import UNIFESP
 from model_training.snapshots.image_sources import ImageEntry, image_entries
 from model_training.snapshots.read_image import map_in_threads, read_entry
 from model_training.snapshots.samples import Sample

@@ -121,7 +121,7 @@ def compare(
     import torch
     from rich.console import Console
 
-    from model_training.compare.cells import QUICK, SWEEPS, CellBudget
+    from model_training.compare.cell import QUICK, SWEEPS, CellBudget
     from model_training.compare.run import (
         REPORT,
         ComparisonRequest,

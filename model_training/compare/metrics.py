@@ -1,4 +1,4 @@
-"""How well clusters agree with what the pictures show; N images, K clusters."""
+"""Figures of clusters against true modality and region; N images, K clusters."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from sklearn.metrics import (
 )
 from sklearn.metrics.cluster import contingency_matrix
 
-from model_training.compare.images.labelled import LabelledSet
+from model_training.compare.images.labelled_images import LabelledImages
 from model_training.evaluation.measures import contingency, homogeneity, nmi
 
 Floats = NDArray[np.float64]
@@ -38,11 +38,10 @@ def agreement(labels: Labels, truth: Strings) -> dict[str, float]:
 
 
 def clustering_accuracy(labels: Labels, truth: Strings) -> float:
-    """Return the share of images in the cluster that stands for their kind.
+    """Return the share of images in the cluster that is matched to their kind.
 
-    Each kind gets at most one cluster and each cluster at most one kind, by the
-    matching that agrees most (Kuhn 1955); images of clusters without a kind count as
-    wrong.
+    Each kind is matched to at most one cluster and each cluster to at most one kind, by
+    the best assignment (Kuhn 1955); images of unmatched clusters count as wrong.
     """
     table = contingency_matrix(truth, labels)
     rows, columns = linear_sum_assignment(table, maximize=True)
@@ -53,28 +52,28 @@ def silhouette(embedding: Floats, labels: Labels, seed: int = 0) -> float | None
     """Return the silhouette over a sample of embeddings (N, D), None where undefined."""
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(labels))[:SILHOUETTE_SAMPLE]
-    found = len(np.unique(labels[rows]))
-    if not 1 < found < len(rows):
+    clusters = len(np.unique(labels[rows]))
+    if not 1 < clusters < len(rows):
         return None
     return float(silhouette_score(embedding[rows], labels[rows]))
 
 
 def figures_of(
-    labels: Labels, embedding: Floats, data: LabelledSet, mask: NDArray[np.bool_]
+    labels: Labels, embedding: Floats, data: LabelledImages, mask: NDArray[np.bool_]
 ) -> dict[str, float | None]:
-    """Return all figures of the chosen images, keyed like `nmi_region`.
+    """Return all figures of the chosen images, named like `nmi_region`.
 
-    Where all images are of one modality, or of one region, there are none for it.
+    Figures of modality, or of region, are left out where all images have the same.
 
     Parameters
     ----------
     labels, embedding
-        Of all of `data`, of shapes (N,) and (N, D).
+        Of all images of `data`, of shapes (N,) and (N, D).
     """
     result: dict[str, float | None] = {}
     for name in TRUTHS:
         truth = getattr(data, name)[mask]
-        if len(np.unique(truth)) < 2:  # noqa: PLR2004 -- one kind: nothing to agree on
+        if len(np.unique(truth)) < 2:  # noqa: PLR2004 -- one kind is no clustering
             continue
         for figure, value in agreement(labels[mask], truth).items():
             result[f"{figure}_{name}"] = round(value, 4)
@@ -86,9 +85,9 @@ def figures_of(
 
 
 def intervals(
-    labels: Labels, data: LabelledSet, *, rounds: int = ROUNDS, seed: int = 0
+    labels: Labels, data: LabelledImages, *, rounds: int = ROUNDS, seed: int = 0
 ) -> dict[str, list[float]]:
-    """Return 95 % intervals of NMI and homogeneity, by drawing patients with return."""
+    """Return 95 % intervals of NMI and homogeneity, by a bootstrap over patients."""
     rng = np.random.default_rng(seed)
     _, patient = np.unique(data.patients, return_inverse=True)
     _, cluster = np.unique(labels, return_inverse=True)
@@ -96,21 +95,21 @@ def intervals(
         name: np.unique(getattr(data, name), return_inverse=True)[1] for name in TRUTHS
     }
     count = int(patient.max()) + 1
-    found: defaultdict[str, list[float]] = defaultdict(list)
+    figures: defaultdict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
         drawn = rng.multinomial(count, np.full(count, 1 / count))[patient]
         for name, kind in kinds.items():
             table = contingency(cluster, kind, drawn.astype(np.float64))
-            found[f"nmi_{name}"].append(nmi(table) or 0.0)
-            found[f"hs_{name}"].append(homogeneity(table) or 0.0)
+            figures[f"nmi_{name}"].append(nmi(table) or 0.0)
+            figures[f"hs_{name}"].append(homogeneity(table) or 0.0)
     return {
         figure: [round(float(v), 4) for v in np.percentile(values, INTERVAL)]
-        for figure, values in found.items()
+        for figure, values in figures.items()
     }
 
 
 def kinds_of_cluster(
-    labels: Labels, data: LabelledSet, cluster: int
+    labels: Labels, data: LabelledImages, cluster: int
 ) -> Mapping[str, int]:
     """Return the kinds in a cluster, such as "CR chest", to their numbers of images."""
     mask = labels == cluster

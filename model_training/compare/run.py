@@ -10,27 +10,20 @@ from typing import Any
 from rich.progress import Progress
 from rich.table import Table
 
-from model_training.compare.bench import Bench
-from model_training.compare.cells import (
-    PICTURED,
-    SWEEPS,
-    TABLE,
-    TSNE,
-    Cell,
-    CellBudget,
-    plan,
-)
-from model_training.compare.images.labelled import (
-    Labelled,
-    LabelledSet,
+from model_training.compare.cell import PICTURED, SWEEPS, TABLE, TSNE, Cell, CellBudget
+from model_training.compare.cell_inputs import CellInputs
+from model_training.compare.comparison_store import ComparisonStore
+from model_training.compare.images.labelled_images import (
+    LabelledFile,
+    LabelledImages,
     list_labelled,
     read_labelled,
 )
-from model_training.compare.images.parts import Parts, split
+from model_training.compare.images.patient_split import PatientSplit, split_by_patient
 from model_training.compare.methods.run_cell import run_cell
+from model_training.compare.plan import plan
 from model_training.compare.report.page import report_page
 from model_training.compare.report.summary import COLUMNS, best, label, rows_of
-from model_training.compare.store import ComparisonStore
 from model_training.network.encoder import inner_side
 from model_training.network.training_config import TrainingConfig
 from model_training.process.progress import progress_bars
@@ -47,7 +40,7 @@ SHOWN = (
 
 @dataclass(frozen=True)
 class ComparisonRequest:
-    """What is asked of a comparison; see `veritag compare --help`."""
+    """Options of a comparison; see `veritag compare --help`."""
 
     images: tuple[Path, ...]
     labels: Path | None = None
@@ -60,23 +53,23 @@ class ComparisonRequest:
 
 
 def run_comparison(request: ComparisonRequest) -> ComparisonStore:
-    """Run what is not yet among the results, and write the report.
+    """Run the cells without a result, and write the report.
 
     Raises
     ------
     ConfigurationError
-        If an option makes no sense, or --out holds something else.
+        If an option is invalid, or --out holds results of other images.
     StopError
-        If there are too few images, or one kind of them.
+        If there are too few images, or only one kind of them.
     """
-    _require_sense(request)
+    _require_valid(request)
     device = choose_device(request.device)
     with progress_bars() as progress, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom warns of every oddity of every file
-        benches = _benches(request, device, progress)
-        store = ComparisonStore(request.out, _setup(request, benches))
-        _run(request, benches, store, progress)
-        page = report_page(store, benches["full"].parts, with_tsne=TSNE in request.only)
+        warnings.simplefilter("ignore")  # pydicom warns of every non-conforming value
+        inputs = _inputs(request, device, progress)
+        store = ComparisonStore(request.out, _setup(request, inputs))
+        _run(request, inputs, store, progress)
+        page = report_page(store, inputs["full"].images, with_tsne=TSNE in request.only)
         (request.out / REPORT).write_text(page, encoding="utf-8")
     return store
 
@@ -102,7 +95,7 @@ def result_table(store: ComparisonStore) -> Table:
     return table
 
 
-def _require_sense(request: ComparisonRequest) -> None:
+def _require_valid(request: ComparisonRequest) -> None:
     rows = {cell.row for cell in plan(request.budget)}
     unknown = set(request.methods) - rows
     if unknown:
@@ -125,9 +118,9 @@ def _require_sense(request: ComparisonRequest) -> None:
         raise ConfigurationError("--labels goes with one folder of --images")
 
 
-def _benches(
+def _inputs(
     request: ComparisonRequest, device: str, progress: Progress
-) -> dict[str, Bench]:
+) -> dict[str, CellInputs]:
     items = [
         item
         for folder in request.images
@@ -143,12 +136,14 @@ def _benches(
         for size in sorted({size for _, size in sizes.values()})
     }
     return {
-        name: Bench(split(read[size], limit), device)
+        name: CellInputs(split_by_patient(read[size], limit), device)
         for name, (limit, size) in sizes.items()
     }
 
 
-def _read(items: Sequence[Labelled], size: int, progress: Progress) -> LabelledSet:
+def _read(
+    items: Sequence[LabelledFile], size: int, progress: Progress
+) -> LabelledImages:
     bar = progress.add_task(f"reading at {size} pixels", total=len(items))
     data = read_labelled(
         items,
@@ -160,14 +155,16 @@ def _read(items: Sequence[Labelled], size: int, progress: Progress) -> LabelledS
     return data
 
 
-def _setup(request: ComparisonRequest, benches: dict[str, Bench]) -> dict[str, Any]:
-    full = benches["full"].parts
+def _setup(request: ComparisonRequest, inputs: dict[str, CellInputs]) -> dict[str, Any]:
+    full = inputs["full"].images
     return {
-        "images": [_digest(bench.parts) for bench in benches.values()],
+        "images": [_digest(one.images) for one in inputs.values()],
         **asdict(request.budget),
         "training": len(full.training),
         "held_out": len(full.held_out),
-        "unseen": {name: int(mask.sum()) for name, mask in full.reports().items()},
+        "unseen": {
+            name: int(mask.sum()) for name, mask in full.reported_masks().items()
+        },
         "patients": {
             part: len(set(getattr(full, part).patients.tolist()))
             for part in ("training", "held_out", "unseen")
@@ -175,13 +172,13 @@ def _setup(request: ComparisonRequest, benches: dict[str, Bench]) -> dict[str, A
     }
 
 
-def _digest(parts: Parts) -> str:
+def _digest(parts: PatientSplit) -> str:
     return "-".join(part.snapshot.digest() for part in (parts.training, parts.unseen))
 
 
 def _run(
     request: ComparisonRequest,
-    benches: dict[str, Bench],
+    inputs: dict[str, CellInputs],
     store: ComparisonStore,
     progress: Progress,
 ) -> None:
@@ -194,46 +191,46 @@ def _run(
     begun = time.monotonic()
     for cell in cells:
         if cell not in store and _in_time(request, begun):
-            bench = benches[cell.bench]
-            bench.on_epoch = _teller(progress, bar, cell.key)
-            bench.on_epoch("")
-            _run_one(cell, bench, store, progress)
+            cell_inputs = inputs[cell.image_set]
+            cell_inputs.on_epoch = _epoch_reporter(progress, bar, cell.key)
+            cell_inputs.on_epoch("")
+            _run_one(cell, cell_inputs, store, progress)
         progress.advance(bar)
     left = sum(cell not in store for cell in cells)
     if left:
         progress.console.print(
-            f"{left} of {len(cells)} runs left after --minutes {request.minutes}; "
-            "the same command goes on with them",
+            f"{left} of {len(cells)} runs are left after --minutes {request.minutes}; "
+            "the same command continues with them",
             highlight=False,
         )
     store.write()
 
 
 def _run_one(
-    cell: Cell, bench: Bench, store: ComparisonStore, progress: Progress
+    cell: Cell, inputs: CellInputs, store: ComparisonStore, progress: Progress
 ) -> None:
-    result, outcome = run_cell(cell, bench)
+    result, outcome = run_cell(cell, inputs)
     store.add(cell, result)
     pictured = (cell.sweep, cell.seed) == (TABLE, 1) and cell.row in PICTURED
     if outcome is not None and pictured:
         store.keep_embedding(cell.row, outcome)
     if not progress.console.is_terminal:
-        # A log file shows no bars: a line for each run tells that it goes on.
+        # A log file shows no bars: one line for each run shows the progress.
         progress.console.print(_line(cell, result), highlight=False, soft_wrap=True)
 
 
 def _line(cell: Cell, result: Mapping[str, Any]) -> str:
     if "failed" in result:
         return f"{cell.key}: {result['failed']}"
-    told = [f"{k} {v}" for k, v in result["parts"]["all"].items() if k[:3] == "nmi"]
-    return f"{cell.key}: {', '.join(told)}, {result['seconds']} s"
+    figures = [f"{k} {v}" for k, v in result["parts"]["all"].items() if k[:3] == "nmi"]
+    return f"{cell.key}: {', '.join(figures)}, {result['seconds']} s"
 
 
-def _teller(progress: Progress, bar: Any, key: str) -> Callable[[str], None]:
-    def tell(what: str) -> None:
-        progress.update(bar, description=f"{key} {what}")
+def _epoch_reporter(progress: Progress, bar: Any, key: str) -> Callable[[str], None]:
+    def report(text: str) -> None:
+        progress.update(bar, description=f"{key} {text}")
 
-    return tell
+    return report
 
 
 def _in_time(request: ComparisonRequest, begun: float) -> bool:

@@ -1,4 +1,4 @@
-"""Wrong tags in the training data, to see what they cost."""
+"""Label noise: wrong tags in the training data, to measure what they cost."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,9 +15,10 @@ SEED = 20_211_018
 def with_wrong_tags(
     samples: Sequence[Sample], share: float, seed: int = SEED
 ) -> tuple[Sample, ...]:
-    """Return the samples, a share of the values of each of `TAGS` made wrong.
+    """Return the samples with a share of the values of each of `TAGS` wrong.
 
-    The same images are wrong at every share above the one where they first are.
+    The draws do not depend on the share: a larger one adds wrong tags and keeps those of
+    a smaller one.
     """
     tags = [dict(s.tags) for s in samples]
     for tag in TAGS:

@@ -1,7 +1,7 @@
-"""Pictures of known modality and region, wrapped as DICOM objects with drawn tags.
+"""Synthetic DICOM instances of labelled pictures, with randomly drawn tags.
 
-What training sees of such an object is what `read_tags` and `make_tile` make of it, as
-of any other. The draws hang on the picture's name alone, never on the order.
+Tags and tile are read from them by `read_tags` and `make_tile`, as from any received
+instance. The draws depend on the picture's name and the seed, not on the order.
 """
 
 import hashlib
@@ -39,17 +39,17 @@ Draw = Callable[[np.random.Generator], str | list[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """What a table of labels tells of one picture.
+class LabelledPicture:
+    """One row of a table of labels.
 
     Attributes
     ----------
     name
-        Path inside its folder; the draws are seeded by it.
+        Path inside its folder, which seeds the draws.
     patient
-        Equal for pictures of the same patient; a picture without stands for itself.
+        Key of the patient; a picture without one is a patient of its own.
     view
-        Plane or projection, empty where it is not known.
+        Plane or projection, empty if unknown.
     """
 
     name: str
@@ -61,19 +61,21 @@ class Picture:
     license: str = ""
 
 
-def wrap(picture: Picture, gray: NDArray[np.uint8], seed: int = 0) -> Dataset:
-    """Return a picture (rows, columns) as a DICOM object with drawn tags."""
-    ds = _object(picture, gray)
+def synthetic_instance(
+    picture: LabelledPicture, gray: NDArray[np.uint8], seed: int = 0
+) -> Dataset:
+    """Return a picture (rows, columns) as a DICOM instance with drawn tags."""
+    ds = _untagged_instance(picture, gray)
     for keyword, value in drawn_tags(picture, seed):
         setattr(ds, keyword, value)
     return ds
 
 
-def take(
-    picture: Picture, gray: NDArray[np.uint8], pre: Preprocessing, seed: int = 0
+def tile_and_sample(
+    picture: LabelledPicture, gray: NDArray[np.uint8], pre: Preprocessing, seed: int = 0
 ) -> tuple[Tile, Sample]:
-    """Return tile and sample of a wrapped picture, read as any received object is."""
-    ds = wrap(picture, gray, seed)
+    """Return tile and sample of a picture, read from its synthetic instance."""
+    ds = synthetic_instance(picture, gray, seed)
     received = read_tags(ds)
     tags = {k: normalize(k, v) for k, v in received.items()}
     sample = Sample(
@@ -88,18 +90,20 @@ def take(
     return make_tile(ds, pre), sample
 
 
-def drawn_tags(picture: Picture, seed: int = 0) -> TagDraws:
-    """Yield keyword and value of each tag that the picture's object carries."""
+def drawn_tags(picture: LabelledPicture, seed: int = 0) -> TagDraws:
+    """Yield keyword and value of each tag of the picture's instance."""
     recipe = recipe_of(picture.modality)
     for keyword, (share, draw) in _draws(picture, recipe).items():
-        # A generator for each tag: a changed share of one moves none of the others.
+        # A generator for each tag: a changed share of one changes no other tag.
         rng = _generator(f"{keyword}|{picture.name}", seed)
         if rng.random() < share:
             yield keyword, draw(rng)
 
 
-def _draws(picture: Picture, recipe: TagRecipe) -> dict[str, tuple[float, Draw]]:
-    """Return keyword to share and draw, of those tags that such a picture can have."""
+def _draws(
+    picture: LabelledPicture, recipe: TagRecipe
+) -> dict[str, tuple[float, Draw]]:
+    """Return keyword to share and draw of the tags that such a picture can have."""
 
     def of(table: Mapping[str, Shares]) -> Shares:
         return table.get(picture.region, table.get("", {}))
@@ -135,7 +139,7 @@ def _dose(median: float, rng: np.random.Generator) -> str:
 
 
 def _tilted(plane: str, rng: np.random.Generator) -> list[str]:
-    """Return direction cosines of a plane, turned a little about its rows."""
+    """Return direction cosines of a plane, rotated by a few degrees about its rows."""
     row, column = np.array(COSINES[plane]).reshape(2, 3)
     angle = np.deg2rad(rng.normal(0.0, TILT))
     turned = np.cos(angle) * column + np.sin(angle) * np.cross(row, column)
@@ -147,7 +151,7 @@ def _generator(name: str, seed: int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest, "big"))
 
 
-def _object(picture: Picture, gray: NDArray[np.uint8]) -> Dataset:
+def _untagged_instance(picture: LabelledPicture, gray: NDArray[np.uint8]) -> Dataset:
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

@@ -1,8 +1,8 @@
-"""How pictures of known kind come by their tags: the recipe of `wrapping`, as data.
+"""Recipes by which synthetic instances get their tags: shares and values by modality.
 
-The published data set is not public. What is drawn here has its kind of missingness:
-body parts in a third of the radiographs and in four fifths of the CT and MR, exposure
-only where there are X-rays, orientation and position only in tomographic images.
+The paper's data set is not public. Tags are missing here as they are there: a body part
+stands in a third of the radiographs and in four fifths of CT and MR, exposure only with
+X-rays, orientation and position only in tomographic images.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ Shares = Mapping[str, float]
 SPREAD = 0.5
 """Standard deviation of the natural logarithm of exposure times and exposures."""
 TILT = 5.0
-"""Standard deviation in degrees by which a plane is turned about the row's axis."""
+"""Standard deviation, in degrees, of the rotation of a plane about its rows."""
 
 _NAMES = {
     "Siemens": "SIEMENS",
@@ -40,23 +40,23 @@ def _vendors(**weights: float) -> Shares:
 
 @dataclass(frozen=True, slots=True)
 class TagRecipe:
-    """The tags of one modality; shares are those of the images that carry the tag.
+    """Tags of one modality.
 
     Attributes
     ----------
     sop_class
         Last part of the Storage SOP Class UID, after 1.2.840.10008.5.1.4.1.1.
     body_part, exposure, plane, position, acquisition, vendor
-        Share of images with BodyPartExamined, with ExposureTime and Exposure (each by
-        itself), with ImageOrientationPatient, PatientPosition, MRAcquisitionType and
+        Share of images with BodyPartExamined, ExposureTime and Exposure (drawn
+        independently), ImageOrientationPatient, PatientPosition, MRAcquisitionType and
         Manufacturer.
     vendors
-        Of Manufacturer, the same for every region.
+        Shares of Manufacturer, the same for every region.
     doses
-        Region to the medians of ExposureTime (ms) and Exposure (mAs); "" for the rest.
+        Region to the medians of ExposureTime (ms) and Exposure (mAs); "" is any other.
     planes, positions, acquisitions
-        Region to shares of values; "" for the rest. Planes only stand in where the view
-        of an image is not known.
+        Region to shares of values; "" is any other. Planes are used where the view of an
+        image is unknown.
     """
 
     sop_class: str
@@ -192,7 +192,7 @@ OTHER = TagRecipe(
     body_part=1 / 3,
     vendors=_vendors(Siemens=1, GE=1, Philips=1),
 )
-"""Of a modality without a recipe of its own: Secondary Capture."""
+"""Recipe of every other modality: Secondary Capture."""
 
 VIEWS: Mapping[str, str] = {
     "axial": "AXIAL",
@@ -200,7 +200,7 @@ VIEWS: Mapping[str, str] = {
     "sagittal": "SAGITTAL",
     "short-axis": "OBLIQUE",
 }
-"""What a table calls a view, to the plane of a tomographic image."""
+"""View in a table of labels to the plane of a tomographic image."""
 
 COSINES: Mapping[str, tuple[float, ...]] = {
     "AXIAL": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
@@ -212,5 +212,5 @@ COSINES: Mapping[str, tuple[float, ...]] = {
 
 
 def recipe_of(modality: str) -> TagRecipe:
-    """Return how images of a modality come by their tags."""
+    """Return the recipe of a modality."""
     return RECIPES.get(modality, OTHER)

@@ -1,4 +1,4 @@
-"""k-means with pairwise constraints: COP (hard) and PC (at a cost).
+"""k-means with pairwise constraints: COP (hard) and PC (penalized).
 
 Pairs are rows of the N images, must_link (M, 2) and cannot_link (C, 2).
 """
@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import kmeans_plusplus
 
+from model_training.constraints.closure import must_link_components
 from model_training.network.clustering import squared_distances
 
 Floats = NDArray[np.float64]
@@ -22,7 +21,7 @@ ITERATIONS = 30
 
 @dataclass(frozen=True, slots=True)
 class Clustering:
-    """What a constrained k-means came to.
+    """Result of a constrained k-means.
 
     Attributes
     ----------
@@ -33,7 +32,7 @@ class Clustering:
     violated
         Constraints that the labels break.
     relaxed
-        COP only: groups that no cluster could take; see `cop_kmeans`.
+        COP only: groups for which every cluster breaks a constraint, see `cop_kmeans`.
     """
 
     labels: Indices
@@ -53,12 +52,12 @@ def cop_kmeans(
 ) -> Clustering:
     """Cluster X (N, D) so that no constraint is broken (Wagstaff et al., 2001).
 
-    Images joined by must-links move together; each group takes the nearest cluster that
-    holds none of its opponents, the groups with the fewest choices first. The original
-    gives up where there is no such cluster. With thousands of constraints that is the
-    rule: here the group takes the cluster with the fewest opponents, and is counted.
+    Images joined by must-links move as one group, to the nearest cluster without an
+    opponent, the groups with most opponents first. The original fails where there is no
+    such cluster, which is usual with thousands of constraints: here the group takes the
+    cluster with the fewest opponents, and is counted.
     """
-    group = closure(len(X), must_link)
+    group = must_link_components(must_link, len(X))
     size = np.bincount(group).astype(np.float64)
     means = _group_means(X, group, size)
     opponents = _neighbors(len(size), _between(group, cannot_link))
@@ -88,10 +87,10 @@ def pc_kmeans(
     seed: int = 0,
     iterations: int = ITERATIONS,
 ) -> Clustering:
-    """Cluster X (N, D), each broken constraint at a cost (Basu et al., 2004).
+    """Cluster X (N, D) with a penalty for each broken constraint (Basu et al., 2004).
 
-    Centers start from the largest groups that must-links join, the missing ones as in
-    k-means++. Images are then assigned in turn, given the others.
+    Centers start from the largest groups joined by must-links, further ones as in
+    k-means++. Images are then assigned one after another, given the others.
 
     Parameters
     ----------
@@ -101,9 +100,9 @@ def pc_kmeans(
     """
     rng = np.random.default_rng(seed)
     centers = _neighborhood_centers(X, must_link, n_clusters, seed)
-    friends, foes = _neighbors(len(X), must_link), _neighbors(len(X), cannot_link)
+    linked, opposed = _neighbors(len(X), must_link), _neighbors(len(X), cannot_link)
     bound = np.flatnonzero(
-        [bool(len(a) or len(b)) for a, b in zip(friends, foes, strict=True)]
+        [bool(len(a) or len(b)) for a, b in zip(linked, opposed, strict=True)]
     )
     labels = squared_distances(X, centers).argmin(axis=1)
     for _ in range(iterations):
@@ -114,23 +113,14 @@ def pc_kmeans(
         labels[bound] = before[bound]
         for i in rng.permutation(bound):
             cost = squared[i].copy()
-            cost += weight * len(friends[i])
-            np.subtract.at(cost, labels[friends[i]], weight)
-            np.add.at(cost, labels[foes[i]], weight)
+            cost += weight * len(linked[i])
+            np.subtract.at(cost, labels[linked[i]], weight)
+            np.add.at(cost, labels[opposed[i]], weight)
             labels[i] = cost.argmin()
         centers = _centers(X, labels, centers)
         if (labels == before).all():
             break
     return Clustering(labels, centers, violations(labels, must_link, cannot_link))
-
-
-def closure(n: int, must_link: Indices) -> Indices:
-    """Return the group (N,) of each image when must-links join transitively."""
-    pairs = np.asarray(must_link, dtype=np.int64).reshape(-1, 2)
-    ones = np.ones(len(pairs), dtype=np.int8)
-    graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    group: Indices = connected_components(graph, directed=False)[1].astype(np.int64)
-    return group
 
 
 def violations(labels: Indices, must_link: Indices, cannot_link: Indices) -> int:
@@ -148,19 +138,19 @@ def _assign_hard(
     relaxed = 0
     for i in order:
         if not len(opponents[i]):
-            break  # by the order all that follow are free
-        taken = labels[opponents[i]]
-        held = np.bincount(taken[taken >= 0], minlength=len(centers))
-        fewest = held.min()
+            break  # in this order no later one has opponents
+        clusters = labels[opponents[i]]
+        counts = np.bincount(clusters[clusters >= 0], minlength=len(centers))
+        fewest = counts.min()
         relaxed += int(fewest > 0)
-        labels[i] = np.where(held == fewest, squared[i], np.inf).argmin()
+        labels[i] = np.where(counts == fewest, squared[i], np.inf).argmin()
     free = labels < 0
     labels[free] = squared[free].argmin(axis=1)
     return labels, relaxed
 
 
 def _between(group: Indices, cannot_link: Indices) -> Indices:
-    """Return distinct cannot-links between groups; those within one cannot be kept."""
+    """Return distinct cannot-links between groups; one inside a group is always broken."""
     pairs = np.sort(group[cannot_link], axis=1)
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]
     distinct: Indices = np.unique(pairs, axis=0)
@@ -168,11 +158,11 @@ def _between(group: Indices, cannot_link: Indices) -> Indices:
 
 
 def _neighbors(n: int, pairs: Indices) -> list[Indices]:
-    """Return for each of n the others that it shares a pair with."""
-    both = np.concatenate([pairs, pairs[:, ::-1]]) if len(pairs) else pairs
-    both = both[np.argsort(both[:, 0], kind="stable")]
-    cuts = np.searchsorted(both[:, 0], np.arange(1, n))
-    return np.split(both[:, 1], cuts)
+    """Return for each of n rows the other rows of its pairs."""
+    directed = np.concatenate([pairs, pairs[:, ::-1]]) if len(pairs) else pairs
+    directed = directed[np.argsort(directed[:, 0], kind="stable")]
+    cuts = np.searchsorted(directed[:, 0], np.arange(1, n))
+    return np.split(directed[:, 1], cuts)
 
 
 def _group_means(X: Floats, group: Indices, size: Floats) -> Floats:
@@ -197,7 +187,7 @@ def _centers(
 def _neighborhood_centers(
     X: Floats, must_link: Indices, n_clusters: int, seed: int
 ) -> Floats:
-    group = closure(len(X), must_link)
+    group = must_link_components(must_link, len(X))
     size = np.bincount(group)
     joined = np.flatnonzero(size > 1)
     largest = joined[np.argsort(-size[joined], kind="stable")][:n_clusters]

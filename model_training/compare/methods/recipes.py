@@ -1,4 +1,4 @@
-"""Settings of the methods that a comparison trains: the paper's, its ancestors', variations."""
+"""Settings of the methods that a comparison trains: the paper's, earlier ones, variations."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,7 +31,7 @@ IDEC = replace(PAPER, recipe="idec", gamma=0.0, constraints=0)
 """Guo et al. 2017: the paper's objective without pairs."""
 
 DEC = replace(PAPER, recipe="dec", alpha=1.0, beta=0.0, gamma=0.0, constraints=0)
-"""Xie et al. 2016: only the clusters pull; the autoencoder is trained before."""
+"""Xie et al. 2016: the clustering loss alone, after the autoencoder is trained."""
 
 CAE = replace(IDEC, recipe="cae", cluster_epochs=0)
 """The autoencoder alone, with k-means on its embedding."""
@@ -57,7 +57,7 @@ CONSTRAINED = replace(
 )
 """Constraints alone, without a loss on tags: pure, balanced, closed pairs from the start.
 
-Instead of reconstruction, images are told from one another by their variations.
+A contrastive loss replaces the reconstruction.
 """
 
 METHODS: Mapping[str, TrainingConfig] = {
@@ -86,4 +86,4 @@ VARIATIONS: Mapping[str, TrainingConfig] = {
     "gamma 10": replace(VERITAG, gamma=10.0),
     "pairs as in the paper": replace(VERITAG, careful_pairs=False),
 }
-"""What was tried beside our own recipe, each one change away from it."""
+"""Variations of the default recipe, each by one change."""

@@ -1,4 +1,4 @@
-"""One cell run: from training images to the clusters of unseen ones."""
+"""Run of one cell: from training images to the clusters of unseen ones."""
 
 import time
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.compare.bench import Bench
-from model_training.compare.cells import Cell
-from model_training.compare.methods import peers
+from model_training.compare.cell import Cell
+from model_training.compare.cell_inputs import CellInputs
+from model_training.compare.methods import clustpy_methods
 from model_training.compare.methods.constrained_kmeans import cop_kmeans, pc_kmeans
 from model_training.compare.metrics import figures_of, intervals
 from model_training.constraints.sample_constraints import Constraints, purity
@@ -23,18 +23,18 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class CellOutcome:
-    """What a method made of the unseen images.
+    """Result of a method on the unseen images.
 
     Attributes
     ----------
     embedding
-        As it was clustered, of shape (N, D).
+        The features that were clustered, of shape (N, D).
     labels
         The cluster of each image, of shape (N,).
     centers
-        Of shape (K, D), where the method has such.
+        Of shape (K, D); None where the method has none.
     notes
-        What else is to be told, such as constraints that were not kept.
+        Further results, such as the number of broken constraints.
     """
 
     embedding: Floats
@@ -46,55 +46,57 @@ class CellOutcome:
 def nearest(
     embedding: Floats, centers: Floats, notes: Mapping[str, Any]
 ) -> CellOutcome:
-    """Put each image into the cluster of the nearest center."""
+    """Return the outcome with each image in the cluster of the nearest center."""
     labels = squared_distances(embedding, centers).argmin(axis=1)
     return CellOutcome(embedding, labels, centers, notes)
 
 
-def run_cell(cell: Cell, bench: Bench) -> tuple[dict[str, Any], CellOutcome | None]:
-    """Return what is stored of a cell, and its outcome; none if it failed."""
+def run_cell(
+    cell: Cell, inputs: CellInputs
+) -> tuple[dict[str, Any], CellOutcome | None]:
+    """Return the result of a cell as it is stored, and its outcome, None if it failed."""
     begun = time.perf_counter()
     try:
-        outcome = _outcome(cell, bench)
+        outcome = _outcome(cell, inputs)
     except StopError as error:
         return {"digest": cell.digest(), "failed": str(error)}, None
     seconds = time.perf_counter() - begun
-    unseen, labels = bench.parts.unseen, outcome.labels
+    unseen, labels = inputs.images.unseen, outcome.labels
     return {
         "digest": cell.digest(),
         "seconds": round(seconds, 1),
         "parts": {
             name: figures_of(labels, outcome.embedding, unseen, mask)
-            for name, mask in bench.parts.reports().items()
+            for name, mask in inputs.images.reported_masks().items()
         },
         "intervals": intervals(labels, unseen),
         "notes": dict(outcome.notes),
     }, outcome
 
 
-def _outcome(cell: Cell, bench: Bench) -> CellOutcome:
-    if cell.features == "peer":
-        return _peer(cell, bench)
+def _outcome(cell: Cell, inputs: CellInputs) -> CellOutcome:
+    if cell.features == "ClustPy":
+        return _clustpy(cell, inputs)
     if cell.features:
-        return _on_features(cell, bench)
+        return _on_features(cell, inputs)
     if cell.config is None:
         raise ValueError(f"{cell.key} has neither features nor a configuration")
-    trained = bench.trained(cell, cell.config)
+    trained = inputs.trained(cell, cell.config)
     notes: dict[str, Any] = {"passes": len(trained.history)}
     if cell.config.gamma and cell.constraints:
-        notes |= _pairs_told(bench.constraints(cell), bench)
-    return nearest(trained.embed(bench.parts.unseen.tiles), trained.centers, notes)
+        notes |= _pair_figures(inputs.constraints(cell), inputs)
+    return nearest(trained.embed(inputs.images.unseen.tiles), trained.centers, notes)
 
 
-def _on_features(cell: Cell, bench: Bench) -> CellOutcome:
+def _on_features(cell: Cell, inputs: CellInputs) -> CellOutcome:
     if cell.features == "CAE" and cell.config is not None:
-        training, unseen = bench.embedded(cell, cell.config)
+        training, unseen = inputs.embedded(cell, cell.config)
     else:
-        training, unseen = bench.features(cell.features, cell.seed)
+        training, unseen = inputs.features(cell.features, cell.seed)
     if cell.algorithm == "k-means":
         centers = initial_centers(training, cell.clusters, cell.seed)
         return nearest(unseen, centers, {})
-    constraints = bench.constraints(cell)
+    constraints = inputs.constraints(cell)
     algorithm = cop_kmeans if cell.algorithm == "COP k-means" else pc_kmeans
     result = algorithm(
         training,
@@ -104,11 +106,11 @@ def _on_features(cell: Cell, bench: Bench) -> CellOutcome:
         seed=cell.seed,
     )
     notes = {"violated": result.violated, "relaxed": result.relaxed}
-    return nearest(unseen, result.centers, notes | _pairs_told(constraints, bench))
+    return nearest(unseen, result.centers, notes | _pair_figures(constraints, inputs))
 
 
-def _pairs_told(constraints: Constraints, bench: Bench) -> dict[str, Any]:
-    training = bench.parts.training
+def _pair_figures(constraints: Constraints, inputs: CellInputs) -> dict[str, Any]:
+    training = inputs.images.training
     kinds = np.char.add(np.char.add(training.modality, " "), training.region)
     right = purity(constraints, kinds)
     return {
@@ -119,11 +121,11 @@ def _pairs_told(constraints: Constraints, bench: Bench) -> dict[str, Any]:
     }
 
 
-def _peer(cell: Cell, bench: Bench) -> CellOutcome:
-    embedding, labels = peers.run(
+def _clustpy(cell: Cell, inputs: CellInputs) -> CellOutcome:
+    embedding, labels = clustpy_methods.run_clustpy(
         cell.algorithm,
-        bench.parts.training.tiles,
-        bench.parts.unseen.tiles,
+        inputs.images.training.tiles,
+        inputs.images.unseen.tiles,
         cell.clusters,
         cell.seed,
     )

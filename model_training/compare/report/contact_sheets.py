@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model_training.compare.images.parts import Parts
+from model_training.compare.comparison_store import ComparisonStore
+from model_training.compare.images.patient_split import PatientSplit
 from model_training.compare.metrics import kinds_of_cluster
 from model_training.compare.report.plots import PagePicture, tile_picture
 from model_training.compare.report.summary import label
-from model_training.compare.store import ComparisonStore
 from model_training.network.clustering import squared_distances
 
 SHOWN = "veritag"
@@ -36,9 +36,9 @@ class ContactSheet:
     empty: int
 
 
-def contact_sheet(store: ComparisonStore, parts: Parts) -> ContactSheet | None:
+def contact_sheet(store: ComparisonStore, images: PatientSplit) -> ContactSheet | None:
     """Return the clusters of the default recipe; None where its run is not stored."""
-    outcome, unseen = store.embedding(SHOWN), parts.unseen
+    outcome, unseen = store.embedding(SHOWN), images.unseen
     if outcome is None or len(outcome.labels) != len(unseen):
         return None
     if outcome.centers is None or not outcome.centers.size:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from model_training.compare.cells import (
+from model_training.compare.cell import (
     CONSTRAINTS,
     GAMMA,
     PICTURED,
@@ -14,7 +14,8 @@ from model_training.compare.cells import (
     TRIED,
     K,
 )
-from model_training.compare.images.parts import Parts
+from model_training.compare.comparison_store import ComparisonStore
+from model_training.compare.images.patient_split import PatientSplit
 from model_training.compare.report import plots
 from model_training.compare.report.contact_sheets import contact_sheet
 from model_training.compare.report.plots import PagePicture
@@ -26,7 +27,6 @@ from model_training.compare.report.summary import (
     rows_of,
     series_of,
 )
-from model_training.compare.store import ComparisonStore
 from model_training.process.html_page import render_page
 
 MAIN = ("nmi_region", "nmi_modality")
@@ -68,7 +68,7 @@ class TableRow:
 
 
 def report_page(
-    store: ComparisonStore, parts: Parts, *, with_tsne: bool = False
+    store: ComparisonStore, images: PatientSplit, *, with_tsne: bool = False
 ) -> str:
     """Return the page.
 
@@ -81,22 +81,22 @@ def report_page(
     return render_page(
         __package__,
         "comparison.html",
-        **_sizes(store, parts),
+        **_sizes(store, images),
         columns=list(COLUMNS.values()),
-        parts=list(_parts(cells, parts)) if cells else [],
+        parts=list(_reported_parts(cells, images)) if cells else [],
         margins=_margins(rows_of(cells)),
         notes=_notes(cells),
-        tsne=list(_tsne(store, parts, with_tsne)),
+        tsne=list(_tsne(store, images, with_tsne)),
         variations=_variations(store),
         sweeps=list(_sweeps(store)),
-        sheet=contact_sheet(store, parts),
+        sheet=contact_sheet(store, images),
         failed=list(_failed(store)),
     )
 
 
-def _sizes(store: ComparisonStore, parts: Parts) -> dict[str, Any]:
+def _sizes(store: ComparisonStore, images: PatientSplit) -> dict[str, Any]:
     names = ("training", "held_out", "unseen")
-    sets = {name: getattr(parts, name) for name in names}
+    sets = {name: getattr(images, name) for name in names}
     return {
         "images": {name: len(data) for name, data in sets.items()},
         "patients": {n: len(set(d.patients.tolist())) for n, d in sets.items()},
@@ -105,12 +105,12 @@ def _sizes(store: ComparisonStore, parts: Parts) -> dict[str, Any]:
     }
 
 
-def _parts(
-    cells: Sequence[Mapping[str, Any]], parts: Parts
+def _reported_parts(
+    cells: Sequence[Mapping[str, Any]], images: PatientSplit
 ) -> Iterator[dict[str, Any]]:
     """Yield the table of each part of the unseen images; the first with a plot."""
     intervals = {c["row"]: c["intervals"] for c in cells if c["seed"] == 1}
-    for part in parts.reports():
+    for part in images.reported_masks():
         rows, is_all = rows_of(cells, part), part == "all"
         named = {label(row): figures for row, figures in rows.items()}
         yield {
@@ -186,11 +186,11 @@ def _notes(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _tsne(
-    store: ComparisonStore, parts: Parts, with_tsne: bool
+    store: ComparisonStore, images: PatientSplit, with_tsne: bool
 ) -> Iterator[tuple[str, PagePicture]]:
     """Yield the name of each pictured method and its unseen images in the plane."""
     for row in PICTURED:
-        outcome, unseen = store.embedding(row), parts.unseen
+        outcome, unseen = store.embedding(row), images.unseen
         if outcome is None or len(outcome.labels) != len(unseen):
             continue
         make = partial(plots.tsne_points, outcome.embedding) if with_tsne else None

@@ -1,4 +1,4 @@
-"""Results over seeds: means and spreads, by method and by what is varied."""
+"""Means and standard deviations over seeds, by method and by varied setting."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,9 +19,9 @@ COLUMNS: Mapping[str, str] = {
     "silhouette": "Silhouette",
     "clusters": "Clusters",
 }
-"""SeedFigure to its heading."""
+"""Figure to its heading."""
 UNRANKED = {"clusters"}
-"""Figures of which neither more nor less is better."""
+"""Figures of which no value is the best."""
 
 NAMES: Mapping[str, str] = {
     "dec": "DEC",
@@ -31,7 +31,7 @@ NAMES: Mapping[str, str] = {
     "constrained": "proposed, pure pairs from the start",
     "veritag": "veritag (default)",
 }
-"""Row to how it is told to people."""
+"""Row to its name in the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,13 @@ def rows_of(cells: Iterable[Mapping[str, Any]], part: str = "all") -> dict[str, 
     for cell in cells:
         if part in cell["parts"]:
             grouped[cell["row"]].append(cell["parts"][part])
-    return {row: _mean(found) for row, found in grouped.items()}
+    return {row: _mean(figures) for row, figures in grouped.items()}
 
 
 def series_of(
     cells: Iterable[Mapping[str, Any]], part: str = "all"
 ) -> dict[str, dict[float, Row]]:
-    """Return method to value of what is varied to figures over seeds."""
+    """Return the figures over seeds, by method, then by value of the varied setting."""
     grouped: defaultdict[tuple[str, float], list[Mapping[str, Any]]] = defaultdict(list)
     for cell in cells:
         name = label(cell["row"])
@@ -79,18 +79,18 @@ def series_of(
         if part in cell["parts"] and cell["x"] is not None:
             grouped[name, cell["x"]].append(cell["parts"][part])
     result: defaultdict[str, dict[float, Row]] = defaultdict(dict)
-    for (name, x), found in grouped.items():
-        result[name][x] = _mean(found)
+    for (name, x), figures in grouped.items():
+        result[name][x] = _mean(figures)
     return dict(result)
 
 
 def label(row: str) -> str:
-    """Return a row's name as it is told to people."""
+    """Return the name of a row in the report."""
     return NAMES.get(row, row)
 
 
 def best(rows: Mapping[str, Row]) -> dict[str, str]:
-    """Return figure to the row that is highest in it."""
+    """Return figure to the row with the highest mean."""
     result = {}
     for column in COLUMNS:
         means = {row: f[column].mean for row, f in rows.items() if column in f}
@@ -99,10 +99,10 @@ def best(rows: Mapping[str, Row]) -> dict[str, str]:
     return result
 
 
-def _mean(found: Sequence[Mapping[str, Any]]) -> Row:
+def _mean(seeds: Sequence[Mapping[str, Any]]) -> Row:
     figures = {}
     for column in COLUMNS:
-        values = [f[column] for f in found if f.get(column) is not None]
+        values = [f[column] for f in seeds if f.get(column) is not None]
         if values:
             figures[column] = figure_of(values)
     return figures

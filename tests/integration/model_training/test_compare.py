@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model_training.compare.cells import (
-    QUICK,
-    Cell,
-)
+from model_training.compare.cell import QUICK, Cell
 from model_training.compare.run import ComparisonRequest, result_table, run_comparison
 from veritag.errors import ConfigurationError
 
@@ -31,7 +28,7 @@ def compared(labelled_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_a_comparison_leaves_table_results_and_report(compared: Path) -> None:
-    """One page without outside parts, and all figures as JSON beside it."""
+    """There are a page without external resources and all figures as JSON."""
     page = (compared / "report.html").read_text()
     assert "Methods (the paper's Table 3)" in page
     assert "convolutional" in page
@@ -48,7 +45,7 @@ def test_a_comparison_leaves_table_results_and_report(compared: Path) -> None:
 def test_a_finished_cell_is_not_run_again(
     compared: Path, labelled_folder: Path
 ) -> None:
-    """The same command writes the same results, with the times of the first run."""
+    """The same command keeps the results, with the seconds of the first run."""
     before = json.loads((compared / "compare.json").read_text())["cells"]
     budget = replace(TINY, epochs=2, cluster_epochs=1)
     again = ComparisonRequest(
@@ -64,7 +61,7 @@ def test_a_finished_cell_is_not_run_again(
 def test_results_of_other_images_are_not_mixed(
     compared: Path, labelled_folder: Path
 ) -> None:
-    """Going on with fewer images into the same folder is refused."""
+    """Continuing with fewer images in the same folder is refused."""
     other = ComparisonRequest(
         (labelled_folder,), out=compared, budget=replace(TINY, limit=3)
     )
@@ -75,7 +72,7 @@ def test_results_of_other_images_are_not_mixed(
 def test_a_time_limit_leaves_the_rest_for_later(
     labelled_folder: Path, tmp_path: Path
 ) -> None:
-    """With no time nothing is run, and the report says what there is."""
+    """With no time no cell runs, and the report is still written."""
     request = ComparisonRequest(
         (labelled_folder,), out=tmp_path, budget=TINY, minutes=0
     )
@@ -87,7 +84,7 @@ def test_a_time_limit_leaves_the_rest_for_later(
 def test_sweeps_are_drawn_beside_their_tables(
     labelled_folder: Path, tmp_path: Path
 ) -> None:
-    """Results of K and of the constraints become a plot and a table each."""
+    """Results of each sweep become a plot and a table."""
     request = ComparisonRequest(
         (labelled_folder,), out=tmp_path, budget=TINY, minutes=0
     )

@@ -1,22 +1,22 @@
-"""Pictures of known kind wrapped as DICOM, and how they are split."""
+"""Synthetic instances of labelled pictures, and their split."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from model_training.compare.images.labelled import (
-    LabelledSet,
+from model_training.compare.images.labelled_images import (
+    LabelledImages,
     list_labelled,
     read_labelled,
     thin,
 )
-from model_training.compare.images.parts import split
+from model_training.compare.images.patient_split import split_by_patient
 from model_training.compare.images.synthetic_instances import (
-    Picture,
+    LabelledPicture,
     drawn_tags,
-    take,
-    wrap,
+    synthetic_instance,
+    tile_and_sample,
 )
 from veritag.dicom.tags import JUDGED_TAGS, read_tags
 from veritag.errors import ConfigurationError, StopError
@@ -31,51 +31,56 @@ SHARES = {"CR": 1 / 3, "MG": 1 / 3, "PX": 1 / 3, "CT": 0.8, "MR": 0.8, "US": 0.5
 
 
 def _tags(modality: str, region: str, number: int, view: str = "") -> dict[str, object]:
-    picture = Picture(f"images/{number}.png", modality, region, view)
-    return dict(read_tags(wrap(picture, GRAY)))
+    picture = LabelledPicture(f"images/{number}.png", modality, region, view)
+    return dict(read_tags(synthetic_instance(picture, GRAY)))
 
 
 @pytest.mark.parametrize("modality", sorted(SHARES))
 def test_body_parts_are_missing_as_often_as_the_recipe_says(modality: str) -> None:
-    """A third of the radiographs and four fifths of CT and MR tell their body part."""
-    told = ["BodyPartExamined" in _tags(modality, "chest", n) for n in range(600)]
-    assert np.mean(told) == pytest.approx(SHARES[modality], abs=0.06)
+    """A third of the radiographs and four fifths of CT and MR have a body part."""
+    carried = ["BodyPartExamined" in _tags(modality, "chest", n) for n in range(600)]
+    assert np.mean(carried) == pytest.approx(SHARES[modality], abs=0.06)
 
 
 def test_each_tag_stands_only_where_such_a_modality_has_it() -> None:
     """Exposure needs X-rays, planes and positions tomography, acquisition types MR."""
     for modality in (*SHARES, "RF", "XA", "NM"):
-        found = {k for n in range(60) for k in _tags(modality, "head", n, "axial")}
-        assert ("Exposure" in found) == (modality in X_RAY)
-        assert ("ExposureTime" in found) == (modality in X_RAY)
-        assert ("PatientPosition" in found) == (modality in {"CT", "MR", "NM"})
-        assert ("MRAcquisitionType" in found) == (modality == "MR")
-        assert {"Modality", "Manufacturer"} <= found
-        assert found <= set(JUDGED_TAGS)
+        keywords = {k for n in range(60) for k in _tags(modality, "head", n, "axial")}
+        assert ("Exposure" in keywords) == (modality in X_RAY)
+        assert ("ExposureTime" in keywords) == (modality in X_RAY)
+        assert ("PatientPosition" in keywords) == (modality in {"CT", "MR", "NM"})
+        assert ("MRAcquisitionType" in keywords) == (modality == "MR")
+        assert {"Modality", "Manufacturer"} <= keywords
+        assert keywords <= set(JUDGED_TAGS)
 
 
 def test_the_view_of_a_picture_becomes_its_plane() -> None:
     """A sagittal slice never gets the cosines of another plane."""
     pre = Preprocessing(size=32)
     for n in range(40):
-        picture = Picture(f"{n}.png", "MR", "head", "sagittal")
-        _, sample = take(picture, GRAY, pre)
+        picture = LabelledPicture(f"{n}.png", "MR", "head", "sagittal")
+        _, sample = tile_and_sample(picture, GRAY, pre)
         assert sample.tags.get("ImageOrientationPatient", "SAGITTAL") == "SAGITTAL"
 
 
 def test_a_wrapped_picture_is_seen_as_the_picture_itself() -> None:
-    """Tile and tags come by the same way as those of a received object."""
+    """Tile and tags are read as those of a received instance are."""
     pre = Preprocessing(size=32)
-    tile, sample = take(Picture("a.png", "CT", "chest", source="s"), GRAY, pre)
+    tile, sample = tile_and_sample(
+        LabelledPicture("a.png", "CT", "chest", source="s"), GRAY, pre
+    )
     np.testing.assert_array_equal(tile, tile_from_gray(GRAY, pre))
     assert sample.tags["Modality"] == "CT"
     assert not sample.is_dicom
     assert all(len(v) in {1, 6} for v in sample.numbers.values())
 
 
-def test_the_draws_hang_on_the_name_alone() -> None:
-    """The same picture gets the same tags whenever it is wrapped, another one others."""
-    one, other = Picture("a.png", "CT", "head"), Picture("b.png", "CT", "head")
+def test_the_draws_depend_on_the_name_alone() -> None:
+    """One picture gets the same tags every time, another one gets others."""
+    one, other = (
+        LabelledPicture("a.png", "CT", "head"),
+        LabelledPicture("b.png", "CT", "head"),
+    )
     assert dict(drawn_tags(one)) == dict(drawn_tags(one))
     assert dict(drawn_tags(one)) != dict(drawn_tags(other))
     assert dict(drawn_tags(one)) != dict(drawn_tags(one, seed=1))
@@ -84,24 +89,26 @@ def test_the_draws_hang_on_the_name_alone() -> None:
 def test_no_rule_objects_to_a_wrapped_picture() -> None:
     """SOP Class and modality agree, and every value is a defined term."""
     for modality in ("CT", "MR", "CR", "PX", "MG", "US", "NM", "XA", "RF"):
-        ds = wrap(Picture("a.png", modality, "lower-leg", "axial"), GRAY)
+        ds = synthetic_instance(
+            LabelledPicture("a.png", modality, "lower-leg", "axial"), GRAY
+        )
         assert modality in MODALITIES_OF[ds.SOPClassUID]
         assert all(is_defined(k, v) for k, v in read_tags(ds).items())
 
 
-def _read(folder: Path, limit: int = 0) -> LabelledSet:
+def _read(folder: Path, limit: int = 0) -> LabelledImages:
     data = read_labelled(list_labelled(folder), Preprocessing(size=32))
     return thin(data, limit)
 
 
 def test_the_truth_is_kept_apart_from_the_tags(labelled_folder: Path) -> None:
-    """Most radiographs carry no body part while their region is known to the report."""
+    """Most radiographs have no body part, while their region is known."""
     data = _read(labelled_folder)
     chests = data.part(data.region == "chest")
-    told = chests.snapshot.values("BodyPartExamined")
+    body_parts = chests.snapshot.values("BodyPartExamined")
     assert (chests.modality == "CR").all()
-    assert 0 < (told == "CHEST").sum() < len(chests) * 0.7
-    assert set(told.tolist()) == {"", "CHEST"}
+    assert 0 < (body_parts == "CHEST").sum() < len(chests) * 0.7
+    assert set(body_parts.tolist()) == {"", "CHEST"}
 
 
 def test_thinning_caps_a_cell_and_keeps_small_ones(labelled_folder: Path) -> None:
@@ -114,7 +121,7 @@ def test_thinning_caps_a_cell_and_keeps_small_ones(labelled_folder: Path) -> Non
     assert len(thin(data, 1000)) == len(data)
 
 
-def _cells(data: LabelledSet) -> list[tuple[str, str, str]]:
+def _cells(data: LabelledImages) -> list[tuple[str, str, str]]:
     kinds = (data.modality.tolist(), data.region.tolist(), data.source.tolist())
     return list(zip(*kinds, strict=True))
 
@@ -122,37 +129,37 @@ def _cells(data: LabelledSet) -> list[tuple[str, str, str]]:
 def test_the_unseen_are_never_thinned(labelled_folder: Path) -> None:
     """A limit leaves fewer images to train on and the same ones to report."""
     data = _read(labelled_folder)
-    whole, thinned = split(data), split(data, limit=8)
+    whole, thinned = split_by_patient(data), split_by_patient(data, limit=8)
     assert len(thinned.training) < len(whole.training)
     assert thinned.unseen.snapshot.digest() == whole.unseen.snapshot.digest()
 
 
 def test_no_patient_is_on_both_sides(labelled_folder: Path) -> None:
-    """What is reported was never trained on, and adding images moves nobody."""
+    """Unseen patients do not train, and more images move no patient to another part."""
     data = _read(labelled_folder)
-    parts = split(data)
+    parts = split_by_patient(data)
     assert not set(parts.training.patients) & set(parts.unseen.patients)
     assert 0.15 < len(parts.unseen) / len(data) < 0.45
-    half = split(data.part(np.arange(len(data)) % 3 > 0))
+    half = split_by_patient(data.part(np.arange(len(data)) % 3 > 0))
     assert set(half.unseen.patients) <= set(parts.unseen.patients)
 
 
 def test_the_dicom_part_is_told_by_itself(labelled_folder: Path) -> None:
-    """A set of wrapped pictures alone has one part; there is no object in it."""
-    assert list(split(_read(labelled_folder)).reports()) == ["all"]
+    """Synthetic instances alone have one reported part; no DICOM file is among them."""
+    assert list(split_by_patient(_read(labelled_folder)).reported_masks()) == ["all"]
 
 
 def test_one_kind_alone_is_refused(labelled_folder: Path) -> None:
-    """Nothing can be told apart where all is alike."""
+    """Images of one kind alone cannot be clustered by kind."""
     data = _read(labelled_folder)
     with pytest.raises(StopError, match="one modality and region"):
-        split(data.part(data.region == "chest"))
+        split_by_patient(data.part(data.region == "chest"))
 
 
 def test_too_few_images_are_refused(labelled_folder: Path) -> None:
-    """The message tells how many there are and how many it takes."""
+    """The message has their number and the least number."""
     with pytest.raises(StopError, match="at least 20"):
-        split(_read(labelled_folder, limit=4))
+        split_by_patient(_read(labelled_folder, limit=4))
 
 
 def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
@@ -169,7 +176,7 @@ def test_a_table_without_regions_is_refused(tmp_path: Path) -> None:
 
 
 def test_unreadable_pictures_are_counted(labelled_folder: Path, tmp_path: Path) -> None:
-    """A broken file costs itself and is told; if all are broken the command stops."""
+    """A broken file is left out and counted; if all are broken, the command stops."""
     (tmp_path / "labels.csv").write_text("path,modality,region\na.png,CR,chest\n")
     (tmp_path / "a.png").write_bytes(b"no picture")
     broken = list_labelled(tmp_path)
@@ -182,11 +189,11 @@ def test_unreadable_pictures_are_counted(labelled_folder: Path, tmp_path: Path) 
 
 
 def test_the_corpus_keeps_the_tags_that_it_came_with(corpus: Path) -> None:
-    """Its truth is the curated region, its tags are those of the files."""
+    """The truth is the curated region, the tags are those of the files."""
     items = [i for i in list_labelled(corpus) if "Freeze" in i.path.name]
     items += list_labelled(corpus)[::4]
     data = read_labelled(items, Preprocessing(size=32))
     assert data.is_dicom.all()
-    told = data.snapshot.values("BodyPartExamined")
-    assert (told == "").any()
+    body_parts = data.snapshot.values("BodyPartExamined")
+    assert (body_parts == "").any()
     assert not {"phantom", "unknown"} & set(data.region.tolist())

@@ -1,4 +1,4 @@
-"""What a comparison plans, shares among its cells, refuses and summarizes."""
+"""Cells of a comparison, what they share, and the summary over seeds."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,30 +7,19 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from model_training.compare.bench import Bench
-from model_training.compare.cells import (
-    ALGORITHMS,
-    FEATURES,
-    GAMMAS,
-    K_VALUES,
-    QUICK,
-    SWEEPS,
-    TABLE,
-    Cell,
-    CellBudget,
-    K,
-    plan,
-)
+from model_training.compare.cell import QUICK, SWEEPS, TABLE, Cell, CellBudget, K
+from model_training.compare.cell_inputs import CellInputs
+from model_training.compare.comparison_store import ComparisonStore
 from model_training.compare.images.label_noise import with_wrong_tags
-from model_training.compare.images.labelled import (
-    LabelledSet,
+from model_training.compare.images.labelled_images import (
+    LabelledImages,
     list_labelled,
     read_labelled,
 )
-from model_training.compare.images.parts import split
+from model_training.compare.images.patient_split import split_by_patient
 from model_training.compare.methods.run_cell import run_cell
+from model_training.compare.plan import ALGORITHMS, FEATURES, GAMMAS, K_VALUES, plan
 from model_training.compare.report.summary import figure_of, rows_of, series_of
-from model_training.compare.store import ComparisonStore
 from veritag.cli import build_app
 from veritag.errors import ConfigurationError
 from veritag.pixels.preprocessing import Preprocessing
@@ -40,7 +29,7 @@ TINY = replace(QUICK, limit=0, sweep_limit=0, clusters=4, constraints=60)
 
 
 @pytest.fixture(scope="module")
-def data(labelled_folder: Path) -> LabelledSet:
+def data(labelled_folder: Path) -> LabelledImages:
     """Return drawn pictures of four kinds at 32 pixels."""
     return read_labelled(list_labelled(labelled_folder), Preprocessing(size=32))
 
@@ -53,7 +42,7 @@ def test_the_table_holds_every_method_of_the_paper() -> None:
 
 
 def test_every_seed_has_its_own_cell() -> None:
-    """Three seeds of the table, one of the sweeps; no two cells share a name."""
+    """The table has three seeds, sweeps one; no two cells share a name."""
     cells = plan(CellBudget())
     keys = [cell.key for cell in cells]
     assert len(keys) == len(set(keys))
@@ -70,33 +59,36 @@ def test_the_sweeps_take_the_papers_values() -> None:
 
 
 def test_a_changed_setting_makes_another_cell() -> None:
-    """A result stands only for the very configuration that it was made with."""
+    """The key stays, the fingerprint differs."""
     one = plan(CellBudget(), (TABLE,))[-1]
     other = plan(replace(CellBudget(), cluster_epochs=3), (TABLE,))[-1]
     assert one.key == other.key
     assert one.digest() != other.digest()
 
 
-def test_all_methods_of_a_seed_share_their_pairs(data: LabelledSet) -> None:
-    """The rows of a table differ in the method and in nothing else."""
-    bench = Bench(split(data))
+def test_all_methods_of_a_seed_share_their_pairs(data: LabelledImages) -> None:
+    """Rows of a table differ only in the method."""
+    inputs = CellInputs(split_by_patient(data))
     cells = [c for c in plan(TINY, (TABLE,)) if c.rules == "careful"]
-    pairs = {id(bench.constraints(cell)) for cell in cells if cell.constraints}
+    pairs = {id(inputs.constraints(cell)) for cell in cells if cell.constraints}
     assert len(pairs) == 1
 
 
-def test_pairs_join_training_images_of_labelled_patients(data: LabelledSet) -> None:
-    """Of a small labelled share fewer images are in pairs, and all lie in range."""
-    bench = Bench(split(data))
+def test_pairs_join_training_images_of_labelled_patients(data: LabelledImages) -> None:
+    """With a small labelled share fewer images are in pairs, all of them training images."""
+    inputs = CellInputs(split_by_patient(data))
     cell = Cell("constraints", "x", 1, constraints=60)
-    every, few = bench.constraints(cell), bench.constraints(replace(cell, labelled=0.3))
+    every, few = (
+        inputs.constraints(cell),
+        inputs.constraints(replace(cell, labelled=0.3)),
+    )
     touched = [np.unique(c.must_link) for c in (every, few)]
     assert len(touched[1]) < len(touched[0])
-    assert touched[0].max() < len(bench.parts.training)
+    assert touched[0].max() < len(inputs.images.training)
 
 
-def test_wrong_tags_are_as_many_as_asked_for(data: LabelledSet) -> None:
-    """At 30 % about that many modalities are wrong, each incompatible with the right one."""
+def test_wrong_tags_are_as_many_as_asked_for(data: LabelledImages) -> None:
+    """At 30 % about that many modalities are wrong, each incompatible with the true one."""
     poisoned = with_wrong_tags(data.samples, 0.3)
     pairs = [
         (s.tags["Modality"], p.tags["Modality"])
@@ -108,8 +100,10 @@ def test_wrong_tags_are_as_many_as_asked_for(data: LabelledSet) -> None:
     assert with_wrong_tags(data.samples, 0.0) == data.samples
 
 
-def test_what_is_wrong_at_a_low_rate_is_wrong_at_a_high_one(data: LabelledSet) -> None:
-    """Rates differ in how many tags are wrong, not in which."""
+def test_what_is_wrong_at_a_low_rate_is_wrong_at_a_high_one(
+    data: LabelledImages,
+) -> None:
+    """A higher rate keeps the wrong tags of a lower one."""
     few, many = (with_wrong_tags(data.samples, share) for share in (0.1, 0.3))
     for right, a, b in zip(data.samples, few, many, strict=True):
         for tag in ("Modality", "BodyPartExamined"):
@@ -117,12 +111,12 @@ def test_what_is_wrong_at_a_low_rate_is_wrong_at_a_high_one(data: LabelledSet) -
                 assert b.tags.get(tag) == a.tags.get(tag)
 
 
-def test_features_with_k_means_find_drawn_kinds(data: LabelledSet) -> None:
-    """Four kinds that look wholly different come apart on unseen patients."""
+def test_features_with_k_means_find_drawn_kinds(data: LabelledImages) -> None:
+    """Four kinds that look different are separated on unseen patients."""
     cell = Cell(
         TABLE, "HOG, k-means", 1, features="HOG", algorithm="k-means", clusters=6
     )
-    result, outcome = run_cell(cell, Bench(split(data)))
+    result, outcome = run_cell(cell, CellInputs(split_by_patient(data)))
     assert outcome is not None
     assert result["parts"]["all"]["nmi_region"] > 0.7
     low, high = result["intervals"]["nmi_region"]
@@ -130,9 +124,9 @@ def test_features_with_k_means_find_drawn_kinds(data: LabelledSet) -> None:
 
 
 def test_a_foreign_file_is_not_taken_for_results(tmp_path: Path) -> None:
-    """A compare.json of another kind is refused by name."""
+    """A compare.json of another format is refused with its path."""
     (tmp_path / "compare.json").write_text("[]")
-    with pytest.raises(ConfigurationError, match="no result of a comparison"):
+    with pytest.raises(ConfigurationError, match="not a result of a comparison"):
         ComparisonStore(tmp_path, {"images": []})
 
 
@@ -161,7 +155,7 @@ def test_means_and_spreads_are_over_seeds() -> None:
 def test_the_command_refuses_options_that_make_no_sense(
     labelled_folder: Path, tmp_path: Path, options: list[str], message: str
 ) -> None:
-    """The error names the option before anything is read."""
+    """The error names the option, and no image is read."""
     command = ["compare", "--images", str(labelled_folder), "--out", str(tmp_path)]
     result = CliRunner(env={"MALLOC_TRIM_THRESHOLD_": "1"}).invoke(
         build_app(), [*command, *options]
@@ -172,6 +166,6 @@ def test_the_command_refuses_options_that_make_no_sense(
 
 
 def test_all_sweeps_have_a_plan() -> None:
-    """What --only offers is what can be run; t-SNE is drawn from the table's runs."""
+    """Every value of --only has cells, except t-SNE, which uses those of the table."""
     swept = {cell.sweep for cell in plan(CellBudget())}
     assert set(SWEEPS) - swept <= {"tsne"}

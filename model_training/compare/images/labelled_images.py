@@ -1,4 +1,4 @@
-"""Images whose modality and region are known, the truth kept apart from the tags."""
+"""Images of known modality and region, which are kept apart from their tags."""
 
 import csv
 import hashlib
@@ -12,7 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.compare.images.synthetic_instances import Picture, take
+from model_training.compare.images.synthetic_instances import (
+    LabelledPicture,
+    tile_and_sample,
+)
 from model_training.snapshots.image_sources import LABELS, MANIFEST, ImageEntry
 from model_training.snapshots.samples import Sample
 from model_training.snapshots.snapshot import (
@@ -29,31 +32,31 @@ THREADS = 2
 NO_REGION = {"", "phantom", "unknown"}
 COLUMNS = {"path", "modality", "region"}
 UNIFESP = "Sbahuddin1"
-"""The source where modality, region and source are not confounded."""
+"""Source of one modality: there, region is not confounded with modality or source."""
 
 Strings = NDArray[np.str_]
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """One image before it is read: its file and what is known of it."""
+class LabelledFile:
+    """One file of a table of labels."""
 
     path: Path
-    picture: Picture
+    picture: LabelledPicture
     is_dicom: bool
 
 
 @dataclass(frozen=True)
-class LabelledSet:
-    """N images with their truth.
+class LabelledImages:
+    """N images with their true modality and region.
 
     Attributes
     ----------
     snapshot
-        What training may see.
+        Tiles and tags, which are all that training uses.
     modality, region
-        What the pictures show, of shape (N,); never part of a tag.
+        By the table of labels, of shape (N,); never copied into a tag.
     """
 
     snapshot: Snapshot
@@ -70,7 +73,7 @@ class LabelledSet:
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """What training may see of each."""
+        """Tags and origin of each image."""
         return self.snapshot.samples
 
     @property
@@ -85,17 +88,17 @@ class LabelledSet:
 
     @property
     def is_dicom(self) -> Mask:
-        """Which images are received objects rather than wrapped pictures."""
+        """Which images are DICOM files rather than synthetic instances of pictures."""
         return np.array([s.is_dicom for s in self.samples], dtype=np.bool_)
 
-    def part(self, chosen: Mask) -> "LabelledSet":
+    def part(self, chosen: Mask) -> "LabelledImages":
         """Return the chosen images, a mask of shape (N,)."""
-        return LabelledSet(
+        return LabelledImages(
             self.snapshot.part(chosen), self.modality[chosen], self.region[chosen]
         )
 
 
-def list_labelled(folder: Path, labels: Path | None = None) -> list[Labelled]:
+def list_labelled(folder: Path, labels: Path | None = None) -> list[LabelledFile]:
     """List the images of a folder with `labels.csv` or `manifest.csv`.
 
     Raises
@@ -120,10 +123,10 @@ def list_labelled(folder: Path, labels: Path | None = None) -> list[Labelled]:
     )
 
 
-def thin(data: LabelledSet, limit: int, seed: int = 0) -> LabelledSet:
+def thin(data: LabelledImages, limit: int, seed: int = 0) -> LabelledImages:
     """Keep at most `limit` images of each modality, region and source, 0 for all.
 
-    Which are kept depends on the images and the seed alone.
+    The choice depends only on the images and the seed.
     """
     if not limit:
         return data
@@ -134,28 +137,30 @@ def thin(data: LabelledSet, limit: int, seed: int = 0) -> LabelledSet:
     for row, cell in enumerate(kinds):
         cells[cell].append(row)
     images = zip(data.snapshot.tiles, data.snapshot.samples, strict=True)
-    lots = [draw(row_digest(tile, sample).hex(), seed) for tile, sample in images]
+    draws = [
+        uniform_of(row_digest(tile, sample).hex(), seed) for tile, sample in images
+    ]
     kept = np.zeros(len(data), dtype=np.bool_)
     for rows in cells.values():
-        kept[sorted(rows, key=lots.__getitem__)[:limit]] = True
+        kept[sorted(rows, key=draws.__getitem__)[:limit]] = True
     return data.part(kept)
 
 
 def read_labelled(
-    items: Sequence[Labelled],
+    items: Sequence[LabelledFile],
     pre: Preprocessing,
     *,
     seed: int = 0,
     on_step: Callable[[int], None] = lambda _: None,
-) -> LabelledSet:
-    """Read images; what cannot be read is counted in the snapshot's `left_out`.
+) -> LabelledImages:
+    """Read images; those that cannot be read are counted in the snapshot's `left_out`.
 
     Raises
     ------
     StopError
         If no image can be read.
     """
-    taken: list[tuple[Labelled, tuple[Tile, Sample]]] = []
+    images: list[tuple[LabelledFile, tuple[Tile, Sample]]] = []
     left_out: Counter[str] = Counter()
     with ThreadPoolExecutor(THREADS) as pool:
         outcomes = pool.map(lambda item: _read(item, pre, seed), items)
@@ -164,22 +169,24 @@ def read_labelled(
             if isinstance(outcome, str):
                 left_out[outcome] += 1
             else:
-                taken.append((item, outcome))
-    if not taken:
+                images.append((item, outcome))
+    if not images:
         raise StopError("none of the images listed can be read; nothing to compare on")
-    return LabelledSet(
-        assemble_snapshot((pair for _, pair in taken), pre, left_out),
-        np.array([item.picture.modality for item, _ in taken], dtype=np.str_),
-        np.array([item.picture.region for item, _ in taken], dtype=np.str_),
+    return LabelledImages(
+        assemble_snapshot((pair for _, pair in images), pre, left_out),
+        np.array([item.picture.modality for item, _ in images], dtype=np.str_),
+        np.array([item.picture.region for item, _ in images], dtype=np.str_),
     )
 
 
-def _read(item: Labelled, pre: Preprocessing, seed: int) -> tuple[Tile, Sample] | str:
+def _read(
+    item: LabelledFile, pre: Preprocessing, seed: int
+) -> tuple[Tile, Sample] | str:
     if not item.is_dicom:
         gray = cv2.imread(str(item.path), cv2.IMREAD_GRAYSCALE)
         if gray is None:
             return "no readable picture"
-        return take(item.picture, gray.astype(np.uint8), pre, seed)
+        return tile_and_sample(item.picture, gray.astype(np.uint8), pre, seed)
     entry = ImageEntry(
         item.path,
         item.picture.source,
@@ -206,8 +213,8 @@ def _rows(table: Path, columns: set[str]) -> Iterator[dict[str, str]]:
         raise ConfigurationError(f"{table} cannot be read: {error}") from error
 
 
-def _picture(folder: Path, row: dict[str, str]) -> Labelled:
-    picture = Picture(
+def _picture(folder: Path, row: dict[str, str]) -> LabelledFile:
+    picture = LabelledPicture(
         name=row["path"],
         modality=row["modality"].strip().upper(),
         region=_region(row["region"]),
@@ -216,10 +223,10 @@ def _picture(folder: Path, row: dict[str, str]) -> Labelled:
         source=row.get("source_repo") or folder.name,
         license=row.get("license_class") or "",
     )
-    return Labelled(folder / row["path"], picture, is_dicom=False)
+    return LabelledFile(folder / row["path"], picture, is_dicom=False)
 
 
-def _instance(folder: Path, row: dict[str, str]) -> Labelled:
+def _instance(folder: Path, row: dict[str, str]) -> LabelledFile:
     return replace(_picture(folder, row), is_dicom=True)
 
 
@@ -227,7 +234,7 @@ def _region(name: str) -> str:
     return name.strip().lower().replace(" ", "-")
 
 
-def draw(name: str, seed: int) -> float:
-    """Return a number in [0, 1) that depends on a name and the seed alone."""
+def uniform_of(name: str, seed: int) -> float:
+    """Return a number in [0, 1) that depends only on the name and the seed."""
     digest = hashlib.blake2b(f"{seed}|{name}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64

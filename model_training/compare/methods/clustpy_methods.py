@@ -1,7 +1,8 @@
-"""Deep clustering of others, where ClustPy is installed (extra `bench`).
+"""Deep clustering methods of ClustPy, where it is installed (extra `bench`).
 
 Their networks are feed-forward and see tiles of 32x32 pixels, flattened. ClustPy 0.0.3
-makes the target distribution of DEC and IDEC per mini-batch, which is not the paper's.
+computes the target distribution of DEC and IDEC per mini-batch, not over all images as
+Xie et al. (2016) do.
 """
 
 import io
@@ -21,16 +22,18 @@ NAMES = ("ClustPy IDEC", "ClustPy DCN", "ClustPy VaDE")
 SIDE = 32
 EMBEDDING = 25
 PASSES = 25
-"""Over the training images, before there are clusters and again with them."""
+"""Passes over the training images, before there are clusters and again with them."""
 
 
 def available() -> bool:
     """Tell whether ClustPy is installed."""
     spec = find_spec("clustpy")
-    return spec is not None and spec.origin is not None  # no mere folder
+    return (
+        spec is not None and spec.origin is not None
+    )  # a folder of that name has no origin
 
 
-def run(
+def run_clustpy(
     name: str, training: Tiles, unseen: Tiles, n_clusters: int, seed: int
 ) -> tuple[Floats, Labels]:
     """Train on tiles (N, size, size); return embedding and labels of the unseen."""
@@ -47,7 +50,7 @@ def run(
     )
     silence = io.StringIO()
     with warnings.catch_warnings(), redirect_stdout(silence), redirect_stderr(silence):
-        warnings.simplefilter("ignore")  # it tells of every pass; not ours to mend
+        warnings.simplefilter("ignore")  # it warns at every pass
         model.fit(flattened(training))
         embedding: Floats = np.asarray(model.transform(flattened(unseen)), np.float64)
         labels: Labels = np.asarray(model.predict(flattened(unseen)), np.int64)

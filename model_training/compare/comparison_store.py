@@ -1,4 +1,4 @@
-"""The results of a comparison, written after every cell so that none is lost."""
+"""Results of a comparison, written after every cell, so that an interrupted one goes on."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.compare.cells import Cell
+from model_training.compare.cell import Cell
 from model_training.compare.methods.run_cell import CellOutcome
 from veritag.errors import ConfigurationError
 
 Points = tuple[NDArray[np.intp], NDArray[np.float64]]
-"""Rows of a sample, and their places (n, 2)."""
+"""Rows of a sample, and their points in the plane, (n, 2)."""
 
 RESULTS = "compare.json"
 EMBEDDINGS = "embeddings"
@@ -36,18 +36,18 @@ class ComparisonStore:
         self.cells = self._read()
 
     def __contains__(self, cell: Cell) -> bool:
-        """Tell whether a cell was run as it is now."""
+        """Tell whether there is a result of this cell with the same settings."""
         return self.cells.get(cell.key, {}).get("digest") == cell.digest()
 
     def add(self, cell: Cell, result: Mapping[str, Any]) -> None:
-        """Keep the result of a cell."""
+        """Add the result of a cell and write all."""
         place = {"sweep": cell.sweep, "row": cell.row, "seed": cell.seed}
         swept = {"x": cell.x, "labelled": cell.labelled}
         self.cells[cell.key] = {**place, **swept, **result}
         self.write()
 
     def write(self) -> None:
-        """Write all results; a reader sees the old ones or the new ones."""
+        """Write all results; a reader sees the old file or the new one."""
         content = {"format": FORMAT, "setup": self.setup, "cells": self.cells}
         path = self.folder / RESULTS
         partial = path.with_suffix(".partial")
@@ -55,7 +55,7 @@ class ComparisonStore:
         partial.replace(path)
 
     def of(self, sweep: str) -> list[dict[str, Any]]:
-        """Return the results of a sweep that did not fail, in the order they were made."""
+        """Return the results of a sweep without failures, in the order of the runs."""
         return [
             cell
             for cell in self.cells.values()
@@ -69,7 +69,7 @@ class ComparisonStore:
                 yield cell, str(cell["failed"])
 
     def keep_embedding(self, row: str, outcome: CellOutcome) -> None:
-        """Keep what a method made of the unseen images, for pictures."""
+        """Write embedding and labels of the unseen images, for plots."""
         path = self._embedding(row)
         path.parent.mkdir(exist_ok=True)
         centers = outcome.centers
@@ -81,17 +81,17 @@ class ComparisonStore:
         )
 
     def points(self, row: str, make: Callable[[], Points] | None) -> Points | None:
-        """Return places in the plane, made once from an embedding that is kept.
+        """Return points in the plane, made once from the stored embedding.
 
-        Without `make` only those that were made before.
+        None without `make` where no points are stored.
         """
         path, source = (
             self._embedding(row).with_suffix(".tsne.npz"),
             self._embedding(row),
         )
         if path.is_file() and path.stat().st_mtime_ns >= source.stat().st_mtime_ns:
-            with np.load(path, allow_pickle=False) as kept:
-                return kept["rows"], kept["points"]
+            with np.load(path, allow_pickle=False) as stored:
+                return stored["rows"], stored["points"]
         if make is None:
             return None
         rows, points = make()
@@ -99,14 +99,14 @@ class ComparisonStore:
         return rows, points
 
     def embedding(self, row: str) -> CellOutcome | None:
-        """Return what was kept, None where there is nothing."""
+        """Return the stored outcome of a method, None without one."""
         path = self._embedding(row)
         if not path.is_file():
             return None
-        with np.load(path, allow_pickle=False) as kept:
-            centers: NDArray[np.float64] = kept["centers"]
+        with np.load(path, allow_pickle=False) as stored:
+            centers: NDArray[np.float64] = stored["centers"]
             return CellOutcome(
-                kept["embedding"].astype(np.float64), kept["labels"], centers
+                stored["embedding"].astype(np.float64), stored["labels"], centers
             )
 
     def _embedding(self, row: str) -> Path:
@@ -124,7 +124,7 @@ class ComparisonStore:
             cells: dict[str, dict[str, Any]] = content["cells"]
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
-                f"{path} is no result of a comparison; choose another --out"
+                f"{path} is not a result of a comparison; choose another --out"
             ) from error
         if not same:
             raise ConfigurationError(

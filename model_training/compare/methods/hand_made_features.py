@@ -18,7 +18,7 @@ LBP_RADIUS = 1
 LBP_POINTS = 8
 LBP_CELL = 16
 LBP_BINS = LBP_POINTS * (LBP_POINTS - 1) + 3
-"""Uniform patterns that are told apart by rotation, and one for the others."""
+"""One bin for each uniform pattern and rotation, and one for all other patterns."""
 
 
 def fit_pca(training: Tiles, seed: int) -> Extract:
@@ -73,9 +73,9 @@ def _flat(tiles: Tiles) -> NDArray[np.float32]:
     return flat.reshape(len(tiles), -1)
 
 
-FITS: Mapping[str, Callable[[Tiles, int], Extract]] = {
+EXTRACTORS: Mapping[str, Callable[[Tiles, int], Extract]] = {
     "PCA": fit_pca,
     "HOG": lambda _training, _seed: hog_features,
     "LBP": lambda _training, _seed: lbp_features,
 }
-"""Feature's name to a function of training tiles and a seed that returns it."""
+"""Name of a feature to a function of training tiles and seed that returns the extractor."""

@@ -22,7 +22,11 @@ from model_training.training.checkpoint import Checkpoint
 from model_training.training.distributed import join_ranks
 from model_training.training.loop import Trained, train
 from tests.ports import free_port
-from tests.unit.model_training.tiny import config, constrained, pictures
+from tests.unit.model_training.small_training import (
+    config,
+    constrained_tiles,
+    phantom_tiles,
+)
 from veritag.bundles.bundle import load_bundle
 from veritag.cli import main
 
@@ -72,7 +76,10 @@ def run_command(rank: int, port: int, folder: Path) -> None:
 def trained_with(recipe: str, checkpoint: Checkpoint | None = None) -> Trained:
     """Train the pictures with a recipe."""
     return train(
-        constrained(), pictures(), config(recipe, **SETTINGS), checkpoint=checkpoint
+        constrained_tiles(),
+        phantom_tiles(),
+        config(recipe, **SETTINGS),
+        checkpoint=checkpoint,
     )
 
 
@@ -85,7 +92,7 @@ def train_idec(folder: Path) -> dict[str, Any]:
 def send_images() -> dict[str, Any]:
     """Return what each process got from the first one, and from all."""
     ranks = join_ranks("cpu")
-    received = ranks.firsts_images(constrained() if ranks.is_main else None)
+    received = ranks.firsts_images(constrained_tiles() if ranks.is_main else None)
     parts = ranks.gather(np.full((1 + ranks.rank, 2), float(ranks.rank)))
     assert received.constraints is not None
     return {
@@ -103,10 +110,10 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
     """
     start_ranks(exchange_and_train, tmp_path)
     one, other = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
-    constraints = constrained().constraints
+    constraints = constrained_tiles().constraints
     assert constraints is not None
     for saved in (one, other):
-        assert saved["tiles"] == float(pictures().tiles.sum())
+        assert saved["tiles"] == float(phantom_tiles().tiles.sum())
         assert saved["last"] == "US"
         assert saved["pairs"] == constraints.must_link.sum()
         assert saved["parts"] == [0.0, 1.0, 1.0]

@@ -13,7 +13,11 @@ from model_training.promotion.gate import GateConfig, GateDecision, decide_promo
 from model_training.snapshots.snapshot import Snapshot
 from model_training.training.loop import train
 from model_training.training.training_sets import split_learnable, training_sets
-from tests.unit.model_training.promotion.gating import changed, reference_of, relabelled
+from tests.unit.model_training.promotion.gate_bundles import (
+    changed_bundle,
+    reference_images,
+    relabelled,
+)
 from veritag.bundles.bundle import ModelBundle
 from veritag.pixels.preprocessing import Preprocessing
 
@@ -52,19 +56,19 @@ def trained(snapshot: Snapshot, folder: Path) -> ModelBundle:
     make_bundle(learnt, snapshot, plain, {})
     from veritag.bundles.bundle import load_bundle
 
-    return changed(load_bundle(plain), folder / "bundle", flagging)
+    return changed_bundle(load_bundle(plain), folder / "bundle", flagging)
 
 
 @pytest.fixture(scope="module")
 def learnt_from() -> Snapshot:
     """What a site has received, with its tags as they should be."""
-    return reference_of(KINDS, patients=16, instances=2, pre=PRE, first=0)
+    return reference_images(KINDS, patients=16, instances=2, pre=PRE, first=0)
 
 
 @pytest.fixture(scope="module")
 def reference() -> Snapshot:
     """Images of other patients, frozen while the tags were right."""
-    return reference_of(KINDS, patients=10, instances=2, pre=PRE, first=500)
+    return reference_images(KINDS, patients=10, instances=2, pre=PRE, first=500)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from model_training.promotion.trainer import Trainer
 from model_training.snapshots.reference_set import reference_patients
 from tests.bundles import make_bundle
 from tests.real_parts import require
-from tests.unit.model_training.snapshots.archive_site import ArchiveSite
+from tests.unit.model_training.snapshots.archive_testbed import ArchiveTestbed
 from veritag.bundles.bundle import load_bundle, resolve_bundle_path, starter_bundle_path
 from veritag.bundles.registry import entries
 from veritag.errors import BundleRejected, ConfigurationError, StopError
@@ -69,7 +69,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("archive") / "data"
     records = Records.open(Settings(data_dir=folder).records_url)
     records.migrate()
-    site = ArchiveSite(records, folder)
+    site = ArchiveTestbed(records, folder)
     for kind in KINDS:
         for patient in range(PATIENTS):
             site.add(kind, patient)
@@ -101,7 +101,7 @@ def records(settings: Settings) -> Iterator[Records]:
 
 def poor_champion(settings: Settings) -> str:
     """Activate a bundle that knows no image and flags nothing; return its id."""
-    from tests.unit.model_training.promotion.gating import changed
+    from tests.unit.model_training.promotion.gate_bundles import changed_bundle
 
     folder = settings.bundles_dir
     kinds = ["CT-HEAD", "MR-KNEE"]
@@ -111,7 +111,7 @@ def poor_champion(settings: Settings) -> str:
         for calibration in body["calibration"].values():
             calibration["threshold"] = None
 
-    champion = changed(made, folder / "champion", silent)
+    champion = changed_bundle(made, folder / "champion", silent)
     shutil.rmtree(made.path)
     (folder / "active").write_text("champion\n")
     return champion.bundle_id

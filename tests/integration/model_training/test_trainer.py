@@ -3,8 +3,8 @@
 import json
 import os
 import signal
-import time
 from collections.abc import Callable
+from http import HTTPStatus
 
 import psutil
 
@@ -193,7 +193,7 @@ def test_the_trainer_waits_without_torch(make_site: MakeSite) -> None:
     before += "\"torch\": ' + str('torch' in sys.modules).lower() + '}'))"
     process = site.start(TRAIN, before)
     site.until(lambda: "http_port" in str(site.log(TRAIN)))
-    time.sleep(2)
+    site.until(lambda: site.http(TRAIN, "/ready")[0] == HTTPStatus.OK)
     process.terminate()
     assert process.wait(60) == 0
     (loaded,) = (line for line in site.log(TRAIN) if line["event"] == "loaded")

@@ -21,7 +21,7 @@ from model_training.network.clustering import soft_assignment, squared_distances
 from model_training.network.network import ClusteringNetwork
 from model_training.training.embedding import settle_norms
 from model_training.training.loop import train
-from tests.unit.model_training.tiny import config, pictures
+from tests.unit.model_training.small_training import config, phantom_tiles
 from veritag.errors import StopError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 def tiles() -> NDArray[np.uint8]:
     """Return every fifth picture, ten of them."""
-    return np.ascontiguousarray(pictures().tiles[::5])
+    return np.ascontiguousarray(phantom_tiles().tiles[::5])
 
 
 def model(
@@ -38,7 +38,7 @@ def model(
     """Return a network with random weights and centers as it is exported."""
     torch.manual_seed(2)
     network = ClusteringNetwork(config(batch_norm=batch_norm), {})
-    settle_norms(network, pictures().tiles)
+    settle_norms(network, phantom_tiles().tiles)
     centers = np.random.default_rng(2).normal(size=(6, 10))
     return untrained_graph(network.encoder.eval(), centers, degrees, half=half)
 
@@ -118,7 +118,7 @@ def convolved_in(path: Path) -> set[int]:
 
 def test_the_cost_of_half_precision_is_told(tmp_path: Path) -> None:
     """Of clusters that tell kinds apart, q differs by little and no tile moves."""
-    trained = train(pictures(), pictures(), config("idec"))
+    trained = train(phantom_tiles(), phantom_tiles(), config("idec"))
     graphs = [
         untrained_graph(trained.network.encoder, trained.centers, half=half)
         for half in (True, False)
@@ -127,8 +127,8 @@ def test_the_cost_of_half_precision_is_told(tmp_path: Path) -> None:
     parity(graphs[0], tmp_path / "m.onnx", tiles())
     cost = cost_of_half(
         graphs[1],
-        run_onnx(tmp_path / "m.onnx", pictures().tiles).soft_assignment,
-        pictures().tiles,
+        run_onnx(tmp_path / "m.onnx", phantom_tiles().tiles).soft_assignment,
+        phantom_tiles().tiles,
     )
     assert 0 < cost["largest_difference"] < 0.01
     assert cost["same_cluster"] >= 0.95

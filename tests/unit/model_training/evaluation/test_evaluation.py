@@ -10,7 +10,7 @@ from model_training.evaluation.evaluation import Evaluation, evaluate_bundle
 from model_training.snapshots.samples import Sample
 from model_training.snapshots.snapshot import Snapshot
 from tests.bundles import make_bundle
-from tests.unit.model_training.promotion.gating import KINDS, reference_of
+from tests.unit.model_training.promotion.gate_bundles import KINDS, reference_images
 from veritag.bundles.bundle import ModelBundle
 from veritag.errors import StopError
 from veritag.findings import TagValue, VerdictStatus
@@ -30,7 +30,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
 @pytest.fixture(scope="module")
 def reference() -> Snapshot:
     """Images of the same four kinds, and of one that the bundle never met."""
-    return reference_of((*KINDS, "US-ABDOMEN"), patients=5)
+    return reference_images((*KINDS, "US-ABDOMEN"), patients=5)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_agreement_with_reviewers_is_about_the_value_as_it_came(
     bundle: ModelBundle,
 ) -> None:
     """A corrected value that is flagged and a dismissed one that is not both agree."""
-    plain = reference_of(("CT-HEAD",), patients=2, instances=1)
+    plain = reference_images(("CT-HEAD",), patients=2, instances=1)
     right = plain.samples[0].tags["BodyPartExamined"]
     tag = frozenset({"BodyPartExamined"})
     cases = [
@@ -118,6 +118,6 @@ def test_agreement_with_reviewers_is_about_the_value_as_it_came(
 
 def test_tiles_of_another_size_are_refused(bundle: ModelBundle) -> None:
     """A bundle is never asked about tiles that it was not made for."""
-    other = replace(reference_of(patients=1), preprocessing=Preprocessing(size=32))
+    other = replace(reference_images(patients=1), preprocessing=Preprocessing(size=32))
     with pytest.raises(StopError, match="reads tiles"):
         evaluate_bundle(bundle, other)

@@ -10,14 +10,14 @@ from model_training.network.clustering import fit_whitening
 from model_training.network.encoder import Decoder, Doubled, DoubledToOne, Encoder
 from model_training.network.network import ClusteringNetwork
 from model_training.training.embedding import embed, settle_norms
-from tests.unit.model_training.tiny import config, pictures
+from tests.unit.model_training.small_training import config, phantom_tiles
 
 
 def network(*, batch_norm: bool) -> ClusteringNetwork:
     """Return a network with decoder, heads and norms with statistics of images."""
     torch.manual_seed(3)
     model = ClusteringNetwork(config(beta=1.0, batch_norm=batch_norm), {"Modality": 4})
-    settle_norms(model, pictures().tiles)
+    settle_norms(model, phantom_tiles().tiles)
     return model.eval()
 
 
@@ -81,16 +81,16 @@ def test_whitening_changes_the_embedding_and_nothing_read_from_it(
 ) -> None:
     """Embeddings become uncorrelated; the outputs of heads and decoder stay."""
     model = network(batch_norm=batch_norm)
-    tiles = torch.from_numpy(pictures().tiles).unsqueeze(1).float() / 255
+    tiles = torch.from_numpy(phantom_tiles().tiles).unsqueeze(1).float() / 255
     with torch.no_grad():
         _, tiles_before, logits = model(tiles)
-        z = embed(model, pictures().tiles)
+        z = embed(model, phantom_tiles().tiles)
         whitening = fit_whitening(z)
         model.whiten(
             torch.from_numpy(whitening.mean), torch.from_numpy(whitening.matrix)
         )
         _, tiles_after, logits_after = model(tiles)
-    after = embed(model, pictures().tiles)
+    after = embed(model, phantom_tiles().tiles)
     np.testing.assert_allclose(after, whitening.apply(z), rtol=2e-2, atol=2e-2)
     torch.testing.assert_close(tiles_after, tiles_before, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(
@@ -104,8 +104,8 @@ def test_norms_settle_on_what_the_tiles_are() -> None:
     norm = model.encoder.norm
     assert isinstance(norm, nn.BatchNorm1d)
     norm.running_mean.fill_(100)  # type: ignore[union-attr]
-    settle_norms(model, pictures().tiles)
-    z = embed(model, pictures().tiles)
+    settle_norms(model, phantom_tiles().tiles)
+    z = embed(model, phantom_tiles().tiles)
     np.testing.assert_allclose(z.mean(0), 0, atol=1e-3)
     assert norm.momentum == 0.1
 

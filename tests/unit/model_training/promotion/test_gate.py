@@ -12,10 +12,10 @@ from model_training.evaluation.evaluation import evaluate_bundle
 from model_training.promotion.gate import GateConfig, GateDecision, decide_promotion
 from model_training.snapshots.snapshot import Snapshot
 from tests.bundles import Profiles, make_bundle
-from tests.unit.model_training.promotion.gating import (
+from tests.unit.model_training.promotion.gate_bundles import (
     KINDS,
-    changed,
-    reference_of,
+    changed_bundle,
+    reference_images,
     relabelled,
 )
 from veritag.bundles.bundle import ModelBundle
@@ -27,7 +27,7 @@ HEAD_OR_ABDOMEN = {"BodyPartExamined": {"HEAD": 0.98, "ABDOMEN": 0.02}}
 @pytest.fixture(scope="module")
 def reference() -> Snapshot:
     """108 images of 36 patients."""
-    return reference_of()
+    return reference_images()
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def made(
         profiles={"CT-HEAD": HEAD_OR_ABDOMEN, **(profiles or {})},
         unknown=unknown,
     )
-    return changed(plain, folder / "bundle", calibrated)
+    return changed_bundle(plain, folder / "bundle", calibrated)
 
 
 def calibrated(body: dict[str, Any]) -> None:
@@ -100,7 +100,9 @@ def test_an_equal_bundle_changes_nothing(
     tmp_path: Path, good: ModelBundle, reference: Snapshot
 ) -> None:
     """A bundle with equal figures is not promoted."""
-    twin = changed(good, tmp_path / "twin", lambda b: b.update(created_at="2026-02-02"))
+    twin = changed_bundle(
+        good, tmp_path / "twin", lambda b: b.update(created_at="2026-02-02")
+    )
     assert twin.bundle_id != good.bundle_id
     assert decide(twin, good, reference).reasons == (
         "no figure is better beyond its noise",
@@ -165,7 +167,7 @@ def test_a_champion_that_flags_nothing_has_no_precision_to_lose(
         for calibration in body["calibration"].values():
             calibration["threshold"] = None
 
-    mute = changed(good, tmp_path / "mute", silent)
+    mute = changed_bundle(good, tmp_path / "mute", silent)
     decision = decide(good, mute, reference)
     assert decision.outcome == "promoted"
     careless = evaluate_bundle(wrong_region(tmp_path / "careless"), reference)

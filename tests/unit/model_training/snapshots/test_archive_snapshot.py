@@ -18,7 +18,7 @@ from model_training.snapshots.samples import Sample
 from model_training.snapshots.snapshot import Snapshot
 from model_training.snapshots.split import split_patients
 from model_training.snapshots.tile_store import TILES, store_folder
-from tests.unit.model_training.snapshots.archive_site import PRE, ArchiveSite
+from tests.unit.model_training.snapshots.archive_testbed import PRE, ArchiveTestbed
 from veritag.decisions import Decision
 from veritag.errors import ArchiveUnavailable, StopError
 from veritag.findings import FindingCode
@@ -29,17 +29,17 @@ from veritag.settings import Settings
 
 
 @pytest.fixture
-def site(records: Records, tmp_path: Path) -> ArchiveSite:
+def site(records: Records, tmp_path: Path) -> ArchiveTestbed:
     """An empty site."""
-    return ArchiveSite(records, tmp_path / "data")
+    return ArchiveTestbed(records, tmp_path / "data")
 
 
 @pytest.fixture
-def small_site(tmp_path: Path) -> Iterator[ArchiveSite]:
+def small_site(tmp_path: Path) -> Iterator[ArchiveTestbed]:
     """An empty site on SQLite, for tests of files."""
     records = Records.open(f"sqlite:///{tmp_path / 'records.sqlite3'}")
     records.migrate()
-    yield ArchiveSite(records, tmp_path / "data")
+    yield ArchiveTestbed(records, tmp_path / "data")
     records.close()
 
 
@@ -49,7 +49,7 @@ def samples_of(snapshot: Snapshot, body_part: str) -> list[Sample]:
 
 
 def test_training_sees_the_tiles_and_tags_that_were_inspected(
-    site: ArchiveSite,
+    site: ArchiveTestbed,
 ) -> None:
     """Tiles come from the archived files; tags, numbers and device are the received ones."""
     sent = site.add("CT-HEAD", station="CT 1") + site.add("CR-CHEST", 1)
@@ -66,7 +66,7 @@ def test_training_sees_the_tiles_and_tags_that_were_inspected(
     assert {s.weight for s in snapshot.samples} == {1.0}
 
 
-def test_nothing_on_the_disk_names_a_patient(small_site: ArchiveSite) -> None:
+def test_nothing_on_the_disk_names_a_patient(small_site: ArchiveTestbed) -> None:
     """Snapshot and kept tiles hold no Patient ID, UID or device name."""
     (ds, *_) = small_site.add("CT-HEAD", station="ROOM 7")
     small_site.snapshot()
@@ -78,7 +78,7 @@ def test_nothing_on_the_disk_names_a_patient(small_site: ArchiveSite) -> None:
         assert str(name).encode() not in content
 
 
-def test_a_correction_stands_over_what_was_received(site: ArchiveSite) -> None:
+def test_a_correction_stands_over_what_was_received(site: ArchiveTestbed) -> None:
     """Every instance of the series has the corrected value and a larger weight."""
     (ds, *_) = site.add("CT-HEAD", instances=3)
     site.add("CR-CHEST", 1)
@@ -92,7 +92,9 @@ def test_a_correction_stands_over_what_was_received(site: ArchiveSite) -> None:
         assert sample.weight == REVIEWED_WEIGHT
 
 
-def test_what_is_confirmed_to_be_wrong_is_not_learnt(small_site: ArchiveSite) -> None:
+def test_what_is_confirmed_to_be_wrong_is_not_learnt(
+    small_site: ArchiveTestbed,
+) -> None:
     """The wrong value is removed, and the weight stays: no right value is known."""
     (ds, *_) = small_site.add("CT-HEAD")
     small_site.review(ds, "BodyPartExamined", "HEAD", Decision.CONFIRMED)
@@ -103,7 +105,7 @@ def test_what_is_confirmed_to_be_wrong_is_not_learnt(small_site: ArchiveSite) ->
 
 
 def test_a_dismissed_finding_verifies_the_received_value(
-    small_site: ArchiveSite,
+    small_site: ArchiveTestbed,
 ) -> None:
     """A dismissed finding shows that the tag is right."""
     (ds, *_) = small_site.add("CT-HEAD")
@@ -114,7 +116,7 @@ def test_a_dismissed_finding_verifies_the_received_value(
         assert sample.weight == REVIEWED_WEIGHT
 
 
-def test_the_newest_decision_of_a_finding_counts(site: ArchiveSite) -> None:
+def test_the_newest_decision_of_a_finding_counts(site: ArchiveTestbed) -> None:
     """The last of several decisions on a finding is learnt from."""
     (ds, *_) = site.add("CT-HEAD")
     for decision, value in (
@@ -126,7 +128,7 @@ def test_the_newest_decision_of_a_finding_counts(site: ArchiveSite) -> None:
     assert len(samples_of(site.snapshot(), "HEAD")) == 2
 
 
-def test_a_decision_changes_the_digest(small_site: ArchiveSite) -> None:
+def test_a_decision_changes_the_digest(small_site: ArchiveTestbed) -> None:
     """Equal content has an equal digest, and a decision changes it."""
     (ds, *_) = small_site.add("CT-HEAD")
     first = small_site.snapshot().digest()
@@ -141,7 +143,9 @@ def test_a_decision_changes_the_digest(small_site: ArchiveSite) -> None:
     assert small_site.snapshot().digest() != first
 
 
-def test_tiles_outlive_the_objects_they_were_made_of(small_site: ArchiveSite) -> None:
+def test_tiles_outlive_the_objects_they_were_made_of(
+    small_site: ArchiveTestbed,
+) -> None:
     """Kept tiles are learnt from after their objects have left the archive."""
     old = small_site.add("CT-HEAD")
     before = small_site.snapshot()
@@ -156,7 +160,7 @@ def test_tiles_outlive_the_objects_they_were_made_of(small_site: ArchiveSite) ->
     assert {tile.tobytes() for tile in before.tiles} <= kept
 
 
-def test_a_damaged_tile_is_made_anew(small_site: ArchiveSite) -> None:
+def test_a_damaged_tile_is_made_anew(small_site: ArchiveTestbed) -> None:
     """A tile that does not match its checksum is made again from the archive."""
     small_site.add("CT-HEAD")
     before = small_site.snapshot().digest()
@@ -166,7 +170,7 @@ def test_a_damaged_tile_is_made_anew(small_site: ArchiveSite) -> None:
 
 
 def test_an_archive_that_is_away_is_not_taken_for_empty(
-    small_site: ArchiveSite,
+    small_site: ArchiveTestbed,
 ) -> None:
     """A missing archive folder is a retryable error; its instances do not count as gone."""
     small_site.add("CT-HEAD")
@@ -175,7 +179,7 @@ def test_an_archive_that_is_away_is_not_taken_for_empty(
         small_site.snapshot()
 
 
-def test_what_cannot_be_learnt_from_is_counted(site: ArchiveSite) -> None:
+def test_what_cannot_be_learnt_from_is_counted(site: ArchiveTestbed) -> None:
     """Broken, empty and uninspected instances are left out, counted by reason."""
     broken, good = site.add("CT-HEAD")
     site.path(broken).chmod(0o600)
@@ -198,7 +202,7 @@ def test_what_cannot_be_learnt_from_is_counted(site: ArchiveSite) -> None:
     assert list(reasons.values()) == [1]
 
 
-def test_long_series_and_common_kinds_are_capped(site: ArchiveSite) -> None:
+def test_long_series_and_common_kinds_are_capped(site: ArchiveTestbed) -> None:
     """Reviewed series stay in; other images are capped, and those left out are counted."""
     (ds, *_) = site.add("CT-HEAD", instances=5)
     for patient in range(1, 5):
@@ -213,14 +217,14 @@ def test_long_series_and_common_kinds_are_capped(site: ArchiveSite) -> None:
     assert snapshot.left_out == {NOT_CHOSEN: 8}
 
 
-def test_the_plan_is_made_without_a_picture(small_site: ArchiveSite) -> None:
+def test_the_plan_is_made_without_a_picture(small_site: ArchiveTestbed) -> None:
     """The plan needs no pixel data: it works after the files were removed."""
     for ds in small_site.add("CT-HEAD"):
         small_site.path(ds).unlink()
     assert len(plan_snapshot(small_site.records, SamplingConfig())) == 2
 
 
-def test_parts_stay_mapped(small_site: ArchiveSite) -> None:
+def test_parts_stay_mapped(small_site: ArchiveTestbed) -> None:
     """Each part of the split is a slice of the mapped file and not copied."""
     for patient in range(24):
         small_site.add("CT-HEAD", patient, station=f"CT {patient % 4}")
@@ -233,7 +237,7 @@ def test_parts_stay_mapped(small_site: ArchiveSite) -> None:
     assert isinstance(snapshot.tiles, np.memmap)
 
 
-def test_a_damaged_snapshot_is_written_anew(small_site: ArchiveSite) -> None:
+def test_a_damaged_snapshot_is_written_anew(small_site: ArchiveTestbed) -> None:
     """A damaged folder of the right name is replaced."""
     small_site.add("CT-HEAD")
     digest = small_site.snapshot().digest()
@@ -242,7 +246,7 @@ def test_a_damaged_snapshot_is_written_anew(small_site: ArchiveSite) -> None:
     assert samples_of(small_site.snapshot(), "HEAD")
 
 
-def test_only_the_newest_snapshots_are_kept(small_site: ArchiveSite) -> None:
+def test_only_the_newest_snapshots_are_kept(small_site: ArchiveTestbed) -> None:
     """Three snapshots are kept, the newest among them."""
     for patient in range(5):
         small_site.add("CT-HEAD", patient)
@@ -252,7 +256,7 @@ def test_only_the_newest_snapshots_are_kept(small_site: ArchiveSite) -> None:
     assert newest in names
 
 
-def test_another_seed_is_another_order_of_the_same(small_site: ArchiveSite) -> None:
+def test_another_seed_is_another_order_of_the_same(small_site: ArchiveTestbed) -> None:
     """The seed changes the order of the parts and not the digest."""
     for patient in range(8):
         small_site.add("CT-HEAD", patient)
@@ -261,7 +265,9 @@ def test_another_seed_is_another_order_of_the_same(small_site: ArchiveSite) -> N
     assert small_site.snapshot().digest() == first.digest()
 
 
-def test_an_unusable_disk_leaves_everything_as_it_was(small_site: ArchiveSite) -> None:
+def test_an_unusable_disk_leaves_everything_as_it_was(
+    small_site: ArchiveTestbed,
+) -> None:
     """Where tiles cannot be stored, the run ends in an error and writes no snapshot."""
     small_site.add("CT-HEAD")
     (small_site.data_dir / "tiles").write_text("a file where the folder should be")
@@ -276,7 +282,7 @@ def test_a_data_directory_is_all_that_is_needed(
     """Settings alone give a snapshot; without records there is none."""
     empty = Settings(data_dir=tmp_path / "nothing")
     assert service_snapshot(empty, PRE, config=SamplingConfig()) is None
-    site = ArchiveSite(records, tmp_path / "data")
+    site = ArchiveTestbed(records, tmp_path / "data")
     site.add("CT-HEAD")
     settings = Settings(data_dir=site.data_dir, database_url=SecretStr(records_url))
     totals: list[int] = []

@@ -7,7 +7,11 @@ import torch
 
 from model_training.training.checkpoint import Checkpoint
 from model_training.training.loop import EpochFigures, Trained, train
-from tests.unit.model_training.tiny import config, constrained, pictures
+from tests.unit.model_training.small_training import (
+    config,
+    constrained_tiles,
+    phantom_tiles,
+)
 from veritag.errors import StopError
 
 
@@ -26,7 +30,11 @@ def run(checkpoint: Checkpoint | None, stop_after: int = 99) -> Trained:
 
     settings = config("constrained", batch_norm=True, tags=1.0, tol=0.0, epochs=2)
     return train(
-        constrained(), pictures(), settings, checkpoint=checkpoint, on_epoch=count
+        constrained_tiles(),
+        phantom_tiles(),
+        settings,
+        checkpoint=checkpoint,
+        on_epoch=count,
     )
 
 

@@ -14,7 +14,12 @@ from model_training.training.loop_state import begin_run
 from model_training.training.objective import Objective
 from model_training.training.stepping import Diverged, batches, stepper
 from model_training.training.training_data import TrainingSet, on_device, vocabulary_of
-from tests.unit.model_training.tiny import config, constrained, kinds, pictures
+from tests.unit.model_training.small_training import (
+    config,
+    constrained_tiles,
+    kinds,
+    phantom_tiles,
+)
 
 
 def assert_equal(one: Trained, other: Trained) -> None:
@@ -27,14 +32,16 @@ def assert_equal(one: Trained, other: Trained) -> None:
 
 def nmi(trained: Trained) -> float:
     """Return how well clusters of the pictures tell their kinds."""
-    found = trained.soft_assignment(pictures().tiles).argmax(1)
+    found = trained.soft_assignment(phantom_tiles().tiles).argmax(1)
     return float(normalized_mutual_info_score(kinds(), found))
 
 
 @pytest.mark.parametrize("recipe", ["veritag", "paper", "constrained", "idec", "dec"])
 def test_the_same_seed_gives_the_same_network(recipe: str) -> None:
     """Every recipe is repeatable on one machine, with finite losses."""
-    one, other = (train(constrained(), pictures(), config(recipe)) for _ in range(2))
+    one, other = (
+        train(constrained_tiles(), phantom_tiles(), config(recipe)) for _ in range(2)
+    )
     assert_equal(one, other)
     assert [e.part for e in one.history][3:5] == ["encoder", "clusters"]
     assert all(np.isfinite(list(e.terms.values())).all() for e in one.history)
@@ -43,14 +50,15 @@ def test_the_same_seed_gives_the_same_network(recipe: str) -> None:
 def test_another_seed_gives_another_network() -> None:
     """Weights, order and centers depend on the seed."""
     one, other = (
-        train(pictures(), pictures(), config("cae", epochs=1, seed=s)) for s in (1, 2)
+        train(phantom_tiles(), phantom_tiles(), config("cae", epochs=1, seed=s))
+        for s in (1, 2)
     )
     assert (one.centers != other.centers).any()
 
 
 def test_the_terms_are_those_of_the_recipe() -> None:
     """The paper's has eq. 10's three, without tags; before clusters it only draws."""
-    trained = train(constrained(), pictures(), config("paper"))
+    trained = train(constrained_tiles(), phantom_tiles(), config("paper"))
     told = {e.part: set(e.terms) for e in trained.history}
     assert told == {
         "encoder": {"reconstruction"},
@@ -63,9 +71,11 @@ def test_the_terms_are_those_of_the_recipe() -> None:
 def test_right_constraints_do_no_harm_on_kinds_that_are_apart() -> None:
     """The paper's recipe with pairs tells kinds at least as well as its ancestor."""
     settings = {"epochs": 30, "cluster_epochs": 10, "tol": 0.0}
-    without = train(pictures(), pictures(), config("idec", **settings))
+    without = train(phantom_tiles(), phantom_tiles(), config("idec", **settings))
     with_pairs = train(
-        constrained(), pictures(), config("paper", pairs=16, gamma=1.0, **settings)
+        constrained_tiles(),
+        phantom_tiles(),
+        config("paper", pairs=16, gamma=1.0, **settings),
     )
     assert nmi(with_pairs) >= nmi(without)
     assert nmi(with_pairs) > 0.8
@@ -75,7 +85,7 @@ def test_the_passes_end_when_hardly_an_image_moves() -> None:
     """With a tolerance of all, one pass is enough; with none, all are made."""
     for tol, passes in ((1.1, 1), (0.0, 3)):
         settings = config("idec", cluster_epochs=3, tol=tol)
-        history = train(pictures(), pictures(), settings).history
+        history = train(phantom_tiles(), phantom_tiles(), settings).history
         assert sum(e.part == "clusters" for e in history) == passes
 
 
@@ -84,7 +94,7 @@ def test_the_encoder_stops_when_held_out_images_are_not_told_better() -> None:
     settings = config(
         "cae", epochs=20, learning_rate=1e-12, patience=2, cluster_epochs=0
     )
-    history = train(pictures(), pictures(), settings).history
+    history = train(phantom_tiles(), phantom_tiles(), settings).history
     assert len(history) < 10
 
 
@@ -93,21 +103,21 @@ def test_an_absurd_learning_rate_is_told(recipe: str) -> None:
     """Losses that are no numbers end the run with what to do."""
     settings = config(recipe, learning_rate=1e30, epochs=5, batch_norm=False)
     with pytest.raises(Diverged, match="lower learning rate"):
-        train(pictures(), pictures(), settings)
+        train(phantom_tiles(), phantom_tiles(), settings)
 
 
 def test_weights_that_are_no_numbers_are_told() -> None:
     """A network that is broken already is not trained on."""
-    start = train(pictures(), pictures(), config("cae", epochs=1))
+    start = train(phantom_tiles(), phantom_tiles(), config("cae", epochs=1))
     with torch.no_grad():
         start.network.encoder.dense.weight.fill_(float("nan"))
     with pytest.raises((Diverged, ValueError), match=r"diverged|NaN"):
-        train(pictures(), pictures(), config("idec"), start=start)
+        train(phantom_tiles(), phantom_tiles(), config("idec"), start=start)
 
 
 def test_collapsed_clusters_are_told() -> None:
     """Pictures that are all the same fill one cluster, which helps nobody."""
-    same = replace(pictures(), tiles=np.full_like(pictures().tiles, 7))
+    same = replace(phantom_tiles(), tiles=np.full_like(phantom_tiles().tiles, 7))
     with (
         pytest.warns(Warning, match="distinct clusters"),
         pytest.raises(Diverged, match="collapsed"),
@@ -118,10 +128,10 @@ def test_collapsed_clusters_are_told() -> None:
 def test_a_shuffled_batch_gets_its_own_rows_of_the_target() -> None:
     """P belongs to the whole set, and each image's is looked up by its index."""
     settings = config("idec", beta=0.0, alpha=1.0)
-    run = begin_run(pictures(), pictures(), settings, "cpu", None, None)
+    run = begin_run(phantom_tiles(), phantom_tiles(), settings, "cpu", None, None)
     run.trained.network.eval()
-    place_centers(run.trained, pictures().tiles)
-    q = run.trained.soft_assignment(pictures().tiles)
+    place_centers(run.trained, phantom_tiles().tiles)
+    q = run.trained.soft_assignment(phantom_tiles().tiles)
     p = np.random.default_rng(5).dirichlet(np.full(4, 0.5), size=len(q))
     rows = np.array([40, 3, 17, 25])
     terms = run.objective.of_clusters(
@@ -144,9 +154,9 @@ def test_clusters_begin_where_those_of_the_model_before_were() -> None:
     """With old clusters k-means starts from their means, so their order stays."""
     settings = config("cae")
     old: NDArray[np.int64] = kinds()[::-1].copy()
-    trained = train(pictures(), pictures(), settings, old_clusters=old)
+    trained = train(phantom_tiles(), phantom_tiles(), settings, old_clusters=old)
     means = np.stack(
-        [trained.embed(pictures().tiles[old == k]).mean(0) for k in range(4)]
+        [trained.embed(phantom_tiles().tiles[old == k]).mean(0) for k in range(4)]
     )
     apart = ((means[:, None] - trained.centers[None]) ** 2).sum(2)
     np.testing.assert_array_equal(apart.argmin(1), np.arange(4))
@@ -154,9 +164,11 @@ def test_clusters_begin_where_those_of_the_model_before_were() -> None:
 
 def test_a_start_keeps_its_encoder_and_its_history() -> None:
     """Clusters go on from a network whose first part is done, which stays as it is."""
-    start = train(pictures(), pictures(), config("cae"))
+    start = train(phantom_tiles(), phantom_tiles(), config("cae"))
     before = {k: v.clone() for k, v in start.network.state_dict().items()}
-    after = train(pictures(), pictures(), config("idec", clusters=6), start=start)
+    after = train(
+        phantom_tiles(), phantom_tiles(), config("idec", clusters=6), start=start
+    )
     assert after.centers.shape == (6, 10)
     assert [e.part for e in after.history] == ["encoder"] * 4 + ["clusters"] * 2
     for name, value in start.network.state_dict().items():
@@ -171,7 +183,7 @@ def test_half_the_bytes_give_nearly_the_same_losses(recipe: str, term: str) -> N
     told: dict[str, list[EpochFigures]] = {}
     for precision in ("fp32", "bf16"):
         settings = config(recipe, precision=precision, augment=0.0, epochs=2)
-        trained = train(constrained(), pictures(), settings)
+        trained = train(constrained_tiles(), phantom_tiles(), settings)
         told[precision] = trained.history
         assert trained.network.encoder.dense.weight.dtype == torch.float32
     ours, theirs = (told[p][0].terms[term] for p in ("fp32", "bf16"))
@@ -182,15 +194,15 @@ def test_half_the_bytes_give_nearly_the_same_losses(recipe: str, term: str) -> N
 def test_the_step_goes_down_the_plain_sum_of_the_losses() -> None:
     """Our steps and a loop as one writes it by hand reach the same weights."""
     settings = config("paper", batch=8, learning_rate=1e-3)
-    run = begin_run(constrained(), pictures(), settings, "cpu", None, None)
-    plain = begin_run(constrained(), pictures(), settings, "cpu", None, None)
+    run = begin_run(constrained_tiles(), phantom_tiles(), settings, "cpu", None, None)
+    plain = begin_run(constrained_tiles(), phantom_tiles(), settings, "cpu", None, None)
     optimizer = torch.optim.Adam(plain.trained.network.parameters(), lr=1e-3)
     ours = stepper(run.trained.network, 1e-3, 10**9, run.ranks)
     for start in range(0, 40, 8):
         rows = np.arange(start, start + 8)
         terms, _ = run.objective.of_images(rows)
         ours.step(terms, 0.2)
-        tiles = torch.from_numpy(pictures().tiles[rows]).float().unsqueeze(1) / 255
+        tiles = torch.from_numpy(phantom_tiles().tiles[rows]).float().unsqueeze(1) / 255
         optimizer.zero_grad()
         network = plain.trained.network
         assert network.decoder is not None
@@ -210,10 +222,10 @@ def test_the_step_goes_down_the_plain_sum_of_the_losses() -> None:
 def test_a_recipe_without_augmentation_shows_images_as_they_are() -> None:
     """The paper neither turns nor mirrors its images."""
     settings = config("paper")
-    data = on_device(pictures(), vocabulary_of(pictures()), 0.0, "cpu")
-    run = begin_run(pictures(), pictures(), settings, "cpu", None, None)
+    data = on_device(phantom_tiles(), vocabulary_of(phantom_tiles()), 0.0, "cpu")
+    run = begin_run(phantom_tiles(), phantom_tiles(), settings, "cpu", None, None)
     noise = torch.Generator().manual_seed(1)
-    source = pair_source(constrained().constraints, 48, closure=False)  # type: ignore[arg-type]
+    source = pair_source(constrained_tiles().constraints, 48, closure=False)  # type: ignore[arg-type]
     objective = Objective(run.trained.network.eval(), data, settings, source, noise)
     before = noise.get_state()
     objective.of_images(np.arange(8))

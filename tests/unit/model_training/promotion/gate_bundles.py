@@ -24,7 +24,7 @@ PRE = Preprocessing(size=SIZE)
 KINDS = ("CT-CHEST", "CT-HEAD", "MR-KNEE", "CR-HAND")
 
 
-def reference_of(
+def reference_images(
     kinds: Sequence[str] = KINDS,
     patients: int = 9,
     instances: int = 3,
@@ -58,7 +58,7 @@ def _sample(ds: Any, patient: str) -> Sample:
     )
 
 
-def changed(
+def changed_bundle(
     bundle: ModelBundle, path: Path, change: Callable[[dict[str, Any]], None]
 ) -> ModelBundle:
     """Return a copy of a bundle with another manifest, sealed anew."""

@@ -25,7 +25,7 @@ FILTERS = (4, 8, 8)
 
 
 @cache
-def pictures() -> TrainingSet:
+def phantom_tiles() -> TrainingSet:
     """Return 48 tiles of four kinds with modality and region, 12 of each in a row."""
     pre = Preprocessing(size=SIZE)
     tiles = [
@@ -46,14 +46,14 @@ def kinds() -> np.ndarray:
     return np.repeat(np.arange(len(KINDS)), PATIENTS * SLICES)
 
 
-def constrained(n: int = 200, seed: int = 1) -> TrainingSet:
+def constrained_tiles(n: int = 200, seed: int = 1) -> TrainingSet:
     """Return the tiles with n right must-links and n right cannot-links."""
     rng = np.random.default_rng(seed)
     pairs = np.sort(rng.integers(len(kinds()), size=(40 * n, 2)), axis=1)
     pairs = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
     alike = kinds()[pairs[:, 0]] == kinds()[pairs[:, 1]]
     must, cannot = (rng.permutation(pairs[mask])[:n] for mask in (alike, ~alike))
-    return replace(pictures(), constraints=Constraints(must, cannot))
+    return replace(phantom_tiles(), constraints=Constraints(must, cannot))
 
 
 def config(recipe: str = "veritag", **settings: Any) -> TrainingConfig:

@@ -31,7 +31,7 @@ PRE = Preprocessing(size=32)
 
 
 @dataclass
-class ArchiveSite:
+class ArchiveTestbed:
     """Archive and records, filled as indexer and worker do."""
 
     records: Records

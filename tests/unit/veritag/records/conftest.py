@@ -1,4 +1,4 @@
-"""Made-up receptions and verdicts for the records."""
+"""Builders of receptions and verdicts for the records."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 
 @pytest.fixture
 def reception() -> Callable[..., StoredInstance]:
-    """Return a factory of receptions, each new unless told otherwise."""
+    """Return a factory of receptions, each of a new instance by default."""
     numbers = count(1)
 
     def make(*, seconds_ago: float = 0, **changes: Any) -> StoredInstance:

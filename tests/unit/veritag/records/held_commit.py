@@ -1,4 +1,4 @@
-"""A commit of another process, held back."""
+"""A commit held back, and the moment in which a statement waits for it."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -31,3 +31,22 @@ def commit_held(url: str, act: Callable[[Records], object]) -> Iterator[None]:
         thread.join(60)
         others.close()
     assert not thread.is_alive()
+
+
+@contextmanager
+def statement_sent(records: Records) -> Iterator[None]:
+    """Wait at the end of the block for the first statement sent within it.
+
+    From then on it waits for a lock that another transaction holds, if it needs one.
+    """
+    sent = threading.Event()
+
+    def note(*_: object) -> None:
+        sent.set()
+
+    event.listen(records.engine, "before_cursor_execute", note)
+    try:
+        yield
+        assert sent.wait(60)
+    finally:
+        event.remove(records.engine, "before_cursor_execute", note)

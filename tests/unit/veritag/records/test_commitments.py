@@ -30,18 +30,18 @@ def request(*uids: str) -> CommitmentRequest:
 
 
 def test_a_request_is_recorded_once_and_comes_back_whole(records: Records) -> None:
-    """Its file name makes recording it again harmless."""
-    asked = request("1.2.3", "1.2.4")
+    """Recording it again under the same file name changes nothing."""
+    requested = request("1.2.3", "1.2.4")
     for _ in range(2):
-        add_commitment(records, "1.json", asked)
+        add_commitment(records, "1.json", requested)
     (found,) = due_commitments(records, 10)
-    assert found.references == asked.references
+    assert found.references == requested.references
     assert (found.calling_ae_title, found.called_ae_title) == ("SCANNER1", "VERITAG")
-    assert found.received_at == asked.received_at
+    assert found.received_at == requested.received_at
 
 
 def test_one_process_has_a_request_in_hand(records: Records) -> None:
-    """The second claim fails; in hand it is not due, unless its process dies."""
+    """The second claim fails; a claimed request is due only at its next moment."""
     add_commitment(records, "1.json", request("1.2.3"))
     (found,) = due_commitments(records, 10)
     later = datetime.now(UTC) + timedelta(minutes=2)
@@ -54,7 +54,7 @@ def test_one_process_has_a_request_in_hand(records: Records) -> None:
 
 
 def test_ends_are_counted_and_shown(records: Records) -> None:
-    """Reported with what was safe, failed with the reason, the newest first."""
+    """Requests are listed newest first, with committed instances or a reason."""
     for name in "123":
         add_commitment(records, f"{name}.json", request("1.2.3"))
     first, second, third = due_commitments(records, 10)
@@ -71,7 +71,7 @@ def test_ends_are_counted_and_shown(records: Records) -> None:
 def test_archived_instances_are_found_by_uid(
     records: Records, reception: Callable[..., StoredInstance]
 ) -> None:
-    """Every recorded version of a UID with its class; thousands in one question."""
+    """Every version of a UID is returned with its class, for thousands of UIDs at once."""
     stored = reception()
     register(records, [stored])
     uids = [*(f"1.9.{n}" for n in range(1200)), stored.sop_instance_uid]

@@ -27,7 +27,7 @@ Reception = Callable[..., StoredInstance]
 def test_each_distinct_instance_is_queued_once_for_each_destination(
     records: Records, reception: Reception
 ) -> None:
-    """With the instance, in one transaction; repeated ones not, conflicting ones too."""
+    """New and conflicting instances are queued in their transaction, repeated ones not."""
     ids = sync_destinations(records, {"one": None, "two": None})
     first = reception()
     conflicting = reception(sop_instance_uid=first.sop_instance_uid)
@@ -47,7 +47,7 @@ def test_each_distinct_instance_is_queued_once_for_each_destination(
 def test_outcomes_move_instances_and_are_counted(
     records: Records, reception: Reception
 ) -> None:
-    """Sent, skipped and parked ones are no longer due; a later one is due later."""
+    """Sent, skipped and parked instances are not due; a postponed one is due later."""
     ids = sync_destinations(records, {"one": None})
     register(records, [reception() for _ in range(5)])
     due = due_forwards(records, ids["one"], 10)
@@ -71,7 +71,7 @@ def test_outcomes_move_instances_and_are_counted(
 def test_what_was_refused_comes_after_the_others(
     records: Records, reception: Reception
 ) -> None:
-    """So nothing holds up what was not tried yet; not every try counts."""
+    """Refused instances come after untried ones; not every attempt counts."""
     ids = sync_destinations(records, {"one": None})
     register(records, [reception() for _ in range(3)])
     first, second, third = due_forwards(records, ids["one"], 10)
@@ -87,7 +87,7 @@ def test_what_was_refused_comes_after_the_others(
 def test_parked_instances_are_tried_again_by_a_person(
     records: Records, reception: Reception
 ) -> None:
-    """They are due at once with fresh attempts, and the trail says who asked."""
+    """They are due at once with no attempts, and the audit trail names the reviewer."""
     ids = sync_destinations(records, {"one": None})
     register(records, [reception()])
     (due,) = due_forwards(records, ids["one"], 10)
@@ -108,7 +108,7 @@ def test_parked_instances_are_tried_again_by_a_person(
 def test_a_clock_that_was_set_back_delays_nothing_for_long(
     records: Records, reception: Reception
 ) -> None:
-    """What would be due only in a day, by no delay of ours, is due now."""
+    """An instance that is due beyond every planned delay is due now."""
     ids = sync_destinations(records, {"one": None})
     register(records, [reception()])
     (due,) = due_forwards(records, ids["one"], 10)
@@ -124,7 +124,7 @@ def test_a_clock_that_was_set_back_delays_nothing_for_long(
 def test_a_destination_is_queued_for_from_when_it_is_named(
     records: Records, reception: Reception
 ) -> None:
-    """Older instances come with `since`, once; none come after it is taken out."""
+    """`since` queues older instances once; an inactive destination gets none."""
     register(records, [reception(), reception(seconds_ago=7200)])
     ids = sync_destinations(records, {"one": None})
     assert due_forwards(records, ids["one"], 10) == []

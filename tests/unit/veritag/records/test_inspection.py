@@ -25,7 +25,7 @@ Judge = Callable[..., Verdict]
 def test_a_verdict_ends_the_waiting(
     records: Records, reception: Make, verdict: Judge
 ) -> None:
-    """An inspected instance is pending no more, and no longer in the backlog."""
+    """An inspected instance is neither pending nor in the backlog."""
     one, two = register(records, [reception(), reception()]).new_ids
     store_verdicts(records, [(one, verdict())])
     assert [p.instance_id for p in pending_instances(records, [one, two])] == [two]
@@ -45,7 +45,7 @@ def test_a_repeated_verdict_replaces_itself(
 def test_not_a_number_and_nul_in_tags_are_stored_without_harm(
     records: Records, reception: Make, verdict: Judge
 ) -> None:
-    """What files carry must fit into JSON columns of every database."""
+    """Any value of a file fits into the JSON columns of every database."""
     (one,) = register(records, [reception()]).new_ids
     tags = {"Exposure": float("nan"), "Manufacturer": "A\x00B\ud800"}
     store_verdicts(records, [(one, verdict(tags=tags))])
@@ -64,7 +64,7 @@ def test_attempts_are_counted_before_anything_is_touched(
 
 
 def test_a_claimed_instance_is_not_stale(records: Records, reception: Make) -> None:
-    """The sweeper leaves alone what a worker has just begun."""
+    """An instance whose inspection just began is not stale."""
     ids = register(records, [reception()]).new_ids
     begin_attempt(records, ids, "worker-1")
     assert stale_instances(records, older_than_seconds=30) == []

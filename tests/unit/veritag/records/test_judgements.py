@@ -1,4 +1,4 @@
-"""What is kept of each tag, and the budget of what is opened."""
+"""Judgements of each tag, and the budget of opened flags."""
 
 from collections.abc import Callable
 
@@ -33,15 +33,15 @@ def flag(probability: float, tag: str = "BodyPartExamined") -> Judgement:
     return Judgement(tag, "HEAD", probability, "CHEST", probability, flagged=True)
 
 
-def said(*told: Judgement) -> SeriesJudgement:
+def series_judgement(*judgements: Judgement) -> SeriesJudgement:
     """Return a judgement with a finding for each flagged tag."""
     contradicts, error = FindingCode.TAG_CONTRADICTS_IMAGE, Severity.ERROR
-    found = tuple(
+    findings = tuple(
         Finding(contradicts, error, j.tag, j.observed, j.probability_wrong or 0)
-        for j in told
+        for j in judgements
         if j.flagged
     )
-    return SeriesJudgement(1, False, found, told)
+    return SeriesJudgement(1, False, findings, judgements)
 
 
 class Ward:
@@ -65,14 +65,16 @@ class Ward:
         )
         return max(d.series_id for d in due_series(self.records, 5, 900))
 
-    def settle(self, told: SeriesJudgement, series_id: int, budget: float = 0) -> int:
+    def settle(
+        self, judgement: SeriesJudgement, series_id: int, budget: float = 0
+    ) -> int:
         """Settle a series; return how many findings are newly open."""
         snapshot = series_snapshot(self.records, series_id, "vb-1")
         assert snapshot is not None
         opened = settle(
             self.records,
             snapshot,
-            told,
+            judgement,
             "vb-1",
             SettleReason.IDLE,
             budget_per_1000=budget,
@@ -86,7 +88,7 @@ def ward(records: Records, reception: Make, verdict: Judge) -> Ward:
     return Ward(records, reception, verdict)
 
 
-def kept(records: Records) -> list[tuple[str, float | None, bool, bool]]:
+def stored(records: Records) -> list[tuple[str, float | None, bool, bool]]:
     """Return tag, probability, flagged and withheld of every judgement."""
     columns = [
         judgements.c[n] for n in ("tag", "probability_wrong", "flagged", "withheld")
@@ -96,50 +98,54 @@ def kept(records: Records) -> list[tuple[str, float | None, bool, bool]]:
         return [tuple(row) for row in connection.execute(query)]
 
 
-def test_what_is_said_of_a_tag_replaces_what_was_said(ward: Ward) -> None:
+def test_what_is_said_of_a_tag_replaces_what_was_series_judgement(ward: Ward) -> None:
     """A series judged again has the new judgements and none of the old."""
     series_id = ward.arrive()
-    ward.settle(said(flag(0.9), Judgement("Modality", "CT", None)), series_id)
-    assert kept(ward.records) == [
+    ward.settle(
+        series_judgement(flag(0.9), Judgement("Modality", "CT", None)), series_id
+    )
+    assert stored(ward.records) == [
         ("BodyPartExamined", 0.9, True, False),
         ("Modality", None, False, False),
     ]
-    ward.settle(said(Judgement("BodyPartExamined", "HEAD", 0.1)), series_id)
-    assert kept(ward.records) == [("BodyPartExamined", 0.1, False, False)]
+    ward.settle(series_judgement(Judgement("BodyPartExamined", "HEAD", 0.1)), series_id)
+    assert stored(ward.records) == [("BodyPartExamined", 0.1, False, False)]
 
 
 def test_the_budget_opens_the_best_and_keeps_the_rest(ward: Ward) -> None:
     """At 100 of 1,000 series, ten series open one flag, twenty the two best."""
     for _ in range(9):
-        ward.settle(said(), ward.arrive(), budget=100)
-    assert ward.settle(said(flag(0.8)), ward.arrive(), budget=100) == 1
-    assert ward.settle(said(flag(0.99)), ward.arrive(), budget=100) == 0
+        ward.settle(series_judgement(), ward.arrive(), budget=100)
+    assert ward.settle(series_judgement(flag(0.8)), ward.arrive(), budget=100) == 1
+    assert ward.settle(series_judgement(flag(0.99)), ward.arrive(), budget=100) == 0
     for _ in range(8):
-        ward.settle(said(), ward.arrive(), budget=100)
-    assert ward.settle(said(flag(0.7)), ward.arrive(), budget=100) == 0
-    assert ward.settle(said(flag(0.95)), ward.arrive(), budget=100) == 1
-    flags = [(p, withheld) for _, p, flagged, withheld in kept(ward.records) if flagged]
+        ward.settle(series_judgement(), ward.arrive(), budget=100)
+    assert ward.settle(series_judgement(flag(0.7)), ward.arrive(), budget=100) == 0
+    assert ward.settle(series_judgement(flag(0.95)), ward.arrive(), budget=100) == 1
+    flags = [
+        (p, withheld) for _, p, flagged, withheld in stored(ward.records) if flagged
+    ]
     assert flags == [(0.8, False), (0.99, True), (0.7, True), (0.95, False)]
 
 
 def test_what_was_opened_stays_open(ward: Ward) -> None:
     """A series that is judged again keeps its finding whatever the budget says."""
     series_id = ward.arrive()
-    assert ward.settle(said(flag(0.8)), series_id) == 1
+    assert ward.settle(series_judgement(flag(0.8)), series_id) == 1
     for _ in range(3):
-        ward.settle(said(flag(0.9)), ward.arrive())
-    assert ward.settle(said(flag(0.81)), series_id, budget=1) == 0
-    assert kept(ward.records)[-1][3] is False
+        ward.settle(series_judgement(flag(0.9)), ward.arrive())
+    assert ward.settle(series_judgement(flag(0.81)), series_id, budget=1) == 0
+    assert stored(ward.records)[-1][3] is False
 
 
 def test_without_budget_every_flag_is_opened(ward: Ward) -> None:
     """0 is no limit."""
-    opened = [ward.settle(said(flag(0.8)), ward.arrive()) for _ in range(4)]
+    opened = [ward.settle(series_judgement(flag(0.8)), ward.arrive()) for _ in range(4)]
     assert opened == [1, 1, 1, 1]
 
 
 def test_a_budget_serves_the_best_flags_of_a_series_first() -> None:
-    """One left goes to the surer flag; one too weak is not opened either."""
+    """The last place goes to the surer flag; a flag that is too weak is not opened."""
     flags = [flag(0.8, "Modality"), flag(0.9)]
     assert ReviewBudget(1).withheld(flags) == {"Modality"}
     assert ReviewBudget(5, (0.95, 0.0)).withheld(flags) == {

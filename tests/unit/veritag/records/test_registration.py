@@ -1,4 +1,4 @@
-"""Recording receptions."""
+"""Registration of received instances."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from tests.unit.veritag.records.held_commit import commit_held
+from tests.unit.veritag.records.held_commit import commit_held, statement_sent
 from veritag.records import Records
 from veritag.records.inspection.attempts import pending_instances
 from veritag.records.reception.dispatching import (
@@ -69,17 +69,19 @@ def test_altered_bytes_under_one_uid_are_kept_side_by_side(
 def test_two_indexers_at_one_moment_see_each_others_bytes(
     records: Records, records_url: str, reception: Make
 ) -> None:
-    """Whoever comes second finds the conflict, also before the first has committed."""
+    """The second reception finds the conflict, even before the first has committed."""
     one = reception()
-    # Of another study: for one that both record the database itself makes them wait.
+    # Of another study: rows of the same study would make the database wait anyway.
     two = reception(sop_instance_uid=one.sop_instance_uid, study_instance_uid="1.2.9")
     conflicts: list[int] = []
     second = threading.Thread(
         target=lambda: conflicts.append(register(records, [two]).conflicts)
     )
-    with commit_held(records_url, lambda other: register(other, [one])):
+    with (
+        commit_held(records_url, lambda other: register(other, [one])),
+        statement_sent(records),
+    ):
         second.start()
-        second.join(0.5)
     second.join(60)
     assert conflicts == [1]
 
@@ -87,7 +89,7 @@ def test_two_indexers_at_one_moment_see_each_others_bytes(
 def test_an_unparsable_instance_is_a_dead_letter_with_its_reason(
     records: Records, reception: Make
 ) -> None:
-    """It has no series, is not published, and the rest of the batch goes on."""
+    """It has no series and is not published; the other instances are registered."""
     broken = reception(
         study_instance_uid=None, series_instance_uid=None, problem="cannot be parsed"
     )
@@ -100,7 +102,7 @@ def test_an_unparsable_instance_is_a_dead_letter_with_its_reason(
 def test_published_instances_wait_until_they_are_stale(
     records: Records, reception: Make
 ) -> None:
-    """The sweeper leaves alone what was published a moment ago."""
+    """An instance that was published a moment ago is not published again."""
     ids = list(register(records, [reception(), reception()]).new_ids)
     mark_dispatched(records, ids[:1])
     assert undispatched_instances(records) == ids[1:]
@@ -111,7 +113,7 @@ def test_published_instances_wait_until_they_are_stale(
 def test_a_clock_that_was_wrong_does_not_hold_up_publishing(
     records: Records, reception: Make
 ) -> None:
-    """What was published at a moment that is yet to come is published again."""
+    """An instance with a publishing time in the future is published again."""
     ids = list(register(records, [reception()]).new_ids)
     mark_dispatched(records, ids)
     ahead = datetime.now(UTC) + timedelta(hours=2)
@@ -138,7 +140,7 @@ def test_two_studies_may_share_a_series_uid(records: Records, reception: Make) -
 def test_no_received_uid_can_break_the_records(
     records: Records, reception: Make, uid: str
 ) -> None:
-    """NULs, surrogates, quotes and endless UIDs are recorded, never executed."""
+    """NULs, surrogates, quotes and overlong UIDs are recorded as text."""
     received = reception(sop_instance_uid=uid, study_instance_uid=uid)
     register(records, [received])
     assert system_counts(records).received > 0

@@ -1,14 +1,13 @@
-"""Which instances the archive may let go of, and what a crash in between leaves."""
+"""Retention: removal of archived files, also across crashes and new receptions."""
 
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import delete, insert, select, update
 
-from tests.unit.veritag.records.held_commit import commit_held
+from tests.unit.veritag.records.held_commit import commit_held, statement_sent
 from veritag.decisions import Decision
 from veritag.findings import (
     Finding,
@@ -45,31 +44,31 @@ WRONG = Finding(
 
 
 class Archive:
-    """Notes what it is told to remove."""
+    """Records the removed keys."""
 
     def __init__(self) -> None:
         self.removed: list[str] = []
 
     def remove(self, keys: Sequence[str]) -> None:
-        """Note the keys."""
+        """Record the keys."""
         self.removed += keys
 
 
-def settled(records: Records, *found: Finding) -> None:
+def settled(records: Records, *findings: Finding) -> None:
     """Settle the only series with these findings."""
     snapshot = series_snapshot(records, 1, "vb-1")
     assert snapshot is not None
     settle(
         records,
         snapshot,
-        SeriesJudgement(1, False, found, ()),
+        SeriesJudgement(1, False, findings, ()),
         "vb-1",
         SettleReason.IDLE,
     )
 
 
-def may_go(records: Records, days: float = 30) -> list[int]:
-    """Return the ids of what may be removed."""
+def removable(records: Records, days: float = 30) -> list[int]:
+    """Return the ids of removable instances."""
     return [one.instance_id for one in removable_instances(records, days, 100)]
 
 
@@ -88,54 +87,54 @@ def done(records: Records, old: StoredInstance, verdict: Judge) -> int:
     return instance_id
 
 
-def test_only_what_is_old_enough_may_go(records: Records, done: int) -> None:
+def test_only_what_is_old_enough_removable(records: Records, done: int) -> None:
     """Forty days old: gone after thirty, kept for fifty."""
-    assert may_go(records, 30) == [done]
-    assert may_go(records, 50) == []
+    assert removable(records, 30) == [done]
+    assert removable(records, 50) == []
 
 
 def test_what_is_not_settled_stays(
     records: Records, old: StoredInstance, verdict: Judge
 ) -> None:
-    """Neither what waits for a verdict goes, nor what waits for its series."""
+    """Instances without a verdict, or in a series that has not settled, stay."""
     [instance_id] = register(records, [old]).new_ids
-    assert may_go(records) == []
+    assert removable(records) == []
     store_verdicts(records, [(instance_id, verdict())])
-    assert may_go(records) == []
+    assert removable(records) == []
     settled(records)
-    assert may_go(records) == [instance_id]
+    assert removable(records) == [instance_id]
 
 
 def test_a_dead_letter_stays(records: Records, old: StoredInstance) -> None:
-    """What could not be inspected is for a person to look at."""
+    """An instance that could not be inspected stays for analysis."""
     [instance_id] = register(records, [old]).new_ids
     add_dead_letter(records, instance_id, "it cannot be read")
-    assert may_go(records) == []
+    assert removable(records) == []
 
 
 def test_what_came_again_lately_stays(
     records: Records, done: int, old: StoredInstance, reception: Make
 ) -> None:
-    """Its days count from the last time that it was received."""
-    assert may_go(records) == [done]
+    """Its age counts from its last reception."""
+    assert removable(records) == [done]
     uid, digest = old.sop_instance_uid, old.digest
     register(records, [reception(sop_instance_uid=uid, digest=digest)])
-    assert may_go(records) == []
+    assert removable(records) == []
 
 
 def test_what_is_in_an_open_finding_stays(
     records: Records, old: StoredInstance, verdict: Judge
 ) -> None:
-    """A reviewer is to see the pictures; once it is decided they may go."""
+    """Its pictures stay for the reviewer until the finding is decided."""
     [instance_id] = register(records, [old]).new_ids
     store_verdicts(records, [(instance_id, verdict())])
     settled(records, WRONG)
-    assert may_go(records) == []
+    assert removable(records) == []
     with records.read() as connection:
         finding_id = connection.scalar(select(findings.c.id))
     assert finding_id is not None
     decide(records, finding_id, Decision.DISMISSED, "R", shown={})
-    assert may_go(records) == [instance_id]
+    assert removable(records) == [instance_id]
 
 
 @pytest.mark.parametrize(
@@ -144,9 +143,9 @@ def test_what_is_in_an_open_finding_stays(
 def test_what_waits_to_be_forwarded_stays(
     records: Records, done: int, *, state: str, kept: bool
 ) -> None:
-    """All destinations get it before it goes."""
+    """An instance stays until every destination has it."""
     _forward(records, done, state)
-    assert (may_go(records) == []) == kept
+    assert (removable(records) == []) == kept
 
 
 def _forward(records: Records, instance_id: int, state: str) -> None:
@@ -168,11 +167,11 @@ def _forward(records: Records, instance_id: int, state: str) -> None:
 
 
 def test_what_is_marked_is_removed_once(records: Records, done: int) -> None:
-    """The file goes after the mark, the row says so, and nothing goes twice."""
+    """The file is removed after the mark, recorded as removed, and only once."""
     archive = Archive()
     assert remove_marked(records, archive.remove, 10) == []
     mark_for_removal(records, [done], 30)
-    assert may_go(records) == []
+    assert removable(records) == []
     assert [r.instance_id for r in remove_marked(records, archive.remove, 10)] == [done]
     assert remove_marked(records, archive.remove, 10) == []
     assert len(archive.removed) == 1
@@ -180,14 +179,14 @@ def test_what_is_marked_is_removed_once(records: Records, done: int) -> None:
 
 
 def test_what_a_crash_left_marked_is_removed_later(records: Records, done: int) -> None:
-    """Struck down while it removed the file, the next round does it again."""
+    """After a crash during the removal, the next round removes the file."""
     mark_for_removal(records, [done], 30)
 
-    def struck(_keys: Sequence[str]) -> None:
+    def crash(_keys: Sequence[str]) -> None:
         raise SystemExit
 
     with pytest.raises(SystemExit):
-        remove_marked(records, struck, 10)
+        remove_marked(records, crash, 10)
     archive = Archive()
     assert len(remove_marked(records, archive.remove, 10)) == 1
     assert len(archive.removed) == 1
@@ -197,7 +196,7 @@ def test_what_a_crash_left_marked_is_removed_later(records: Records, done: int) 
 def test_what_is_received_again_is_kept_again(
     records: Records, done: int, old: StoredInstance, reception: Make, *, is_gone: bool
 ) -> None:
-    """It is a known instance, its removal is taken back, and its file asked for."""
+    """It is a known instance, its removal is undone, and its file is archived again."""
     mark_for_removal(records, [done], 30)
     if is_gone:
         remove_marked(records, Archive().remove, 10)
@@ -206,7 +205,7 @@ def test_what_is_received_again_is_kept_again(
     assert (again.new_ids, again.identical) == ((), 1)
     assert again.restored == frozenset({digest})
     assert remove_marked(records, Archive().remove, 10) == []
-    assert may_go(records) == []
+    assert removable(records) == []
 
 
 def test_what_is_received_while_it_is_removed_is_put_back(
@@ -216,15 +215,16 @@ def test_what_is_received_while_it_is_removed_is_put_back(
     old: StoredInstance,
     reception: Make,
 ) -> None:
-    """The indexer waits until the file is gone for good, and then hears of it."""
+    """The indexer waits for the end of the removal, and then restores the file."""
     mark_for_removal(records, [done], 30)
     removing, go_on = threading.Event(), threading.Event()
-    result: list[Any] = []
+    events: list[object] = []
     others = Records.open(records_url)
 
     def remove(_keys: Sequence[str]) -> None:
         removing.set()
         assert go_on.wait(60)
+        events.append("removed")
 
     remover = threading.Thread(target=remove_marked, args=(others, remove, 10))
     remover.start()
@@ -232,15 +232,14 @@ def test_what_is_received_while_it_is_removed_is_put_back(
     uid, digest = old.sop_instance_uid, old.digest
     again = reception(sop_instance_uid=uid, digest=digest)
     indexer = threading.Thread(
-        target=lambda: result.append(register(records, [again]).restored)
+        target=lambda: events.append(register(records, [again]).restored)
     )
-    indexer.start()
-    indexer.join(0.3)
-    assert result == []
+    with statement_sent(records):
+        indexer.start()
     go_on.set()
     for thread in (remover, indexer):
         thread.join(60)
-    assert result == [{digest}]
+    assert events == ["removed", {digest}]
     others.close()
 
 
@@ -251,14 +250,15 @@ def test_what_is_received_while_it_is_marked_stays(
     old: StoredInstance,
     reception: Make,
 ) -> None:
-    """A reception that is not committed yet is waited for, and not missed."""
+    """Marking waits for a reception that is not committed yet."""
     uid, digest = old.sop_instance_uid, old.digest
     again = [reception(sop_instance_uid=uid, digest=digest)]
     marking = threading.Thread(target=mark_for_removal, args=(records, [done], 30))
-    with commit_held(records_url, lambda other: register(other, again)):
+    with (
+        commit_held(records_url, lambda other: register(other, again)),
+        statement_sent(records),
+    ):
         marking.start()
-        # It waits for the other, or has ended without having seen it.
-        marking.join(0.5)
     marking.join(60)
     assert remove_marked(records, Archive().remove, 10) == []
 
@@ -266,7 +266,7 @@ def test_what_is_received_while_it_is_marked_stays(
 def test_what_goes_is_not_queued_for_a_new_destination(
     records: Records, done: int
 ) -> None:
-    """`since` asks for what the archive holds, not for what it lets go."""
+    """`since` queues instances of the archive, not those about to be removed."""
     since = datetime.now(UTC) - timedelta(days=50)
     one = sync_destinations(records, {"one": since})
     assert len(due_forwards(records, one["one"], 10)) == 1
@@ -280,7 +280,7 @@ def test_what_goes_is_not_queued_for_a_new_destination(
 def test_findings_of_what_is_gone_are_not_withdrawn(
     records: Records, done: int
 ) -> None:
-    """A late instance is judged without taking back what rested on the removed ones."""
+    """A late instance does not withdraw findings that rested on removed files."""
     settled(records, WRONG)
     snapshot = series_snapshot(records, 1, "vb-2")
     assert snapshot is not None
@@ -299,10 +299,10 @@ def test_findings_of_what_is_gone_are_not_withdrawn(
 
 
 def test_a_clock_that_jumps_back_removes_nothing(records: Records, done: int) -> None:
-    """What seems to come from the future is not old."""
+    """An instance with a reception time in the future is not old."""
     ahead = datetime.now(UTC) + timedelta(days=400)
     with records.begin() as connection:
         connection.execute(
             update(instances).where(instances.c.id == done).values(received_at=ahead)
         )
-    assert may_go(records) == []
+    assert removable(records) == []

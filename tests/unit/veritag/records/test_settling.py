@@ -1,4 +1,4 @@
-"""When series settle, and what becomes of findings and decisions."""
+"""Settling of series, with their findings and decisions."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,7 +80,7 @@ def inspected(records: Records, reception: Make, verdict: Judge) -> tuple[int, .
 
 @pytest.mark.usefixtures("inspected")
 def test_a_series_is_due_after_its_idle_time_or_its_cap(records: Records) -> None:
-    """Ten seconds of silence are enough for 5, not for 30 unless over the cap."""
+    """A series that is idle for ten seconds is due after 5, or over the cap."""
     assert due(records, 5, 900) == ["idle"]
     assert due(records, 30, 900) == []
     assert due(records, 30, 0) == ["cap"]
@@ -89,7 +89,7 @@ def test_a_series_is_due_after_its_idle_time_or_its_cap(records: Records) -> Non
 def test_a_clock_that_was_wrong_does_not_hold_up_a_series(
     records: Records, reception: Make, verdict: Judge
 ) -> None:
-    """A moment beyond the cap in the future is a wrong clock's: nobody waits for it."""
+    """A reception time in the future beyond the cap does not delay settling."""
     ids = register(records, [reception(seconds_ago=-7200)]).new_ids
     store_verdicts(records, [(id_, verdict()) for id_ in ids])
     assert due(records, 5, 10_000) == []
@@ -100,7 +100,7 @@ def test_a_clock_that_was_wrong_does_not_hold_up_a_series(
 def test_an_idle_series_waits_for_its_uninspected_instances(
     records: Records, reception: Make
 ) -> None:
-    """Findings are made from all instances; only the cap goes on without."""
+    """Settling waits for the verdicts of all instances, except over the cap."""
     register(records, [reception(seconds_ago=9)])
     assert due(records, 5, 900) == []
     assert due(records, 5, 0) == ["cap"]
@@ -120,7 +120,7 @@ def test_a_late_arrival_opens_the_series_again(
 def test_an_identical_instance_leaves_a_settled_series_alone(
     records: Records, reception: Make, verdict: Judge
 ) -> None:
-    """A retransmission is no reason to judge anew."""
+    """A retransmission does not open the series."""
     first = reception(seconds_ago=10)
     ids = register(records, [first]).new_ids
     store_verdicts(records, [(ids[0], verdict())])
@@ -156,7 +156,7 @@ def test_a_verdict_of_another_bundle_is_named_as_missing(
 def test_a_snapshot_returns_the_verdicts_as_they_were_stored(
     records: Records, verdict: Judge
 ) -> None:
-    """What goes through the database comes back equal."""
+    """A verdict is read back as it was stored."""
     assert snapshot_of(records).verdicts == (verdict(), verdict())
 
 
@@ -182,7 +182,7 @@ def test_a_finding_made_again_keeps_its_id_and_decision(records: Records) -> Non
 def test_a_finding_that_no_longer_holds_is_withdrawn_and_may_return(
     records: Records,
 ) -> None:
-    """It leaves the worklist, keeps its row, and comes back under its id."""
+    """It leaves the worklist, keeps its row, and returns under its id."""
     settled(records, WRONG)
     settled(records)
     row = recorded_finding(records, 1)
@@ -206,7 +206,7 @@ def shown_findings(records: Records) -> list[tuple[int, bool, int]]:
 @pytest.mark.usefixtures("inspected")
 @pytest.mark.parametrize("observed", ["HEAD", "HEAD\0"])
 def test_what_is_found_twice_is_one_finding(records: Records, observed: str) -> None:
-    """However often the series settles; text counts as the records keep it."""
+    """Equal findings are one, also when their text is equal only once cleaned."""
     twin = replace(WRONG, observed=observed, score=0.5)
     assert settled(records, WRONG, twin) == (WRONG,)
     assert settled(records, WRONG, twin) == ()
@@ -281,14 +281,14 @@ def test_the_worklist_groups_findings_by_study(records: Records) -> None:
 
 
 def test_an_unknown_study_has_no_detail(records: Records) -> None:
-    """The page can answer 404."""
+    """An unknown study returns None."""
     assert study_detail(records, "1.2.3") is None
 
 
 def test_a_series_uid_in_two_studies_concerns_both(
     records: Records, inspected: tuple[int, ...], reception: Make, verdict: Judge
 ) -> None:
-    """The series that came first is judged anew, and both know of two studies."""
+    """The first series opens again, and both series have two studies."""
     assert inspected
     assert snapshot_of(records).studies == 1
     settled(records)
@@ -313,19 +313,19 @@ def met(records: Records, make: Make, judge: Judge, *studies: str) -> None:
 
 def settle_all(records: Records) -> list[tuple[int, int]]:
     """Settle what is due; return id and number of studies of each."""
-    told = []
-    for found in due_series(records, 5, 3600):
-        snapshot = series_snapshot(records, found.series_id, "vb-1")
+    settled_series = []
+    for due_one in due_series(records, 5, 3600):
+        snapshot = series_snapshot(records, due_one.series_id, "vb-1")
         assert snapshot is not None
         settle(records, snapshot, judgement(), "vb-1", SettleReason.IDLE)
-        told.append((snapshot.series_id, snapshot.studies))
-    return told
+        settled_series.append((snapshot.series_id, snapshot.studies))
+    return settled_series
 
 
 def test_only_the_first_namesake_is_judged_anew(
     records: Records, reception: Make, verdict: Judge
 ) -> None:
-    """A device that writes one Series UID for ever opens one series at a time."""
+    """A device that always writes one Series UID opens one series at a time."""
     met(records, reception, verdict, "1.2.1")
     assert settle_all(records) == [(1, 1)]
     met(records, reception, verdict, "1.2.2")
@@ -337,7 +337,7 @@ def test_only_the_first_namesake_is_judged_anew(
 def test_the_first_namesake_is_judged_anew_for_several_at_once(
     records: Records, reception: Make, verdict: Judge
 ) -> None:
-    """Two studies of one batch tell the one that had settled alone."""
+    """Two studies in one batch open the series that had settled alone."""
     met(records, reception, verdict, "1.2.1")
     settle_all(records)
     met(records, reception, verdict, "1.2.2", "1.2.3")
@@ -348,7 +348,7 @@ def test_the_first_namesake_is_judged_anew_for_several_at_once(
 def test_a_namesake_that_comes_while_judging_keeps_the_series_open(
     records: Records, reception: Make
 ) -> None:
-    """Else the first would never be told of the second study."""
+    """The first series then gets the finding of the second study."""
     before = snapshot_of(records)
     register(records, [reception(study_instance_uid="1.2.3.200", seconds_ago=9)])
     settle(records, before, judgement(), "vb-1", SettleReason.IDLE)
@@ -374,7 +374,7 @@ def arriving(records: Records, query: int, late: StoredInstance) -> Iterator[Non
 
 
 def close_all(records: Records) -> None:
-    """Settle every series, whatever was found."""
+    """Mark every series as settled."""
     with records.begin() as connection:
         connection.execute(update(series).values(settled_at=datetime.now(UTC)))
 
@@ -383,7 +383,7 @@ def close_all(records: Records) -> None:
 def test_what_comes_while_the_snapshot_is_taken_is_seen_or_makes_it_old(
     records: Records, reception: Make, verdict: Judge, namesake: bool
 ) -> None:
-    """Before whichever of its queries an instance or a namesake arrives."""
+    """An instance or series that arrives before any of its queries is not missed."""
     for query in range(1, 12):
         uid, study = f"1.2.9.{query}", f"1.2.8.{query}"
         first = reception(series_instance_uid=uid, study_instance_uid=study)

@@ -1,4 +1,4 @@
-"""What arrives, or is inspected, in the very moment in which its series settles."""
+"""Instances and verdicts that are stored while their series settles."""
 
 import threading
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.unit.veritag.records.held_commit import commit_held
+from tests.unit.veritag.records.held_commit import commit_held, statement_sent
 from veritag.findings import SeriesJudgement, Verdict
 from veritag.records import Records
 from veritag.records.inspection.series_snapshot import series_snapshot
@@ -23,16 +23,14 @@ Judge = Callable[..., Verdict]
 
 
 def settle_meanwhile(records: Records, url: str, act: Callable[[Records], Any]) -> bool:
-    """Settle the only series while the other has not committed; tell if it is open."""
+    """Settle the only series beside an uncommitted change; return whether it is open."""
     snapshot = series_snapshot(records, 1, "vb-1")
     assert snapshot is not None
     nothing = SeriesJudgement(1, False, (), ())
     arguments = (records, snapshot, nothing, "vb-1", SettleReason.IDLE)
     settling = threading.Thread(target=settle, args=arguments)
-    with commit_held(url, act):
+    with commit_held(url, act), statement_sent(records):
         settling.start()
-        # It waits for the other, or has ended without having seen it.
-        settling.join(0.5)
     settling.join(60)
     with records.read() as connection:
         query = select(series.c.settled_at).where(series.c.id == snapshot.series_id)
@@ -51,7 +49,7 @@ def inspected(records: Records, reception: Make, verdict: Judge) -> int:
 def test_an_arrival_that_is_not_committed_yet_is_not_missed(
     records: Records, records_url: str, reception: Make
 ) -> None:
-    """An instance recorded in the moment of settling keeps its series open."""
+    """An instance that is recorded during settling keeps its series open."""
     late = [reception()]
     assert settle_meanwhile(records, records_url, lambda other: register(other, late))
 
@@ -60,7 +58,7 @@ def test_an_arrival_that_is_not_committed_yet_is_not_missed(
 def test_a_verdict_that_is_not_committed_yet_is_not_missed(
     records: Records, records_url: str, reception: Make, verdict: Judge
 ) -> None:
-    """A verdict stored in the moment of settling keeps its series open."""
+    """A verdict that is stored during settling keeps its series open."""
     [late] = register(records, [reception()]).new_ids
 
     def store(other: Records) -> None:
@@ -73,7 +71,7 @@ def test_a_verdict_that_is_not_committed_yet_is_not_missed(
 def test_a_namesake_that_is_not_committed_yet_is_not_missed(
     records: Records, records_url: str, reception: Make
 ) -> None:
-    """A series of the same UID in another study, recorded meanwhile, keeps it open."""
+    """A series of the same UID in another study, recorded during settling, keeps it open."""
     other_study = [reception(study_instance_uid="1.2.3.200")]
     assert settle_meanwhile(
         records, records_url, lambda other: register(other, other_study)

@@ -1,4 +1,4 @@
-"""Systematic findings of one station, told from single slips."""
+"""Groups of equal findings of one station."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -53,9 +53,9 @@ def chests(ward: Ward, wrong: int, right: int, **station: str) -> None:
     """Settle series that show a chest, called HEAD or rightly CHEST."""
     for number in range(wrong + right):
         observed = "HEAD" if number < wrong else "CHEST"
-        told = Judgement("BodyPartExamined", observed, 0.5, "CHEST", 0.5)
+        judged = Judgement("BodyPartExamined", observed, 0.5, "CHEST", 0.5)
         found = (WRONG,) if number < wrong else ()
-        judgement = SeriesJudgement(1, False, found, (told,))
+        judgement = SeriesJudgement(1, False, found, (judged,))
         ward.settle(judgement, ward.arrive(**{**SCANNER, **station}))
 
 
@@ -66,7 +66,7 @@ def the_group(records: Records) -> StationGroup:
 
 
 def test_what_a_station_always_writes_is_one_group(ward: Ward) -> None:
-    """Six of seven chests called HEAD are one cause, with its count."""
+    """Six of seven chests called HEAD are one group, with their number."""
     chests(ward, 6, 1)
     group = the_group(ward.records)
     assert (group.open_series, group.flagged, group.total) == (6, 6, 7)
@@ -77,7 +77,7 @@ def test_what_a_station_always_writes_is_one_group(ward: Ward) -> None:
 
 
 def test_slips_are_no_group(ward: Ward) -> None:
-    """Few, a small share, or spread over stations: each is a slip of its own."""
+    """Few findings, a small share, or several stations make no group."""
     chests(ward, 4, 0)
     chests(ward, 6, 3, station_name="CT2")
     for number in range(6):
@@ -86,15 +86,15 @@ def test_slips_are_no_group(ward: Ward) -> None:
 
 
 def test_series_without_any_station_are_no_group(ward: Ward) -> None:
-    """Where nothing names the device, nothing is systematic."""
-    told = SeriesJudgement(1, False, (WRONG,), ())
+    """Series that name no device make no group."""
+    judgement = SeriesJudgement(1, False, (WRONG,), ())
     for _ in range(6):
-        ward.settle(told, ward.arrive())
+        ward.settle(judgement, ward.arrive())
     assert station_groups(ward.records) == ()
 
 
 def test_decided_findings_count_and_dismissed_ones_count_against(ward: Ward) -> None:
-    """Confirmed ones are still the station's habit; a dismissed one was right."""
+    """Confirmed findings still count for the group; dismissed ones do not."""
     chests(ward, 8, 0)
     first, second, *_ = group_members(ward.records, the_group(ward.records).key)
     decide(ward.records, first.finding_id, Decision.CONFIRMED, "Ada", shown={})
@@ -106,7 +106,7 @@ def test_decided_findings_count_and_dismissed_ones_count_against(ward: Ward) -> 
 
 
 def test_a_group_is_as_grave_as_its_open_findings(ward: Ward) -> None:
-    """An error that was decided makes no error of the warnings that are left."""
+    """The worst severity of a group is that of its open findings."""
     chests(ward, 1, 0)
     [only] = worklist(ward.records).rows
     study = study_detail(ward.records, only.study_instance_uid)
@@ -115,14 +115,14 @@ def test_a_group_is_as_grave_as_its_open_findings(ward: Ward) -> None:
     decide(ward.records, decided.finding_id, Decision.CONFIRMED, "Ada", shown={})
     mild = replace(WRONG, severity=Severity.WARNING)
     for _ in range(5):
-        told = SeriesJudgement(1, False, (mild,), ())
-        ward.settle(told, ward.arrive(**SCANNER))
+        judgement = SeriesJudgement(1, False, (mild,), ())
+        ward.settle(judgement, ward.arrive(**SCANNER))
     group = the_group(ward.records)
     assert (group.worst, group.open_series) == (Severity.WARNING, 5)
 
 
 def test_the_worklist_shows_a_group_once(ward: Ward) -> None:
-    """Its studies leave the rows where asked for, others and their findings stay."""
+    """With `grouped`, studies leave the rows if all their findings are in groups."""
     chests(ward, 5, 0)
     other = replace(WRONG, observed="KNEE")
     both = SeriesJudgement(1, False, (WRONG, other), ())
@@ -149,17 +149,17 @@ def test_the_worklist_shows_a_group_once(ward: Ward) -> None:
 def test_what_lacks_a_value_of_a_group_stays_in_the_worklist(
     ward: Ward, station: dict[str, str], found: Finding
 ) -> None:
-    """A series without a station, a finding without a value: none of the group."""
+    """A series without a station or a finding without a value is not in the group."""
     chests(ward, 5, 0)
-    told = SeriesJudgement(1, False, (found,), ())
-    ward.settle(told, ward.arrive("1.2.77", **station))
+    judgement = SeriesJudgement(1, False, (found,), ())
+    ward.settle(judgement, ward.arrive("1.2.77", **station))
     rest = worklist(ward.records, grouped=True)
     assert [row.study_instance_uid for row in rest.rows] == ["1.2.77"]
     assert [group.open_series for group in rest.groups] == [5]
 
 
 def test_a_missing_tag_is_one_group_whatever_is_suggested(ward: Ward) -> None:
-    """A scanner that never writes the tag, over several body parts."""
+    """A scanner that never writes a tag makes one group over all body parts."""
     for part in ("HEAD", "CHEST", "HEAD", "KNEE", "FOOT"):
         missing = Finding(
             FindingCode.TAG_MISSING,
@@ -169,15 +169,15 @@ def test_a_missing_tag_is_one_group_whatever_is_suggested(ward: Ward) -> None:
             0.97,
             (ExpectedValue(part, 0.97),),
         )
-        told = SeriesJudgement(1, False, (missing,), ())
-        ward.settle(told, ward.arrive(**SCANNER))
+        judgement = SeriesJudgement(1, False, (missing,), ())
+        ward.settle(judgement, ward.arrive(**SCANNER))
     group = the_group(ward.records)
     assert (group.key.observed, group.key.expected) == (None, None)
     assert (group.flagged, group.total) == (5, 5)
 
 
 def test_findings_about_no_tag_are_measured_by_all_series(ward: Ward) -> None:
-    """Five series of unknown kind are a habit of six, and none of ten."""
+    """Five series of unknown kind are a group among six series, but not among ten."""
     unknown = Finding(FindingCode.UNKNOWN_KIND, Severity.INFO, None, None, 1.0)
     for number in range(6):
         found = (unknown,) if number < 5 else ()

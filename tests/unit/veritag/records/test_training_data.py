@@ -1,4 +1,4 @@
-"""What the records tell to learn from."""
+"""Training data in the records."""
 
 from collections.abc import Callable
 
@@ -67,7 +67,7 @@ def wrong(tag: str | None, observed: str | None = "HEAD") -> Finding:
 def test_pictures_are_told_page_by_page(
     records: Records, received: tuple[int, ...], verdict: Judge
 ) -> None:
-    """Every inspected instance comes once, in order of id, however pages fall."""
+    """Every inspected instance is returned once, in order of id, for any page size."""
     identity = Identity(modality="CT", body_part_examined="Thorax")
     verdicts = [(i, verdict(bundle_id=b)) for b in ("vb-1", "vb-2") for i in received]
     store_verdicts(records, verdicts, {received[0]: identity})
@@ -79,7 +79,7 @@ def test_pictures_are_told_page_by_page(
 def test_what_holds_no_picture_is_counted_by_its_reason(
     records: Records, received: tuple[int, ...], verdict: Judge
 ) -> None:
-    """Waiting, dead and pictureless instances are no material, and are told apart."""
+    """Waiting, dead and pictureless instances are counted by reason."""
     first, second, third, fourth, *_ = received
     no_pixels = verdict(status=VerdictStatus.NO_PIXELS)
     store_verdicts(records, [(first, verdict()), (second, no_pixels)])
@@ -95,7 +95,7 @@ def test_what_holds_no_picture_is_counted_by_its_reason(
 def test_nothing_left_out_is_no_reason(
     records: Records, received: tuple[int, ...], verdict: Judge
 ) -> None:
-    """Where all is inspected, no reason is told."""
+    """Where every instance has a picture, there is no reason."""
     store_verdicts(records, [(i, verdict()) for i in received])
     assert not_learnable(records) == {}
 
@@ -103,7 +103,7 @@ def test_nothing_left_out_is_no_reason(
 def test_an_instance_comes_with_its_newest_tags(
     records: Records, received: tuple[int, ...], verdict: Judge
 ) -> None:
-    """Tags are as received, cosines a tuple; device and patient are told."""
+    """Tags are as received, cosines as a tuple, with device and patient."""
     first = received[0]
     identity = Identity(patient_id="P1", manufacturer="ACME", station_name="CT 1")
     old = verdict(tags={"Modality": "MR"})
@@ -126,7 +126,7 @@ def test_an_instance_comes_with_its_newest_tags(
 def test_without_a_patient_id_the_study_keeps_patients_apart(
     records: Records, received: tuple[int, ...], verdict: Judge, patient_id: str | None
 ) -> None:
-    """An anonymized study is taken for a patient of its own."""
+    """A study without Patient ID counts as a patient of its own."""
     first = received[0]
     identity = Identity(patient_id=patient_id)
     store_verdicts(records, [(first, verdict())], {first: identity})
@@ -137,32 +137,32 @@ def test_without_a_patient_id_the_study_keeps_patients_apart(
 def test_many_instances_come_in_order(
     records: Records, reception: Make, verdict: Judge
 ) -> None:
-    """More ids than one statement takes are all told, in order."""
+    """More ids than fit into one statement are all returned, in order."""
     ids = register(records, [reception() for _ in range(620)]).new_ids
     store_verdicts(records, [(i, verdict()) for i in ids])
-    told = [one.instance_id for one in learnable_instances(records, ids[::-1])]
-    assert told == sorted(ids)
+    found = [one.instance_id for one in learnable_instances(records, ids[::-1])]
+    assert found == sorted(ids)
 
 
 @pytest.mark.usefixtures("received")
 def test_the_newest_decision_of_each_finding_is_told(records: Records) -> None:
-    """Older decisions, undecided findings and those about no tag are not told."""
+    """Older decisions, undecided findings and findings about no tag are left out."""
     found(records, wrong("Modality", "MR"), wrong("BodyPartExamined"), wrong(None))
     decide(records, 2, Decision.CONFIRMED, "A", shown={})
     decide(records, 3, Decision.DISMISSED, "A", shown={})
     decide(records, 1, Decision.DISMISSED, "A", shown={})
     decide(records, 2, Decision.CORRECTED, "B", corrected_value="CHEST", shown={})
-    (told,) = settled_tags(records).values()
-    assert [(one.tag, one.decision, one.corrected_value) for one in told] == [
+    (settled,) = settled_tags(records).values()
+    assert [(one.tag, one.decision, one.corrected_value) for one in settled] == [
         ("Modality", Decision.DISMISSED, None),
         ("BodyPartExamined", Decision.CORRECTED, "CHEST"),
     ]
-    assert told[0].observed == "MR"
+    assert settled[0].observed == "MR"
 
 
 @pytest.mark.usefixtures("received")
 def test_a_decision_outlives_its_finding(records: Records) -> None:
-    """What was reviewed stays true after another bundle no longer makes the finding."""
+    """A decision still counts after another bundle no longer makes the finding."""
     found(records, wrong("BodyPartExamined"))
     decide(records, 1, Decision.DISMISSED, "A", shown={})
     found(records)

@@ -1,4 +1,4 @@
-"""What the records tell of whether a training is due."""
+"""The figures that decide whether a training is due."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,22 +30,22 @@ def judged(
     store_verdicts(records, list(zip(ids, verdicts, strict=True)))
 
 
-def told(occupancy: object) -> ModelBundle:
-    """Return a bundle whose training tells where its images lay."""
+def bundle_with(occupancy: object) -> ModelBundle:
+    """Return a bundle with the occupancy of its training images."""
     bundle = load_bundle(starter_bundle_path())
     manifest = replace(bundle.manifest, training={"occupancy": occupancy})
-    return ModelBundle("vb-told", Path("/made-up"), manifest)
+    return ModelBundle("vb-1", Path("/made-up"), manifest)
 
 
 def test_each_series_counts_once_in_the_occupancy(
     records: Records, reception: Make, verdict: Judge
 ) -> None:
-    """A CT of hundreds of slices weighs no more than a radiograph."""
+    """A CT of hundreds of slices counts as much as a radiograph."""
     assert recent_occupancy(records) is None
-    register_bundle(records, told({"clusters": {"3": 1.0}, "unknown": 0.05}))
-    made = [verdict("vb-told", cluster=c) for c in (3, 3, 3, 7)]
+    register_bundle(records, bundle_with({"clusters": {"3": 1.0}, "unknown": 0.05}))
+    made = [verdict("vb-1", cluster=c) for c in (3, 3, 3, 7)]
     judged(records, reception, made)
-    judged(records, reception, [verdict("vb-told", cluster=7, novelty=1.5)], "1.2.3.2")
+    judged(records, reception, [verdict("vb-1", cluster=7, novelty=1.5)], "1.2.3.2")
     seen = recent_occupancy(records)
     assert seen is not None
     assert seen.clusters == {"3": pytest.approx(0.375), "7": pytest.approx(0.625)}
@@ -57,7 +57,7 @@ def test_each_series_counts_once_in_the_occupancy(
 def test_only_verdicts_of_the_newest_bundle_count(
     records: Records, reception: Make, verdict: Judge
 ) -> None:
-    """Ids of clusters mean something within a bundle and its successors alone."""
+    """Verdicts of other bundles are left out: their cluster ids mean something else."""
     judged(records, reception, [verdict("vb-old", cluster=1)] * 3)
     judged(records, reception, [verdict("vb-new", cluster=2)], "1.2.3.2")
     seen = recent_occupancy(records)
@@ -69,7 +69,7 @@ def test_only_verdicts_of_the_newest_bundle_count(
 def test_what_is_new_is_counted_from_the_last_finished_run(
     records: Records, reception: Make, verdict: Judge
 ) -> None:
-    """A failed run has learnt nothing; failures count until one succeeds."""
+    """A failed run does not reset the needs; failures count until a run succeeds."""
     judged(records, reception, [verdict()] * 2)
     assert training_needs(records).new_instances == 2
     fail_run(
@@ -97,9 +97,9 @@ def test_what_is_new_is_counted_from_the_last_finished_run(
 def test_a_bundle_that_tells_nonsense_has_no_drift(
     records: Records, reception: Make, verdict: Judge, occupancy: object
 ) -> None:
-    """Whatever a bundle's figures hold, the scheduler goes on."""
-    register_bundle(records, told(occupancy))
-    judged(records, reception, [verdict("vb-told")])
+    """Malformed figures of a bundle count as none."""
+    register_bundle(records, bundle_with(occupancy))
+    judged(records, reception, [verdict("vb-1")])
     seen = recent_occupancy(records)
     assert seen is not None
     assert (seen.trained_clusters, seen.trained_unknown) == (None, None)

@@ -1,4 +1,4 @@
-"""A sealed bundle with everything that the pages show of one."""
+"""A sealed bundle with all parts that the pages show."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ def install_bundle(data_dir: Path) -> str:
     """Write a bundle into the registry and make it the one in use; return its id."""
     folder = data_dir / "bundles" / "new"
     (folder / "exemplars").mkdir(parents=True)
-    (folder / "model.onnx").write_bytes(b"not asked for by pages")
+    (folder / "model.onnx").write_bytes(b"not used by pages")
     tile = np.tile(np.linspace(0, 255, 64, dtype=np.uint8), (64, 6))
     cv2.imwrite(str(folder / "exemplars" / "7.png"), tile)
     rows = (

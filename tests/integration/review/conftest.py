@@ -2,11 +2,9 @@
 
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +12,8 @@ import uvicorn
 
 from services.review.app import create_app
 from tests.integration.review import http
-from tests.integration.review.testbed import Ward, fill
+from tests.integration.review.testbed import ReviewTestbed, fill
+from tests.waiting import wait_for
 from veritag.records import Records
 from veritag.settings import Settings
 
@@ -28,51 +27,47 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def _ward(data_dir: Path) -> Iterator[Ward]:
+def _testbed(data_dir: Path) -> Iterator[ReviewTestbed]:
     records = Records.open(Settings(data_dir=data_dir).records_url)
     records.migrate()
-    yield Ward(records, data_dir)
+    yield ReviewTestbed(records, data_dir)
     records.close()
 
 
 @pytest.fixture
-def ward(data_dir: Path) -> Iterator[Ward]:
-    """Records and archive in which nothing has arrived yet."""
-    with _ward(data_dir) as empty:
-        yield empty
+def testbed(data_dir: Path) -> Iterator[ReviewTestbed]:
+    """Empty records and archive."""
+    with _testbed(data_dir) as testbed:
+        yield testbed
 
 
 @pytest.fixture(scope="session")
 def filled_day(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """The data directory of a day, to be copied, and its studies by kind."""
+    """The data directory of a day, for copies, and its studies by kind."""
     folder = tmp_path_factory.mktemp("day") / "data"
-    with _ward(folder) as ward:
-        return folder, fill(ward).studies
+    with _testbed(folder) as testbed:
+        return folder, fill(testbed).studies
 
 
 @pytest.fixture
-def day(filled_day: tuple[Path, dict[str, str]], data_dir: Path) -> Iterator[Ward]:
+def day(
+    filled_day: tuple[Path, dict[str, str]], data_dir: Path
+) -> Iterator[ReviewTestbed]:
     """Records and archive after a day with findings."""
     folder, studies = filled_day
     shutil.copytree(folder, data_dir)
-    with _ward(data_dir) as ward:
-        ward.studies.update(studies)
-        yield ward
+    with _testbed(data_dir) as testbed:
+        testbed.studies.update(studies)
+        yield testbed
 
 
 @pytest.fixture
 def serve(data_dir: Path) -> Iterator[Serve]:
-    """Return a function that serves the data directory and returns the address."""
-    running = []
-
-    def start(**changes: Any) -> str:
-        service = _serving(Settings(data_dir=data_dir, **changes))
-        running.append(service)
-        return service.__enter__()
-
-    yield start
-    for service in running:
-        service.__exit__(None, None, None)
+    """A function that serves the data directory and returns the address."""
+    with ExitStack() as services:
+        yield lambda **changes: services.enter_context(
+            _serving(Settings(data_dir=data_dir, **changes))
+        )
 
 
 @contextmanager
@@ -82,9 +77,8 @@ def _serving(settings: Settings) -> Iterator[str]:
     )
     thread = threading.Thread(target=server.run)
     thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the service did not start"
-        time.sleep(0.01)
+    wait_for(lambda: server.started or not thread.is_alive())
+    assert server.started
     port = server.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
@@ -92,7 +86,7 @@ def _serving(settings: Settings) -> Iterator[str]:
 
 
 @pytest.fixture
-def client(day: Ward, serve: Serve) -> Iterator[httpx.Client]:
+def client(day: ReviewTestbed, serve: Serve) -> Iterator[httpx.Client]:
     """A client of the served day."""
     assert day.studies
     with http.client(base_url=serve()) as client:

@@ -1,4 +1,4 @@
-"""Requests that wait as long as a busy machine takes to answer."""
+"""HTTP requests with a timeout for busy machines."""
 
 from functools import partial
 

@@ -5,17 +5,19 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from tests.integration.review.testbed import PATIENT_NAME, Ward
+from tests.integration.review.testbed import PATIENT_NAME, ReviewTestbed
 
 
-def first_finding(client: httpx.Client, day: Ward) -> dict[str, object]:
+def first_finding(client: httpx.Client, day: ReviewTestbed) -> dict[str, object]:
     """Return the gravest finding of the chest study."""
     study = client.get(f"/api/v1/studies/{day.studies['CR-CHEST']}").json()
     finding: dict[str, object] = study["series"][0]["findings"][0]
     return finding
 
 
-def test_the_worklist_is_a_page_of_studies(client: httpx.Client, day: Ward) -> None:
+def test_the_worklist_is_a_page_of_studies(
+    client: httpx.Client, day: ReviewTestbed
+) -> None:
     """Rows come with counts, codes and the worst severity, beside the total."""
     body = client.get("/api/v1/worklist", params={"limit": 1}).json()
     assert body["total"] == 2
@@ -26,9 +28,9 @@ def test_the_worklist_is_a_page_of_studies(client: httpx.Client, day: Ward) -> N
 
 
 def test_a_study_comes_with_series_findings_and_pictures(
-    client: httpx.Client, day: Ward
+    client: httpx.Client, day: ReviewTestbed
 ) -> None:
-    """A finding says what was received, what is expected, how sure and by whom."""
+    """A finding has the received and the expected values, its state and decisions."""
     finding = first_finding(client, day)
     assert finding["observed"] == "HAND"
     assert finding["expected"][0] == {"value": "CHEST", "probability": 0.91}  # type: ignore[index]
@@ -37,8 +39,10 @@ def test_a_study_comes_with_series_findings_and_pictures(
     assert again == finding
 
 
-def test_a_decision_is_stored_and_listed(client: httpx.Client, day: Ward) -> None:
-    """A posted decision is answered with its record and found by its moment."""
+def test_a_decision_is_stored_and_listed(
+    client: httpx.Client, day: ReviewTestbed
+) -> None:
+    """A posted decision is returned as recorded, and listed since its moment."""
     began = datetime.now(UTC)
     finding = first_finding(client, day)
     answer = client.post(
@@ -80,9 +84,9 @@ def test_a_decision_is_stored_and_listed(client: httpx.Client, day: Ward) -> Non
     ],
 )
 def test_a_wrong_decision_is_refused_in_words(
-    client: httpx.Client, day: Ward, body: object, field: str
+    client: httpx.Client, day: ReviewTestbed, body: object, field: str
 ) -> None:
-    """The answer names the field, repeats nothing that was sent, stores nothing."""
+    """The answer names the field without the value; nothing is stored."""
     number = first_finding(client, day)["finding_id"]
     answer = client.post(f"/api/v1/findings/{number}/decisions", json=body)
     assert answer.status_code == 422
@@ -91,8 +95,8 @@ def test_a_wrong_decision_is_refused_in_words(
     assert client.get("/api/v1/decisions").json() == []
 
 
-def test_a_form_is_no_json(client: httpx.Client, day: Ward) -> None:
-    """Only application/json is read, which no foreign page can send unasked."""
+def test_a_form_is_no_json(client: httpx.Client, day: ReviewTestbed) -> None:
+    """Only application/json is read, which a page of another site cannot send."""
     number = first_finding(client, day)["finding_id"]
     address = f"/api/v1/findings/{number}/decisions"
     for content_type in ("application/x-www-form-urlencoded", "text/plain"):
@@ -105,8 +109,10 @@ def test_a_form_is_no_json(client: httpx.Client, day: Ward) -> None:
         assert "application/json" in answer.json()["detail"]
 
 
-def test_a_correction_belongs_to_a_tag(client: httpx.Client, day: Ward) -> None:
-    """A finding about no single tag can be confirmed or dismissed only."""
+def test_a_correction_belongs_to_a_tag(
+    client: httpx.Client, day: ReviewTestbed
+) -> None:
+    """A finding about no single tag can only be confirmed or dismissed."""
     study = client.get(f"/api/v1/studies/{day.studies['MR-KNEE']}").json()
     number = study["series"][0]["findings"][0]["finding_id"]
     answer = client.post(
@@ -129,7 +135,7 @@ def test_what_is_not_there_is_not_found(client: httpx.Client, path: str) -> None
 
 
 def test_a_moment_without_time_zone_is_refused(client: httpx.Client) -> None:
-    """Nobody has to guess which midnight was meant."""
+    """A moment needs a time zone."""
     answer = client.get("/api/v1/decisions", params={"since": "2026-01-01T00:00:00"})
     assert answer.status_code == 422
     assert "since" in answer.json()["detail"]
@@ -149,8 +155,10 @@ def test_the_schema_describes_every_route(client: httpx.Client) -> None:
     assert all(path.startswith("/api/v1/") for path in paths)
 
 
-def test_no_patient_name_is_ever_shown(client: httpx.Client, day: Ward) -> None:
-    """The name is in the archived files and in none of the answers."""
+def test_no_patient_name_is_ever_shown(
+    client: httpx.Client, day: ReviewTestbed
+) -> None:
+    """The Patient Name is in the archived files, but in no answer."""
     study = day.studies["CR-CHEST"]
     for path in ("/", f"/studies/{study}", f"/api/v1/studies/{study}", "/metrics"):
         assert PATIENT_NAME.split("^")[0] not in client.get(path).text

@@ -1,4 +1,4 @@
-"""A reviewer at the keyboard, in a real browser."""
+"""The pages in a real browser, used by keyboard."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.integration.review.conftest import Serve
-from tests.integration.review.testbed import WRONG_BODY_PART, Ward
+from tests.integration.review.testbed import WRONG_BODY_PART, ReviewTestbed
 from tests.real_parts import program
 from veritag.decisions import ReviewDecision
 from veritag.records.review.study import study_detail
@@ -32,7 +32,7 @@ FLAGS = (
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[WebDriver]:
-    """Chromium without window and without memory of earlier tests."""
+    """Headless Chromium with a fresh profile."""
     options = webdriver.ChromeOptions()
     options.binary_location = program("chromium")
     for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'chromium'}"):
@@ -49,21 +49,21 @@ def press(browser: WebDriver, *keys: str) -> None:
 
 
 def wait_for(browser: WebDriver, css: str, text: str = "") -> None:
-    """Wait until such an element is shown, with this text in it.
+    """Wait until an element with this text is shown.
 
-    Until the next page is there, what is found is the last one's, or gone already.
+    While the next page loads, elements of the last one may be found, or be stale.
     """
 
     def shown(driver: WebDriver) -> bool:
-        found = driver.find_elements(By.CSS_SELECTOR, css)
-        return any(text in e.text for e in found if e.is_displayed())
+        elements = driver.find_elements(By.CSS_SELECTOR, css)
+        return any(text in e.text for e in elements if e.is_displayed())
 
     gone = [StaleElementReferenceException]
     WebDriverWait(browser, 60, ignored_exceptions=gone).until(shown, css)
 
 
-def decisions(day: Ward, kind: str) -> list[ReviewDecision]:
-    """Return what is recorded for the study of a kind."""
+def decisions(day: ReviewTestbed, kind: str) -> list[ReviewDecision]:
+    """Return the recorded decisions on the study of a kind."""
     study = study_detail(day.records, day.studies[kind])
     assert study is not None
     rows = [row for series in study.series for row in series.findings]
@@ -71,7 +71,7 @@ def decisions(day: Ward, kind: str) -> list[ReviewDecision]:
 
 
 def test_a_study_is_reviewed_by_keyboard_alone(
-    browser: WebDriver, day: Ward, serve: Serve
+    browser: WebDriver, day: ReviewTestbed, serve: Serve
 ) -> None:
     """From the worklist through both findings to the next study without a mouse."""
     browser.get(serve())
@@ -94,12 +94,12 @@ def test_a_study_is_reviewed_by_keyboard_alone(
     ]
 
 
-def test_a_habit_is_opened_by_keyboard(
-    browser: WebDriver, ward: Ward, serve: Serve
+def test_a_station_group_is_opened_by_keyboard(
+    browser: WebDriver, testbed: ReviewTestbed, serve: Serve
 ) -> None:
-    """From the line of a station to its series and on to the finding."""
+    """The keyboard leads from the group to its series and on to the finding."""
     for _ in range(5):
-        ward.add("CR-CHEST", WRONG_BODY_PART, instances=1, station_name="DR1")
+        testbed.add("CR-CHEST", WRONG_BODY_PART, instances=1, station_name="DR1")
     browser.get(serve())
     wait_for(browser, "tr.chosen a.open", "DR1")
     press(browser, Keys.ENTER)
@@ -111,7 +111,7 @@ def test_a_habit_is_opened_by_keyboard(
 
 
 def test_keys_do_nothing_while_typing(
-    browser: WebDriver, day: Ward, serve: Serve
+    browser: WebDriver, day: ReviewTestbed, serve: Serve
 ) -> None:
     """Letters typed into a note are text, and Enter there sends nothing."""
     browser.get(f"{serve()}/studies/{day.studies['CR-CHEST']}")
@@ -123,7 +123,7 @@ def test_keys_do_nothing_while_typing(
 
 
 def test_what_is_decided_takes_a_second_press(
-    browser: WebDriver, day: Ward, serve: Serve
+    browser: WebDriver, day: ReviewTestbed, serve: Serve
 ) -> None:
     """A stray key does not overturn a decision; the second press does."""
     browser.get(f"{serve()}/studies/{day.studies['MR-KNEE']}")
@@ -138,8 +138,8 @@ def test_what_is_decided_takes_a_second_press(
     assert [d.decision for d in decisions(day, "MR-KNEE")] == ["CONFIRMED", "DISMISSED"]
 
 
-def test_the_browser_has_nothing_to_complain_of(
-    browser: WebDriver, day: Ward, serve: Serve
+def test_the_browser_reports_no_error(
+    browser: WebDriver, day: ReviewTestbed, serve: Serve
 ) -> None:
     """No script error, no refused content, and every picture is drawn."""
     address = serve()

@@ -17,7 +17,7 @@ from tests.ports import free_port
 
 
 def test_the_process_serves_and_stops_cleanly(tmp_path: Path) -> None:
-    """It is ready on an empty data directory and ends with status 0 on SIGTERM."""
+    """It is ready on an empty data directory, and ends with status 0 on SIGTERM."""
     port = free_port()
     environment = {
         **os.environ,
@@ -54,7 +54,7 @@ def wait_until_ready(process: "subprocess.Popen[str]", address: str) -> object:
 
 
 def test_a_taken_port_is_said_in_words(tmp_path: Path) -> None:
-    """The operator reads which port is taken, not a traceback."""
+    """The error names the port that is in use, without a traceback."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -76,7 +76,7 @@ def test_a_taken_port_is_said_in_words(tmp_path: Path) -> None:
 
 
 def test_a_database_of_another_version_is_said_in_words(tmp_path: Path) -> None:
-    """The operator reads which database it is, not a traceback."""
+    """The error names the database, without a traceback."""
     (tmp_path / "data").mkdir()
     database = sqlite3.connect(tmp_path / "data" / "records.sqlite3")
     with closing(database):
@@ -101,7 +101,7 @@ def test_a_database_of_another_version_is_said_in_words(tmp_path: Path) -> None:
 
 
 def test_the_room_imports_no_other_room() -> None:
-    """A fresh interpreter with the application loaded holds no foreign room."""
+    """A fresh interpreter with the application loads no other room."""
     program = (
         "import sys, services.review.app\n"
         "foreign = {'services.listener', 'worker', 'model_training', 'torch',"

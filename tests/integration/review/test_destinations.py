@@ -1,4 +1,4 @@
-"""The page of destinations: what waits, what is parked, and trying it again."""
+"""The page of destinations: waiting and parked instances, and retries."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.review import http
 from tests.integration.review.conftest import Serve
-from tests.integration.review.testbed import Ward
+from tests.integration.review.testbed import ReviewTestbed
 from veritag.records.audit import audit_trail
 from veritag.records.delivery.commitments import add_commitment, end_commitment
 from veritag.records.delivery.destinations import sync_destinations
@@ -22,16 +22,16 @@ PEERS = ("pacs=PACS@pacs.example:104;forward",)
 
 
 @pytest.fixture
-def sending(ward: Ward) -> Ward:
+def sending(testbed: ReviewTestbed) -> ReviewTestbed:
     """Four instances: two sent, one parked, one waiting; and a commitment given up."""
-    ids = sync_destinations(ward.records, {"pacs": None, "old": None})
-    ward.add("CR-CHEST", instances=4)
-    due = due_forwards(ward.records, ids["pacs"], 10)
+    ids = sync_destinations(testbed.records, {"pacs": None, "old": None})
+    testbed.add("CR-CHEST", instances=4)
+    due = due_forwards(testbed.records, ids["pacs"], 10)
     reason = "the receiver does not accept <CR> Image Storage"
     outcomes = [ForwardOutcome(f.forward_id, ForwardState.SENT) for f in due[:2]]
     parked = ForwardOutcome(due[2].forward_id, ForwardState.PARKED, reason)
-    settle_forwards(ward.records, ids["pacs"], [*outcomes, parked])
-    sync_destinations(ward.records, {"pacs": None})
+    settle_forwards(testbed.records, ids["pacs"], [*outcomes, parked])
+    sync_destinations(testbed.records, {"pacs": None})
     request = CommitmentRequest(
         "1.2.3",
         (ReferencedInstance("1.2", "1.2.3.4"),),
@@ -40,11 +40,11 @@ def sending(ward: Ward) -> Ward:
         "association-1",
         datetime.now(UTC),
     )
-    add_commitment(ward.records, "1.json", request)
+    add_commitment(testbed.records, "1.json", request)
     end_commitment(
-        ward.records, 1, CommitmentState.FAILED, reason="SCANNER1 does not answer"
+        testbed.records, 1, CommitmentState.FAILED, reason="SCANNER1 does not answer"
     )
-    return ward
+    return testbed
 
 
 @pytest.mark.usefixtures("sending")
@@ -60,14 +60,16 @@ def test_the_page_shows_what_is_where(serve: Serve) -> None:
     assert "SCANNER1 does not answer" in page.text
 
 
-@pytest.mark.usefixtures("ward")
+@pytest.mark.usefixtures("testbed")
 def test_the_page_says_when_there_is_nothing(serve: Serve) -> None:
     """Without destinations it says how to make one."""
     page = http.get(serve() + "/destinations")
     assert "VERITAG_PEERS" in page.text
 
 
-def test_a_person_has_parked_instances_tried_again(sending: Ward, serve: Serve) -> None:
+def test_a_person_has_parked_instances_tried_again(
+    sending: ReviewTestbed, serve: Serve
+) -> None:
     """The button queues them, with the name in the audit trail; twice is a conflict."""
     with http.client(base_url=serve(peers=PEERS)) as client:
         (state,) = [
@@ -95,9 +97,9 @@ def test_programs_see_and_do_the_same(serve: Serve) -> None:
         pacs, old = client.get("/destinations").json()
         assert not old["state"]["active"]
         assert pacs["parked"][0]["reason"].startswith("the receiver does not accept")
-        told = client.get("/commitments").json()
-        assert told["counts"]["failed"] == 1
-        assert told["newest"][0]["calling_ae_title"] == "SCANNER1"
+        answer = client.get("/commitments").json()
+        assert answer["counts"]["failed"] == 1
+        assert answer["newest"][0]["calling_ae_title"] == "SCANNER1"
         path = f"/destinations/{pacs['state']['destination_id']}/retry"
         assert client.post(path, json={"reviewer": "Ada"}).json() == {"instances": 1}
         assert (
@@ -106,7 +108,7 @@ def test_programs_see_and_do_the_same(serve: Serve) -> None:
         )
 
 
-def test_behind_a_proxy_its_name_counts(sending: Ward, serve: Serve) -> None:
+def test_behind_a_proxy_its_name_counts(sending: ReviewTestbed, serve: Serve) -> None:
     """Who comes around the proxy sees nothing; who comes through is named by it."""
     url = serve(peers=PEERS, review_user_header="X-Remote-User")
     assert http.get(url + "/destinations").status_code == 401

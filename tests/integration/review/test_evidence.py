@@ -1,4 +1,4 @@
-"""Stations, what can be judged, and what images of a cluster look like."""
+"""Station groups, detectability, and pictures of clusters."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,56 +9,62 @@ import pytest
 from tests.integration.review import http
 from tests.integration.review.bundle import install_bundle
 from tests.integration.review.conftest import Serve
-from tests.integration.review.testbed import MISSING_POSITION, WRONG_BODY_PART, Ward
+from tests.integration.review.testbed import (
+    MISSING_POSITION,
+    WRONG_BODY_PART,
+    ReviewTestbed,
+)
 from veritag.bundles.bundle import load_bundle, starter_bundle_path
 from veritag.findings import Finding, FindingCode, Severity
 
 
 @pytest.fixture
-def habit(ward: Ward, serve: Serve) -> Iterator[httpx.Client]:
+def station_group(testbed: ReviewTestbed, serve: Serve) -> Iterator[httpx.Client]:
     """A client where one station calls five chests HAND, and another one once."""
     for _ in range(5):
-        ward.add("CR-CHEST", WRONG_BODY_PART, instances=1, station_name="DR1")
-    ward.add("CR-CHEST", WRONG_BODY_PART, instances=1, station_name="DR2")
+        testbed.add("CR-CHEST", WRONG_BODY_PART, instances=1, station_name="DR1")
+    testbed.add("CR-CHEST", WRONG_BODY_PART, instances=1, station_name="DR2")
     with http.client(base_url=serve()) as client:
         yield client
 
 
-def test_the_worklist_tells_a_habit_once(habit: httpx.Client) -> None:
-    """Five findings of one cause are one line, the slip of another station a study."""
-    page = habit.get("/").text
+def test_the_worklist_shows_a_station_group_once(station_group: httpx.Client) -> None:
+    """Five equal findings of a station are one line; that of another is a study."""
+    page = station_group.get("/").text
     assert "1 study" in page
     assert page.count("Body Part Examined HAND where the images show CHEST") == 1
     assert "5 of 5" in page
-    [group] = habit.get("/api/v1/stations").json()
+    [group] = station_group.get("/api/v1/stations").json()
     assert (group["flagged"], group["total"], group["worst"]) == (5, 5, "ERROR")
     assert f'href="/stations/{group["group_id"]}"' in page
-    assert habit.get("/api/v1/worklist").json()["total"] == 6
-    rest = habit.get("/api/v1/worklist?grouped=true").json()
+    assert station_group.get("/api/v1/worklist").json()["total"] == 6
+    rest = station_group.get("/api/v1/worklist?grouped=true").json()
     assert (rest["total"], len(rest["groups"])) == (1, 1)
 
 
-def test_a_group_opens_and_names_its_series(habit: httpx.Client) -> None:
-    """The page of the station links each finding, which links back."""
-    [group] = habit.get("/api/v1/stations").json()
-    page = habit.get(f"/stations/{group['group_id']}").text
-    told = habit.get(f"/api/v1/stations/{group['group_id']}").json()
-    assert len(told["findings"]) == 5
-    for member in told["findings"]:
+def test_a_group_opens_and_names_its_series(station_group: httpx.Client) -> None:
+    """The page of the group links each finding, which links back."""
+    [group] = station_group.get("/api/v1/stations").json()
+    page = station_group.get(f"/stations/{group['group_id']}").text
+    answer = station_group.get(f"/api/v1/stations/{group['group_id']}").json()
+    assert len(answer["findings"]) == 5
+    for member in answer["findings"]:
         link = f"/studies/{member['study_instance_uid']}"
         assert f'href="{link}#finding-{member["finding_id"]}"' in page
-        assert f"/stations/{group['group_id']}" in habit.get(link).text
-    assert habit.get("/stations/0123456789abcdef").status_code == 404
-    assert habit.get("/stations/nothing").status_code == 422
+        assert f"/stations/{group['group_id']}" in station_group.get(link).text
+    assert station_group.get("/stations/0123456789abcdef").status_code == 404
+    assert station_group.get("/stations/nothing").status_code == 422
 
 
-def test_a_filter_that_leaves_a_habit_out_hides_it(habit: httpx.Client) -> None:
-    """Asked for one Modality or another code, the worklist lists studies alone."""
+def test_a_filter_hides_station_groups_that_it_leaves_out(
+    station_group: httpx.Client,
+) -> None:
+    """Filtered by Modality or another code, the worklist lists studies only."""
     words = "where the images show"
-    assert words not in habit.get("/?code=TAG_MISSING").text
-    assert words not in habit.get("/?modality=CR").text
-    assert "6 studies" in habit.get("/?modality=CR").text
-    assert words in habit.get("/?code=TAG_CONTRADICTS_IMAGE").text
+    assert words not in station_group.get("/?code=TAG_MISSING").text
+    assert words not in station_group.get("/?modality=CR").text
+    assert "6 studies" in station_group.get("/?modality=CR").text
+    assert words in station_group.get("/?code=TAG_CONTRADICTS_IMAGE").text
 
 
 def _row(page: str, value: str) -> str:
@@ -67,9 +73,11 @@ def _row(page: str, value: str) -> str:
     return page[start : page.index("</tr>", start)]
 
 
-def test_the_page_tells_what_the_bundle_can_judge(ward: Ward, serve: Serve) -> None:
-    """Values that are judged and those that are not, with their cases, in words."""
-    bundle_id = install_bundle(ward.data_dir)
+def test_the_page_tells_what_the_bundle_can_judge(
+    testbed: ReviewTestbed, serve: Serve
+) -> None:
+    """The page lists judged and other values with their cases."""
+    bundle_id = install_bundle(testbed.data_dir)
     address = serve()
     assert 'href="/detectability"' in http.get(f"{address}/models").text
     page = http.get(f"{address}/detectability").text
@@ -87,14 +95,19 @@ def test_the_page_tells_what_the_bundle_can_judge(ward: Ward, serve: Serve) -> N
     not_judged = page.index("Not judged", whole)
     assert page.index("CHEST") < whole < page.index("KNEE") < not_judged
     assert not_judged < page.index("HAND")
-    told = http.get(f"{address}/api/v1/detectability").json()
-    assert [t["keyword"] for t in told["tags"]][:2] == ["Modality", "BodyPartExamined"]
-    assert told["tags"][0]["rows"][0]["precision"] is None
+    answer = http.get(f"{address}/api/v1/detectability").json()
+    assert [t["keyword"] for t in answer["tags"]][:2] == [
+        "Modality",
+        "BodyPartExamined",
+    ]
+    assert answer["tags"][0]["rows"][0]["precision"] is None
 
 
-def test_a_tag_without_rows_is_judged_as_a_whole(ward: Ward, serve: Serve) -> None:
-    """What has a threshold and no table is judged by it, as the model judges."""
-    install_bundle(ward.data_dir)
+def test_a_tag_without_rows_is_judged_as_a_whole(
+    testbed: ReviewTestbed, serve: Serve
+) -> None:
+    """A tag with a threshold and no rows shows its threshold."""
+    install_bundle(testbed.data_dir)
     page = http.get(f"{serve()}/detectability").text
     section = page[page.index('id="tag-ImageOrientationPatient"') :]
     assert "judged from a score of 0.80" in section[: section.index("</section>")]
@@ -102,15 +115,17 @@ def test_a_tag_without_rows_is_judged_as_a_whole(ward: Ward, serve: Serve) -> No
 
 
 def test_a_bundle_without_table_is_told_by_its_thresholds(serve: Serve) -> None:
-    """Models that tell clusters only are judged tag by tag."""
+    """Without a table by value, the page says that thresholds apply."""
     page = http.get(f"{serve()}/detectability").text
     by_value = bool(load_bundle(starter_bundle_path()).manifest.detectability)
     assert ("This bundle has no table by value" in page) is not by_value
 
 
-def test_a_bundle_that_cannot_be_read_is_told(serve: Serve, ward: Ward) -> None:
-    """The page does not claim what a bundle has never shown."""
-    bundles = ward.data_dir / "bundles"
+def test_a_bundle_that_cannot_be_read_is_told(
+    serve: Serve, testbed: ReviewTestbed
+) -> None:
+    """Page and API say that the bundle cannot be read."""
+    bundles = testbed.data_dir / "bundles"
     bundles.mkdir(parents=True)
     (bundles / "active").write_text("gone")
     address = serve()
@@ -119,26 +134,28 @@ def test_a_bundle_that_cannot_be_read_is_told(serve: Serve, ward: Ward) -> None:
 
 
 def test_pictures_of_the_cluster_stand_beside_the_finding(
-    ward: Ward, serve: Serve
+    testbed: ReviewTestbed, serve: Serve
 ) -> None:
-    """They come from the bundle that made the finding; without them nothing is shown."""
-    ward.bundle_id = install_bundle(ward.data_dir)
-    study = ward.add("CR-CHEST", WRONG_BODY_PART, MISSING_POSITION, instances=1)
+    """They are from the bundle of the finding; without them nothing is shown."""
+    testbed.bundle_id = install_bundle(testbed.data_dir)
+    study = testbed.add("CR-CHEST", WRONG_BODY_PART, MISSING_POSITION, instances=1)
     address = serve()
     page = http.get(f"{address}/studies/{study}").text
-    link = f"/exemplars/{ward.bundle_id}/7.png"
+    link = f"/exemplars/{testbed.bundle_id}/7.png"
     assert page.count(link) == 1
     picture = http.get(address + link)
     assert picture.headers["content-type"] == "image/png"
     assert picture.content.startswith(b"\x89PNG")
     for other in ("2.png", "-1.png", "..%2Fmodel.onnx"):
-        answer = http.get(f"{address}/exemplars/{ward.bundle_id}/{other}")
+        answer = http.get(f"{address}/exemplars/{testbed.bundle_id}/{other}")
         assert answer.status_code in {404, 422}
     assert http.get(f"{address}/exemplars/vb-0/7.png").status_code == 422
 
 
-def test_other_sources_are_told_and_rank_equals(ward: Ward, serve: Serve) -> None:
-    """Descriptions, other series and similar images stand in the explanation."""
+def test_other_sources_are_told_and_rank_equals(
+    testbed: ReviewTestbed, serve: Serve
+) -> None:
+    """The explanation names descriptions, other series and similar images."""
     evidence = {
         "hints": [{"source": "ProtocolName", "value": "CHEST", "instances": 1}],
         "study": [{"value": "CHEST", "series": 2}],
@@ -147,7 +164,7 @@ def test_other_sources_are_told_and_rank_equals(ward: Ward, serve: Serve) -> Non
     }
     supported = replace(WRONG_BODY_PART, evidence=evidence)
     other = replace(WRONG_BODY_PART, tag="Modality", observed="CT", evidence={})
-    study = ward.add("CR-CHEST", other, supported, instances=1)
+    study = testbed.add("CR-CHEST", other, supported, instances=1)
     page = http.get(f"{serve()}/studies/{study}").text
     assert "Other elements name Protocol Name: CHEST." in page
     assert "Other series of the study: CHEST (2)." in page
@@ -156,8 +173,10 @@ def test_other_sources_are_told_and_rank_equals(ward: Ward, serve: Serve) -> Non
     assert first < page.index("Modality contradicts")
 
 
-def test_a_series_mixed_by_its_pictures_is_told(ward: Ward, serve: Serve) -> None:
-    """It is about no tag, and names the kinds with their numbers."""
+def test_a_series_mixed_by_its_pictures_is_told(
+    testbed: ReviewTestbed, serve: Serve
+) -> None:
+    """It names no tag, but the kinds with their numbers."""
     kinds = [{"value": "CT", "instances": 8}, {"value": "MR", "instances": 4}]
     mixed = Finding(
         FindingCode.MIXED_SERIES,
@@ -167,7 +186,7 @@ def test_a_series_mixed_by_its_pictures_is_told(ward: Ward, serve: Serve) -> Non
         0.97,
         evidence={"kinds": kinds, "instances": 12, "known": 12, "set_apart": 1},
     )
-    study = ward.add("CR-CHEST", mixed, instances=1)
+    study = testbed.add("CR-CHEST", mixed, instances=1)
     page = http.get(f"{serve()}/studies/{study}").text
     assert "Series is mixed" in page
     assert "Kinds of pictures: CT (8), MR (4)." in page

@@ -1,4 +1,4 @@
-"""Names and values from the network are text on every page."""
+"""Values from the network are text on every page."""
 
 from dataclasses import replace
 
@@ -6,15 +6,15 @@ import pytest
 
 from tests.integration.review import http
 from tests.integration.review.conftest import Serve
-from tests.integration.review.testbed import WRONG_BODY_PART, Ward
+from tests.integration.review.testbed import WRONG_BODY_PART, ReviewTestbed
 from veritag.findings import FindingCode
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}"
 
 
 @pytest.fixture
-def pages(day: Ward, serve: Serve) -> list[str]:
-    """Every page that shows what somebody sent."""
+def pages(day: ReviewTestbed, serve: Serve) -> list[str]:
+    """Every page that shows received values."""
     wrong = replace(WRONG_BODY_PART, observed=HOSTILE)
     other = replace(wrong, code=FindingCode.VALUE_NOT_DEFINED, tag=None)
     study = day.add(
@@ -29,7 +29,7 @@ def pages(day: Ward, serve: Serve) -> list[str]:
 
 
 def test_no_value_becomes_markup(pages: list[str]) -> None:
-    """What is HTML, an attribute's end or a template elsewhere is shown as it came."""
+    """HTML, quotes and template marks in values are shown as text."""
     assert sum("&lt;script&gt;alert(1)" in page for page in pages) >= 3
     for page in pages:
         assert "<script>alert" not in page

@@ -1,4 +1,4 @@
-"""The pages, as a browser without JavaScript reads them."""
+"""The pages without JavaScript."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,11 @@ import pytest
 
 from tests.integration.review import http
 from tests.integration.review.conftest import Serve
-from tests.integration.review.testbed import MISSING_POSITION, WRONG_BODY_PART, Ward
+from tests.integration.review.testbed import (
+    MISSING_POSITION,
+    WRONG_BODY_PART,
+    ReviewTestbed,
+)
 from veritag.bundles.bundle import load_bundle, starter_bundle_path
 from veritag.records.review.study import study_detail
 from veritag.records.states import GateOutcome, RunTrigger
@@ -69,14 +73,14 @@ def test_the_worklist_narrows(client: httpx.Client, query: str, expected: str) -
 
 @pytest.mark.parametrize("query", ["state=x", "page=0", "page=x", "code=NOPE"])
 def test_a_wrong_query_is_refused_in_words(client: httpx.Client, query: str) -> None:
-    """A wrong address ends as a page that says which part is wrong."""
+    """The page names the wrong parameter."""
     answer = client.get(f"/?{query}")
     assert answer.status_code == 422
     assert query.partition("=")[0] in answer.text
 
 
 def test_the_study_page_shows_received_and_expected(
-    client: httpx.Client, day: Ward
+    client: httpx.Client, day: ReviewTestbed
 ) -> None:
     """Each finding shows both values, probabilities, reason and bundle."""
     page = client.get(f"/studies/{day.studies['CR-CHEST']}").text
@@ -87,7 +91,9 @@ def test_the_study_page_shows_received_and_expected(
     assert page.count("/256.png") == 4
 
 
-def test_a_series_without_findings_says_so(client: httpx.Client, day: Ward) -> None:
+def test_a_series_without_findings_says_so(
+    client: httpx.Client, day: ReviewTestbed
+) -> None:
     """A clean study has a page too, with up to twelve pictures a series."""
     page = client.get(f"/studies/{day.studies['CT-HEAD']}").text
     assert "No finding." in page
@@ -95,9 +101,9 @@ def test_a_series_without_findings_says_so(client: httpx.Client, day: Ward) -> N
 
 
 def test_a_decision_goes_on_to_the_next_finding(
-    client: httpx.Client, day: Ward
+    client: httpx.Client, day: ReviewTestbed
 ) -> None:
-    """After each decision comes the next open finding, after the last one the end."""
+    """A decision leads to the next open finding, the last one to the next study."""
     study = day.studies["CR-CHEST"]
     first, second = finding_ids(client.get(f"/studies/{study}").text)
     answer = decide(client, study, first, decision="CONFIRMED", reviewer="Dr. Ada")
@@ -110,8 +116,8 @@ def test_a_decision_goes_on_to_the_next_finding(
     assert day.studies["MR-KNEE"] in page
 
 
-def test_the_reviewer_is_remembered(client: httpx.Client, day: Ward) -> None:
-    """The name comes back filled in, whatever letters it has."""
+def test_the_reviewer_is_remembered(client: httpx.Client, day: ReviewTestbed) -> None:
+    """The name is filled in again, with any letters."""
     study = day.studies["CR-CHEST"]
     first = finding_ids(client.get(f"/studies/{study}").text)[0]
     answer = decide(client, study, first, decision="DISMISSED", reviewer="Zoë; Núñez")
@@ -120,9 +126,9 @@ def test_the_reviewer_is_remembered(client: httpx.Client, day: Ward) -> None:
 
 
 def test_decisions_are_kept_and_the_newest_counts(
-    client: httpx.Client, day: Ward
+    client: httpx.Client, day: ReviewTestbed
 ) -> None:
-    """A second decision supersedes the first, and both stay with what was shown."""
+    """A second decision supersedes the first; both keep what was shown."""
     study = day.studies["CR-CHEST"]
     first = finding_ids(client.get(f"/studies/{study}").text)[0]
     decide(
@@ -185,9 +191,13 @@ def test_decisions_are_kept_and_the_newest_counts(
     ],
 )
 def test_a_wrong_decision_is_refused_beside_its_form(
-    client: httpx.Client, day: Ward, form: dict[str, str], status: int, message: str
+    client: httpx.Client,
+    day: ReviewTestbed,
+    form: dict[str, str],
+    status: int,
+    message: str,
 ) -> None:
-    """The page comes back with the reason and what was filled in; nothing is stored."""
+    """The page shows the reason and the filled-in values; nothing is stored."""
     study = day.studies["CR-CHEST"]
     first = finding_ids(client.get(f"/studies/{study}").text)[0]
     answer = decide(client, study, first, note="typed before", **form)
@@ -197,8 +207,10 @@ def test_a_wrong_decision_is_refused_beside_its_form(
     assert client.get("/api/v1/decisions").json() == []
 
 
-def test_a_decision_is_about_what_was_seen(client: httpx.Client, day: Ward) -> None:
-    """Whoever opened the page before another decided is told to look again."""
+def test_a_decision_is_about_what_was_seen(
+    client: httpx.Client, day: ReviewTestbed
+) -> None:
+    """A decision on an older version of the finding is refused."""
     study = day.studies["CR-CHEST"]
     page = client.get(f"/studies/{study}").text
     first = finding_ids(page)[0]
@@ -215,8 +227,10 @@ def test_a_decision_is_about_what_was_seen(client: httpx.Client, day: Ward) -> N
         assert answer.status_code == status
 
 
-def test_a_withdrawn_finding_takes_no_decision(client: httpx.Client, day: Ward) -> None:
-    """A finding that a later settling no longer makes is shown without a form."""
+def test_a_withdrawn_finding_takes_no_decision(
+    client: httpx.Client, day: ReviewTestbed
+) -> None:
+    """A withdrawn finding is shown last, without a form."""
     study = day.studies["CR-CHEST"]
     first, second = finding_ids(client.get(f"/studies/{study}").text)
     day.judge_again(study, MISSING_POSITION)
@@ -235,14 +249,16 @@ def test_dead_letters_are_listed_with_their_reason(client: httpx.Client) -> None
 
 
 def test_the_models_page_tells_what_was_trained_and_why_it_is_not_used(
-    ward: Ward, serve: Serve
+    testbed: ReviewTestbed, serve: Serve
 ) -> None:
-    """The bundle in use, and each run with its reason, its end and the gate's words."""
-    run_id = begin_run(ward.records, {}, trigger=RunTrigger.TIME, reason="the schedule")
-    finish_run(ward.records, run_id, "vb-challenger", "digest", {})
-    told = {"reasons": ["NMI of clusters and body part is worse"]}
-    store_gate(ward.records, run_id, GateOutcome.KEPT, "vb-champion", told)
-    fail_run(ward.records, begin_run(ward.records, {}), "the disk is full <b>")
+    """The page shows the bundle in use, and each run with reason and outcome."""
+    run_id = begin_run(
+        testbed.records, {}, trigger=RunTrigger.TIME, reason="the schedule"
+    )
+    finish_run(testbed.records, run_id, "vb-challenger", "digest", {})
+    gate = {"reasons": ["NMI of clusters and body part is worse"]}
+    store_gate(testbed.records, run_id, GateOutcome.KEPT, "vb-champion", gate)
+    fail_run(testbed.records, begin_run(testbed.records, {}), "the disk is full <b>")
     address = serve()
     page = http.get(f"{address}/models").text
     starter = load_bundle(starter_bundle_path()).bundle_id
@@ -257,24 +273,26 @@ def test_the_models_page_tells_what_was_trained_and_why_it_is_not_used(
         assert text in page
     runs = http.get(f"{address}/api/v1/training-runs").json()
     assert [run["status"] for run in runs] == ["failed", "finished"]
-    assert runs[1]["gate"] == told
+    assert runs[1]["gate"] == gate
 
 
 def test_a_damaged_bundle_in_use_is_said(
-    ward: Ward, serve: Serve, data_dir: Path
+    testbed: ReviewTestbed, serve: Serve, data_dir: Path
 ) -> None:
-    """The page tells what is wrong rather than nothing at all."""
+    """The page says what is wrong with the bundle."""
     (data_dir / "bundles").mkdir(parents=True)
     (data_dir / "bundles/active").write_text("gone\n")
-    assert ward.records is not None
+    assert testbed.records is not None
     page = http.get(f"{serve()}/models").text
     assert "which is not in" in page
 
 
-def test_markup_in_received_values_is_text(ward: Ward, serve: Serve) -> None:
-    """What a scanner wrote never becomes markup of the page."""
+def test_markup_in_received_values_is_text(
+    testbed: ReviewTestbed, serve: Serve
+) -> None:
+    """A received value never becomes markup."""
     attack = "<script>alert(1)</script>"
-    study = ward.add("CR-CHEST", WRONG_BODY_PART, description=attack)
+    study = testbed.add("CR-CHEST", WRONG_BODY_PART, description=attack)
     address = serve()
     for path in ("/", f"/studies/{study}"):
         page = http.get(address + path).text
@@ -286,7 +304,7 @@ def test_markup_in_received_values_is_text(ward: Ward, serve: Serve) -> None:
     "path", ["/studies/1.2.3.4", "/studies/..%2fetc", "/studies/a%00b", "/nothing"]
 )
 def test_what_is_not_there_is_an_error_page(client: httpx.Client, path: str) -> None:
-    """An unknown or malformed address is answered in words."""
+    """An unknown or malformed address ends in an error page."""
     answer = client.get(path)
     assert answer.status_code in {404, 422}
     assert "To the worklist" in answer.text

@@ -5,7 +5,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.integration.review.testbed import Ward
+from tests.integration.review.testbed import ReviewTestbed
 from veritag.pixels.thumbnail_store import ThumbnailStore
 from veritag.records.review.study import instance_location
 from veritag.storage.archive import Archive
@@ -22,7 +22,7 @@ def test_a_picture_is_a_png_of_the_size_asked_for(client: httpx.Client) -> None:
 
 
 def test_a_known_picture_is_not_sent_again(client: httpx.Client) -> None:
-    """The browser keeps it, no proxy does, and asking again costs no decoding."""
+    """A browser may cache a picture, a proxy may not; a repeated request gets 304."""
     first = client.get("/pictures/1/256.png")
     assert first.headers["cache-control"].startswith("private, max-age=")
     etag = first.headers["etag"]
@@ -31,7 +31,7 @@ def test_a_known_picture_is_not_sent_again(client: httpx.Client) -> None:
 
 
 def test_an_instance_without_picture_gets_a_card(
-    client: httpx.Client, day: Ward
+    client: httpx.Client, day: ReviewTestbed
 ) -> None:
     """A file that cannot be drawn is shown as a card, never as a broken image."""
     location = instance_location(day.records, 2)
@@ -44,9 +44,9 @@ def test_an_instance_without_picture_gets_a_card(
 
 
 def test_what_the_archive_let_go_of_is_still_shown(
-    client: httpx.Client, day: Ward
+    client: httpx.Client, day: ReviewTestbed
 ) -> None:
-    """The small picture that was kept stands in, whatever the size; else a card."""
+    """The stored small picture is shown for every size; without it a card."""
     location = instance_location(day.records, 2)
     assert location is not None
     shown = client.get("/pictures/2/256.png").content
@@ -64,11 +64,11 @@ def test_what_the_archive_let_go_of_is_still_shown(
 def test_an_unknown_instance_has_no_picture(
     client: httpx.Client, path: str, status: int
 ) -> None:
-    """Numbers that are no instance are refused."""
+    """Unknown and invalid instance numbers are refused."""
     assert client.get(f"/pictures/{path}/256.png").status_code == status
 
 
 def test_only_the_offered_sizes_are_drawn(client: httpx.Client) -> None:
-    """Nobody can ask for a picture that eats the memory."""
+    """Other sizes than 256 and 1024 are refused."""
     assert client.get("/pictures/1/1024.png").status_code == 200
     assert client.get("/pictures/1/99999.png").status_code == 422

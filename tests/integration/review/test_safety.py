@@ -1,4 +1,4 @@
-"""Who may ask, what leaves the service, and what happens when a part is away."""
+"""Access control, headers, health and failures of the review service."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.review import http
 from tests.integration.review.conftest import Serve
-from tests.integration.review.testbed import Ward
+from tests.integration.review.testbed import ReviewTestbed
 from tests.waiting import wait_for
 from veritag.process.logs import configure_logging
 from veritag.settings import Settings
@@ -26,7 +26,9 @@ def test_pages_are_not_framed_cached_or_scripted(client: httpx.Client) -> None:
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
 
 
-def test_pages_need_nothing_from_elsewhere(client: httpx.Client, day: Ward) -> None:
+def test_pages_need_nothing_from_elsewhere(
+    client: httpx.Client, day: ReviewTestbed
+) -> None:
     """No page names another host, and none carries inline script or style."""
     for path in (
         "/",
@@ -53,9 +55,9 @@ def test_pages_need_nothing_from_elsewhere(client: httpx.Client, day: Ward) -> N
     ],
 )
 def test_a_foreign_site_cannot_decide(
-    client: httpx.Client, day: Ward, headers: dict[str, str]
+    client: httpx.Client, day: ReviewTestbed, headers: dict[str, str]
 ) -> None:
-    """A form on another site that posts to us is refused, JSON as well."""
+    """A form of another site is refused, and JSON as well."""
     study = day.studies["CR-CHEST"]
     form = client.post(
         f"/studies/{study}/findings/1/decisions", data=DECISION, headers=headers
@@ -65,8 +67,8 @@ def test_a_foreign_site_cannot_decide(
     assert client.get("/api/v1/decisions").json() == []
 
 
-def test_our_own_forms_are_accepted(client: httpx.Client, day: Ward) -> None:
-    """What browsers send with our own forms passes."""
+def test_our_own_forms_are_accepted(client: httpx.Client, day: ReviewTestbed) -> None:
+    """The headers that browsers send with our own forms are accepted."""
     for headers in (
         {"Origin": str(client.base_url).rstrip("/")},
         {"Sec-Fetch-Site": "same-origin"},
@@ -80,7 +82,7 @@ def test_our_own_forms_are_accepted(client: httpx.Client, day: Ward) -> None:
 
 
 def test_only_known_host_names_are_answered(serve: Serve) -> None:
-    """A name of somebody else that leads here shows nothing; probes may use any."""
+    """Other host names are refused, except on the addresses for probes."""
     address = serve(review_host_names=("qc.hospital.example",))
     for host, status in (
         ("evil.example", 400),
@@ -104,8 +106,8 @@ def test_a_body_has_a_limit(client: httpx.Client) -> None:
     assert endless.status_code == 411
 
 
-def test_the_proxy_names_the_reviewer(day: Ward, serve: Serve) -> None:
-    """Where a proxy signs people in, a name that the client sends is ignored."""
+def test_the_proxy_names_the_reviewer(day: ReviewTestbed, serve: Serve) -> None:
+    """Where a proxy names the reviewer, a name in the form is ignored."""
     address = serve(review_user_header="X-Remote-User")
     study = f"{address}/studies/{day.studies['CR-CHEST']}"
     headers = {"X-Remote-User": "ada"}
@@ -122,8 +124,8 @@ def test_the_proxy_names_the_reviewer(day: Ward, serve: Serve) -> None:
     assert [d["reviewer"] for d in stored] == ["ada", "ada"]
 
 
-def test_nobody_comes_around_the_proxy(day: Ward, serve: Serve) -> None:
-    """Where a proxy signs people in, a request that names nobody sees no patient."""
+def test_nobody_comes_around_the_proxy(day: ReviewTestbed, serve: Serve) -> None:
+    """Where a proxy names the reviewer, requests without a name are refused."""
     address = serve(review_user_header="X-Remote-User")
     study = day.studies["CR-CHEST"]
     for path in (
@@ -148,7 +150,7 @@ def test_nobody_comes_around_the_proxy(day: Ward, serve: Serve) -> None:
 
 
 def test_health_names_each_dependency(client: httpx.Client) -> None:
-    """Probes and Prometheus find what they look for on the same port."""
+    """Liveness, readiness and metrics are on the same port."""
     assert client.get("/live").json() == {"status": "live"}
     assert client.get("/ready").json() == {
         "ready": True,
@@ -161,7 +163,7 @@ def test_health_names_each_dependency(client: httpx.Client) -> None:
 
 
 def test_without_database_the_pages_say_so(serve: Serve) -> None:
-    """Pages answer 503 in words, readiness names the records, the process lives."""
+    """Pages answer 503, readiness names the records, liveness stays."""
     address = serve(database_url="postgresql://veritag@127.0.0.1:9/veritag")
     assert http.get(f"{address}/live").status_code == 200
     ready = http.get(f"{address}/ready")
@@ -173,8 +175,8 @@ def test_without_database_the_pages_say_so(serve: Serve) -> None:
     assert http.get(f"{address}/api/v1/status").json()["detail"]
 
 
-def test_a_crash_tells_nothing(day: Ward, serve: Serve) -> None:
-    """A bug in a page ends as a plain answer and a log line without data."""
+def test_a_crash_tells_nothing(day: ReviewTestbed, serve: Serve) -> None:
+    """A crash ends in a plain answer without data."""
     address = serve()
     with day.records.begin() as connection:
         connection.exec_driver_sql("UPDATE findings SET code = 'SECRET-VALUE'")
@@ -184,7 +186,7 @@ def test_a_crash_tells_nothing(day: Ward, serve: Serve) -> None:
 
 
 def test_the_log_names_no_study(
-    day: Ward, serve: Serve, capfd: pytest.CaptureFixture[str], data_dir: Path
+    day: ReviewTestbed, serve: Serve, capfd: pytest.CaptureFixture[str], data_dir: Path
 ) -> None:
     """A request is logged by the template of its path."""
     study = day.studies["CR-CHEST"]
@@ -193,8 +195,8 @@ def test_the_log_names_no_study(
     lines: list[str] = []
 
     def logged() -> bool:
-        said = capfd.readouterr().err.splitlines()
-        lines.extend(line for line in said if "request" in line)
+        output = capfd.readouterr().err.splitlines()
+        lines.extend(line for line in output if "request" in line)
         return bool(lines)
 
     http.get(f"{serve()}/studies/{study}")

@@ -1,4 +1,4 @@
-"""A small hospital day in the records: phantom studies, some with wrong tags."""
+"""Records and archive of a small hospital day: phantom studies, some with wrong tags."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -76,8 +76,8 @@ UNKNOWN_KIND = Finding(
 
 
 @dataclass
-class Ward:
-    """Sends series into archive and records and judges them."""
+class ReviewTestbed:
+    """Archives, records and judges series."""
 
     records: Records
     data_dir: Path
@@ -93,9 +93,9 @@ class Ward:
         description: str | None = None,
         station_name: str | None = None,
     ) -> str:
-        """Send a phantom series that is judged so; return its Study Instance UID.
+        """Add a phantom series with these findings; return its Study Instance UID.
 
-        What a finding observed is what was received.
+        Its received tags are those that the findings observed.
         """
         patient = next(self.numbers)
         sent = phantom_series(
@@ -128,7 +128,7 @@ class Ward:
         return study_uid
 
     def settle(self, *findings: Finding) -> None:
-        """Judge every series that has not settled yet so."""
+        """Settle every open series with these findings."""
         for due in due_series(self.records, idle_seconds=0.001, cap_seconds=900):
             self._settle(due.series_id, due.reason, findings)
 
@@ -141,14 +141,14 @@ class Ward:
         settle(self.records, snapshot, judgement, self.bundle_id, reason)
 
     def judge_again(self, study_uid: str, *findings: Finding) -> None:
-        """Settle the series of a study anew with these findings."""
+        """Settle the series of a study again with these findings."""
         study = study_detail(self.records, study_uid)
         assert study is not None
         for row in study.series:
             self._settle(row.series_id, SettleReason.IDLE, findings)
 
     def add_dead_letter(self, reason: str, calling: str = "SCANNER1") -> None:
-        """Send an instance that cannot be parsed."""
+        """Add an instance that cannot be parsed."""
         number = next(self.numbers)
         stored = self._stored(
             f"{number:032x}", SECONDARY_CAPTURE, f"1.9.{number}", problem=reason
@@ -200,10 +200,10 @@ class Ward:
         )
 
 
-def fill(ward: Ward) -> Ward:
-    """Add the day: two studies with findings, a clean one, and a dead letter."""
-    ward.add("CR-CHEST", WRONG_BODY_PART, MISSING_POSITION)
-    ward.add("MR-KNEE", UNKNOWN_KIND, instances=2)
-    ward.add("CT-HEAD", instances=16)
-    ward.add_dead_letter("the Data Set cannot be parsed")
-    return ward
+def fill(testbed: ReviewTestbed) -> ReviewTestbed:
+    """Add two studies with findings, one without, and a dead letter."""
+    testbed.add("CR-CHEST", WRONG_BODY_PART, MISSING_POSITION)
+    testbed.add("MR-KNEE", UNKNOWN_KIND, instances=2)
+    testbed.add("CT-HEAD", instances=16)
+    testbed.add_dead_letter("the Data Set cannot be parsed")
+    return testbed

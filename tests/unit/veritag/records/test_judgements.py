@@ -44,7 +44,7 @@ def series_judgement(*judgements: Judgement) -> SeriesJudgement:
     return SeriesJudgement(1, False, findings, judgements)
 
 
-class Ward:
+class SeriesTestbed:
     """Settles one series after the other, each of a study of its own."""
 
     def __init__(self, records: Records, reception: Make, verdict: Judge) -> None:
@@ -83,9 +83,9 @@ class Ward:
 
 
 @pytest.fixture
-def ward(records: Records, reception: Make, verdict: Judge) -> Ward:
-    """Return a ward with empty records."""
-    return Ward(records, reception, verdict)
+def testbed(records: Records, reception: Make, verdict: Judge) -> SeriesTestbed:
+    """Return a testbed with empty records."""
+    return SeriesTestbed(records, reception, verdict)
 
 
 def stored(records: Records) -> list[tuple[str, float | None, bool, bool]]:
@@ -98,49 +98,63 @@ def stored(records: Records) -> list[tuple[str, float | None, bool, bool]]:
         return [tuple(row) for row in connection.execute(query)]
 
 
-def test_what_is_said_of_a_tag_replaces_what_was_series_judgement(ward: Ward) -> None:
+def test_what_is_said_of_a_tag_replaces_what_was_series_judgement(
+    testbed: SeriesTestbed,
+) -> None:
     """A series judged again has the new judgements and none of the old."""
-    series_id = ward.arrive()
-    ward.settle(
+    series_id = testbed.arrive()
+    testbed.settle(
         series_judgement(flag(0.9), Judgement("Modality", "CT", None)), series_id
     )
-    assert stored(ward.records) == [
+    assert stored(testbed.records) == [
         ("BodyPartExamined", 0.9, True, False),
         ("Modality", None, False, False),
     ]
-    ward.settle(series_judgement(Judgement("BodyPartExamined", "HEAD", 0.1)), series_id)
-    assert stored(ward.records) == [("BodyPartExamined", 0.1, False, False)]
+    testbed.settle(
+        series_judgement(Judgement("BodyPartExamined", "HEAD", 0.1)), series_id
+    )
+    assert stored(testbed.records) == [("BodyPartExamined", 0.1, False, False)]
 
 
-def test_the_budget_opens_the_best_and_keeps_the_rest(ward: Ward) -> None:
+def test_the_budget_opens_the_best_and_keeps_the_rest(testbed: SeriesTestbed) -> None:
     """At 100 of 1,000 series, ten series open one flag, twenty the two best."""
     for _ in range(9):
-        ward.settle(series_judgement(), ward.arrive(), budget=100)
-    assert ward.settle(series_judgement(flag(0.8)), ward.arrive(), budget=100) == 1
-    assert ward.settle(series_judgement(flag(0.99)), ward.arrive(), budget=100) == 0
+        testbed.settle(series_judgement(), testbed.arrive(), budget=100)
+    assert (
+        testbed.settle(series_judgement(flag(0.8)), testbed.arrive(), budget=100) == 1
+    )
+    assert (
+        testbed.settle(series_judgement(flag(0.99)), testbed.arrive(), budget=100) == 0
+    )
     for _ in range(8):
-        ward.settle(series_judgement(), ward.arrive(), budget=100)
-    assert ward.settle(series_judgement(flag(0.7)), ward.arrive(), budget=100) == 0
-    assert ward.settle(series_judgement(flag(0.95)), ward.arrive(), budget=100) == 1
+        testbed.settle(series_judgement(), testbed.arrive(), budget=100)
+    assert (
+        testbed.settle(series_judgement(flag(0.7)), testbed.arrive(), budget=100) == 0
+    )
+    assert (
+        testbed.settle(series_judgement(flag(0.95)), testbed.arrive(), budget=100) == 1
+    )
     flags = [
-        (p, withheld) for _, p, flagged, withheld in stored(ward.records) if flagged
+        (p, withheld) for _, p, flagged, withheld in stored(testbed.records) if flagged
     ]
     assert flags == [(0.8, False), (0.99, True), (0.7, True), (0.95, False)]
 
 
-def test_what_was_opened_stays_open(ward: Ward) -> None:
+def test_what_was_opened_stays_open(testbed: SeriesTestbed) -> None:
     """A series that is judged again keeps its finding whatever the budget says."""
-    series_id = ward.arrive()
-    assert ward.settle(series_judgement(flag(0.8)), series_id) == 1
+    series_id = testbed.arrive()
+    assert testbed.settle(series_judgement(flag(0.8)), series_id) == 1
     for _ in range(3):
-        ward.settle(series_judgement(flag(0.9)), ward.arrive())
-    assert ward.settle(series_judgement(flag(0.81)), series_id, budget=1) == 0
-    assert stored(ward.records)[-1][3] is False
+        testbed.settle(series_judgement(flag(0.9)), testbed.arrive())
+    assert testbed.settle(series_judgement(flag(0.81)), series_id, budget=1) == 0
+    assert stored(testbed.records)[-1][3] is False
 
 
-def test_without_budget_every_flag_is_opened(ward: Ward) -> None:
+def test_without_budget_every_flag_is_opened(testbed: SeriesTestbed) -> None:
     """0 is no limit."""
-    opened = [ward.settle(series_judgement(flag(0.8)), ward.arrive()) for _ in range(4)]
+    opened = [
+        testbed.settle(series_judgement(flag(0.8)), testbed.arrive()) for _ in range(4)
+    ]
     assert opened == [1, 1, 1, 1]
 
 
@@ -155,12 +169,14 @@ def test_a_budget_serves_the_best_flags_of_a_series_first() -> None:
     assert ReviewBudget(0).withheld(flags) == {"Modality", "BodyPartExamined"}
 
 
-def test_a_snapshot_tells_what_the_rest_of_the_study_carries(ward: Ward) -> None:
+def test_a_snapshot_tells_what_the_rest_of_the_study_carries(
+    testbed: SeriesTestbed,
+) -> None:
     """Modality and body part of the other series, absent ones left out."""
-    ward.arrive("1.2.9", modality="CT", body_part_examined="HEAD")
-    ward.arrive("1.2.9", modality="SR")
-    last = ward.arrive("1.2.9", modality="CT", body_part_examined="FOOT")
-    snapshot = series_snapshot(ward.records, last, "vb-1")
+    testbed.arrive("1.2.9", modality="CT", body_part_examined="HEAD")
+    testbed.arrive("1.2.9", modality="SR")
+    last = testbed.arrive("1.2.9", modality="CT", body_part_examined="FOOT")
+    snapshot = series_snapshot(testbed.records, last, "vb-1")
     assert snapshot is not None
     assert snapshot.siblings == (
         {"Modality": "CT", "BodyPartExamined": "HEAD"},

@@ -1,1 +1,1 @@
-"""From what was learnt to a sealed bundle with card and report."""
+"""Bundles from fitted models: export to ONNX, cluster ids, card, report, seal."""

@@ -1,4 +1,4 @@
-"""Clusters that people recognize: ids that stay over retrains, and names.
+"""Public ids of clusters, stable over retrains, and their names.
 
 Pure functions; N images, K clusters.
 """
@@ -15,13 +15,13 @@ from veritag.bundles.manifest import BundleManifest, ClusterProfile
 from veritag.judging.tag_probabilities import Floats
 
 LEAST_OVERLAP = 0.2
-"""Jaccard index under which a new cluster is no successor of an old one."""
+"""Least Jaccard index of a new cluster with the old one that it succeeds."""
 NEXT_ID = "next_cluster_id"
 
 MAIN_SHARE = 0.7
-"""Share of a value from which a cluster is called by it alone."""
+"""Least share of a value that names a cluster alone."""
 PART_SHARE = 0.2
-"""Share from which a value is named in a mixed cluster."""
+"""Least share of a value that is named in a mixed cluster."""
 PLANE_SHARE = 0.8
 NO_TAGS = "unnamed"
 
@@ -48,9 +48,9 @@ def matched_ids(
 ) -> tuple[int, ...]:
     """Return a public id for each new cluster, in their order.
 
-    Successors keep the id of the old cluster with whose images theirs overlap, chosen
-    by the Hungarian method so that the overlaps are largest in all; the rest get
-    `next_id` and upwards.
+    A successor keeps the id of the old cluster. Successors are matched by the Hungarian
+    method, which maximizes the sum of overlaps; other clusters get `next_id` and
+    upwards.
     """
     gain = overlaps(old_q, new_q)
     rows, columns = linear_sum_assignment(gain, maximize=True)
@@ -64,7 +64,7 @@ def matched_ids(
 
 
 def next_cluster_id(manifest: BundleManifest) -> int:
-    """Return the least id that neither this bundle nor one before it has used."""
+    """Return the least id that neither this bundle nor an earlier one used."""
     used = max((c.cluster_id for c in manifest.clusters), default=-1) + 1
     return max(used, int(manifest.lineage.get(NEXT_ID, 0)))
 
@@ -72,29 +72,29 @@ def next_cluster_id(manifest: BundleManifest) -> int:
 def with_identity(
     clusters: Sequence[ClusterProfile], ids: Sequence[int]
 ) -> tuple[ClusterProfile, ...]:
-    """Return the clusters under these public ids, with names."""
+    """Return the clusters with these public ids, and with names."""
     numbered = [replace(c, cluster_id=i) for c, i in zip(clusters, ids, strict=True)]
     names = cluster_names(numbered)
     return tuple(replace(c, name=names[c.cluster_id]) for c in numbered)
 
 
 def cluster_names(clusters: Sequence[ClusterProfile]) -> dict[int, str]:
-    """Return public id to a name that no other cluster has.
+    """Return public id to name, each name once.
 
     Clusters of one description are numbered in the order of their ids.
     """
-    described = {c.cluster_id: description(c) for c in clusters}
-    often = Counter(described.values())
-    seen: Counter[str] = Counter()
+    descriptions = {c.cluster_id: description(c) for c in clusters}
+    totals = Counter(descriptions.values())
+    numbers: Counter[str] = Counter()
     names = {}
-    for cluster_id, text in sorted(described.items()):
-        seen[text] += 1
-        names[cluster_id] = f"{text} {seen[text]}" if often[text] > 1 else text
+    for cluster_id, text in sorted(descriptions.items()):
+        numbers[text] += 1
+        names[cluster_id] = f"{text} {numbers[text]}" if totals[text] > 1 else text
     return names
 
 
 def description(cluster: ClusterProfile) -> str:
-    """Return what a cluster's images mostly say that they are: `MR head sagittal`."""
+    """Return the prevailing tags of a cluster, such as `MR head sagittal`."""
     modality = _prevailing(cluster.profiles.get("Modality", {}))
     region = _prevailing(cluster.profiles.get("BodyPartExamined", {}))
     words = ["/".join(modality), "/".join(region).lower(), _plane(cluster)]
@@ -112,10 +112,10 @@ def _prevailing(shares: Mapping[str, float]) -> list[str]:
 
 
 def _plane(cluster: ClusterProfile) -> str:
-    """Return the plane that nearly all show, where most of the images tell theirs."""
+    """Return the plane of nearly all images, if most of them carry one."""
     tag = "ImageOrientationPatient"
-    told = cluster.support.get(tag, 0.0)
-    if 2 * told < cluster.support.get("Modality", 0.0):
+    support = cluster.support.get(tag, 0.0)
+    if 2 * support < cluster.support.get("Modality", 0.0):
         return ""
     planes = cluster.profiles.get(tag, {})
     return next((p.lower() for p, s in planes.items() if s >= PLANE_SHARE), "")

@@ -1,4 +1,4 @@
-"""Pictures of the clusters, for reviewers to see what an image was likened to."""
+"""Pictures of the clusters, which show reviewers what an image is similar to."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ FOLDER = "exemplars"
 
 
 def write_exemplars(
-    learnt: FittedBundle,
+    fitted: FittedBundle,
     snapshot: Snapshot,
     clusters: Sequence[ClusterProfile],
     out: Path,
@@ -22,7 +22,7 @@ def write_exemplars(
     """Write a strip of each cluster's nearest reference images, named by its id."""
     folder = out / FOLDER
     folder.mkdir()
-    rows = np.flatnonzero(learnt.split.training)[learnt.model.neighbors.rows]
+    rows = np.flatnonzero(fitted.split.training)[fitted.model.neighbors.rows]
     for cluster in clusters:
         tiles = snapshot.tiles[rows[list(cluster.exemplars)]]
         strip = np.hstack(list(tiles))

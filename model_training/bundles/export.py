@@ -30,20 +30,20 @@ from veritag.errors import StopError
 OPSET = 17
 TOLERANCE = 1e-3
 HALF_TOLERANCE = 3e-2
-"""Of float16, which has 11 bits, through seven layers of sums in another order."""
+"""For float16 with its 11 bits, over seven layers of sums in another order."""
 NOVELTY_SLACK = 20.0
-"""Novelty is an exponential, and counts by the side of 1 on which it lies."""
+"""Novelty is an exponential: only the side of 1 on which it lies matters."""
 EXACT_BATCH = 64
 
 
 class InspectionModel(nn.Module):
-    """Encoder and all that is read off its embedding, as one model over uint8 tiles.
+    """The encoder and all that is computed from its embedding, as one model of tiles.
 
     Parameters
     ----------
     half
-        Whether the encoder calculates in float16, for GPUs; what goes in and comes out
-        is the same, and distances are still float32.
+        Whether the encoder computes in float16, for GPUs. Input and outputs keep their
+        types, and distances are computed in float32.
     """
 
     def __init__(
@@ -80,9 +80,9 @@ class InspectionModel(nn.Module):
 
 
 def without_norm(encoder: Encoder) -> Encoder:
-    """Return a copy whose dense layer does the embedding's norm, too.
+    """Return a copy whose dense layer includes the norm of the embedding.
 
-    Those of the convolutions are folded when the graph is written.
+    The exporter folds the norms of the convolutions itself.
     """
     encoder = copy.deepcopy(encoder).eval()
     if isinstance(encoder.norm, nn.BatchNorm1d):
@@ -96,8 +96,8 @@ def export_onnx(model: InspectionModel, size: int, path: Path) -> None:
     model = model.cpu().eval()
     example = torch.zeros((2, size, size), dtype=torch.uint8)
     with warnings.catch_warnings():
-        # The exporter that needs no further package is marked as old; it is complete
-        # for these layers, and the parity check shows it.
+        # The exporter without further packages is marked as deprecated; it supports
+        # these layers completely, which the parity check shows.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
@@ -130,15 +130,15 @@ def _as_float64(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def parity(model: InspectionModel, path: Path, tiles: NDArray[np.uint8]) -> float:
-    """Return the largest relative difference of ONNX Runtime to torch on real tiles.
+    """Return the largest relative difference of ONNX Runtime and torch on real tiles.
 
-    Batches of one and of all are compared, too: a verdict must not depend on what else
-    was in the batch.
+    Batches of one and of all tiles are compared: a verdict must not depend on the rest
+    of its batch.
 
     Raises
     ------
     StopError
-        If the exported graph does not compute what was trained.
+        If the exported graph differs from the trained model.
     """
     with torch.no_grad():
         expected = model.cpu().eval()(torch.tensor(np.array(tiles)))
@@ -171,12 +171,12 @@ def _difference(
 def cost_of_half(
     full: InspectionModel, q: Floats, tiles: NDArray[np.uint8]
 ) -> dict[str, float]:
-    """Return what a graph of half precision says otherwise than the full one.
+    """Return the differences of a graph of half precision from the full one.
 
     Parameters
     ----------
     q
-        Its soft assignments of the tiles (N, size, size), of shape (N, K).
+        Soft assignments of the tiles by the graph of half precision, of shape (N, K).
 
     Returns
     -------

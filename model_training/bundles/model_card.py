@@ -1,4 +1,4 @@
-"""The model card that lies in every bundle: what it is for, from what, how good."""
+"""The model card of a bundle: purpose, training data, figures, limits."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -15,32 +15,32 @@ Made {made} by `veritag train` of Veritag {version} on {machine}.
 
 ## What it is for
 
-It compares Modality and other tags of DICOM images with what the images look like, so
-that a person can look at the disagreements. It proposes; it corrects nothing by itself.
-It is no medical device and says nothing about health.
+It compares Modality and other tags of DICOM images with the images, so that a person
+can review the disagreements. It proposes values and corrects nothing by itself. It is
+no medical device and says nothing about health.
 
 ## How it works
 
 A convolutional encoder (after Manojlovic and Stajduhar, Diagnostics 2021, 11(10):1920;
 a re-implementation, its data are not public) turns a {size} x {size} tile into
-{embedding} numbers, which are grouped into {clusters} clusters; recipe `{recipe}`. What
-the training images of its clusters carry in their tags, what the network itself
-predicts, and what the most similar training images carry is what is expected of a new
-image. One that lies too far from all of them, or leaves too much doubt, is of an
-unknown kind, and nothing is said of it; one that is hardly familiar is not flagged.
+{embedding} numbers, which are grouped into {clusters} clusters; recipe `{recipe}`. The
+expected tags of a new image come from the tags of the training images in its clusters,
+from the network's own predictions, and from the tags of the most similar training
+images. An image that is too far from all of them, or too uncertain, is of an unknown
+kind and is not judged; one that is unfamiliar is not flagged.
 
-## What it was made from
+## Training images
 
-{images} images of {patients} patients or objects: {training} trained, {calibration}
-chose the thresholds, {unseen} were not looked at before the check below. Where a source
-names no patients, every image counts as one. {synthetic} images are drawn phantoms.
+{images} images of {patients} patients or objects: {training} to train, {calibration} to
+choose the thresholds, {unseen} unseen until the check below. Where a source names no
+patients, every image counts as one. {synthetic} images are drawn phantoms.
 {pictures}
 {note}
 | source | license as stated there | images |
 |---|---|---|
 {sources}
 
-## What it showed
+## Results
 
 Tags of unseen patients, {rate:.0%} of them made wrong (half by plausible confusions, half by
 other values that occur). In brackets 95 % Wilson intervals.
@@ -55,9 +55,9 @@ Per modality, for the tags that are judged:
 |---|---|---|
 {by_modality}
 
-At this rate of errors at least {promised:.0%} of the flags were promised to be right.
-Of the unseen images {known} were of a known kind. Tags that are not named are never
-flagged: the model has not shown that it can tell them.
+The thresholds promise that at this rate of errors at least {promised:.0%} of the flags
+are right. {known} of the unseen images were of a known kind. Tags that are not listed
+are never flagged: the check does not show that the model can judge them.
 
 ## Limits
 
@@ -65,33 +65,33 @@ flagged: the model has not shown that it can tell them.
 - {shift}
 - Images of one source resemble one another; the figures above are of unseen patients,
   mostly of known sources. Expect less recall on other scanners' images, and more images
-  of an unknown kind. Training on the site's own archive (`veritag train --data`) is
-  what makes the model know them.
-- Rare body parts have few images; the model tends to have no opinion of them.
-- The licenses are those of the repositories that the images were found in; they may not
-  have been written with the images in mind.
+  of an unknown kind. Training on the site's own archive (`veritag train --data`)
+  teaches them.
+- Rare body parts have few images and are often not judged.
+- The licenses are those of the repositories of the images; their authors may not have
+  meant the images.
 """
 
 
 def card_markdown(
-    learnt: FittedBundle,
+    fitted: FittedBundle,
     snapshot: Snapshot,
     *,
     version: str,
     note: str,
     with_tiles: bool,
 ) -> str:
-    """Return the card; `note` is what the one who trained has to say."""
+    """Return the card; `note` is a remark of the person who trained the model."""
     summary = snapshot.summary()
-    figures = learnt.figures
+    figures = fitted.figures
     return CARD.format(
         made=datetime.now(UTC).strftime("%Y-%m-%d"),
         version=version,
         machine=figures["machine"],
         size=snapshot.preprocessing.size,
-        embedding=learnt.config.embedding,
-        recipe=learnt.config.recipe,
-        clusters=len(learnt.model.clusters.centers),
+        embedding=fitted.config.embedding,
+        recipe=fitted.config.recipe,
+        clusters=len(fitted.model.clusters.centers),
         images=summary["images"],
         patients=summary["patients"],
         synthetic=summary["synthetic"],
@@ -104,8 +104,8 @@ def card_markdown(
             f"| {s['source']} | {s['license'] or 'not stated'} | {s['images']} |"
             for s in summary["sources"]
         ),
-        figures="\n".join(_figures(figures["unseen"], learnt)),
-        by_modality="\n".join(_by_modality(figures["unseen"], learnt))
+        figures="\n".join(_figures(figures["unseen"], fitted)),
+        by_modality="\n".join(_by_modality(figures["unseen"], fitted))
         or "| - | - | - |",
         rate=ERROR_RATE,
         promised=LEAST_PRECISION,
@@ -114,14 +114,14 @@ def card_markdown(
     )
 
 
-def _judged(learnt: FittedBundle) -> list[str]:
-    tags = learnt.calibration.tags
+def _judged(fitted: FittedBundle) -> list[str]:
+    tags = fitted.calibration.tags
     return [t for t in JUDGED_TAGS if tags[t].threshold is not None]
 
 
-def _figures(unseen: dict[str, Any], learnt: FittedBundle) -> list[str]:
+def _figures(unseen: dict[str, Any], fitted: FittedBundle) -> list[str]:
     rows = []
-    for tag in _judged(learnt):
+    for tag in _judged(fitted):
         f = unseen.get(tag, {}).get("all", {})
         shares = [_share(f, n) for n in ("precision", "recall", "false_alarm_rate")]
         counts = f"{f.get('right', 0):.0f} / {f.get('wrong', 0):.0f}"
@@ -129,11 +129,11 @@ def _figures(unseen: dict[str, Any], learnt: FittedBundle) -> list[str]:
     return rows or ["| none | - | - | - | - |"]
 
 
-def _by_modality(unseen: dict[str, Any], learnt: FittedBundle) -> list[str]:
+def _by_modality(unseen: dict[str, Any], fitted: FittedBundle) -> list[str]:
     return [
         f"| {tag}, {modality} | {f['found']:.0f} of {f['wrong']:.0f} "
         f"| {f['false_alarms']:.0f} of {f['right']:.0f} |"
-        for tag in _judged(learnt)
+        for tag in _judged(fitted)
         for modality, f in unseen.get(tag, {}).get("by_modality", {}).items()
     ]
 
@@ -147,14 +147,14 @@ def _share(figures: dict[str, float], name: str) -> str:
 
 def _shift(figures: dict[str, Any]) -> str:
     if not figures.get("new_stations"):
-        return "How it does on images of other scanners was not measured."
-    told = [
+        return "Images of other scanners were not measured."
+    figures_by_tag = [
         f"{tag}: {f['found']} of {f['wrong']} wrong values found and {f['false_alarms']} "
         f"false alarms on {f['right']} right ones"
         for tag, f in figures["new_stations"].items()
     ]
     return (
-        "On DICOM files of stations and sources that trained nothing:\n  "
-        + ";\n  ".join(told)
+        "On DICOM files of stations and sources without training images:\n  "
+        + ";\n  ".join(figures_by_tag)
         + ".\n  The thresholds were chosen on these files, too."
     )

@@ -46,7 +46,7 @@ class ClusterRow:
 
 
 def report_html(
-    learnt: FittedBundle,
+    fitted: FittedBundle,
     snapshot: Snapshot,
     clusters: Sequence[ClusterProfile],
     *,
@@ -65,42 +65,42 @@ def report_html(
     return render_page(
         __package__,
         "report.html",
-        images={"all": len(snapshot), "patients": patients, **learnt.figures["images"]},
+        images={"all": len(snapshot), "patients": patients, **fitted.figures["images"]},
         size=snapshot.preprocessing.size,
         cluster_count=len(clusters),
         error_rate=f"{ERROR_RATE:.0%}",
-        flagging=list(_flagging(learnt)),
-        new_stations=learnt.figures["new_stations"],
+        flagging=list(_flagging(fitted)),
+        new_stations=fitted.figures["new_stations"],
         detectability=sorted(
-            learnt.detectability, key=lambda d: (d.judged, d.tag, d.concept)
+            fitted.detectability, key=lambda d: (d.judged, d.tag, d.concept)
         ),
-        constraints=learnt.figures.get("constraints"),
-        history=learnt.trained.history,
-        clusters=list(_clusters(learnt, snapshot, clusters, with_tiles=with_tiles)),
+        constraints=fitted.figures.get("constraints"),
+        history=fitted.trained.history,
+        clusters=list(_clusters(fitted, snapshot, clusters, with_tiles=with_tiles)),
     )
 
 
 def _flagging(
-    learnt: FittedBundle,
+    fitted: FittedBundle,
 ) -> Iterator[tuple[str, float | None, dict[str, float]]]:
     """Yield tag, threshold and figures of the unseen patients."""
     for tag in JUDGED_TAGS:
-        figures = learnt.figures["unseen"].get(tag, {}).get("all")
+        figures = fitted.figures["unseen"].get(tag, {}).get("all")
         if figures:
-            yield tag, learnt.calibration.tags[tag].threshold, figures
+            yield tag, fitted.calibration.tags[tag].threshold, figures
 
 
 def _clusters(
-    learnt: FittedBundle,
+    fitted: FittedBundle,
     snapshot: Snapshot,
     clusters: Sequence[ClusterProfile],
     *,
     with_tiles: bool,
 ) -> Iterator[ClusterRow]:
     """Yield the largest clusters, the largest first."""
-    tiles = snapshot.tiles[as_slice(learnt.split.training)]
+    tiles = snapshot.tiles[as_slice(fitted.split.training)]
     squared = squared_distances(
-        learnt.trained.embed(tiles), learnt.model.clusters.centers
+        fitted.trained.embed(tiles), fitted.model.clusters.centers
     )
     nearest = squared.argmin(axis=1)
     sizes = np.bincount(nearest, minlength=len(clusters))
@@ -113,14 +113,14 @@ def _clusters(
             clusters[k].name,
             tuple(pictures),
             int(sizes[k]),
-            tuple(_profiles(learnt, k)),
+            tuple(_profiles(fitted, k)),
         )
 
 
-def _profiles(learnt: FittedBundle, k: int) -> Iterator[str]:
+def _profiles(fitted: FittedBundle, k: int) -> Iterator[str]:
     """Yield the most frequent values of the k-th cluster, tag by tag."""
     for tag in ("Modality", "BodyPartExamined"):
-        profiles = learnt.model.clusters.profiles.get(tag)
+        profiles = fitted.model.clusters.profiles.get(tag)
         if profiles is None or not profiles.knows[k]:
             continue
         row = profiles.table[k]

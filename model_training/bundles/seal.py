@@ -1,4 +1,4 @@
-"""From what was learnt to a sealed bundle."""
+"""Sealing of a fitted model as a bundle."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -41,40 +41,40 @@ from veritag.judging.tag_scores import is_known_kind
 EXEMPLARS = 6
 PARITY_TILES = 32
 MATCHING_TILES = 4000
-"""Images on which clusters are compared with those of the bundle before."""
+"""Images on which clusters are compared with those of the champion."""
 
 
 def make_bundle(
-    learnt: FittedBundle,
+    fitted: FittedBundle,
     snapshot: Snapshot,
     out: Path,
     lineage: dict[str, Any],
     champion: ModelBundle | None = None,
     write_pages: Callable[[Sequence[ClusterProfile]], None] = lambda _: None,
 ) -> ModelBundle:
-    """Export into the folder `out`, check the export and seal all that lies there.
+    """Export into the folder `out`, check the export, and seal all files there.
 
     Parameters
     ----------
     champion
-        The bundle whose cluster ids go on where clusters hold the same images; None
-        numbers them from 0.
+        The bundle whose cluster ids are kept for clusters of the same images; without
+        one, clusters are numbered from 0.
     write_pages
-        Writes into `out`, told of the clusters under their public ids and names, what
-        is sealed besides.
+        Writes further files into `out` before it is sealed, given the clusters with
+        their public ids and names.
     """
-    half = learnt.config.half
-    graph = _graph(learnt, half=half)
-    export_onnx(graph, learnt.config.size, out / MODEL)
+    half = fitted.config.half
+    graph = _graph(fitted, half=half)
+    export_onnx(graph, fitted.config.size, out / MODEL)
     difference = parity(graph, out / MODEL, snapshot.tiles[:PARITY_TILES])
-    figures = {**learnt.figures, "export_difference": difference}
+    figures = {**fitted.figures, "export_difference": difference}
     tiles = snapshot.tiles[:: -(-len(snapshot) // MATCHING_TILES)]
     outputs = run_onnx(out / MODEL, np.ascontiguousarray(tiles))
     q = outputs.soft_assignment
     if half:
-        figures["half_precision"] = cost_of_half(_graph(learnt), q, tiles)
+        figures["half_precision"] = cost_of_half(_graph(fitted), q, tiles)
     ids, next_id = _ids(q, tiles, champion)
-    clusters = with_identity(_clusters(learnt.model), ids)
+    clusters = with_identity(_clusters(fitted.model), ids)
     write_pages(clusters)
     return seal_bundle(
         out,
@@ -82,24 +82,24 @@ def make_bundle(
             preprocessing=snapshot.preprocessing,
             clusters=clusters,
             calibration={
-                tag: _with_figures(learnt, tag) for tag in learnt.calibration.tags
+                tag: _with_figures(fitted, tag) for tag in fitted.calibration.tags
             },
-            sharpness=learnt.model.clusters.sharpness,
+            sharpness=fitted.model.clusters.sharpness,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            concepts=learnt.model.concepts,
-            mixture=_mixture(learnt.model),
-            familiar=learnt.model.novelty.novelty(learnt.calibration.flagging_limit),
-            correlation=learnt.correlation,
+            concepts=fitted.model.concepts,
+            mixture=_mixture(fitted.model),
+            familiar=fitted.model.novelty.novelty(fitted.calibration.flagging_limit),
+            correlation=fitted.correlation,
             neighbor_concepts={
                 tag: tuple(one.carried.tolist())
-                for tag, one in learnt.model.sources.items()
+                for tag, one in fitted.model.sources.items()
             },
-            detectability=learnt.detectability,
+            detectability=fitted.detectability,
             training={**figures, "occupancy": _occupancy(outputs, ids)},
             lineage={
                 "code_version": veritag.__version__,
-                "configuration": asdict(learnt.config),
-                "configuration_digest": learnt.config.digest(),
+                "configuration": asdict(fitted.config),
+                "configuration_digest": fitted.config.digest(),
                 "snapshot": snapshot.summary(),
                 "parent": champion.bundle_id if champion else None,
                 NEXT_ID: next_id,
@@ -112,7 +112,7 @@ def make_bundle(
 def _ids(
     q: Floats, tiles: NDArray[np.uint8], champion: ModelBundle | None
 ) -> tuple[Sequence[int], int]:
-    """Return the public ids of the clusters, and the first that is free after them.
+    """Return the public ids of the clusters, and the next unused one.
 
     Parameters
     ----------
@@ -130,9 +130,9 @@ def _ids(
     return ids, max(first, max(ids) + 1)
 
 
-def _graph(learnt: FittedBundle, *, half: bool = False) -> InspectionModel:
-    model = learnt.model
-    encoder = learnt.trained.network.encoder
+def _graph(fitted: FittedBundle, *, half: bool = False) -> InspectionModel:
+    model = fitted.model
+    encoder = fitted.trained.network.encoder
     return InspectionModel(encoder, model.predictor, model.novelty_score(), half=half)
 
 
@@ -147,7 +147,7 @@ def _mixture(model: TagModel) -> dict[str, dict[str, float]]:
 
 
 def _clusters(model: TagModel) -> tuple[ClusterProfile, ...]:
-    """Return the clusters with their profiles and exemplars, numbered as they come."""
+    """Return the clusters with their profiles and exemplars, numbered from 0."""
     centers, neighbors = model.clusters.centers, model.neighbors.embedding
     nearest = np.argsort(squared_distances(centers, neighbors), axis=1)
     profiles = cluster_profiles(model.clusters.profiles, len(centers))
@@ -200,22 +200,22 @@ def old_clusters(
         return None
     parts = []
     for start in range(0, len(tiles), MATCHING_TILES):
-        some = np.ascontiguousarray(tiles[start : start + MATCHING_TILES])
-        resized = _at_size(some, champion.manifest.preprocessing.size)
+        batch = np.ascontiguousarray(tiles[start : start + MATCHING_TILES])
+        resized = _at_size(batch, champion.manifest.preprocessing.size)
         old_q = run_onnx(champion.model_path, resized).soft_assignment
         parts.append(old_q.argmax(axis=1))
     return np.concatenate(parts).astype(np.int64)
 
 
 def _at_size(tiles: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Return tiles (N, size, size): near enough to those made so to tell kinds apart."""
+    """Return tiles scaled to (N, size, size), close enough to tell kinds apart."""
     if tiles.shape[1] == size:
         return np.ascontiguousarray(tiles)
     scaled = [cv2.resize(t, (size, size), interpolation=cv2.INTER_AREA) for t in tiles]
     return np.stack(scaled).astype(np.uint8)
 
 
-def _with_figures(learnt: FittedBundle, tag: str) -> TagCalibration:
-    figures = learnt.figures["unseen"].get(tag, {}).get("all", {})
+def _with_figures(fitted: FittedBundle, tag: str) -> TagCalibration:
+    figures = fitted.figures["unseen"].get(tag, {}).get("all", {})
     figures = {**figures, "promised_precision": LEAST_PRECISION, "of_wrong": ERROR_RATE}
-    return replace(learnt.calibration.tags[tag], figures=figures)
+    return replace(fitted.calibration.tags[tag], figures=figures)

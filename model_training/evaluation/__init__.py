@@ -1,1 +1,1 @@
-"""Quality of a sealed bundle on known images."""
+"""Evaluation of bundles on known images, and comparison of two bundles."""

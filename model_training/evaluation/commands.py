@@ -36,8 +36,8 @@ def evaluate(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="CSV with the columns path, modality and region, whose values stand "
-            "over those in the files; paths are relative to its folder.",
+            help="CSV with the columns path, modality and region, whose values replace "
+            "those in the files; paths are relative to its folder.",
             exists=True,
             dir_okay=False,
         ),
@@ -49,10 +49,10 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of the injected errors.")] = 1,
     with_research: Annotated[
         bool,
-        typer.Option("--with-research", help="Also look at images for research only."),
+        typer.Option("--with-research", help="Include images for research only."),
     ] = False,
 ) -> None:
-    """Judge known images by a bundle: how well it sorts them and what it would flag."""
+    """Evaluate a bundle on known images: its clusters, and the tags that it would flag."""
     from model_training.evaluation.evaluate import run_evaluate
     from veritag.settings import load_settings
 

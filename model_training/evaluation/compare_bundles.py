@@ -1,4 +1,4 @@
-"""Two bundles' figures on the same images, with the noise of their difference."""
+"""Comparison of two bundles on the same images, with the noise of the differences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,24 +22,24 @@ BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "same", "not comparable"
 
 @dataclass(frozen=True, slots=True)
 class ComparedFigure:
-    """One figure that the gate looks at.
+    """One figure that the gate compares.
 
     Attributes
     ----------
     sign
         1 where more is better, -1 where less is.
     fine
-        A value that is good enough: a challenger that keeps to it is never worse, and
-        only better than a champion that does not.
+        A value that is good enough: a challenger that reaches it is never worse, and
+        better only than a champion that does not.
     least
-        Smallest difference that anybody would notice.
+        Smallest difference that matters.
     outweighed_by
-        A figure that pays for this one. Who knows fewer kinds, and so judges fewer
-        images, but finds more of what is wrong, is no worse; nor is who finds less
-        than a champion that cries wolf.
+        A figure that outweighs this one if it is better. A challenger that knows fewer
+        kinds but finds more wrong tags is not worse; neither is one that finds fewer
+        wrong tags than a champion with many false alarms.
     """
 
-    words: str
+    label: str
     sign: int
     fine: float | None = None
     least: float = 0.005
@@ -72,12 +72,12 @@ FIGURES: Mapping[str, ComparedFigure] = {
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """How the noise of a difference is found.
+    """Parameters of the bootstrap that measures the noise of a difference.
 
     Attributes
     ----------
     resamples
-        Drawings of patients, with replacement.
+        Number of draws of patients, with replacement.
     tail
         Probability left out on each side of the interval.
     """
@@ -89,7 +89,7 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One figure of both, with the interval of the difference where it has one."""
+    """One figure of both bundles, with the interval of the difference if it has one."""
 
     name: str
     champion: float | None
@@ -102,8 +102,8 @@ class Comparison:
 def compare(
     challenger: Evaluation, champion: Evaluation, noise: Noise
 ) -> list[Comparison]:
-    """Return every figure of both with the interval of its difference."""
-    both = {
+    """Return every figure of both bundles with the interval of its difference."""
+    judged_by_both = {
         tag: judged(challenger.predictions, tag) & judged(champion.predictions, tag)
         for tag in challenger.questions.tags
     }
@@ -113,24 +113,26 @@ def compare(
     def pair(weights: Floats | None) -> tuple[Figures, Figures]:
         questions = challenger.questions
         return (
-            figures_of(champion.predictions, questions, weights, both, tags),
-            figures_of(challenger.predictions, questions, weights, both, tags),
+            figures_of(champion.predictions, questions, weights, judged_by_both, tags),
+            figures_of(
+                challenger.predictions, questions, weights, judged_by_both, tags
+            ),
         )
 
     old, new = pair(None)
     drawn = [pair(weights) for weights in _resamples(challenger, noise)]
-    found = [_comparison(name, old, new, drawn, noise) for name in FIGURES]
-    better = {c.name for c in found if c.verdict == BETTER}
+    comparisons = [_comparison(name, old, new, drawn, noise) for name in FIGURES]
+    better = {c.name for c in comparisons if c.verdict == BETTER}
     return [
         replace(c, verdict=SAME)
         if c.verdict == WORSE and FIGURES[c.name].outweighed_by in better
         else c
-        for c in found
+        for c in comparisons
     ]
 
 
 def _resamples(evaluation: Evaluation, noise: Noise) -> list[Floats]:
-    """Return how often each image counts when patients are drawn with replacement."""
+    """Return how often each image counts in each draw of patients, of shape (N,)."""
     rng = np.random.default_rng(noise.seed)
     n = evaluation.patients
     draws = rng.multinomial(n, np.full(n, 1 / n), size=noise.resamples)
@@ -150,7 +152,7 @@ def _comparison(
         and (b := two[name]) is not None
     ]  # fmt: skip
     low = high = None
-    # A figure that most drawings leave undefined has no noise that could be told.
+    # A figure that most draws leave undefined has no measurable noise.
     if 2 * len(differences) > len(drawn):
         tails = np.quantile(differences, [noise.tail, 1 - noise.tail])
         low, high = (round(float(tail), 4) for tail in tails)
@@ -168,7 +170,7 @@ def _verdict(
 ) -> str:
     fine = _is_fine(figure, new)
     if old is None or new is None or low is None or high is None:
-        # A champion that flags nothing has no precision: then ours must be good.
+        # A champion that flags nothing has no precision: then the new one must be good.
         alone = new is not None and old is None and figure.fine is not None
         return WORSE if alone and not fine else UNKNOWN
     least, most = sorted((figure.sign * low, figure.sign * high))
@@ -186,12 +188,12 @@ def _is_fine(figure: ComparedFigure, value: float | None) -> bool:
 
 
 def sentence(c: Comparison) -> str:
-    """Return in words what became of a figure."""
-    words = FIGURES[c.name].words
+    """Return the comparison of a figure as a sentence."""
+    label = FIGURES[c.name].label
     if c.champion is None or c.challenger is None:
-        return f"{words} is only {_number(c.challenger)}, and unknown of the champion"
+        return f"{label} is only {_number(c.challenger)}, and unknown of the champion"
     return (
-        f"{words} is {c.verdict}: {_number(c.champion)} became "
+        f"{label} is {c.verdict}: {_number(c.champion)} became "
         f"{_number(c.challenger)} (difference {c.low:+.3f} to {c.high:+.3f})"
     )
 

@@ -28,7 +28,7 @@ from veritag.settings import Settings
 
 JSON_FILE, HTML_FILE = "evaluation.json", "evaluation.html"
 
-WORDS: Mapping[str, str] = {
+LABELS: Mapping[str, str] = {
     "nmi_modality": "NMI with modality",
     "homogeneity_modality": "homogeneity in modality",
     "ari_modality": "adjusted Rand index with modality",
@@ -62,7 +62,7 @@ def run_evaluate(
     Raises
     ------
     StopError
-        If there is no such bundle, or no image that it can be asked about.
+        If there is no such bundle, or no usable image.
     """
     if not folders:
         raise ConfigurationError("name the images to evaluate on: --images PATH...")
@@ -82,7 +82,7 @@ def run_evaluate(
 
 def _read(entries: Sequence[ImageEntry], bundle: ModelBundle) -> Snapshot:
     with warnings.catch_warnings():
-        # pydicom warns of every oddity of every file; what counts is counted.
+        # pydicom warns of each irregularity of each file; unusable files are counted.
         warnings.simplefilter("ignore")
         snapshot = take_snapshot(entries, bundle.manifest.preprocessing)
     require_images(snapshot)
@@ -90,10 +90,10 @@ def _read(entries: Sequence[ImageEntry], bundle: ModelBundle) -> Snapshot:
 
 
 def _labelled(entries: Sequence[ImageEntry], labels: Path) -> Iterator[ImageEntry]:
-    """Yield the entries with the labels' values over those of the files."""
-    told = dict(_rows(labels))
+    """Yield the entries, with the values of the labels in place of the files'."""
+    labelled = dict(_rows(labels))
     for entry in entries:
-        tags = told.get(entry.path.resolve())
+        tags = labelled.get(entry.path.resolve())
         yield replace(entry, tags={**entry.tags, **tags}) if tags else entry
 
 
@@ -131,8 +131,8 @@ def _figures_table(evaluation: Evaluation) -> Table:
     )
     table = Table("figure", "value", title=title)
     table.columns[1].justify = "right"
-    for key, words in WORDS.items():
-        table.add_row(words, _number(evaluation.figures.get(key)))
+    for key, label in LABELS.items():
+        table.add_row(label, _number(evaluation.figures.get(key)))
     return table
 
 
@@ -162,8 +162,8 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
     """
     with disk_errors(f"the report in {out}"):
         out.mkdir(parents=True, exist_ok=True)
-        told = json.dumps(evaluation.as_json(), indent=1)
-        (out / JSON_FILE).write_text(told + "\n", encoding="utf-8")
+        text = json.dumps(evaluation.as_json(), indent=1)
+        (out / JSON_FILE).write_text(text + "\n", encoding="utf-8")
         (out / HTML_FILE).write_text(evaluation_page(evaluation), encoding="utf-8")
 
 
@@ -174,7 +174,9 @@ def evaluation_page(evaluation: Evaluation) -> str:
         __package__,
         "evaluation.html",
         evaluation=evaluation,
-        figures=[(w, _number(evaluation.figures.get(k))) for k, w in WORDS.items()],
+        figures=[
+            (label, _number(evaluation.figures.get(k))) for k, label in LABELS.items()
+        ],
         tag_headings=[column.replace("_", " ") for column in TAG_COLUMNS],
         tags=[(tag, *_cells(figures)) for tag, figures in evaluation.by_tag.items()],
         clusters=[(f"{i} {name}".strip(), n) for i, name, n in clusters if n],

@@ -1,8 +1,8 @@
-"""How good a bundle is on images that it has not learnt from.
+"""Figures of a bundle on images that it was not trained on.
 
-Each known tag is questions twice, as it is and with one wrong value, so that no figure
-hangs on which tags a draw made wrong. Precision and calibration are told for the rate
-of errors that the calibration counts on.
+Each known tag is judged twice, as it is and with one wrong value, so that no figure
+depends on a draw of wrong tags. Precision and calibration are given for the rate of
+errors that the calibration assumes.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,13 @@ Figures = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All figures of one bundle on one set of images."""
+    """All figures of one bundle on one set of images.
+
+    Attributes
+    ----------
+    clusters
+        Public id, name and number of images of each cluster.
+    """
 
     bundle_id: str
     images: int
@@ -49,7 +55,7 @@ class Evaluation:
     questions: Questions
 
     def as_json(self) -> dict[str, Any]:
-        """Return what a report holds, without the images' own outcomes."""
+        """Return the report, without the predictions for single images."""
         return {
             "bundle_id": self.bundle_id,
             "images": self.images,
@@ -71,18 +77,18 @@ def rounded(figures: Figures) -> Figures:
 def evaluate_bundle(
     bundle: ModelBundle, snapshot: Snapshot, *, seed: int = 1
 ) -> Evaluation:
-    """Judge every image by the sealed graph and the bundle's own thresholds.
+    """Evaluate a bundle by its graph and its thresholds.
 
     Raises
     ------
     StopError
-        If the snapshot's tiles are not made as the bundle asks.
+        If the snapshot's tiles are not made as the bundle requires.
     """
     questions = questions_about(snapshot, seed)
     predictions = predictions_of(bundle, snapshot, questions.tags)
     figures = figures_of(predictions, questions)
     figures["silhouette"] = _silhouette(predictions, seed)
-    held = np.bincount(
+    sizes = np.bincount(
         predictions.cluster, minlength=predictions.soft_assignment.shape[1]
     ).tolist()
     return Evaluation(
@@ -93,7 +99,7 @@ def evaluate_bundle(
         {tag: _tag_figures(predictions, questions, tag) for tag in _carried(questions)},
         tuple(
             (c.cluster_id, c.name, n)
-            for c, n in zip(bundle.manifest.clusters, held, strict=True)
+            for c, n in zip(bundle.manifest.clusters, sizes, strict=True)
         ),
         predictions,
         questions,
@@ -111,17 +117,17 @@ def figures_of(
     among: Mapping[str, Mask] | None = None,
     tags: frozenset[str] | None = None,
 ) -> Figures:
-    """Return the figures over all tags, None where there is nothing to count.
+    """Return the figures over all tags, None for a figure of no images.
 
     Parameters
     ----------
     weights
         How often each image counts, of shape (N,); once each by default.
     among
-        Tag to the images whose probabilities are looked at, where two bundles are
-        compared; by default those of which this bundle has an opinion.
+        Keyword to the images whose probabilities are evaluated, for the comparison of
+        two bundles; by default those that this bundle judges.
     tags
-        Over which findings are counted; by default those that this bundle judges.
+        The tags whose flags are counted; by default those that this bundle judges.
     """
     w = np.ones(len(questions.patient)) if weights is None else weights
     figures = _cluster_figures(predictions, questions.modality, w, "modality")
@@ -137,8 +143,8 @@ def figures_of(
 def _cluster_figures(
     predictions: Predictions, classes: NDArray[np.intp], w: Floats, name: str
 ) -> Figures:
-    told = classes >= 0
-    table = contingency(predictions.cluster[told], classes[told], w[told])
+    known = classes >= 0
+    table = contingency(predictions.cluster[known], classes[known], w[known])
     return {
         f"nmi_{name}": nmi(table),
         f"homogeneity_{name}": homogeneity(table),
@@ -151,11 +157,11 @@ def _finding_figures(
 ) -> Figures:
     right = wrong = alarms = found = 0.0
     for tag in sorted(tags):
-        question, answers = questions.tags[tag], predictions.tags[tag]
+        question, scores = questions.tags[tag], predictions.tags[tag]
         right += float(w[question.right != ""].sum())
         wrong += float(w[question.wrong != ""].sum())
-        alarms += float(w[answers.right.flagged].sum())
-        found += float(w[answers.wrong.flagged].sum())
+        alarms += float(w[scores.right.flagged].sum())
+        found += float(w[scores.wrong.flagged].sum())
     recall = found / wrong if wrong else None
     false_alarms = alarms / right if right else None
     return {
@@ -182,11 +188,11 @@ def _probability_figures(
     parts: list[tuple[Floats, Mask, Floats]] = []
     for tag in questions.tags:
         chosen = judged(predictions, tag) if among is None else among[tag]
-        answers = predictions.tags[tag]
-        for answer, is_wrong in ((answers.right, False), (answers.wrong, True)):
+        scores = predictions.tags[tag]
+        for values, is_wrong in ((scores.right, False), (scores.wrong, True)):
             rate = ERROR_RATE if is_wrong else 1 - ERROR_RATE
             truth = np.full(int(chosen.sum()), is_wrong)
-            parts.append((answer.probability[chosen], truth, w[chosen] * rate))
+            parts.append((values.probability[chosen], truth, w[chosen] * rate))
     p, truth, weights = (np.concatenate(one) for one in zip(*parts, strict=True))
     return {
         "brier": brier(p, truth, weights),
@@ -195,23 +201,21 @@ def _probability_figures(
 
 
 def judged(predictions: Predictions, tag: str) -> Mask:
-    """Return where a bundle has an opinion of the right and of the wrong value."""
-    answers = predictions.tags[tag]
-    with_opinion: Mask = ~np.isnan(
-        answers.right.probability + answers.wrong.probability
-    )
+    """Return which images have a score for the right and for the wrong value, (N,)."""
+    scores = predictions.tags[tag]
+    with_opinion: Mask = ~np.isnan(scores.right.probability + scores.wrong.probability)
     return with_opinion
 
 
 def judged_tags(predictions: Predictions) -> frozenset[str]:
-    """Return the tags of which a bundle has an opinion on any image."""
+    """Return the tags that the bundle judges on any image."""
     return frozenset(tag for tag in predictions.tags if judged(predictions, tag).any())
 
 
 def _agreement(
     predictions: Predictions, questions: Questions, w: Floats
 ) -> float | None:
-    """Return how often a reviewed value is flagged if and only if it was wrong."""
+    """Return the share of reviewed values that are flagged if and only if wrong."""
     agreed = total = 0.0
     for tag, question in questions.tags.items():
         reviewed, was_wrong = question.reviewed, question.received != question.right

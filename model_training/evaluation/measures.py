@@ -97,6 +97,6 @@ def calibration_error(
 
 
 def share(hits: NDArray[np.bool_], weights: Floats) -> float | None:
-    """Return the weighted share of hits; None of nothing."""
+    """Return the weighted share of hits; None without any weight."""
     total = float(weights.sum())
     return float(weights[hits].sum() / total) if total > 0 else None

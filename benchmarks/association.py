@@ -1,8 +1,8 @@
-"""What a new association costs: Veritag, pynetdicom as it comes, DCMTK storescp.
+"""Cost of a new association: Veritag, pynetdicom by default, DCMTK storescp.
 
-A lean client connects, proposes one storage SOP class, waits for the acceptance, releases.
-All servers offer every storage SOP class, except that storescp knows its own list. They
-are asked in turns; TCP_NODELAY is on at both ends.
+A minimal client connects, proposes one storage SOP Class, waits for the acceptance and
+releases. All servers accept every storage SOP Class; storescp has a list of its own. The
+servers take turns; TCP_NODELAY is on at both ends.
 
 python -m benchmarks.association [--rounds 10] [--each 10] [--contexts 1] [--json]
 """
@@ -49,14 +49,14 @@ ae.start_server(("127.0.0.1", int(sys.argv[1])))
 
 @dataclass
 class Server:
-    """A running Storage SCP and what its associations cost.
+    """A running Storage SCP, and the cost of its associations.
 
     Attributes
     ----------
     accepted
-        Seconds from connecting to the acceptance.
+        Seconds from the connection to the acceptance.
     ended
-        Seconds from connecting to the answer to the release.
+        Seconds from the connection to the answer to the release.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Server:
 def request(
     contexts: int, first: str = "", syntax: str = ImplicitVRLittleEndian
 ) -> bytes:
-    """Return an A-ASSOCIATE-RQ that proposes so many storage SOP classes."""
+    """Return an A-ASSOCIATE-RQ that proposes `contexts` storage SOP Classes."""
     primitive = A_ASSOCIATE()
     primitive.application_context_name = "1.2.840.10008.3.1.1.1"
     primitive.calling_ae_title, primitive.called_ae_title = "BENCHMARK", "VERITAG"
@@ -81,10 +81,12 @@ def request(
     length.maximum_length_received = 16382
     implementation.implementation_class_uid = "1.2.826.0.1.3680043.8.498.1"
     primitive.user_information = [length, implementation]
-    known = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
-    offered = [first, *(uid for uid in known if uid != first)] if first else known
+    storage = [
+        str(context.abstract_syntax) for context in AllStoragePresentationContexts
+    ]
+    uids = [first, *(u for u in storage if u != first)] if first else storage
     proposed = []
-    for number, uid in enumerate(offered[:contexts]):
+    for number, uid in enumerate(uids[:contexts]):
         context = build_context(uid, syntax)
         context.context_id = 2 * number + 1
         proposed.append(context)
@@ -97,26 +99,26 @@ def request(
 RELEASE = bytes(A_RELEASE_RQ().encode())
 
 
-def associate(port: int, wanted: bytes) -> tuple[float, float]:
-    """Open and release one association; return when it was accepted, when it ended."""
-    began = time.perf_counter()
+def associate(port: int, proposal: bytes) -> tuple[float, float]:
+    """Open and release one association; return seconds to its acceptance and end."""
+    start = time.perf_counter()
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.sendall(wanted)
+        connection.sendall(proposal)
         _expect(connection, _ACCEPTED)
-        accepted = time.perf_counter() - began
+        accepted = time.perf_counter() - start
         connection.sendall(RELEASE)
         _expect(connection, _RELEASED)
-    return accepted, time.perf_counter() - began
+    return accepted, time.perf_counter() - start
 
 
 def _expect(connection: socket.socket, kind: int) -> None:
-    found, _ = read_pdu(connection)
-    assert found == kind, f"PDU type {found:#x} instead of {kind:#x}"
+    received, _ = read_pdu(connection)
+    assert received == kind, f"PDU type {received:#x} instead of {kind:#x}"
 
 
 def read_pdu(connection: socket.socket) -> tuple[int, bytes]:
-    """Read one PDU (PS3.8 section 9.3.1); return its type and what follows."""
+    """Read one PDU (PS3.8 section 9.3.1); return its type and its content."""
     head = _read(connection, 6)
     return head[0], _read(connection, int.from_bytes(head[2:6], "big"))
 
@@ -134,7 +136,7 @@ def _read(connection: socket.socket, count: int) -> bytes:
 def running_server(
     name: str, command: Sequence[str], port: int, settings: Mapping[str, str]
 ) -> Iterator[Server]:
-    """Run a server until it listens, and stop it in the end."""
+    """Start a server, wait until it listens, and stop it at the end."""
     process = subprocess.Popen(
         command,
         env={**os.environ, "TCP_NODELAY": "1", **settings},
@@ -165,9 +167,9 @@ def _wait_until_it_listens(
 
 @contextmanager
 def servers(folder: Path) -> Iterator[list[Server]]:
-    """Run all servers that are installed."""
+    """Run all installed servers."""
     port, stock, health = (free_port("127.0.0.1") for _ in range(3))
-    told = {
+    settings = {
         "VERITAG_DATA_DIR": str(folder / "data"),
         "VERITAG_DICOM_PORT": str(port),
         "VERITAG_DICOM_HOST": "127.0.0.1",
@@ -176,50 +178,50 @@ def servers(folder: Path) -> Iterator[list[Server]]:
     with ExitStack() as stack:
         run = stack.enter_context
         listen = veritag("listen", "--no-indexer")
-        found = [run(running_server("veritag", listen, port, told))]
+        running = [run(running_server("veritag", listen, port, settings))]
         script = [sys.executable, "-c", _STOCK, str(stock)]
-        found.append(run(running_server("pynetdicom as it comes", script, stock, {})))
+        running.append(run(running_server("pynetdicom, default", script, stock, {})))
         storescp = find_program("storescp")
         if storescp:
             other = free_port("127.0.0.1")
             command = [storescp, "--fork", "-od", str(folder), str(other)]
-            found.append(run(running_server("DCMTK storescp", command, other, {})))
-        yield found
+            running.append(run(running_server("DCMTK storescp", command, other, {})))
+        yield running
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """Return the CPU time of a server and of its children that have ended."""
+    """Return the CPU time of a server and of its ended children."""
     times = process.cpu_times()
     return float(
         times.user + times.system + times.children_user + times.children_system
     )
 
 
-def measure(server: Server, wanted: bytes, count: int) -> None:
-    """Open associations one after the other and keep what they took."""
+def measure(server: Server, proposal: bytes, count: int) -> None:
+    """Open associations one after the other and store their times."""
     before = cpu_seconds(server.process)
     for _ in range(count):
-        accepted, ended = associate(server.port, wanted)
+        accepted, ended = associate(server.port, proposal)
         server.accepted.append(accepted)
         server.ended.append(ended)
-    time.sleep(0.1)  # a child that has just answered must end to be counted
+    time.sleep(0.1)  # CPU time of a child counts after its end only
     server.cpu += cpu_seconds(server.process) - before
 
 
-def summary(found: Sequence[Server]) -> dict[str, object]:
-    """Return the figures of each server, and their ratio to the last one's."""
-    last = statistics.median(found[-1].ended)
+def summary(servers: Sequence[Server]) -> dict[str, object]:
+    """Return the times of each server, and their ratio to those of the last one."""
+    last = statistics.median(servers[-1].ended)
     return {
         server.name: {
             "accepted_ms": round(1000 * statistics.median(server.accepted), 2),
             "p95_ms": round(1000 * quantile(server.accepted, 0.95), 2),
             "ended_ms": round(1000 * statistics.median(server.ended), 2),
             "cpu_ms": round(1000 * server.cpu / len(server.ended), 2),
-            f"ended_to_{found[-1].name.replace(' ', '_')}": round(
+            f"ended_to_{servers[-1].name.replace(' ', '_')}": round(
                 statistics.median(server.ended) / last, 2
             ),
         }
-        for server in found
+        for server in servers
     }
 
 
@@ -230,20 +232,20 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=10)
     arguments.add_argument("--each", type=int, default=10)
     arguments.add_argument("--contexts", type=int, default=1, choices=range(1, 129))
-    given = arguments.parse_args()
-    wanted = request(given.contexts)
+    options = arguments.parse_args()
+    proposal = request(options.contexts)
     with (
         tempfile.TemporaryDirectory(prefix="veritag-association-") as folder,
-        servers(Path(folder)) as found,
+        servers(Path(folder)) as running,
     ):
-        for server in found:
-            associate(server.port, wanted)
-        for _ in range(given.rounds):
-            for server in found:
-                measure(server, wanted, given.each)
-        count = given.rounds * given.each
-        told = {"associations each": count, "contexts proposed": given.contexts}
-        show({**told, **summary(found)}, as_json=given.json)
+        for server in running:
+            associate(server.port, proposal)
+        for _ in range(options.rounds):
+            for server in running:
+                measure(server, proposal, options.each)
+        count = options.rounds * options.each
+        counts = {"associations each": count, "contexts proposed": options.contexts}
+        show({**counts, **summary(running)}, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Strikes a running system down again and again, and looks whether anything was lost.
+"""Fault injection into a running system, and check that nothing is lost.
 
-Senders with a known list send while processes are killed, the broker is flushed, broker
-and database are stopped, the disk fills and the clock jumps. At the end every instance
-that was answered 0x0000 must be there byte for byte, recorded once, inspected once.
-The disk can be filled and the clock shifted only on Linux: by root (a file system of
-its own), and with a C compiler.
+Senders send a known list of instances while processes are killed, the broker is flushed,
+broker and database are stopped, the disk fills up and the clock jumps. At the end every
+instance with the answer 0x0000 must be archived byte for byte, recorded once and
+inspected once. Filling the disk and shifting the clock need Linux; the former also needs
+root (for a file system of its own), the latter a C compiler.
 
 python benchmarks/faults.py --minutes 25 [--kills 220] [--instances 11000] [--seed 1]
     [--database sqlite|postgresql] [--faults listener,broker,...] [--report FILE]
@@ -40,26 +40,26 @@ _INSTANCES_PER_SECOND = 7.5
 
 
 def main() -> int:
-    """Run as asked; 1 if anything was lost, doubled or left undone."""
+    """Run the benchmark; return 1 if an instance was lost, doubled or not inspected."""
     exit_on_sigterm()
-    given = _arguments()
-    seconds = given.minutes * 60
+    options = _arguments()
+    seconds = options.minutes * 60
     plan = Plan(
         seconds=seconds,
-        instances=given.instances or int(seconds * _INSTANCES_PER_SECOND),
+        instances=options.instances or int(seconds * _INSTANCES_PER_SECOND),
         kills=int(seconds / _KILL_EVERY_SECONDS)
-        if given.kills is None
-        else given.kills,
-        seed=given.seed,
-        senders=given.senders,
-        database=given.database,
+        if options.kills is None
+        else options.kills,
+        seed=options.seed,
+        senders=options.senders,
+        database=options.database,
         quiet_seconds=600,
-        faults=[name.strip() for name in given.faults.split(",") if name.strip()],
+        faults=[name.strip() for name in options.faults.split(",") if name.strip()],
     )
     result = _run(plan)
     print(markdown(result))
-    if given.report:
-        write(result, given.report)
+    if options.report:
+        write(result, options.report)
     return 0 if result.holds and not result.notes else 1
 
 
@@ -74,9 +74,13 @@ def _arguments() -> Namespace:
         "--database", choices=("sqlite", "postgresql"), default="sqlite"
     )
     parser.add_argument(
-        "--faults", default="", help="beginnings of names, by commas; default: all"
+        "--faults",
+        default="",
+        help="prefixes of names, separated by commas; default: all",
     )
-    parser.add_argument("--report", type=Path, help="Markdown file; JSON beside it")
+    parser.add_argument(
+        "--report", type=Path, help="Markdown file, with a JSON file beside it"
+    )
     return parser.parse_args()
 
 
@@ -85,28 +89,28 @@ def _run(plan: Plan) -> Result:
         TextColumn("{task.description:28}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[said]}"),
+        TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
         console=Console(stderr=True),
     ) as progress:
-        sent = progress.add_task("starting", total=None, said="")
-        kills = progress.add_task("kills", total=plan.kills, said="")
+        sent = progress.add_task("starting", total=None, note="")
+        kills = progress.add_task("kills", total=plan.kills, note="")
 
-        def tell(
+        def update(
             pace: Pace, ledger: Ledger, done: Sequence[Incident], what: str
         ) -> None:
-            said = f"{len(ledger.acknowledged)} safe, {ledger.lost} lost connections"
+            note = f"{len(ledger.acknowledged)} safe, {ledger.lost} lost connections"
             progress.update(
                 sent,
                 description="sending",
                 total=pace.total,
                 completed=pace.handed_out,
-                said=said,
+                note=note,
             )
             killed = sum(1 for incident in list(done) if incident.processes_killed)
-            progress.update(kills, completed=killed, said=what)
+            progress.update(kills, completed=killed, note=what)
 
-        return run(plan, tell)
+        return run(plan, update)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Hostile bytes against a live listener, a million times if you like.
+"""Fuzzing of a running listener with hostile bytes, up to millions of cases.
 
 Starts a real `veritag listen`, sends cases from several processes, and checks after each
-batch: the same process lives and takes an honest instance in time; memory, threads and
-descriptors are where they were; what was answered 0x0000 is in the spool, byte for byte,
-and nothing else; no file lies anywhere else; every line of the log is JSON, of a known
-event and without a traceback; every answer was a right PDU. A case is made from seed and
-number alone, so that `--only NUMBER` repeats it.
+batch: the process is the same and stores a valid instance in time; memory, threads and
+descriptors have not grown; exactly the instances with the answer 0x0000 are in the spool,
+byte for byte; there is no other file; every line of the log is JSON of a known event
+without a traceback; every answer was a valid PDU. A case depends on seed and number only,
+so `--only NUMBER` repeats it.
 
     python benchmarks/fuzz.py --cases 1000000 [--minutes 60] [--seed 1]
                               [--reception fast|stock|both] [--indexer]
@@ -34,13 +34,13 @@ from tests.fuzz.listener import Figures, Target
 from tests.fuzz.oracle import check_files, check_metrics
 
 BATCH = 10_000
-# Cases that a client takes at a time, and sends without waiting where it can.
+# Cases that a client fetches at a time, and sends without waiting where possible.
 WINDOW = 16
-# An honest instance, in the middle of it all, must be answered within this.
+# Time limit for the answer to a valid instance during fuzzing.
 HONEST_SECONDS = 10.0
 
 
-# Durability is no question here: where there is a disk in memory, it saves the fsyncs.
+# Durability is not tested here: a file system in memory makes fsync fast.
 _MEMORY = next((p for p in [Path("/dev/shm")] if p.is_dir()), None)  # noqa: S108
 
 
@@ -60,7 +60,7 @@ class FuzzRun:
     events: dict[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures of the report."""
+        """Return the run as values for the report."""
         slow = sorted(self.honest_seconds) or [0.0]
         return {
             "reception": self.reception,
@@ -82,14 +82,14 @@ class FuzzRun:
 
 
 def work(port: int, seed: int, numbers: range, threads: int, out: Any) -> None:
-    """Send the cases of a range from so many threads; put what was seen."""
-    turn, left = threading.Lock(), iter(numbers)
+    """Send the cases of a range from several threads; put their ledger into `out`."""
+    lock, remaining = threading.Lock(), iter(numbers)
     clients = [Client(port, seed) for _ in range(threads)]
 
     def send(client: Client) -> None:
         while True:
-            with turn:
-                window = list(itertools.islice(left, WINDOW))
+            with lock:
+                window = list(itertools.islice(remaining, WINDOW))
             if not window:
                 client.close()
                 return
@@ -100,16 +100,16 @@ def work(port: int, seed: int, numbers: range, threads: int, out: Any) -> None:
         runner.start()
     for runner in runners:
         runner.join()
-    whole = Ledger()
+    total = Ledger()
     for client in clients:
-        whole.add(client.ledger)
-    out.put(whole)
+        total.add(client.ledger)
+    out.put(total)
 
 
 def one_batch(
     target: Target, run: FuzzRun, numbers: range, processes: int, threads: int
 ) -> None:
-    """Send a batch from several processes, honest instances meanwhile, and check."""
+    """Send a batch from several processes, valid instances meanwhile, and check."""
     context = multiprocessing.get_context("forkserver")
     out = context.SimpleQueue()
     pid = target.process.pid
@@ -132,7 +132,7 @@ def one_batch(
             batch.add(out.get())
         for sender in senders:
             sender.join()
-    finally:  # also when the run is broken off
+    finally:  # also if the run is interrupted
         for sender in senders:
             sender.terminate()
         done.set()
@@ -144,19 +144,19 @@ def one_batch(
 def _probe(
     port: int, first: int, run: FuzzRun, honest: set[str], done: threading.Event
 ) -> None:
-    """Store an honest instance every second, and once at the end."""
+    """Store a valid instance every second, and one at the end."""
     number = first
     last = False
     while not last:
         last = done.wait(1.0)
         try:
-            found, seconds = honest_store(port, number)
-            honest.add(found)
+            uid, seconds = honest_store(port, number)
+            honest.add(uid)
             run.honest_seconds.append(seconds)
             if seconds > HONEST_SECONDS:
-                run.problems.append(f"an honest instance took {seconds:.1f} s")
+                run.problems.append(f"a valid instance took {seconds:.1f} s")
         except (Violation, OSError) as error:
-            run.problems.append(f"an honest instance failed: {error!r}")
+            run.problems.append(f"a valid instance failed: {error!r}")
         number += 1
 
 
@@ -164,7 +164,7 @@ def _check(
     target: Target, run: FuzzRun, batch: Ledger, honest: set[str], pid: int
 ) -> None:
     if not target.process.is_running() or target.process.poll() is not None:
-        raise SystemExit(f"the listener is dead:\n{target.root / 'log'}")
+        raise SystemExit(f"the listener has ended:\n{target.root / 'log'}")
     assert target.process.pid == pid
     run.problems += batch.violations
     run.figures.append(target.settled(run.figures[0]))
@@ -185,24 +185,24 @@ def _check(
     run.events = dict(target.events)
 
 
-def fuzz(wanted: argparse.Namespace, reception: str, cases: int) -> FuzzRun:
-    """FuzzRun so many cases against one listener."""
-    run = FuzzRun(reception, wanted.indexer, wanted.seed)
+def fuzz(options: argparse.Namespace, reception: str, cases: int) -> FuzzRun:
+    """Run a number of cases against one listener."""
+    run = FuzzRun(reception, options.indexer, options.seed)
     root = Path(tempfile.mkdtemp(prefix="veritag-fuzz-", dir=_MEMORY))
-    target = Target(root, reception, wanted.indexer)
+    target = Target(root, reception, options.indexer)
     target.start()
     try:
-        honest_store(target.port, 0)  # everything is loaded now
+        honest_store(target.port, 0)  # loads all modules
         time.sleep(1.0)
         for path in target.kept():
             path.unlink(missing_ok=True)
         run.figures.append(target.figures())
-        for numbers in _batches(wanted, cases):
+        for numbers in _batches(options, cases):
             started = time.monotonic()
-            one_batch(target, run, numbers, wanted.processes, wanted.threads)
+            one_batch(target, run, numbers, options.processes, options.threads)
             run.seconds += time.monotonic() - started
-            _say(run)
-            if run.seconds > wanted.minutes * 60:
+            _print(run)
+            if run.seconds > options.minutes * 60:
                 break
     finally:
         target.stop()
@@ -212,15 +212,15 @@ def fuzz(wanted: argparse.Namespace, reception: str, cases: int) -> FuzzRun:
     return run
 
 
-def _batches(wanted: argparse.Namespace, cases: int) -> Iterator[range]:
-    if wanted.only is not None:
-        yield range(wanted.only, wanted.only + 1)
+def _batches(options: argparse.Namespace, cases: int) -> Iterator[range]:
+    if options.only is not None:
+        yield range(options.only, options.only + 1)
         return
     for start in range(0, cases, BATCH):
         yield range(start, min(cases, start + BATCH))
 
 
-def _say(run: FuzzRun) -> None:
+def _print(run: FuzzRun) -> None:
     now = run.figures[-1]
     print(
         f"{run.reception}: {run.cases} cases, {run.cases / run.seconds:.0f}/s, "
@@ -233,7 +233,7 @@ def _say(run: FuzzRun) -> None:
 
 
 def main() -> None:
-    """Fuzz, print what was found, and fail if anything was."""
+    """Fuzz, print the report, and fail if there are problems."""
     exit_on_sigterm()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=50_000)
@@ -247,14 +247,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=12)
     parser.add_argument("--report", type=Path)
     parser.add_argument("--only", type=int)
-    wanted = parser.parse_args()
+    options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    both = wanted.reception == "both"
-    receptions = ("fast", "stock") if both else (wanted.reception,)
-    runs = [fuzz(wanted, one, wanted.cases // len(receptions)) for one in receptions]
+    is_both = options.reception == "both"
+    receptions = ("fast", "stock") if is_both else (options.reception,)
+    runs = [fuzz(options, one, options.cases // len(receptions)) for one in receptions]
     report = [run.as_json() for run in runs]
-    if wanted.report:
-        wanted.report.write_text(json.dumps(report, indent=1))
+    if options.report:
+        options.report.write_text(json.dumps(report, indent=1))
     print(json.dumps(report, indent=1))
     sys.exit(any(run.problems for run in runs))
 

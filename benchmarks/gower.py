@@ -1,11 +1,11 @@
-"""Constraints from tags at scale, against the full matrix of the `gower` package.
+"""Cost of constraints from tags, compared with the full matrix of the `gower` package.
 
-Tags are drawn as a hospital sends them: BodyPartExamined in a third of radiographs and
-four fifths of tomographic images, orientation and position in tomographic images alone,
-exposure in those made by X-rays, Manufacturer nearly always. The package has to build the
-full matrix before a pair can be chosen, so it gets fewer instances; it knows neither
-missing nor negative values, so it gets the same rows with missing ones filled in and the
-cosines shifted. That both then say the same of each pair is checked.
+Tags are drawn as in a hospital: BodyPartExamined in a third of radiographs and four
+fifths of tomographic images, orientation and position in tomographic images only, exposure
+in X-ray images, Manufacturer nearly always. The package needs the full matrix before a
+pair can be chosen, so it gets fewer instances. It supports neither missing nor negative
+values, so it gets the same rows with missing ones filled in and cosines shifted. Both
+distances of each pair are checked to be equal.
 
 python -m benchmarks.gower [--instances 100000] [--constraints 20000] [--matrix 10000]
                            [--json]
@@ -33,7 +33,7 @@ from model_training.constraints.tag_encoding import fit_tags
 from model_training.snapshots.samples import Sample
 
 KINDS = {
-    # Share of images, from the radiology of a general hospital.
+    # Share of images in the radiology of a general hospital.
     ("CR", "CHEST"): 12, ("CR", "HAND"): 6, ("CR", "KNEE"): 6, ("CR", "SHOULDER"): 4,
     ("CR", "FOOT"): 4, ("CR", "PELVIS"): 3, ("CR", "LSPINE"): 3, ("CR", "ABDOMEN"): 2,
     ("DX", "CHEST"): 6, ("DX", "HIP"): 2, ("MG", "BREAST"): 4, ("CT", "HEAD"): 10,
@@ -46,7 +46,7 @@ X_RAY = ("CR", "DX", "MG", "CT", "XA")
 VENDORS = ("SIEMENS", "GE", "PHILIPS", "CANON", "AGFA")
 PLANES = ((1, 0, 0, 0, 1, 0), (1, 0, 0, 0, 0, -1), (0, 1, 0, 0, 0, -1))
 SERIES = 20
-"""Tomographic images with the same orientation and exposure."""
+"""Number of tomographic images with the same orientation and exposure."""
 
 
 def draw_samples(n: int, seed: int) -> tuple[list[Sample], np.ndarray]:
@@ -88,51 +88,51 @@ def _draw_sample(modality: str, region: str, rng: np.random.Generator) -> Sample
 
 
 def measured(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
-    """Return what the work returns, its seconds, and its peak of memory.
+    """Return the result of the work, its seconds, and its peak of memory.
 
-    The peak comes from a second run, as watching every allocation takes time.
+    The peak is from a second run, because tracing allocations takes time.
     """
-    began = time.perf_counter()
-    done = work()
-    seconds = time.perf_counter() - began
+    start = time.perf_counter()
+    result = work()
+    seconds = time.perf_counter() - start
     tracemalloc.start()
     work()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return done, {"seconds": seconds, "peak_mb": peak / 1e6}
+    return result, {"seconds": seconds, "peak_mb": peak / 1e6}
 
 
-def described(made: Constraints, truth: np.ndarray) -> dict[str, object]:
-    """Return the figures of constraints that the table shows."""
-    told = made.report
-    held = purity(made, truth)
+def described(constraints: Constraints, truth: np.ndarray) -> dict[str, object]:
+    """Return the properties of constraints that the table shows."""
+    report = constraints.report
+    pure = purity(constraints, truth)
     return {
-        "must_link": told["must_link"],
-        "cannot_link": told["cannot_link"],
-        "distinct": told["distinct"],
-        "must_purity": held.must_link,
-        "cannot_purity": held.cannot_link,
-        "within_modality": told["within_modality"],
-        "top_must_pair": told["top_tuple_pair"]["must_link"],
-        "contradictions": told["contradictions"],
+        "must_link": report["must_link"],
+        "cannot_link": report["cannot_link"],
+        "distinct": report["distinct"],
+        "must_purity": pure.must_link,
+        "cannot_purity": pure.cannot_link,
+        "within_modality": report["within_modality"],
+        "top_must_pair": report["top_tuple_pair"]["must_link"],
+        "contradictions": report["contradictions"],
     }
 
 
 def sampled(n: int, n_constraints: int) -> dict[str, object]:
-    """Sample constraints from n instances by each setting; return the figures."""
+    """Sample constraints from n instances with each setting; return a table."""
     samples, truth = draw_samples(n, seed=0)
     settings = {"default": ConstraintConfig(), "paper's": PAPER_CONSTRAINTS}
     table: dict[str, object] = {}
     for name, config in settings.items():
-        made, cost = measured(
+        constraints, cost = measured(
             partial(sample_constraints, samples, n_constraints, config=config, seed=1)
         )
-        table[f"{name} setting, {n}"] = {**cost, **described(made, truth)}
+        table[f"{name} setting, {n}"] = {**cost, **described(constraints, truth)}
     return table
 
 
 def compared(n: int) -> dict[str, object]:
-    """Return what full matrices of n complete rows cost, by the package and by us."""
+    """Return the cost of full matrices of n rows, by the package and by Veritag."""
     package = importlib.import_module("gower")
     samples, _ = draw_samples(n, seed=0)
     encoding = fit_tags(samples, ranges="minmax", concepts=False)
@@ -143,13 +143,13 @@ def compared(n: int) -> dict[str, object]:
         partial(package.gower_matrix, rows, cat_features=categorical)
     )
     ours, our_cost = measured(partial(gower_distance, rows, categorical=categorical))
-    apart = max(
+    difference = max(
         float(np.abs(a**2 - b).max()) for a, b in zip(ours, theirs, strict=True)
     )
     return {
         f"gower package, all pairs of {n}": their_cost,
         f"gower_distance, all pairs of {n}": our_cost,
-        "largest difference": apart,
+        "largest difference": difference,
     }
 
 
@@ -159,11 +159,11 @@ def main() -> None:
     arguments.add_argument("--instances", type=int, default=100_000)
     arguments.add_argument("--constraints", type=int, default=20_000)
     arguments.add_argument("--matrix", type=int, default=10_000)
-    given = arguments.parse_args()
-    table = sampled(given.instances, given.constraints)
-    if given.matrix:
-        table |= compared(given.matrix)
-    show(table, as_json=given.json)
+    options = arguments.parse_args()
+    table = sampled(options.instances, options.constraints)
+    if options.matrix:
+        table |= compared(options.matrix)
+    show(table, as_json=options.json)
 
 
 if __name__ == "__main__":

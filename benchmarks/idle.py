@@ -1,4 +1,4 @@
-"""What an idle `veritag up` costs: share of one core and memory, by process.
+"""CPU and memory of an idle `veritag up`, by process.
 
 python -m benchmarks.idle [--seconds 60] [--settle 30] [--json]
 """
@@ -22,36 +22,36 @@ MEGABYTE = 1e6
 
 
 def roles(system: RunningSystem) -> dict[int, str]:
-    """Return what each process of the system is for."""
-    named = {system.process.pid: "supervisor"}
+    """Return process id to role for the processes of the system."""
+    names = {system.process.pid: "supervisor"}
     for file in (system.data_dir / "run").glob("*.json"):
-        told = json.loads(file.read_text("utf-8"))
-        if "role" in told:
-            named[told["pid"]] = told["role"]
-    return named
+        status = json.loads(file.read_text("utf-8"))
+        if "role" in status:
+            names[status["pid"]] = status["role"]
+    return names
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """Return the CPU time that a process has used so far."""
+    """Return the CPU time of a process so far."""
     times = process.cpu_times()
     return float(times.user + times.system)
 
 
 def measure(system: RunningSystem, seconds: float) -> dict[str, object]:
-    """Watch all processes for a while and return what they used."""
-    named = roles(system)
+    """Return the CPU and memory of all processes over a time."""
+    role_of = roles(system)
     parent = psutil.Process(system.process.pid)
     processes = [parent, *parent.children(recursive=True)]
     before = [cpu_seconds(process) for process in processes]
-    began = time.monotonic()
+    start = time.monotonic()
     time.sleep(seconds)
-    passed = time.monotonic() - began
+    elapsed = time.monotonic() - start
     by_role: dict[str, object] = {}
     cpu, rss, pss = 0.0, 0.0, 0.0
     for process, used in zip(processes, before, strict=True):
-        share = (cpu_seconds(process) - used) / passed
+        share = (cpu_seconds(process) - used) / elapsed
         memory = process.memory_full_info()
-        by_role[named.get(process.pid, f"other {process.pid}")] = {
+        by_role[role_of.get(process.pid, f"other {process.pid}")] = {
             "cpu_percent": round(100 * share, 2),
             "rss_mb": round(memory.rss / MEGABYTE, 1),
             "pss_mb": round(memory.pss / MEGABYTE, 1),
@@ -62,7 +62,7 @@ def measure(system: RunningSystem, seconds: float) -> dict[str, object]:
         "rss_mb": round(rss / MEGABYTE, 1),
         "pss_mb": round(pss / MEGABYTE, 1),
     }
-    return {"seconds": round(passed, 1), **by_role, "all together": total}
+    return {"seconds": round(elapsed, 1), **by_role, "all together": total}
 
 
 def main() -> None:
@@ -71,13 +71,13 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--seconds", type=float, default=60)
     arguments.add_argument("--settle", type=float, default=30)
-    given = arguments.parse_args()
+    options = arguments.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="veritag-idle-") as folder,
         running_system(Path(folder)) as system,
     ):
-        time.sleep(given.settle)
-        show(measure(system, given.seconds), as_json=given.json)
+        time.sleep(options.settle)
+        show(measure(system, options.seconds), as_json=options.json)
 
 
 if __name__ == "__main__":

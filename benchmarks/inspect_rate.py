@@ -1,21 +1,21 @@
-"""Rate of `veritag inspect` and of the worker against the bare loop, same files.
+"""Rate of `veritag inspect` and of the worker, compared with a bare loop.
 
-The bare loop is what one would write without a product around it: pydicom reads and
-decodes, the tile is made, ONNX Runtime runs; in one thread, and with a pool of threads
-that decode. `veritag inspect` reads the tags too and judges the series. The worker takes
-messages of 32 instances from SQLite records and stores their verdicts there; the broker
-is left out. All use the same bundle; repetitions are interleaved, since other load comes
-and goes, and the better of the two bare loops is what counts.
+The bare loop is the minimum without a product: pydicom reads and decodes, the tile is
+made, ONNX Runtime runs; in one thread, and with a pool of decoding threads. `veritag
+inspect` also reads the tags and judges the series. The worker handles messages of 32
+instances and stores their verdicts in SQLite records, without a broker. All use the same
+files and bundle. Repetitions are interleaved, because other load varies, and the better
+of the two bare loops is the reference.
 
     python -m benchmarks.inspect_rate [--bundle DIR] [--size 256] [--files 200]
                                       [--repeat 5] [--json]
                                       [--syntax native|jpeg-ls|jpeg-2000]
 
-Compressed files are read in processes of their own; `in_threads` is the same without
-them, which tells what they cost.
+Compressed files are read in decoding processes; `in_threads` does the same without them,
+which shows their cost.
 
-With `--size` an encoder of that tile size and random weights takes the place of the
-bundle's: what it says is nonsense, how long it takes is not.
+With `--size` an encoder of that tile size and random weights replaces the bundle's: its
+results are meaningless, its time is not.
 """
 
 import argparse
@@ -106,7 +106,7 @@ def bare_loop(
     files: Sequence[Path],
     threads: int,
 ) -> None:
-    """Read, decode and tile in a pool of threads; one run of the model per file."""
+    """Read, decode and make tiles in a pool of threads; run the model for each file."""
     pre = bundle.manifest.preprocessing
 
     def tile(path: Path) -> np.ndarray:
@@ -120,7 +120,7 @@ def bare_loop(
 def bare_loop_one_thread(
     bundle: ModelBundle, session: ort.InferenceSession, files: Sequence[Path]
 ) -> None:
-    """Do one file after the other in a plain loop."""
+    """Read, decode and run the model for one file after the other."""
     pre = bundle.manifest.preprocessing
     for path in files:
         one = make_tile(pydicom.dcmread(path), pre)
@@ -135,22 +135,22 @@ def warm(threads: int) -> Pipeline:
 
 
 def inspect(model: Model, files: Sequence[Path], pipeline: Pipeline) -> None:
-    """Inspect as `veritag inspect` does, the judgement included."""
-    named = ((path, path) for path in files)
-    done = list(pipeline.run(model, named, identify=lambda _: False))
-    verdicts = [one.verdict for one in done if one.verdict is not None]
+    """Inspect as `veritag inspect` does, including the judgement."""
+    keyed = ((path, path) for path in files)
+    outcomes = list(pipeline.run(model, keyed, identify=lambda _: False))
+    verdicts = [one.verdict for one in outcomes if one.verdict is not None]
     assert len(verdicts) == len(files)
     judge_series(model.bundle.manifest, verdicts)
 
 
 def inspect_in_threads(model: Model, files: Sequence[Path], pipeline: Pipeline) -> None:
-    """Inspect as if every file were harmless."""
+    """Inspect all files in threads, without decoding processes."""
     with patch("worker.pipeline.is_small_native", lambda _: True):
         inspect(model, files, pipeline)
 
 
 def recorded(bundle: Path, files: Sequence[Path], threads: int) -> Callable[[], None]:
-    """Record the files in fresh records; return the worker's inspection of them."""
+    """Register the files in new records; return the worker's inspection of them."""
     home = Path(tempfile.mkdtemp(dir=files[0].parent))
     context = open_context(
         Settings(data_dir=home, bundle_dir=bundle, decode_threads=threads)
@@ -188,7 +188,7 @@ def _stored(path: Path, home: Path) -> StoredInstance:
 
 
 def untrained(size: int, folder: Path) -> Path:
-    """Make a bundle with the paper's encoder and K = 25, untrained."""
+    """Make a bundle with the paper's encoder and K = 25, without training."""
     from benchmarks.untrained import untrained_graph
     from model_training.bundles.export import export_onnx
     from model_training.network.encoder import EMBEDDING, Encoder
@@ -208,12 +208,40 @@ def untrained(size: int, folder: Path) -> Path:
     return seal_bundle(folder, manifest).path
 
 
-Way = Callable[[], Callable[[], None]]
-"""Prepares one repetition and returns what is measured of it."""
+Variant = Callable[[], Callable[[], None]]
+"""Prepares one repetition and returns the function to measure."""
 
 
 def main() -> None:
     """Measure and print a table, or one JSON object."""
+    options = _arguments()
+    logging.disable(logging.INFO)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+    )
+    if options.size:
+        options.bundle = untrained(options.size, Path(tempfile.mkdtemp()))
+    bundle = load_bundle(options.bundle)
+    model, session = Model(bundle), _session(bundle)
+    rng = np.random.default_rng(1)
+    threads = options.threads
+    with tempfile.TemporaryDirectory() as folder, closing(warm(threads)) as pipeline:
+        files = [Path(folder) / f"{n}.dcm" for n in range(options.files)]
+        for path in files:
+            write_ct(path, rng, options.syntax)
+        variants: dict[str, Variant] = {
+            "bare": lambda: lambda: bare_loop(bundle, session, files, threads),
+            "bare_one_thread": lambda: (
+                lambda: bare_loop_one_thread(bundle, session, files)
+            ),
+            "inspect": lambda: lambda: inspect(model, files, pipeline),
+            "in_threads": lambda: lambda: inspect_in_threads(model, files, pipeline),
+            "worker": lambda: recorded(options.bundle, files, threads),
+        }
+        show(compare(variants, options.files, options.repeat), as_json=options.json)
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", type=Path, default=starter_bundle_path())
     parser.add_argument("--size", type=int)
@@ -222,50 +250,30 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--syntax", choices=("native", *SYNTAXES), default="native")
     parser.add_argument("--json", action="store_true")
-    wanted = parser.parse_args()
-    logging.disable(logging.INFO)
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
-    )
-    if wanted.size:
-        wanted.bundle = untrained(wanted.size, Path(tempfile.mkdtemp()))
-    bundle = load_bundle(wanted.bundle)
-    model = Model(bundle)
+    return parser.parse_args()
+
+
+def _session(bundle: ModelBundle) -> ort.InferenceSession:
+    """Return a session of one thread, as the product has."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = ort.InferenceSession(
+    return ort.InferenceSession(
         str(bundle.model_path), options, ["CPUExecutionProvider"]
     )
-    rng = np.random.default_rng(1)
-    threads = wanted.threads
-    with tempfile.TemporaryDirectory() as folder, closing(warm(threads)) as pipeline:
-        files = [Path(folder) / f"{n}.dcm" for n in range(wanted.files)]
-        for path in files:
-            write_ct(path, rng, wanted.syntax)
-        ways: dict[str, Way] = {
-            "bare": lambda: lambda: bare_loop(bundle, session, files, threads),
-            "bare_one_thread": lambda: (
-                lambda: bare_loop_one_thread(bundle, session, files)
-            ),
-            "inspect": lambda: lambda: inspect(model, files, pipeline),
-            "in_threads": lambda: lambda: inspect_in_threads(model, files, pipeline),
-            "worker": lambda: recorded(wanted.bundle, files, threads),
-        }
-        show(compare(ways, wanted.files, wanted.repeat), as_json=wanted.json)
 
 
-def compare(ways: dict[str, Way], files: int, repeat: int) -> dict[str, Any]:
-    """Return rates, CPU times and ratios; a warm-up round is dropped."""
-    walls: dict[str, list[float]] = {name: [] for name in ways}
-    cpu: dict[str, list[float]] = {name: [] for name in ways}
+def compare(variants: dict[str, Variant], files: int, repeat: int) -> dict[str, Any]:
+    """Return rates, CPU times and ratios, without the warm-up round."""
+    walls: dict[str, list[float]] = {name: [] for name in variants}
+    cpu: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(repeat + 1):
-        for name, prepare in ways.items():
+        for name, prepare in variants.items():
             run = prepare()
-            wall, used = time.perf_counter(), time.process_time()
+            wall, cpu_start = time.perf_counter(), time.process_time()
             run()
             walls[name].append(time.perf_counter() - wall)
-            cpu[name].append(time.process_time() - used)
+            cpu[name].append(time.process_time() - cpu_start)
     return {
         name: {
             "per_second": round(files / statistics.median(walls[name][1:]), 1),
@@ -273,12 +281,12 @@ def compare(ways: dict[str, Way], files: int, repeat: int) -> dict[str, Any]:
             "ratio": _ratio(walls, name),
             "cpu_ratio": _ratio(cpu, name),
         }
-        for name in ways
+        for name in variants
     }
 
 
 def _ratio(seconds: dict[str, list[float]], name: str) -> float:
-    """Return the median, over rounds, of the better bare loop's time over this one's."""
+    """Return the median over rounds of the better bare loop's time over this time."""
     bare = map(min, seconds["bare"][1:], seconds["bare_one_thread"][1:])
     return round(
         statistics.median(

@@ -1,7 +1,7 @@
-"""How long from 0x0000 to the stored verdict, when little is going on.
+"""Latency from the answer 0x0000 to the stored verdict, at a low load.
 
 Synthetic instances of several kinds are sent one by one, each over an association of
-its own, to a running `veritag up`; the times are those in the records.
+its own, to a running `veritag up`. The times are those in the records.
 
 python -m benchmarks.latency [--instances 120] [--per-second 2] [--json]
 """
@@ -35,7 +35,7 @@ _WAIT_SECONDS = 60.0
 
 
 def draw(folder: Path, count: int) -> list[Path]:
-    """Write instances of all kinds in turn."""
+    """Write instances of all kinds, alternating."""
     files = []
     for number, kind in zip(range(count), itertools.cycle(KINDS), strict=False):
         (data_set,) = phantom_series(kind, patient=number, instances=1, seed=_SEED)
@@ -45,7 +45,7 @@ def draw(folder: Path, count: int) -> list[Path]:
 
 
 def send_slowly(system: RunningSystem, files: Sequence[Path], pause: float) -> None:
-    """Send one file after the other, at a fixed pace."""
+    """Send the files one by one, at a fixed rate."""
     receiver = Receiver("127.0.0.1", system.dicom_port, "VERITAG")
     due = time.monotonic()
     for file in files:
@@ -56,15 +56,15 @@ def send_slowly(system: RunningSystem, files: Sequence[Path], pause: float) -> N
 
 
 def wait_for_verdicts(records: Records, count: int) -> None:
-    """Wait until everything is inspected."""
+    """Wait until all instances are inspected."""
     deadline = time.monotonic() + _WAIT_SECONDS
     while system_counts(records).inspected < count:
-        assert time.monotonic() < deadline, "not everything was inspected"
+        assert time.monotonic() < deadline, "some instances were not inspected"
         time.sleep(0.2)
 
 
 def latencies(records: Records) -> list[float]:
-    """Return the seconds from acknowledgement to verdict, by time of reception."""
+    """Return the seconds from acknowledgement to verdict, ordered by reception."""
     query = select(instances.c.received_at, instances.c.inspected_at)
     with records.read() as connection:
         rows = connection.execute(query.order_by(instances.c.received_at)).all()
@@ -77,22 +77,22 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--instances", type=int, default=120)
     arguments.add_argument("--per-second", type=float, default=2)
-    given = arguments.parse_args()
+    options = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="veritag-latency-") as folder:
         outgoing, data_dir = Path(folder) / "outgoing", Path(folder) / "data"
         outgoing.mkdir()
-        files = draw(outgoing, given.instances + _WARM_UP)
+        files = draw(outgoing, options.instances + _WARM_UP)
         with running_system(data_dir) as system:
-            send_slowly(system, files, 1 / given.per_second)
+            send_slowly(system, files, 1 / options.per_second)
             records = Records.open(f"sqlite:///{data_dir / 'records.sqlite3'}")
             wait_for_verdicts(records, len(files))
             seconds = latencies(records)[_WARM_UP:]
             records.close()
-    shown = {
+    quantiles = {
         f"p{p}_seconds": round(quantile(seconds, p / 100), 3) for p in (50, 95, 99)
     }
-    result = {"instances": len(seconds), "per_second": given.per_second, **shown}
-    show({**result, "longest_seconds": round(max(seconds), 3)}, as_json=given.json)
+    result = {"instances": len(seconds), "per_second": options.per_second, **quantiles}
+    show({**result, "longest_seconds": round(max(seconds), 3)}, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the benchmarks share: a running system, quantiles, and how results are shown."""
+"""Shared parts of the benchmarks: a running system, quantiles, options and output."""
 
 import argparse
 import json
@@ -38,13 +38,13 @@ def veritag(*arguments: str) -> list[str]:
 
 @contextmanager
 def running_system(data_dir: Path, **settings: str) -> Iterator[RunningSystem]:
-    """Run `veritag up` on free ports, and stop it in the end."""
-    told = {**os.environ, "VERITAG_DICOM_PORT": "0", "VERITAG_REVIEW_PORT": "0"}
+    """Run `veritag up` on free ports, and stop it at the end."""
+    environment = {**os.environ, "VERITAG_DICOM_PORT": "0", "VERITAG_REVIEW_PORT": "0"}
     data_dir.mkdir(parents=True, exist_ok=True)
     with (data_dir / "up.log").open("wb") as log:
         process = subprocess.Popen(
             veritag("up", "--data", str(data_dir)),
-            env={**told, **settings},
+            env={**environment, **settings},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -69,30 +69,32 @@ def _wait_for_start(
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Return the value below or at which that share of the values lies."""
+    """Return the value below which this share of the values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def exit_on_sigterm() -> None:
-    """End at SIGTERM as at Ctrl-C: by an exception, so that servers end too."""
+    """Raise SystemExit at SIGTERM, so that the servers are stopped, too."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """Return an argument parser with what all benchmarks understand."""
-    made = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
-    made.add_argument("--json", action="store_true", help="print one JSON object")
-    return made
+    """Return an argument parser with the options of all benchmarks."""
+    options = argparse.ArgumentParser(
+        description=(description or "").partition("\n")[0]
+    )
+    options.add_argument("--json", action="store_true", help="print one JSON object")
+    return options
 
 
 def show(result: Mapping[str, Any], *, as_json: bool) -> None:
     """Print a result, as a table or as one JSON object."""
-    told = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", **result}
+    values = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", **result}
     if as_json:
-        print(json.dumps(told))
+        print(json.dumps(values))
         return
-    for name, value in told.items():
+    for name, value in values.items():
         if isinstance(value, Mapping):
             inner = "   ".join(f"{k} {_short(v)}" for k, v in value.items())
             print(f"{name:32} {inner}")

@@ -1,7 +1,7 @@
-"""What a snapshot of a large archive costs: the choice, the samples, the tiles.
+"""Cost of a snapshot of a large archive: its plan, its samples, its tiles.
 
-Records of so many made-up instances are written into a temporary SQLite and removed
-afterwards; tiles are noise, so that no file system can pack them.
+Records of synthetic instances are written into a temporary SQLite database. Tiles are
+noise, which no file system can compress.
 
 python -m benchmarks.snapshot_plan [--instances 1000000] [--tiles 200000] [--json]
 """
@@ -53,29 +53,29 @@ EVERYTHING = replace(
 Q = (0.04,) * 25
 
 
-def made_up(count: int) -> Iterator[list[dict[str, Any]]]:
-    """Yield series, each as the rows of its instances with all that the tables need."""
-    draw = random.Random(1)
+def synthetic_series(count: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield series, each as rows of its instances with the values of all tables."""
+    rng = random.Random(1)
     weights = [share / length for _, _, share, length in KINDS]
-    made, number = 0, 0
-    while made < count:
-        modality, region, _, length = draw.choices(KINDS, weights)[0]
+    total, number = 0, 0
+    while total < count:
+        modality, region, _, length = rng.choices(KINDS, weights)[0]
         number += 1
-        size = min(count - made, max(1, int(length * draw.uniform(0.5, 1.5))))
+        size = min(count - total, max(1, int(length * rng.uniform(0.5, 1.5))))
         tags: dict[str, Any] = {"Modality": modality, "Manufacturer": "SIEMENS"}
         tags |= {"BodyPartExamined": region} if region else {}
         if modality in {"CT", "MR"}:
             tags["ImageOrientationPatient"] = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
         if modality in {"CT", "CR", "DX", "MG"}:
-            tags |= {"ExposureTime": float(draw.randrange(1, 900)), "Exposure": 5.0}
-        yield [{"id": made + n + 1, "series_id": number, **tags} for n in range(size)]
-        made += size
+            tags |= {"ExposureTime": float(rng.randrange(1, 900)), "Exposure": 5.0}
+        yield [{"id": total + n + 1, "series_id": number, **tags} for n in range(size)]
+        total += size
 
 
 def fill(records: Records, count: int) -> None:
-    """Write made-up studies, series, instances and verdicts."""
-    waiting = made_up(count)
-    while part := list(islice(waiting, SERIES_AT_ONCE)):
+    """Write synthetic studies, series, instances and verdicts."""
+    remaining = synthetic_series(count)
+    while part := list(islice(remaining, SERIES_AT_ONCE)):
         with records.begin(durable=False) as connection:
             for table, rows in (
                 (studies, [_study(one[0]) for one in part]),
@@ -144,76 +144,76 @@ def _verdict(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def digest(number: int) -> str:
-    """Return a made-up digest."""
+    """Return the digest of a synthetic instance."""
     return hashlib.blake2b(str(number).encode(), digest_size=16).hexdigest()
 
 
 def memory_mb() -> float:
-    """Return the most memory that was ever in use, in MB; mapped files are in it."""
+    """Return the peak of resident memory in MB, including mapped files."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
-class Watch:
-    """Seconds since the last look."""
+class Stopwatch:
+    """Stopwatch that restarts at each call."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
+        self._start = time.monotonic()
 
     def __call__(self) -> float:
-        """Return the seconds since the last call and begin anew."""
-        passed, self._began = time.monotonic() - self._began, time.monotonic()
-        return passed
+        """Return the seconds since the last call."""
+        elapsed, self._start = time.monotonic() - self._start, time.monotonic()
+        return elapsed
 
 
 def measure_plan(folder: Path, count: int) -> dict[str, Any]:
-    """Choose from so many instances, then take all of them."""
+    """Plan a snapshot of synthetic instances, then one of all of them."""
     records = Records.open(f"sqlite:///{folder / 'records.sqlite3'}")
     records.migrate()
     fill(records, count)
-    began = memory_mb()
-    watch = Watch()
+    before = memory_mb()
+    watch = Stopwatch()
     plan = plan_snapshot(records, SamplingConfig())
     chosen = {"chosen": len(plan), "seconds": watch(), "peak_mb": memory_mb()}
     ids = plan_snapshot(records, EVERYTHING).ids.tolist()
     watch()
     share = SampleInterner()
     samples = [share(sample_of(one, ())) for one in learnable_instances(records, ids)]
-    told = {"seconds": watch(), "peak_mb": memory_mb()}
+    all_samples = {"seconds": watch(), "peak_mb": memory_mb()}
     split_samples(samples, 1)
     records.close()
     return {
-        "peak_mb_before": began,
+        "peak_mb_before": before,
         "plan": chosen,
-        "all_samples": told,
+        "all_samples": all_samples,
         "split": {"seconds": watch()},
     }
 
 
 def measure_tiles(folder: Path, count: int) -> dict[str, Any]:
-    """Keep so many tiles, and write and load a snapshot of them."""
+    """Store tiles, and write and load a snapshot of them."""
     preprocessing = Preprocessing()
     shape = (ROWS_AT_ONCE, preprocessing.size, preprocessing.size)
     noise = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
     digests = [digest(number) for number in range(count)]
     parts = [digests[n : n + ROWS_AT_ONCE] for n in range(0, count, ROWS_AT_ONCE)]
-    # One sample will do: what is measured is the writing.
-    (row,) = next(made_up(1))
+    # One sample for all images, because only the writing is measured.
+    (row,) = next(synthetic_series(1))
     sample = _sample(row)
-    watch = Watch()
+    watch = Stopwatch()
     with TileStore.open(folder / "tiles", preprocessing) as store:
         for part in parts:
             store.append(part, list(noise[: len(part)]))
-        kept = watch()
+        stored = watch()
         with new_snapshot(folder / "snapshots", preprocessing) as writer:
             for part in parts:
                 writer.add(store.read(store.find(part))[0], [sample] * len(part))
-            place = folder / "snapshots" / writer.seal({})
-            publish_folder(writer.work, place)
+            path = folder / "snapshots" / writer.seal({})
+            publish_folder(writer.work, path)
     written = watch()
-    load_snapshot(place)
-    size = sum(file.stat().st_size for file in place.iterdir())
+    load_snapshot(path)
+    size = sum(file.stat().st_size for file in path.iterdir())
     return {
-        "keep_us_per_tile": 1e6 * kept / count,
+        "keep_us_per_tile": 1e6 * stored / count,
         "write_us_per_image": 1e6 * written / count,
         "load_us_per_image": 1e6 * watch() / count,
         "bytes_per_image": size / count,
@@ -231,13 +231,13 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--instances", type=int, default=1_000_000)
     arguments.add_argument("--tiles", type=int, default=200_000)
-    given = arguments.parse_args()
+    options = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="veritag-snapshot-") as folder:
-        told = measure_plan(Path(folder), given.instances)
+        result = measure_plan(Path(folder), options.instances)
         size = (Path(folder) / "records.sqlite3").stat().st_size
-        told["records_bytes_per_instance"] = size / given.instances
-        told |= {"tiles": measure_tiles(Path(folder), given.tiles)}
-    show(told, as_json=given.json)
+        result["records_bytes_per_instance"] = size / options.instances
+        result |= {"tiles": measure_tiles(Path(folder), options.tiles)}
+    show(result, as_json=options.json)
 
 
 if __name__ == "__main__":

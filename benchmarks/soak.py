@@ -1,9 +1,9 @@
-"""Is the listener's memory flat? Instances and probes for as long as you like.
+"""Memory, threads and descriptors of the listener over many instances and probes.
 
-Rounds of instances over kept associations, of one association for each instance with
-128 contexts, and of probes (connections that close, reset, send half a request, echo).
+Rounds of instances over long associations, rounds with one association of 128 contexts
+for each instance, and probes (connections that close, reset, send half a request, echo).
 After each round resident memory, threads and descriptors of all listener processes are
-noted. What was received is removed: nobody indexes here.
+recorded. Received files are removed, because no indexer runs.
 
 python -m benchmarks.soak [--instances 50000] [--probes 20000] [--minutes 0]
     [--kind cr] [--associations 4] [--processes 1] [--stock] [--json]
@@ -29,14 +29,14 @@ from services.system.ports import free_port
 from tests.integration.listener.probes import PROBES
 
 _EACH = 1000
-# What is loaded and allocated once is there after some rounds.
+# After some rounds all modules and caches are loaded.
 _WARM_ROUNDS = 10
 _MEGABYTE = 1 << 20
 
 
 @dataclass(frozen=True)
 class ResourceSample:
-    """What the listener's processes hold together after so many instances."""
+    """Resources of all listener processes after a number of instances."""
 
     instances: int
     rss: int
@@ -45,7 +45,7 @@ class ResourceSample:
 
 
 def take_sample(process: psutil.Process, instances: int) -> ResourceSample:
-    """Look at a process and its children."""
+    """Return the resources of a process and its children."""
     family = [process, *process.children(recursive=True)]
     return ResourceSample(
         instances,
@@ -56,12 +56,12 @@ def take_sample(process: psutil.Process, instances: int) -> ResourceSample:
 
 
 def summary(samples: Sequence[ResourceSample]) -> dict[str, object]:
-    """Return how memory, threads and descriptors went, warm-up left out."""
+    """Return the course of memory, threads and descriptors after the warm-up."""
     warm = samples[min(_WARM_ROUNDS, len(samples) - 1) :]
     rss = [sample.rss / _MEGABYTE for sample in warm]
     counts = [sample.instances for sample in warm]
-    rises = len(set(counts)) > 1
-    slope = float(np.polyfit(counts, rss, 1)[0]) if rises else 0.0
+    has_slope = len(set(counts)) > 1
+    slope = float(np.polyfit(counts, rss, 1)[0]) if has_slope else 0.0
     return {
         "rss MB": {"first": rss[0], "last": rss[-1], "most": max(rss)},
         "rss MB per 10,000 instances": slope * 10_000,
@@ -75,34 +75,34 @@ def _range(values: Sequence[int]) -> dict[str, object]:
 
 
 def soak(
-    given: argparse.Namespace, port: int, process: psutil.Process, ready: Path
+    options: argparse.Namespace, port: int, process: psutil.Process, ready: Path
 ) -> dict[str, object]:
-    """Send and probe until the wanted numbers, and the time, are reached."""
-    rounds = max(1, -(-given.instances // _EACH))
-    probes = -(-given.probes // rounds)
-    began, samples, number = time.monotonic(), [], 0
-    while number < rounds or time.monotonic() - began < 60 * given.minutes:
-        # Mostly as modalities send; each fifth round as the rudest of them do.
+    """Send and probe until the requested numbers and time are reached."""
+    rounds = max(1, -(-options.instances // _EACH))
+    probes = -(-options.probes // rounds)
+    start, samples, number = time.monotonic(), [], 0
+    while number < rounds or time.monotonic() - start < 60 * options.minutes:
+        # Most modalities keep an association; every fifth round has one per instance.
         send_lean(
             port,
-            KINDS[given.kind],
+            KINDS[options.kind],
             _EACH,
-            given.associations,
+            options.associations,
             kept=number % 5 != 4,
         )
         for probe in range(probes):
             list(PROBES.values())[probe % len(PROBES)](port)
         number += 1
         stored = _empty(ready)
-        assert stored == _EACH, f"{stored} of {_EACH} acknowledged instances are there"
+        assert stored == _EACH, f"{stored} of {_EACH} acknowledged instances are stored"
         samples.append(take_sample(process, number * _EACH))
         print(samples[-1], file=sys.stderr, flush=True)
-    told = {"instances": number * _EACH, "probes": number * probes}
-    return {**told, "seconds": time.monotonic() - began, **summary(samples)}
+    totals = {"instances": number * _EACH, "probes": number * probes}
+    return {**totals, "seconds": time.monotonic() - start, **summary(samples)}
 
 
 def _empty(ready: Path) -> int:
-    """Remove what was received, as the indexer would; return how much it was."""
+    """Remove the received files, as the indexer would; return their number."""
     files = list(ready.iterdir())
     for file in files:
         file.unlink()
@@ -120,20 +120,20 @@ def main() -> None:
     arguments.add_argument("--associations", type=int, default=4, choices=(1, 2, 4, 8))
     arguments.add_argument("--processes", type=int, default=1)
     arguments.add_argument("--stock", action="store_true")
-    given = arguments.parse_args()
+    options = arguments.parse_args()
     port = free_port("127.0.0.1")
     with tempfile.TemporaryDirectory(prefix="veritag-soak-") as folder:
         start = SERVERS[OURS](port, Path(folder))
-        told = {
+        settings = {
             **start.settings,
-            "VERITAG_RECEPTION": "stock" if given.stock else "fast",
-            "VERITAG_LISTENER_PROCESSES": str(given.processes),
-            # The log would grow and grow in the same folder.
+            "VERITAG_RECEPTION": "stock" if options.stock else "fast",
+            "VERITAG_LISTENER_PROCESSES": str(options.processes),
+            # A log of all instances would fill the folder.
             "VERITAG_LOG_LEVEL": "error",
         }
-        with running_server("veritag", start.command, port, told) as server:
+        with running_server("veritag", start.command, port, settings) as server:
             ready = Path(folder) / "spool" / "ready"
-            show(soak(given, port, server.process, ready), as_json=given.json)
+            show(soak(options, port, server.process, ready), as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Graphs of any shape without training, for measuring and for tests of the export."""
+"""Untrained graphs of any shape, for benchmarks and for tests of the export."""
 
 import numpy as np
 
@@ -26,19 +26,21 @@ def untrained_graph(
     neighbors: int = 40,
     concepts: dict[str, tuple[str, ...]] | None = None,
 ) -> InspectionModel:
-    """Return a graph around an encoder with all parts of a trained one, at random.
+    """Return a graph of an encoder with all parts of a trained one, of random values.
 
     Parameters
     ----------
     centers
-        Of shape (K, D).
+        Centers of the clusters, of shape (K, D).
     concepts
-        Keyword to the concepts that are told apart; a few by default.
+        Keyword to its concepts; a few by default.
     """
     rng = np.random.default_rng(3)
-    told = CONCEPTS if concepts is None else concepts
+    vocabulary = CONCEPTS if concepts is None else concepts
     length = centers.shape[1]
-    sources = {tag: _sources(rng, v, centers, neighbors) for tag, v in told.items()}
+    sources = {
+        tag: _sources(rng, v, centers, neighbors) for tag, v in vocabulary.items()
+    }
     predictor = TagPredictor(
         centers,
         degrees,
@@ -55,7 +57,7 @@ def untrained_graph(
         np.ones(neighbors),
         blank=rng.normal(size=(neighbors, COMPONENTS)) + 9,
     )
-    first = len(next(iter(told.values())))
+    first = len(next(iter(vocabulary.values())))
     novelty = NoveltyScore(model, [slice(0, first)])
     return InspectionModel(encoder, predictor, novelty, half=half)
 

@@ -1,4 +1,4 @@
-"""Who sends: DCMTK's storescu and dcmsend, and a lean client that tells latencies."""
+"""Senders: DCMTK's storescu and dcmsend, and a lean client that measures latencies."""
 
 import os
 import struct
@@ -16,7 +16,7 @@ from benchmarks.association import RELEASE, read_pdu, request
 from benchmarks.reception.data import Instance, InstanceKind, files, instances
 from tests.programs import find_program
 
-_LONGEST_PDU = 131_072
+_MAX_PDU = 131_072
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
 _OPTIONS = {
     "storescu": ["-R", "+sd", "-aec", "SCP"],
@@ -32,15 +32,15 @@ def send_by_dcmtk(
     associations: int,
     folder: Path,
 ) -> float:
-    """Send files over so many associations at a time; return the seconds it took."""
+    """Send files over simultaneous associations; return the elapsed seconds."""
     program = find_program(client)
     if program is None:
         raise SystemExit(f"{client} of DCMTK is not installed")
     folders = [folder / str(number) for number in range(associations)]
     for part in folders:
         files(kind, count // associations, part)
-    began = time.perf_counter()
-    running = [
+    start = time.perf_counter()
+    processes = [
         subprocess.Popen(
             [program, *_OPTIONS[client], "127.0.0.1", str(port), str(part)],
             env=ENVIRONMENT,
@@ -48,19 +48,19 @@ def send_by_dcmtk(
         )
         for part in folders
     ]
-    statuses = [process.wait() for process in running]
-    took = time.perf_counter() - began
+    statuses = [process.wait() for process in processes]
+    elapsed = time.perf_counter() - start
     if any(statuses):
         raise SystemExit(f"{client} failed: {statuses}")
-    return took
+    return elapsed
 
 
 def send_lean(
     port: int, kind: InstanceKind, count: int, associations: int, *, kept: bool
 ) -> tuple[float, list[float]]:
-    """Send from as many processes; return the seconds it took and all latencies.
+    """Send from a process for each association; return elapsed seconds and latencies.
 
-    A latency is from the first byte of the C-STORE-RQ to its answer, or, with an
+    A latency is the time from the first byte of the C-STORE-RQ to its answer, or, with an
     association for each object, from the connection to the end of the release.
     """
     context = get_context("fork")
@@ -70,15 +70,15 @@ def send_lean(
         share = list(instances(kind, count // associations))
         arguments = (theirs, port, kind, share, kept)
         context.Process(target=_send_share, args=arguments, daemon=True).start()
-        theirs.close()  # so that a process that fails is noticed here
+        theirs.close()  # else the end of a failed process would not be noticed
         pipes.append(ours)
     for pipe in pipes:
         pipe.recv()
-    began = time.perf_counter()
+    start = time.perf_counter()
     for pipe in pipes:
         pipe.send("go")
     latencies = [value for pipe in pipes for value in pipe.recv()]
-    return time.perf_counter() - began, latencies
+    return time.perf_counter() - start, latencies
 
 
 def _send_share(
@@ -88,64 +88,67 @@ def _send_share(
     share: Sequence[Instance],
     kept: bool,
 ) -> None:
-    # All contexts that fit into one request; the kind that is sent is the first.
-    wanted = request(1 if kept else 128, kind.sop_class_uid, ExplicitVRLittleEndian)
-    most = _longest_pdu(port, wanted)
-    messages = [_message(number, one, most) for number, one in enumerate(share, 1)]
+    # As many contexts as fit into one request; that of the instances is the first.
+    proposal = request(1 if kept else 128, kind.sop_class_uid, ExplicitVRLittleEndian)
+    limit = _pdu_limit(port, proposal)
+    messages = [_message(number, one, limit) for number, one in enumerate(share, 1)]
     pipe.send("ready")
     pipe.recv()
-    pipe.send(
-        _keep(port, wanted, messages) if kept else _one_each(port, wanted, messages)
-    )
+    send = _send_over_one if kept else _send_over_many
+    pipe.send(send(port, proposal, messages))
 
 
-def _keep(port: int, wanted: bytes, messages: Sequence[bytes]) -> list[float]:
+def _send_over_one(
+    port: int, proposal: bytes, messages: Sequence[bytes]
+) -> list[float]:
     latencies = []
-    with _associate(port, wanted) as connection:
+    with _associate(port, proposal) as connection:
         for message in messages:
-            began = time.perf_counter()
+            start = time.perf_counter()
             connection.sendall(message)
-            _succeed(connection)
-            latencies.append(time.perf_counter() - began)
+            _expect_success(connection)
+            latencies.append(time.perf_counter() - start)
         _release(connection)
     return latencies
 
 
-def _one_each(port: int, wanted: bytes, messages: Sequence[bytes]) -> list[float]:
+def _send_over_many(
+    port: int, proposal: bytes, messages: Sequence[bytes]
+) -> list[float]:
     latencies = []
     for message in messages:
-        began = time.perf_counter()
-        with _associate(port, wanted) as connection:
+        start = time.perf_counter()
+        with _associate(port, proposal) as connection:
             connection.sendall(message)
-            _succeed(connection)
+            _expect_success(connection)
             _release(connection)
-        latencies.append(time.perf_counter() - began)
+        latencies.append(time.perf_counter() - start)
     return latencies
 
 
-def _longest_pdu(port: int, wanted: bytes) -> int:
-    """Return the length up to which a server takes PDUs (PS3.8 section D.1)."""
+def _pdu_limit(port: int, proposal: bytes) -> int:
+    """Return the maximum length of PDUs that a server accepts (PS3.8 section D.1)."""
     connection = create_connection(("127.0.0.1", port), timeout=60)
     with connection:
-        connection.sendall(wanted)
-        _, accepted = read_pdu(connection)
+        connection.sendall(proposal)
+        _, acceptance = read_pdu(connection)
         connection.sendall(RELEASE)
         read_pdu(connection)
-    place = accepted.index(b"\x51\0\0\4") + 4
-    told = int.from_bytes(accepted[place : place + 4], "big")
-    return min(told or _LONGEST_PDU, _LONGEST_PDU)
+    at = acceptance.index(b"\x51\0\0\4") + 4
+    length = int.from_bytes(acceptance[at : at + 4], "big")
+    return min(length or _MAX_PDU, _MAX_PDU)  # 0 means no limit
 
 
-def _associate(port: int, wanted: bytes) -> socket:
+def _associate(port: int, proposal: bytes) -> socket:
     connection = create_connection(("127.0.0.1", port), timeout=60)
     connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-    connection.sendall(wanted)
+    connection.sendall(proposal)
     kind, _ = read_pdu(connection)
-    assert kind == 0x02, f"PDU type {kind:#x} in place of A-ASSOCIATE-AC"
+    assert kind == 0x02, f"PDU type {kind:#x} instead of A-ASSOCIATE-AC"
     return connection
 
 
-def _succeed(connection: socket) -> None:
+def _expect_success(connection: socket) -> None:
     _, pdu = read_pdu(connection)
     status = struct.pack("<HHLH", 0, 0x0900, 2, 0)
     assert status in pdu, f"not answered with Success: {pdu!r}"
@@ -154,10 +157,10 @@ def _succeed(connection: socket) -> None:
 def _release(connection: socket) -> None:
     connection.sendall(RELEASE)
     kind, _ = read_pdu(connection)
-    assert kind == 0x06, f"PDU type {kind:#x} in place of A-RELEASE-RP"
+    assert kind == 0x06, f"PDU type {kind:#x} instead of A-RELEASE-RP"
 
 
-def _message(message_id: int, one: Instance, most: int) -> bytes:
+def _message(message_id: int, one: Instance, limit: int) -> bytes:
     """Return the PDUs of a C-STORE-RQ over presentation context 1."""
     uid = one.sop_instance_uid.encode() + b"\0" * (len(one.sop_instance_uid) % 2)
     sop_class = one.sop_class_uid.encode() + b"\0" * (len(one.sop_class_uid) % 2)
@@ -172,7 +175,7 @@ def _message(message_id: int, one: Instance, most: int) -> bytes:
         )
     )
     pdus = [_p_data(3, struct.pack("<HHLL", 0, 0, 4, len(body)) + body)]
-    step = most - 6
+    step = limit - 6
     for start in range(0, len(one.data_set), step):
         part = one.data_set[start : start + step]
         pdus.append(_p_data(2 if start + step >= len(one.data_set) else 0, part))

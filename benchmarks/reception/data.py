@@ -1,4 +1,4 @@
-"""Instances to send: a CT slice, an MR slice, a radiograph; each time with new UIDs."""
+"""Instances to send: a CT slice, an MR slice and radiographs, each with a new UID."""
 
 import itertools
 import os
@@ -18,8 +18,8 @@ from pydicom.uid import (
     MRImageStorage,
 )
 
-# As long as each other, so that one can stand in another's place.
-_PLACE = "2.25.1000000000000000000000000000000000000"
+# As long as all UIDs of `numbered`, so that they can replace it in encoded files.
+_PLACEHOLDER = "2.25.1000000000000000000000000000000000000"
 _numbers = itertools.count(os.getpid() * 10**9)
 
 
@@ -43,7 +43,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Instance:
-    """An encoded Data Set with what its C-STORE command says."""
+    """An encoded Data Set, with the UIDs of its C-STORE command."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -51,9 +51,9 @@ class Instance:
 
 
 def template(kind: InstanceKind) -> tuple[bytes, int]:
-    """Return a Part 10 file and where its Data Set begins."""
+    """Return a Part 10 file and the offset of its Data Set."""
     ds = Dataset()
-    ds.SOPClassUID, ds.SOPInstanceUID = kind.sop_class_uid, _PLACE
+    ds.SOPClassUID, ds.SOPInstanceUID = kind.sop_class_uid, _PLACEHOLDER
     ds.Modality, ds.StudyDate, ds.PatientID = kind.modality, "20260101", "BENCHMARK"
     ds.StudyInstanceUID, ds.SeriesInstanceUID = "2.25.1", "2.25.2"
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
@@ -66,30 +66,30 @@ def template(kind: InstanceKind) -> tuple[bytes, int]:
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     file = BytesIO()
     dcmwrite(file, ds, enforce_file_format=True)
-    whole = file.getvalue()
-    # Group length (0002,0000) tells where the File Meta Information ends.
-    return whole, 144 + int.from_bytes(whole[140:144], "little")
+    content = file.getvalue()
+    # The group length (0002,0000) gives the end of the File Meta Information.
+    return content, 144 + int.from_bytes(content[140:144], "little")
 
 
-def numbered(whole: bytes) -> tuple[str, bytes]:
-    """Return a UID that was never used, and the file with it."""
+def numbered(content: bytes) -> tuple[str, bytes]:
+    """Return an unused UID, and the file with this UID."""
     uid = f"2.25.{next(_numbers) + 10**36:037d}"
-    assert len(uid) == len(_PLACE)
-    return uid, whole.replace(_PLACE.encode(), uid.encode())
+    assert len(uid) == len(_PLACEHOLDER)
+    return uid, content.replace(_PLACEHOLDER.encode(), uid.encode())
 
 
 def instances(kind: InstanceKind, count: int) -> Iterator[Instance]:
-    """Make so many instances."""
-    whole, begin = template(kind)
+    """Yield `count` instances."""
+    content, offset = template(kind)
     for _ in range(count):
-        uid, encoded = numbered(whole)
-        yield Instance(kind.sop_class_uid, uid, encoded[begin:])
+        uid, encoded = numbered(content)
+        yield Instance(kind.sop_class_uid, uid, encoded[offset:])
 
 
 def files(kind: InstanceKind, count: int, folder: Path) -> None:
-    """Write so many Part 10 files."""
-    whole, _ = template(kind)
+    """Write `count` Part 10 files."""
+    content, _ = template(kind)
     folder.mkdir(parents=True)
     for _ in range(count):
-        uid, encoded = numbered(whole)
+        uid, encoded = numbered(content)
         (folder / f"{uid}.dcm").write_bytes(encoded)

@@ -1,9 +1,10 @@
-"""How fast instances are received: Veritag, DCMTK storescp, Orthanc, pynetdicom.
+"""Rate of reception of instances: Veritag, DCMTK storescp, Orthanc, pynetdicom.
 
-Every server runs; they are asked in turns, in an order that changes. TCP_NODELAY is on
-at all ends: without it DCMTK and Orthanc wait for delayed acknowledgements. Ours fsyncs
-each file and its folder before it answers, the others are as shipped. Before each turn
-all is written that others have left in memory. What a server has stored is removed after each turn but for Orthanc's; every instance has a new UID.
+All servers run at the same time and take turns in random order. TCP_NODELAY is on at all
+ends: without it DCMTK and Orthanc wait for delayed acknowledgements. Veritag fsyncs each
+file and its folder before it answers; the others have their default configuration. Before
+each turn all buffered writes are flushed. Stored files are removed after each turn, except
+Orthanc's. Every instance has a new UID.
 
 python -m benchmarks.reception.run [--rounds 5] [--kinds ct,mr,dx] [--associations 1,4,8]
     [--clients storescu,dcmsend,lean,each] [--servers veritag,storescp,...] [--json]
@@ -29,16 +30,16 @@ from benchmarks.reception.data import KINDS
 from benchmarks.reception.servers import REFERENCE, SERVERS, running_servers
 from benchmarks.running import exit_on_sigterm, parser, quantile, show
 
-# So many instances in one turn, whatever the number of associations.
+# Instances of one turn, for any number of associations.
 _COUNTS = {"ct": 120, "mr": 240, "dx": 16}
 _EACH_COUNT = 40
 
 
 @dataclass(frozen=True)
 class Case:
-    """Who sends what over how many associations at a time.
+    """A kind of image, a client and a number of simultaneous associations.
 
-    `each`: the lean client, with an association for every object.
+    The client `each` is the lean client with an association for every object.
     """
 
     kind: str
@@ -51,20 +52,20 @@ class Case:
     @property
     def count(self) -> int:
         """Instances in one turn."""
-        most = _EACH_COUNT if self.client == "each" else _COUNTS[self.kind]
-        return most // self.associations * self.associations
+        limit = _EACH_COUNT if self.client == "each" else _COUNTS[self.kind]
+        return limit // self.associations * self.associations
 
 
 @dataclass
-class Figures:
-    """What a server did in one case: one rate and CPU time per turn, all latencies."""
+class CaseResult:
+    """Result of a server in one case: rate and CPU time of each turn, all latencies."""
 
     rates: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
 
-    def told(self, reference: float | None) -> Iterator[tuple[str, float | str]]:
-        """Yield what is shown."""
+    def columns(self, reference: float | None) -> Iterator[tuple[str, float | str]]:
+        """Yield name and value of each column of the table."""
         rate = statistics.median(self.rates)
         yield "rate", round(rate, 1)
         yield "range", f"{min(self.rates):.0f}-{max(self.rates):.0f}"
@@ -76,63 +77,63 @@ class Figures:
             yield "p99_ms", round(1000 * quantile(self.latencies, 0.99), 2)
 
 
-def take_turn(server: Server, case: Case, folder: Path, figures: Figures) -> None:
+def take_turn(server: Server, case: Case, folder: Path, result: CaseResult) -> None:
     """Send one turn's instances to a server."""
     kind = KINDS[case.kind]
-    # An fsync also waits for what others have left to be written.
+    # An fsync also waits for buffered writes of the other servers.
     os.sync()
     before = cpu_seconds(server.process)
     if case.client in ("lean", "each"):
-        took, latencies = send_lean(
+        elapsed, latencies = send_lean(
             server.port, kind, case.count, case.associations, kept=case.client == "lean"
         )
-        figures.latencies.extend(latencies)
+        result.latencies.extend(latencies)
     else:
-        took = send_by_dcmtk(
+        elapsed = send_by_dcmtk(
             case.client, server.port, kind, case.count, case.associations, folder
         )
         shutil.rmtree(folder)
-    time.sleep(0.2)  # a child that has just answered must end to be counted
-    figures.rates.append(case.count / took)
-    figures.cpu.append((cpu_seconds(server.process) - before) / case.count)
+    time.sleep(0.2)  # CPU time of a child counts after its end only
+    result.rates.append(case.count / elapsed)
+    result.cpu.append((cpu_seconds(server.process) - before) / case.count)
 
 
 def clean(folder: Path, names: Sequence[str]) -> None:
-    """Remove what was stored, so that the disk does not fill and folders stay short."""
+    """Remove stored files, so that the disk does not fill and folders stay small."""
     for name in names:
-        place = folder / name.replace(" ", "-")
+        storage = folder / name.replace(" ", "-")
         if name.startswith("veritag"):
-            place = place / "spool" / "ready"
+            storage = storage / "spool" / "ready"
         if "Orthanc" not in name and "indexer" not in name:
-            for file in place.iterdir():
+            for file in storage.iterdir():
                 if file.is_file():
                     file.unlink()
 
 
 def run(
     cases: Sequence[Case], names: Sequence[str], rounds: int
-) -> dict[Case, dict[str, Figures]]:
-    """Measure every case with every server, one warm-up first."""
+) -> dict[Case, dict[str, CaseResult]]:
+    """Measure every case with every server, after one warm-up turn."""
     with (
         tempfile.TemporaryDirectory(prefix="veritag-reception-") as temporary,
         running_servers(Path(temporary), names) as servers,
     ):
         folder = Path(temporary)
-        found = {case: {name: Figures() for name in servers} for case in cases}
+        results = {case: {name: CaseResult() for name in servers} for case in cases}
         for case in track(cases, "measuring", console=Console(stderr=True)):
             for turn in range(rounds + 1):
                 for name in random.sample(list(servers), len(servers)):
-                    kept = found[case][name] if turn else Figures()
-                    take_turn(servers[name], case, folder / "sent", kept)
+                    result = results[case][name] if turn else CaseResult()
+                    take_turn(servers[name], case, folder / "sent", result)
                 clean(folder, list(servers))
-        return found
+        return results
 
 
-def table(found: Mapping[str, Figures]) -> dict[str, object]:
-    """Return the figures of one case."""
-    peer = found.get(REFERENCE)
+def table(results: Mapping[str, CaseResult]) -> dict[str, object]:
+    """Return the columns of each server in one case."""
+    peer = results.get(REFERENCE)
     reference = statistics.median(peer.rates) if peer else None
-    return {name: dict(figures.told(reference)) for name, figures in found.items()}
+    return {name: dict(r.columns(reference)) for name, r in results.items()}
 
 
 def main() -> None:
@@ -146,20 +147,20 @@ def main() -> None:
     arguments.add_argument(
         "--servers", default="veritag,veritag stock,storescp,Orthanc,pynetdicom"
     )
-    given = arguments.parse_args()
-    names = given.servers.split(",")
+    options = arguments.parse_args()
+    names = options.servers.split(",")
     if unknown := set(names) - SERVERS.keys():
         raise SystemExit(f"unknown servers: {unknown}; known: {', '.join(SERVERS)}")
     cases = [
         Case(kind, client, int(associations))
         for kind, client, associations in product(
-            given.kinds.split(","),
-            given.clients.split(","),
-            given.associations.split(","),
+            options.kinds.split(","),
+            options.clients.split(","),
+            options.associations.split(","),
         )
     ]
-    for case, figures in run(cases, names, given.rounds).items():
-        show({"case": str(case), **table(figures)}, as_json=given.json)
+    for case, results in run(cases, names, options.rounds).items():
+        show({"case": str(case), **table(results)}, as_json=options.json)
 
 
 if __name__ == "__main__":

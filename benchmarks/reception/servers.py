@@ -1,4 +1,4 @@
-"""The Storage SCPs that are compared; each as it is shipped, ours with every fsync."""
+"""The compared Storage SCPs, each in its default configuration."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ OURS, REFERENCE = "veritag", "storescp"
 
 @dataclass(frozen=True)
 class Start:
-    """How a server is started on a port, in a folder."""
+    """Command and settings of a server."""
 
     command: Sequence[str]
     settings: Mapping[str, str]
@@ -25,7 +25,7 @@ class Start:
 
 def _veritag(*arguments: str, **settings: str) -> Callable[[int, Path], Start]:
     def start(port: int, folder: Path) -> Start:
-        told = {
+        environment = {
             "VERITAG_DATA_DIR": str(folder),
             "VERITAG_DICOM_PORT": str(port),
             "VERITAG_DICOM_HOST": "127.0.0.1",
@@ -34,7 +34,7 @@ def _veritag(*arguments: str, **settings: str) -> Callable[[int, Path], Start]:
             "VERITAG_INDEXER_HTTP_PORT": str(free_port("127.0.0.1")),
             **settings,
         }
-        return Start(veritag("listen", *arguments), told)
+        return Start(veritag("listen", *arguments), environment)
 
     return start
 
@@ -76,17 +76,17 @@ SERVERS: Mapping[str, Callable[[int, Path], Start]] = {
 
 @contextmanager
 def running_servers(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Server]]:
-    """Run the named servers, each on its own port, those that are installed."""
+    """Run those of the named servers that are installed, each on its own port."""
     with ExitStack() as stack:
-        found = {}
+        running = {}
         for name in names:
             program = {REFERENCE: "storescp", "Orthanc": "Orthanc"}.get(name)
             if program and not find_program(program):
                 continue
-            port, place = free_port("127.0.0.1"), folder / name.replace(" ", "-")
-            place.mkdir()
-            start = SERVERS[name](port, place)
-            found[name] = stack.enter_context(
+            port, home = free_port("127.0.0.1"), folder / name.replace(" ", "-")
+            home.mkdir()
+            start = SERVERS[name](port, home)
+            running[name] = stack.enter_context(
                 running_server(name, start.command, port, start.settings)
             )
-        yield found
+        yield running

@@ -76,7 +76,7 @@ def require_archive(settings: Settings) -> None:
     StopError
         If the data directory has no records.
     """
-    if settings.database_url is None and not settings.sqlite_file.is_file():
+    if not settings.has_records:
         raise StopError(
             f"no records in {settings.data_dir}: there is no archive to learn from; "
             "name a data directory by --data, or use `veritag train --images`"

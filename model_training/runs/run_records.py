@@ -29,11 +29,6 @@ RecordBundle: TypeAlias = Callable[[ModelBundle, str], None]
 """Function of the sealed bundle and the digest of its snapshot."""
 
 
-def has_records(settings: Settings) -> bool:
-    """Return whether a data directory has records."""
-    return settings.database_url is not None or settings.sqlite_file.is_file()
-
-
 @contextmanager
 def recorded_run(
     settings: Settings, configuration: Mapping[str, Any]
@@ -47,7 +42,7 @@ def recorded_run(
     RecordsUnavailable
         If there are records and the database does not answer.
     """
-    if not has_records(settings):
+    if not settings.has_records:
         yield lambda _bundle, _digest: None
         return
     records = Records.open(settings.records_url)

@@ -68,7 +68,7 @@ def _runs(settings: Settings) -> "list[TrainingRun]":
 
     Bundles can be listed without the records: a warning says that these do not answer.
     """
-    if settings.database_url is None and not settings.sqlite_file.is_file():
+    if not settings.has_records:
         return []
     from veritag.errors import RecordsUnavailable
     from veritag.records import Records

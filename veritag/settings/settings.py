@@ -115,6 +115,11 @@ class Settings(
         return f"sqlite:///{self.sqlite_file.absolute()}"
 
     @property
+    def has_records(self) -> bool:
+        """Whether there are records: a database URL, or a file of SQLite."""
+        return self.database_url is not None or self.sqlite_file.is_file()
+
+    @property
     def message_broker_url(self) -> str:
         """URL of the broker; the private one listens on a socket in the data directory."""
         if self.broker_url:

@@ -43,7 +43,7 @@ def service_snapshot(
     StopError, RetryableError
         As `archive_snapshot` does.
     """
-    if settings.database_url is None and not settings.sqlite_file.is_file():
+    if not settings.has_records:
         return None
     records = Records.open(settings.records_url)
     try:

@@ -3,9 +3,6 @@
 Alembic's migrations create them; a test compares both on SQLite and PostgreSQL.
 """
 
-import struct
-from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -13,24 +10,20 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
-    Enum,
     Float,
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
 )
 
 from veritag.decisions import Decision
 from veritag.findings import FindingCode, Severity, VerdictStatus
+from veritag.records.column_types import Floats, Id, Moment, word
 from veritag.records.states import (
     CommitmentState,
     ForwardState,
@@ -49,68 +42,6 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-
-# SQLite gives 64-bit row ids only to columns declared as INTEGER.
-Id = BigInteger().with_variant(Integer(), "sqlite")
-
-
-class Moment(TypeDecorator[datetime]):
-    """A time-zone aware moment; SQLite stores it as naive UTC."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Refuse naive datetimes, and convert others to UTC."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a moment without time zone")
-        utc = value.astimezone(UTC)
-        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
-
-    def process_result_value(
-        self, value: datetime | None, dialect: Dialect
-    ) -> datetime | None:
-        """Return an aware datetime in UTC."""
-        if value is None:
-            return None
-        if dialect.name == "sqlite":
-            return value.replace(tzinfo=UTC)
-        return value.astimezone(UTC)
-
-
-class Floats(TypeDecorator[tuple[float, ...]]):
-    """A short vector of numbers as packed 32-bit floats, little-endian."""
-
-    impl = LargeBinary
-    cache_ok = True
-
-    def process_bind_param(
-        self,
-        value: tuple[float, ...] | None,
-        dialect: Dialect,  # noqa: ARG002
-    ) -> bytes | None:
-        """Pack the numbers."""
-        return None if value is None else struct.pack(f"<{len(value)}f", *value)
-
-    def process_result_value(
-        self,
-        value: bytes | None,
-        dialect: Dialect,  # noqa: ARG002
-    ) -> tuple[float, ...] | None:
-        """Unpack the numbers."""
-        return None if value is None else struct.unpack(f"<{len(value) // 4}f", value)
-
-
-def _word(words: type[StrEnum], length: int = 16) -> Enum:
-    """Return the type of a column that stores the value of an enum's member."""
-    return Enum(
-        words,
-        native_enum=False,
-        length=length,
-        values_callable=lambda members: [member.value for member in members],
-    )
 
 
 def _reference(name: str, target: str, **options: Any) -> Column[int]:
@@ -148,7 +79,7 @@ series = Table(
     Column("opened_at", Moment, nullable=False),
     # NULL while instances still arrive; set again to NULL by a late arrival.
     Column("settled_at", Moment),
-    Column("settle_reason", _word(SettleReason)),
+    Column("settle_reason", word(SettleReason)),
     UniqueConstraint("study_id", "series_instance_uid"),
     Index("ix_series_settled_at_last_received_at", "settled_at", "last_received_at"),
     Index("ix_series_station_name_manufacturer", "station_name", "manufacturer"),
@@ -189,7 +120,7 @@ receptions = Table(
     metadata,
     Column("spool_name", String(128), primary_key=True),
     _reference("instance_id", "instances.id", nullable=False, index=True),
-    Column("kind", _word(ReceptionKind), nullable=False),
+    Column("kind", word(ReceptionKind), nullable=False),
     Column("calling_ae_title", String(64), nullable=False),
     Column("called_ae_title", String(64), nullable=False),
     Column("peer_address", String(64), nullable=False),
@@ -234,7 +165,7 @@ verdicts = Table(
     Column("id", Id, primary_key=True),
     _reference("instance_id", "instances.id", nullable=False),
     Column("bundle_id", String(64), nullable=False),
-    Column("status", _word(VerdictStatus), nullable=False),
+    Column("status", word(VerdictStatus), nullable=False),
     Column("sop_class_uid", Text, nullable=False),
     Column("tags", JSON, nullable=False),
     Column("cluster", Integer),
@@ -257,8 +188,8 @@ findings = Table(
     Column("id", Id, primary_key=True),
     _reference("series_id", "series.id", nullable=False, index=True),
     Column("bundle_id", String(64), nullable=False),
-    Column("code", _word(FindingCode, 64), nullable=False),
-    Column("severity", _word(Severity), nullable=False),
+    Column("code", word(FindingCode, 64), nullable=False),
+    Column("severity", word(Severity), nullable=False),
     Column("tag", String(64)),
     Column("observed", Text),
     Column("score", Float, nullable=False),
@@ -269,7 +200,7 @@ findings = Table(
     # Set when a later settling no longer makes the finding.
     Column("withdrawn_at", Moment),
     # The newest decision, for the worklist; `decisions` has the history.
-    Column("decision", _word(Decision)),
+    Column("decision", word(Decision)),
     Index("ix_findings_open", "withdrawn_at", "decision"),
 )
 
@@ -297,7 +228,7 @@ decisions = Table(
     metadata,
     Column("id", Id, primary_key=True),
     _reference("finding_id", "findings.id", nullable=False, index=True),
-    Column("decision", _word(Decision), nullable=False),
+    Column("decision", word(Decision), nullable=False),
     Column("corrected_value", Text),
     Column("note", Text, nullable=False),
     Column("reviewer", Text, nullable=False),
@@ -311,20 +242,20 @@ training_runs = Table(
     Column("id", Id, primary_key=True),
     Column("started_at", Moment, nullable=False),
     Column("finished_at", Moment),
-    Column("status", _word(RunStatus), nullable=False),
+    Column("status", word(RunStatus), nullable=False),
     Column("snapshot_digest", String(64)),
     Column("configuration", JSON, nullable=False),
     Column("bundle_id", String(64)),
     Column("figures", JSON),
     Column("error", Text),
     # Of scheduled runs and runs of `veritag retrain` only.
-    Column("trigger", _word(RunTrigger)),
+    Column("trigger", word(RunTrigger)),
     Column("reason", Text),
     # Of a requested run: when the request was last repeated.
     Column("heartbeat_at", Moment),
     Column("champion_id", String(64)),
     Column("gate", JSON),
-    Column("outcome", _word(GateOutcome)),
+    Column("outcome", word(GateOutcome)),
 )
 
 audit_events = Table(
@@ -361,7 +292,7 @@ forwards = Table(
     Column("id", Id, primary_key=True),
     _reference("destination_id", "destinations.id", nullable=False),
     _reference("instance_id", "instances.id", nullable=False),
-    Column("state", _word(ForwardState), nullable=False),
+    Column("state", word(ForwardState), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("queued_at", Moment, nullable=False),
     # NULL means at once.
@@ -385,7 +316,7 @@ commitments = Table(
     Column("references", JSON, nullable=False),
     Column("instances", Integer, nullable=False),
     Column("received_at", Moment, nullable=False),
-    Column("state", _word(CommitmentState), nullable=False),
+    Column("state", word(CommitmentState), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("due_at", Moment, nullable=False),
     Column("ended_at", Moment),

@@ -34,6 +34,25 @@ from veritag.storage.archive import Archive
 
 STATIC = Path(__file__).parent / "static"
 
+API_ROUTERS = (
+    api.router,
+    models.api,
+    detectability.api,
+    stations.api,
+    destinations.api,
+)
+PAGE_ROUTERS = (
+    worklist.router,
+    dead_letters.router,
+    models.pages,
+    destinations.pages,
+    detectability.pages,
+    stations.pages,
+    study.router,
+    exemplars.router,
+    thumbnails.router,
+)
+
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the ASGI application; nothing is connected before it starts."""
@@ -58,37 +77,26 @@ def create_app(settings: Settings) -> FastAPI:
         limits=DecodingLimits.of(settings),
     )
     count_from_zero(DECISIONS, Decision)
+    _include_routers(app)
     checks = {
         "records": records_check(records),
         "archive": archive_check(settings.archive_dir),
     }
     app.include_router(monitoring_router(checks))
-    app.include_router(api.router)
-    for router in (
-        models.api,
-        detectability.api,
-        stations.api,
-        destinations.api,
-    ):
-        app.include_router(router)
-    for router in (
-        worklist.router,
-        dead_letters.router,
-        models.pages,
-        destinations.pages,
-        detectability.pages,
-        stations.pages,
-        study.router,
-        exemplars.router,
-        thumbnails.router,
-    ):
-        app.include_router(router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     add_error_pages(app)
     app.add_middleware(
         RequestGuard, host_names=(settings.review_host, *settings.review_host_names)
     )
     return app
+
+
+def _include_routers(app: FastAPI) -> None:
+    """Add the JSON API and the pages; only the API is in the OpenAPI document."""
+    for router in API_ROUTERS:
+        app.include_router(router)
+    for router in PAGE_ROUTERS:
+        app.include_router(router, include_in_schema=False)
 
 
 @asynccontextmanager

@@ -45,18 +45,16 @@ def review() -> None:
     # uvicorn stops cleanly on SIGTERM and then raises the signal again for the handler
     # that was set before; an empty one leaves the exit status at 0.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=int(settings.stop_grace_seconds),
-        )
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=int(settings.stop_grace_seconds),
     )
     settle_memory_later()
-    server.run(sockets=[listening])
+    uvicorn.Server(config).run(sockets=[listening])
     log.info("review_stopped")
 
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class ReceptionKind(StrEnum):
-    """What a received instance is compared with those received before."""
+    """Kind of a reception, compared with earlier ones."""
 
     NEW = "new"
     IDENTICAL = "identical"
@@ -53,7 +53,7 @@ class RunStatus(StrEnum):
 
 
 class RunTrigger(StrEnum):
-    """What started a training run."""
+    """Trigger of a training run."""
 
     TIME = "time"
     NEED = "need"
@@ -61,7 +61,7 @@ class RunTrigger(StrEnum):
 
 
 class GateOutcome(StrEnum):
-    """What the gate decided on the bundle of a training run."""
+    """Decision of the gate on the bundle of a training run."""
 
     PROMOTED = "promoted"
     """The challenger is in use."""

@@ -75,9 +75,7 @@ def series_snapshot(
             .order_by(instances.c.id)
         ).all()
         verdict_of = _verdicts(connection, series_id, bundle_id)
-        same_uid = series.c.series_instance_uid == head.series_instance_uid
-        query = select(func.count()).select_from(series).where(same_uid)
-        study_count = connection.scalar(query) or 1
+        study_count = _study_count(connection, head.series_instance_uid)
         siblings = _siblings(connection, series_id)
     inspected = [m.id for m in members if m.inspected_at is not None]
     return SeriesSnapshot(
@@ -90,6 +88,12 @@ def series_snapshot(
         siblings=siblings,
         version=version,
     )
+
+
+def _study_count(connection: Connection, series_instance_uid: str) -> int:
+    same_uid = series.c.series_instance_uid == series_instance_uid
+    query = select(func.count()).select_from(series).where(same_uid)
+    return connection.scalar(query) or 1
 
 
 def _siblings(

@@ -5,7 +5,7 @@ Instance UID, digest) of an instance, tell what is already recorded.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -76,22 +76,14 @@ def register(records: Records, received: Sequence[StoredInstance]) -> Registered
         new = _insert_instances(records, connection, fresh, series_ids, now)
         kinds = _kinds(fresh, new, known)
         ids = _instance_ids(connection, fresh)
-        connection.execute(
-            records.insert(receptions),
-            sorted(
-                (_reception(i, kinds[i.spool_name], ids[_key(i)]) for i in fresh),
-                # Each row locks its instance: in the same order as retention.
-                key=itemgetter("instance_id"),
-            ),
-        )
+        _insert_receptions(records, connection, fresh, kinds, ids)
         digests = {id_: key[1] for key, id_ in ids.items() if key not in new}
         restored = undo_removal(connection, sorted(digests))
         _mark_conflicts(connection, _conflicting(new, known))
         queue_new(records, connection, sorted(new.values()))
-        advance_clocks(
-            connection, [i for i in fresh if _key(i) in new], series_ids, now
-        )
-        unparsable = [i for i in fresh if _key(i) in new and i.problem]
+        new_instances = [i for i in fresh if _key(i) in new]
+        advance_clocks(connection, new_instances, series_ids, now)
+        unparsable = [i for i in new_instances if i.problem]
         _add_dead_letters(connection, records, unparsable, ids, now)
     dead = {ids[_key(i)] for i in unparsable}
     count = Counter(kinds.values())
@@ -202,6 +194,19 @@ def _conflicting(new: Iterable[tuple[str, str]], known: set[str]) -> set[str]:
     """Return the UIDs that now have more than one digest."""
     count = Counter(uid for uid, _ in new)
     return {uid for uid in count if uid in known or count[uid] > 1}
+
+
+def _insert_receptions(
+    records: Records,
+    connection: Connection,
+    fresh: Sequence[StoredInstance],
+    kinds: Mapping[str, ReceptionKind],
+    ids: Mapping[tuple[str, str], int],
+) -> None:
+    rows = [_reception(i, kinds[i.spool_name], ids[_key(i)]) for i in fresh]
+    # Each row locks its instance: in the same order as retention, against deadlocks.
+    rows.sort(key=itemgetter("instance_id"))
+    connection.execute(records.insert(receptions), rows)
 
 
 def _reception(

@@ -34,14 +34,13 @@ def decide(
     UnknownFinding
         If there is no such finding.
     """
-    now = datetime.now(UTC)
     values: dict[str, Any] = {
         "finding_id": finding_id,
         "decision": decision,
         "corrected_value": clean_text(corrected_value, 256),
         "note": clean_text(note) or "",
         "reviewer": clean_text(reviewer, 256) or "",
-        "decided_at": now,
+        "decided_at": datetime.now(UTC),
         "shown": dict(shown),
     }
     with records.begin() as connection:
@@ -52,18 +51,15 @@ def decide(
         )
         if not updated.rowcount:
             raise UnknownFinding(f"there is no finding {finding_id}")
-        decision_id = connection.execute(
-            records.insert(decisions).values(values).returning(decisions.c.id)
-        ).scalar_one()
+        row = connection.execute(
+            records.insert(decisions).values(values).returning(*decisions.c)
+        ).one()
         append_event(
             connection,
             "decision",
             values["reviewer"],
             {"finding_id": finding_id, "decision": decision.value},
         )
-        row = connection.execute(
-            select(decisions).where(decisions.c.id == decision_id)
-        ).one()
     return _decision(row)
 
 

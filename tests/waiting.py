@@ -1,11 +1,11 @@
-"""Waiting in tests for what other threads and processes do."""
+"""Waiting in tests for other threads and processes."""
 
 import time
 from collections.abc import Callable
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 45.0) -> None:
-    """Wait until something is so, or fail."""
+    """Wait until a condition is true, or fail."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass in time"

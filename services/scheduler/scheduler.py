@@ -6,7 +6,7 @@ message is published twice, and every task is idempotent.
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from services.scheduler.retention import Retention
 from services.scheduler.training_schedule import TrainingSchedule
@@ -71,7 +71,9 @@ class Scheduler:
         settings: Settings,
         records: Records,
         dispatcher: Dispatcher,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._settings = settings
         self._records = records
         self._dispatcher = dispatcher
@@ -113,18 +115,18 @@ class Scheduler:
         RetryableError
             If records or broker are unavailable.
         """
-        slow = time.monotonic() >= self._slow_at
+        slow = self._clock() >= self._slow_at
         if slow:
             self._count()
         self._request_settling()
         if slow:
             self._republish()
-            self._slow_at = time.monotonic() + _SLOW_SECONDS
-        if time.monotonic() >= self._training_at:
+            self._slow_at = self._clock() + _SLOW_SECONDS
+        if self._clock() >= self._training_at:
             self._request_training()
-            self._training_at = time.monotonic() + _TRAINING_SECONDS
-        if time.monotonic() >= self._retention_at and not self._retention.round():
-            self._retention_at = time.monotonic() + _RETENTION_SECONDS
+            self._training_at = self._clock() + _TRAINING_SECONDS
+        if self._clock() >= self._retention_at and not self._retention.round():
+            self._retention_at = self._clock() + _RETENTION_SECONDS
 
     def _request_training(self) -> None:
         drift = self._training.round()
@@ -154,7 +156,7 @@ class Scheduler:
             self._settings.settle_idle_seconds,
             self._settings.settle_cap_seconds,
         )
-        now = time.monotonic()
+        now = self._clock()
         ids = [one.series_id for one in due]
         interval = self._settings.republish_seconds
         recent = {i: at for i, at in self._requested.items() if now - at < interval}

@@ -29,7 +29,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture
 def outgoing(system: System, tmp_path: Path) -> Path:
-    """An empty folder for what is sent, when nothing of another test is on its way."""
+    """An empty folder for files to send, once all instances of other tests are processed."""
     ready = system.data_dir / "spool" / "ready"
     system.wait_for(lambda now: now.backlog == 0 and not list(ready.iterdir()))
     folder = tmp_path / "outgoing"

@@ -23,7 +23,7 @@ def write_phantoms(
     *,
     seed: int | None = None,
 ) -> list[Dataset]:
-    """Write phantoms nobody has sent before; return their data sets.
+    """Write phantoms with new UIDs; return their Data Sets.
 
     With a `seed` of its own a test gets the same pictures in every run.
     """

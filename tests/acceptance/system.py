@@ -45,7 +45,7 @@ class System:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start and wait until every process is ready."""
+        """Start it and wait until every process is ready."""
         self.run.path.mkdir(parents=True, exist_ok=True)
         self.run.forget(SYSTEM)
         with (self.data_dir / "up.log").open("ab") as log:
@@ -62,24 +62,24 @@ class System:
             time.sleep(0.05)
 
     def stop(self) -> int:
-        """Stop as Ctrl-C or systemd does; return the exit status."""
+        """Stop it by SIGTERM; return the exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(90)
 
     def kill(self) -> None:
-        """Kill `veritag up` itself, as the kernel does when memory runs out."""
+        """Kill `veritag up` itself, as the kernel may when memory runs out."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def said(self) -> str:
-        """Return what `veritag up` has printed."""
+        """Return the output of `veritag up`."""
         return (self.data_dir / "up.log").read_text(encoding="utf-8", errors="replace")
 
     @property
     def where(self) -> dict[str, Any]:
-        """Where everything is, as the system itself tells."""
+        """Addresses and paths of the system, from `run/system.json`."""
         return self.run.read(SYSTEM) or {}
 
     @property
@@ -101,7 +101,7 @@ class System:
     def wait_for(
         self, true: Callable[[SystemCounts], bool], seconds: float = 120
     ) -> SystemCounts:
-        """Wait until the counts are as wanted; return them."""
+        """Wait until the counts meet a condition; return them."""
         deadline = time.monotonic() + seconds
         while not true(now := self.counts()):
             assert time.monotonic() < deadline, f"{now}\n{self.said()}"

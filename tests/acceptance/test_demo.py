@@ -1,4 +1,4 @@
-"""`veritag demo` as a newcomer runs it."""
+"""`veritag demo` as a command."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""From a sender that is not ours to a decision, on the running system."""
+"""From foreign senders to a reviewer's decision, on the running system."""
 
 import csv
 import json
@@ -53,7 +53,7 @@ def everything_answered(system: System, before: Any, sent: int) -> Any:
 def test_real_files_all_get_a_verdict_or_a_reason(
     system: System, outgoing: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Every instance that a sender was told is stored is recorded, and is answered."""
+    """Every acknowledged instance is recorded and gets a verdict or a reason."""
     odd = tmp_path / "odd"
     odd.mkdir()
     try:
@@ -86,7 +86,7 @@ def find_series(system: System, series_instance_uid: str, study: str) -> Any:
 def test_a_planted_error_is_found_decided_and_counted(
     system: System, outgoing: Path
 ) -> None:
-    """A wrong body part is in the worklist; a decision takes it off; figures agree."""
+    """A wrong body part is in the worklist, and leaves it after a decision."""
     # The starter bundle knows every radiograph of the chest among 40 others like it.
     datasets = write_phantoms(outgoing, "CR-CHEST", 6, seed=4711)
     plant_wrong_tag(datasets, "BodyPartExamined", "HAND")
@@ -123,7 +123,7 @@ def test_a_planted_error_is_found_decided_and_counted(
 
 
 def at_rest(system: System, role: str, name: str) -> float:
-    """Return a metric when it counts no more: it follows the records."""
+    """Return a metric once its value is stable: metrics follow the records."""
     now, before = system.metric(role, name), -1.0
     while now != before:
         time.sleep(0.5)
@@ -132,7 +132,7 @@ def at_rest(system: System, role: str, name: str) -> float:
 
 
 def test_metrics_status_and_records_agree(system: System, outgoing: Path) -> None:
-    """The same numbers stand in the records, in the metrics and in `veritag status`."""
+    """Records, metrics and `veritag status` agree."""
     write_phantoms(outgoing, "MR-KNEE", 5)
     received = at_rest(system, "listener", "veritag_instances_received_total")
     inspected = at_rest(system, "worker", "veritag_instances_inspected_total")

@@ -1,4 +1,4 @@
-"""Beside other systems: an archive that forwards, and logs that others read."""
+"""Other systems: Orthanc as a sender, and logs without patient data."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ NAME, PATIENT_ID = "GEHEIMNIS^ERIKA", "SECRET-4711"
 def test_orthanc_forwards_a_study(
     system: System, outgoing: Path, tmp_path: Path
 ) -> None:
-    """What Orthanc was told is stored is recorded and inspected."""
+    """All instances that Orthanc forwards are recorded and inspected."""
     written = write_phantoms(outgoing, "MR-LSPINE", 8)
     before = system.counts()
     with orthanc(tmp_path, system.port) as archive:
@@ -31,7 +31,7 @@ def test_orthanc_forwards_a_study(
 
 
 def test_no_patient_data_outside_the_pages(system: System, outgoing: Path) -> None:
-    """Logs, metrics and the broker's file never hold a patient's name or id."""
+    """Logs, metrics and the broker's file hold no patient name or id."""
     datasets = write_phantoms(outgoing, "CR-HAND", 2)
     for path, ds in zip(sorted(outgoing.iterdir()), datasets, strict=True):
         ds.PatientName, ds.PatientID = NAME, PATIENT_ID

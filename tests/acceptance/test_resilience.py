@@ -1,4 +1,4 @@
-"""What the system survives without losing or doubling an instance."""
+"""Killed and hanging processes: no instance is lost or doubled."""
 
 import signal
 import threading
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.acceptance
 
 @contextmanager
 def sending(system: System, folder: Path) -> Iterator[Callable[[], int]]:
-    """Send in the background; yields what waits for the number acknowledged."""
+    """Send in the background; yield a function that waits and returns the acknowledged number."""
     acknowledged: list[int] = []
     thread = threading.Thread(
         target=lambda: acknowledged.append(dcmsend(system, folder)), daemon=True
@@ -70,7 +70,7 @@ def test_a_worker_killed_in_the_middle(system: System, outgoing: Path) -> None:
 
 
 def test_a_broker_killed_while_sending(system: System, outgoing: Path) -> None:
-    """The broker dies while instances come in: all are taken, and all inspected."""
+    """While the broker is killed all instances are accepted, and later inspected."""
     write_phantoms(outgoing, "MR-BRAIN", 20, patients=3)
     before = system.counts()
     with sending(system, outgoing) as acknowledged:
@@ -82,7 +82,7 @@ def test_a_broker_killed_while_sending(system: System, outgoing: Path) -> None:
 
 
 def test_a_broker_that_hangs_while_sending(system: System, outgoing: Path) -> None:
-    """Reception goes on while the broker does not answer; the rest follows by itself."""
+    """Reception continues while the broker hangs; inspection follows afterwards."""
     write_phantoms(outgoing, "MR-LSPINE", 20, patients=2)
     before = system.counts()
     system.signal_child("broker", signal.SIGSTOP)
@@ -96,7 +96,7 @@ def test_a_broker_that_hangs_while_sending(system: System, outgoing: Path) -> No
 
 
 def test_up_killed_and_started_again(system: System, outgoing: Path) -> None:
-    """SIGKILL to `veritag up`: its children end, and a new one takes up what is left."""
+    """After SIGKILL to `veritag up` its children end, and a new run finishes the work."""
     write_phantoms(outgoing, "CT-ABDOMEN", 20, patients=2, size=256)
     before = system.counts()
     sent = dcmsend(system, outgoing)

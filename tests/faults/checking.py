@@ -1,4 +1,4 @@
-"""What must be true at the end, asked of the disk and of the records."""
+"""Claims that must hold at the end of a run, checked on disk and records."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from tests.faults.ledger import MISMATCH, OUT_OF_RESOURCES, SUCCESS, Fate, Ledger
 from tests.faults.load import Load, Task, Way
-from tests.faults.site import Site
+from tests.faults.testbed import Testbed
 from veritag.dicom.part10 import read_file_meta
 from veritag.findings import FindingCode
 from veritag.records.schema import (
@@ -27,7 +27,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Claim:
-    """Something that must hold, and the first cases in which it does not."""
+    """A claim, and the first cases that break it."""
 
     text: str
     checked: int
@@ -35,7 +35,7 @@ class Claim:
 
     @property
     def holds(self) -> bool:
-        """Whether it does in every case."""
+        """Whether no case breaks it."""
         return not self.broken
 
 
@@ -47,7 +47,7 @@ def _claim(text: str, checked: int, broken: Iterator[str] | list[str]) -> Claim:
 
 @dataclass
 class Kept:
-    """What the records hold at the end.
+    """Content of the records at the end.
 
     Attributes
     ----------
@@ -66,9 +66,9 @@ class Kept:
     doubled_findings: int
 
 
-def read_records(site: Site) -> Kept:
-    """Read all that is compared."""
-    with site.records.read() as connection:
+def read_records(testbed: Testbed) -> Kept:
+    """Read the content to compare."""
+    with testbed.records.read() as connection:
         rows: defaultdict[str, list[tuple[int, str, str, bool]]] = defaultdict(list)
         columns = ("digest", "id", "sop_instance_uid", "archive_key", "conflict")
         for digest, *row in connection.execute(
@@ -107,28 +107,28 @@ def _doubled(connection: Connection) -> int:
     return len(connection.execute(doubled).all())
 
 
-def check(site: Site, load: Load, ledger: Ledger) -> list[Claim]:
-    """Return every claim with what breaks it."""
-    kept = read_records(site)
+def check(testbed: Testbed, load: Load, ledger: Ledger) -> list[Claim]:
+    """Return every claim with the cases that break it."""
+    kept = read_records(testbed)
     said = ledger.acknowledged
     return [
-        *_on_disk(site, load, kept, said),
+        *_on_disk(testbed, load, kept, said),
         *_recorded(kept, ledger),
         *_inspected(kept),
-        *_forwarded(site, load, said),
+        *_forwarded(testbed, load, said),
         *_refused(load, ledger),
-        _tidy(site, kept),
+        _tidy(testbed, kept),
     ]
 
 
 def _on_disk(
-    site: Site, load: Load, kept: Kept, said: dict[str, Fate]
+    testbed: Testbed, load: Load, kept: Kept, said: dict[str, Fate]
 ) -> Iterator[Claim]:
     text = "every acknowledged instance is in the archive, byte for byte"
     broken = []
     for digest, fate in said.items():
         rows = kept.rows.get(digest, [])
-        path = site.data_dir / "archive" / rows[0][2] if rows else None
+        path = testbed.data_dir / "archive" / rows[0][2] if rows else None
         if path is None or not _holds(path, load.make(_task(load, fate)).data):
             broken.append(f"{fate.sop_instance_uid} ({digest})")
     yield _claim(text, len(said), broken)
@@ -171,13 +171,13 @@ def _miscounted(kept: Kept, said: dict[str, Fate]) -> Iterator[str]:
                 yield f"{digest}: {fate.acknowledged} <= {came} <= {fate.begun}"
 
 
-def _forwarded(site: Site, load: Load, said: dict[str, Fate]) -> Iterator[Claim]:
-    if not site.destination.is_there:
+def _forwarded(testbed: Testbed, load: Load, said: dict[str, Fate]) -> Iterator[Claim]:
+    if not testbed.destination.is_there:
         return
     sent: defaultdict[str, list[Task]] = defaultdict(list)
     for fate in said.values():
         sent[fate.sop_instance_uid].append(_task(load, fate))
-    files = site.destination.files()
+    files = testbed.destination.files()
     missing = [
         uid
         for uid, tasks in sent.items()
@@ -191,7 +191,7 @@ def _task(load: Load, fate: Fate) -> Task:
 
 
 def _is_one_of(path: Path | None, load: Load, tasks: list[Task]) -> bool:
-    """Tell whether a file holds one of these; the last one replaces the others."""
+    """Return whether a file holds one of these contents; the last one replaces the others."""
     if path is None:
         return False
     content = path.read_bytes()
@@ -237,8 +237,8 @@ def _refused(load: Load, ledger: Ledger) -> Iterator[Claim]:
     yield _claim("all else was taken in the end", len(right), left)
 
 
-def _tidy(site: Site, kept: Kept) -> Claim:
-    spool, archive = site.data_dir / "spool", site.data_dir / "archive"
+def _tidy(testbed: Testbed, kept: Kept) -> Claim:
+    spool, archive = testbed.data_dir / "spool", testbed.data_dir / "archive"
     files = [p for p in archive.rglob("*") if p.is_file()]
     keys = {row[2] for found in kept.rows.values() for row in found}
     stray = [str(p) for p in files if str(p.relative_to(archive)) not in keys]

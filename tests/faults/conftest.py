@@ -1,4 +1,4 @@
-"""The shim that writes steps down, compiled once."""
+"""Fixtures: the shim that records steps on files, compiled once."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def recorder(shim: Path, tmp_path: Path) -> Recorder:
-    """A recorder that looks at a data directory of its own."""
+    """A recorder of a new data directory."""
     under = tmp_path / "data"
     under.mkdir()
     return Recorder(shim, tmp_path / "steps.log", under)

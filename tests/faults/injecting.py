@@ -1,4 +1,4 @@
-"""The faults: what is struck down, stopped, filled or shifted, for how long."""
+"""The faults: killed and stopped processes, full disks, shifted clocks, and their duration."""
 
 import random
 import signal
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import redis
 
 from tests.faults.places import Postgres
-from tests.faults.site import RESERVE_MB, UP, Site
+from tests.faults.testbed import RESERVE_MB, UP, Testbed
 
 _RECOVERY_SECONDS = 150.0
 _LOOK_SECONDS = 0.2
@@ -54,53 +54,53 @@ class Fault:
 
     name: str
     weight: int
-    strike: Callable[[Site], int | None]
+    strike: Callable[[Testbed], int | None]
     kills: bool = False
     seconds: tuple[float, float] | None = None
-    relieve: Callable[[Site], None] = lambda _: None
+    relieve: Callable[[Testbed], None] = lambda _: None
     concerned: tuple[str, ...] = ()
-    possible: Callable[[Site], bool] = lambda _: True
+    possible: Callable[[Testbed], bool] = lambda _: True
 
 
-def _kill(role: str) -> Callable[[Site], int | None]:
-    return lambda site: site.signal(role, signal.SIGKILL) and 1
+def _kill(role: str) -> Callable[[Testbed], int | None]:
+    return lambda testbed: testbed.signal(role, signal.SIGKILL) and 1
 
 
-def _kill_database(site: Site) -> int:
-    assert isinstance(site.database, Postgres)
-    site.database.kill()
+def _kill_database(testbed: Testbed) -> int:
+    assert isinstance(testbed.database, Postgres)
+    testbed.database.kill()
     return 1
 
 
-def _resume_broker(site: Site) -> None:
-    site.signal("broker", signal.SIGCONT)
+def _resume_broker(testbed: Testbed) -> None:
+    testbed.signal("broker", signal.SIGCONT)
 
 
-def _flush(site: Site) -> None:
-    with suppress(redis.RedisError), site.broker() as client:
+def _flush(testbed: Testbed) -> None:
+    with suppress(redis.RedisError), testbed.broker() as client:
         client.flushall()
 
 
-def _jump(site: Site) -> None:
-    """Let the clock jump two hours ahead, the next time half an hour back."""
+def _jump(testbed: Testbed) -> None:
+    """Move the clock two hours ahead, the next time half an hour back."""
     # Each jump is followed by one back to the true time.
-    site.clock.jump(-1800 if site.clock.jumps // 2 % 2 else 7200)
+    testbed.clock.jump(-1800 if testbed.clock.jumps // 2 % 2 else 7200)
 
 
-def _clock_back(site: Site) -> None:
-    site.clock.jump(0)
+def _clock_back(testbed: Testbed) -> None:
+    testbed.clock.jump(0)
 
 
-def _fill(leave_mb: int) -> Callable[[Site], None]:
-    return lambda site: site.disk.fill(leave_mb)
+def _fill(leave_mb: int) -> Callable[[Testbed], None]:
+    return lambda testbed: testbed.disk.fill(leave_mb)
 
 
-def _own_disk(site: Site) -> bool:
-    return site.disk.is_own
+def _own_disk(testbed: Testbed) -> bool:
+    return testbed.disk.is_own
 
 
-def _forwards(site: Site) -> bool:
-    return site.destination.is_there
+def _forwards(testbed: Testbed) -> bool:
+    return testbed.destination.is_there
 
 
 FAULTS = (
@@ -125,41 +125,41 @@ FAULTS = (
     Fault(
         "destination stopped",
         1,
-        lambda site: site.destination.signal(signal.SIGSTOP),
+        lambda testbed: testbed.destination.signal(signal.SIGSTOP),
         seconds=(3, 15),
-        relieve=lambda site: site.destination.signal(signal.SIGCONT),
+        relieve=lambda testbed: testbed.destination.signal(signal.SIGCONT),
         possible=_forwards,
     ),
-    Fault("everything killed", 1, lambda site: site.kill_all(), kills=True),
+    Fault("everything killed", 1, lambda testbed: testbed.kill_all(), kills=True),
     Fault("`veritag up` killed", 1, _kill(UP), kills=True),
     Fault(
         "database killed",
         2,
         _kill_database,
         kills=True,
-        possible=lambda site: isinstance(site.database, Postgres),
+        possible=lambda testbed: isinstance(testbed.database, Postgres),
     ),
     Fault("broker flushed", 2, _flush),
     Fault(
         "broker stopped",
         2,
-        lambda site: site.signal("broker", signal.SIGSTOP) and 0,
+        lambda testbed: testbed.signal("broker", signal.SIGSTOP) and 0,
         seconds=(2, 12),
         relieve=_resume_broker,
     ),
     Fault(
         "database stopped",
         2,
-        lambda site: site.database.stop(),
+        lambda testbed: testbed.database.stop(),
         seconds=(2, 15),
-        relieve=lambda site: site.database.go_on(),
+        relieve=lambda testbed: testbed.database.go_on(),
     ),
     Fault(
         "disk down to the reserve",
         2,
         _fill(RESERVE_MB // 2),
         seconds=(3, 8),
-        relieve=lambda site: site.disk.relieve(),
+        relieve=lambda testbed: testbed.disk.relieve(),
         possible=_own_disk,
     ),
     Fault(
@@ -167,7 +167,7 @@ FAULTS = (
         2,
         _fill(0),
         seconds=(2, 6),
-        relieve=lambda site: site.disk.relieve(),
+        relieve=lambda testbed: testbed.disk.relieve(),
         possible=_own_disk,
     ),
     Fault(
@@ -176,15 +176,15 @@ FAULTS = (
         _jump,
         seconds=(2, 15),
         relieve=_clock_back,
-        possible=lambda site: bool(site.clock.environment),
+        possible=lambda testbed: bool(testbed.clock.environment),
     ),
 )
 
 
-def possible_faults(site: Site, wanted: Sequence[str] = ()) -> list[Fault]:
-    """Return the faults whose names begin with one of the wanted, all by default."""
+def possible_faults(testbed: Testbed, wanted: Sequence[str] = ()) -> list[Fault]:
+    """Return the faults whose names begin with one of the prefixes; default: all."""
     names = tuple(wanted) or ("",)
-    return [f for f in FAULTS if f.name.startswith(names) and f.possible(site)]
+    return [f for f in FAULTS if f.name.startswith(names) and f.possible(testbed)]
 
 
 def schedule(
@@ -216,10 +216,10 @@ def _draw(rng: random.Random, faults: Sequence[Fault], count: int) -> Iterator[F
 
 
 class Injector:
-    """Makes faults happen and watches until they are overcome."""
+    """Injects faults and watches until the system has recovered."""
 
-    def __init__(self, site: Site, seed: int) -> None:
-        self.site = site
+    def __init__(self, testbed: Testbed, seed: int) -> None:
+        self.testbed = testbed
         self.incidents: list[Incident] = []
         self.failures: list[str] = []
         self._random = random.Random(seed)
@@ -228,7 +228,7 @@ class Injector:
         self._threads: list[threading.Thread] = []
 
     def inject(self, fault: Fault) -> None:
-        """Let a fault happen; what lasts ends by itself. One of a kind at a time."""
+        """Inject a fault, one of a kind at a time; a lasting fault ends by itself."""
         if fault.name in self._under_way:
             return
         self._under_way.add(fault.name)
@@ -238,16 +238,16 @@ class Injector:
 
     def _happen(self, fault: Fault) -> None:
         incident = Incident(fault.name, time.monotonic() - self._begun)
-        concerned = fault.concerned or self.site.parts
-        before = {role: self.site.pid(role) for role in concerned}
+        concerned = fault.concerned or self.testbed.parts
+        before = {role: self.testbed.pid(role) for role in concerned}
         try:
-            incident.processes_killed = fault.strike(self.site) or 0
+            incident.processes_killed = fault.strike(self.testbed) or 0
             if fault.seconds is not None:
                 time.sleep(self._random.uniform(*fault.seconds))
         except Exception as error:  # noqa: BLE001 - the run tells of it
             self.failures.append(f"{fault.name}: {error!r}")
         finally:
-            fault.relieve(self.site)
+            fault.relieve(self.testbed)
             self._under_way.discard(fault.name)
         self.incidents.append(incident)
         anew = before if fault.kills and fault.concerned else {}
@@ -256,7 +256,7 @@ class Injector:
     def _watch(
         self, roles: Sequence[str], before: dict[str, int | None]
     ) -> float | None:
-        """Return after how long all of these were ready, as other processes."""
+        """Return the seconds until all of these roles were ready as new processes."""
         begun = time.monotonic()
         left = list(roles)
         while time.monotonic() - begun < _RECOVERY_SECONDS:
@@ -267,11 +267,11 @@ class Injector:
         return None
 
     def _is_back(self, role: str, before: dict[str, int | None]) -> bool:
-        if before.get(role) == self.site.pid(role) and role in before:
+        if before.get(role) == self.testbed.pid(role) and role in before:
             return False
-        return self.site.problem(role) is None
+        return self.testbed.problem(role) is None
 
     def wait(self) -> None:
-        """Wait until every fault is over and overcome, or given up."""
+        """Wait until every fault has ended and the system has recovered, or time is up."""
         for thread in self._threads:
             thread.join(_RECOVERY_SECONDS + 30)

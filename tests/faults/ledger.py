@@ -1,4 +1,4 @@
-"""What the senders were told: the only witness of what must not be lost."""
+"""The ledger: the C-STORE responses of each instance, by which losses are judged."""
 
 import threading
 import time
@@ -31,7 +31,7 @@ class Fate:
 
 
 class Ledger:
-    """Counts per digest; may be used from several threads."""
+    """Counts per digest; safe for several threads."""
 
     def __init__(self) -> None:
         self.fates: dict[str, Fate] = {}
@@ -42,13 +42,13 @@ class Ledger:
         self._changed = threading.Condition()
 
     def begin(self, digest: str, number: int, uid: str, *, altered: bool) -> None:
-        """Note that a C-STORE begins."""
+        """Count the start of a C-STORE."""
         with self._changed:
             fate = self.fates.setdefault(digest, Fate(number, altered, uid))
             fate.begun += 1
 
     def answered(self, digest: str, status: int) -> None:
-        """Note the status that came."""
+        """Count the status of a response."""
         with self._changed:
             self.statuses[status] += 1
             if status != SUCCESS:
@@ -61,12 +61,12 @@ class Ledger:
             self._changed.notify_all()
 
     def unanswered(self) -> None:
-        """Note that the association was lost, or did not come about."""
+        """Count a lost or failed association."""
         with self._changed:
             self.lost += 1
 
     def wait_for_success(self, seconds: float) -> float | None:
-        """Return how long the next 0x0000 took to come; None where none came."""
+        """Return the seconds until the next 0x0000, None without one."""
         begun = time.monotonic()
         with self._changed:
             before = self.statuses[SUCCESS]
@@ -77,6 +77,6 @@ class Ledger:
 
     @property
     def acknowledged(self) -> dict[str, Fate]:
-        """What was answered 0x0000 at least once, by digest."""
+        """The instances acknowledged with 0x0000 at least once, by digest."""
         with self._changed:
             return {d: fate for d, fate in self.fates.items() if fate.acknowledged}

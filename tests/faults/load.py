@@ -52,7 +52,7 @@ _FULL_SIZE_EVERY = 25
 
 
 class Way(StrEnum):
-    """How an instance is sent."""
+    """The way in which an instance is sent."""
 
     ONCE = "once"
     TWICE = "twice"
@@ -119,7 +119,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Everything that one run sends.
+    """All instances and sendings of one run.
 
     Parameters
     ----------

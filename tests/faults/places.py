@@ -1,4 +1,4 @@
-"""What a run lies on and can be made to fail: a small disk, a clock, a database."""
+"""Parts of a test run that can fail: a small disk, a clock, a database, a destination."""
 
 import os
 import shutil
@@ -43,7 +43,7 @@ class Disk:
         self.is_own = False
 
     def make(self) -> None:
-        """Make and mount it; where that cannot be, an ordinary folder."""
+        """Create and mount it; without root it is an ordinary folder."""
         self.path.mkdir(parents=True, exist_ok=True)
         if (
             sys.platform != "linux"
@@ -58,7 +58,7 @@ class Disk:
         self.is_own = made and _succeeds("mount", *options)
 
     def fill(self, leave_mb: int) -> None:
-        """Let a ballast file take all but so many MB."""
+        """Fill the disk with a ballast file, except for `leave_mb`."""
         left = shutil.disk_usage(self.path).free - leave_mb * MEGABYTE
         with self._ballast.open("ab") as ballast, suppress(OSError):
             # Others write too: what is left at the end goes piece by piece.
@@ -71,7 +71,7 @@ class Disk:
         self._ballast.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Unmount it and let go of the image."""
+        """Unmount it and delete the image."""
         if self.is_own and not _succeeds("umount", str(self.path)):
             _succeeds("umount", "-l", str(self.path))
         self._image.unlink(missing_ok=True)
@@ -82,7 +82,7 @@ def _succeeds(*command: str) -> bool:
 
 
 class Clock:
-    """The wall clock of the system's processes, which can be made to jump.
+    """The wall clock of the system's processes, which can jump.
 
     The machine's own clock stays as it is: a small library in front of the C library
     adds a number of seconds.
@@ -103,7 +103,7 @@ class Clock:
             self.environment = told
 
     def jump(self, seconds: int) -> None:
-        """Let the wall clock be so many seconds ahead of the true time."""
+        """Set the wall clock so many seconds ahead of the true time."""
         if not self._shift.exists():
             self._shift.write_bytes(bytes(8))
         # In place: the processes have the page mapped.
@@ -113,7 +113,7 @@ class Clock:
 
 
 class Destination:
-    """A DCMTK storescp that gets what the system forwards, and keeps the bytes."""
+    """A DCMTK storescp that receives the forwarded instances and stores their bytes."""
 
     def __init__(self, root: Path) -> None:
         self.folder = root / "forwarded"
@@ -139,16 +139,16 @@ class Destination:
 
     @property
     def is_there(self) -> bool:
-        """Whether anything is forwarded."""
+        """Whether the destination runs."""
         return self._process is not None
 
     def signal(self, number: signal.Signals) -> None:
-        """Stop it in its tracks, or let it go on."""
+        """Send it SIGSTOP or SIGCONT."""
         if self._process is not None:
             self._process.send_signal(number)
 
     def files(self) -> dict[str, Path]:
-        """Return SOP Instance UID to the file that came last under it."""
+        """Return the last received file of each SOP Instance UID."""
         found = self.folder.iterdir() if self.is_there else ()
         return {path.name.partition(".")[2]: path for path in found}
 
@@ -165,36 +165,36 @@ class Database(ABC):
     url: str | None = None
 
     def make(self) -> None:  # noqa: B027 - not every database needs it
-        """Start what must run before the system does."""
+        """Start the server before the system starts."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Let it answer nobody."""
+        """Make it unavailable."""
 
     @abstractmethod
     def go_on(self) -> None:
-        """Let it answer again."""
+        """Make it available again."""
 
     def remove(self) -> None:  # noqa: B027 - likewise
-        """Stop it for good."""
+        """Stop and remove it."""
 
 
 @dataclass
 class Sqlite(Database):
-    """SQLite in the data directory; stopped, somebody else holds its lock."""
+    """SQLite in the data directory; `stop` takes its write lock."""
 
     file: Path
     _holder: sqlite3.Connection | None = None
 
     def stop(self) -> None:
-        """Take the lock that every writer needs, and keep it."""
+        """Take and keep the write lock."""
         self._holder = sqlite3.connect(
             self.file, isolation_level=None, timeout=30, check_same_thread=False
         )
         self._holder.execute("BEGIN EXCLUSIVE")
 
     def go_on(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._holder is not None:
             self._holder.rollback()
             self._holder.close()
@@ -225,12 +225,12 @@ class Postgres(Database):
         return [first, *first.children(recursive=True)]
 
     def stop(self) -> None:
-        """Stop the server's processes in their tracks."""
+        """Send SIGSTOP to the server's processes."""
         self._stopped = self._processes()
         _signal(self._stopped, signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Let them go on."""
+        """Send them SIGCONT."""
         _signal(self._stopped, signal.SIGCONT)
         self._stopped = []
 

@@ -1,4 +1,4 @@
-"""A listener as a process whose steps are written down, and instances to send to it."""
+"""A listener process whose file steps are recorded, and instances to send to it."""
 
 import contextlib
 import socket
@@ -69,7 +69,7 @@ def instance(number: int, *, large: bool = False) -> tuple[str, bytes]:
 
 
 def is_taken(port: int, uid: str, data: bytes) -> bool:
-    """Send an instance; tell whether it was answered 0x0000."""
+    """Send an instance; return whether the response was 0x0000."""
     try:
         with Peer(port).associate(OFFER) as peer:
             return peer.store(data, CT_IMAGE_STORAGE, uid).status == 0
@@ -78,7 +78,7 @@ def is_taken(port: int, uid: str, data: bytes) -> bool:
 
 
 def files_by_uid(folder: Path) -> dict[str, list[Path]]:
-    """Return SOP Instance UID to the files of ours in a folder that hold it."""
+    """Return the files of a folder by SOP Instance UID."""
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*.dcm")):
         with contextlib.suppress(FileNotFoundError):  # indexed meanwhile

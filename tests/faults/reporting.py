@@ -1,4 +1,4 @@
-"""What a run showed: as text, as Markdown and as JSON."""
+"""Reports of a run: text, Markdown and JSON."""
 
 import json
 import statistics
@@ -14,7 +14,7 @@ Row = Sequence[object]
 
 
 def summary(result: Result) -> dict[str, Any]:
-    """Return everything that is told, JSON-ready."""
+    """Return the report as JSON data."""
     ledger = result.ledger
     statuses = {f"0x{s:04X}": n for s, n in sorted(ledger.statuses.items())}
     return {

@@ -1,4 +1,4 @@
-"""One run: send all, let faults happen, wait until all is quiet, look what is there."""
+"""One run: send instances, inject faults, wait until all is processed, check the result."""
 
 import shutil
 import tempfile
@@ -21,7 +21,7 @@ from tests.faults.places import (
     Sqlite,
 )
 from tests.faults.senders import Meeting, Pace, Sender
-from tests.faults.site import Site
+from tests.faults.testbed import Testbed
 from veritag.errors import RecordsUnavailable
 from veritag.records.states import ForwardState
 from veritag.records.status import SystemCounts, system_counts
@@ -31,7 +31,7 @@ _LOOK_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run shall do.
+    """Parameters of a run.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Plan:
 
 @dataclass
 class Result:
-    """What was done, and whether all claims hold."""
+    """The result of a run: the incidents and the claims."""
 
     plan: Plan
     seconds: float
@@ -71,7 +71,7 @@ class Result:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was lost, doubled or left undone."""
+        """Whether all claims hold."""
         return all(claim.holds for claim in self.claims)
 
 
@@ -81,11 +81,11 @@ Told = Callable[[Pace, Ledger, Sequence[Incident], str], None]
 def _silent(
     _pace: Pace, _ledger: Ledger, _done: Sequence[Incident], _what: str
 ) -> None:
-    """Tell nobody."""
+    """Report no progress."""
 
 
 @contextmanager
-def _site(plan: Plan, root: Path) -> Iterator[Site]:
+def _testbed(plan: Plan, root: Path) -> Iterator[Testbed]:
     disk, clock = Disk(root, plan.disk_mb), Clock(root)
     destination = Destination(root)
     database: Database = Sqlite(disk.path / "data" / "records.sqlite3")
@@ -96,8 +96,8 @@ def _site(plan: Plan, root: Path) -> Iterator[Site]:
         clock.make()
         database.make()
         destination.make()
-        site = Site(root, disk, clock, database, destination, plan.settings)
-        yield site
+        testbed = Testbed(root, disk, clock, database, destination, plan.settings)
+        yield testbed
     finally:
         destination.remove()
         database.remove()
@@ -105,7 +105,7 @@ def _site(plan: Plan, root: Path) -> Iterator[Site]:
 
 
 def run(plan: Plan, tell: Told = _silent, root: Path | None = None) -> Result:
-    """Run once in a folder that is removed afterwards, if it is not given."""
+    """Run once, in the given folder or in a temporary one."""
     if root is not None:
         return _run(plan, tell, root)
     folder = Path(tempfile.mkdtemp(prefix="veritag-faults-"))
@@ -116,27 +116,27 @@ def run(plan: Plan, tell: Told = _silent, root: Path | None = None) -> Result:
 
 
 def _run(plan: Plan, tell: Told, root: Path) -> Result:
-    with _site(plan, root) as site:
+    with _testbed(plan, root) as testbed:
         tell_start = time.monotonic()
-        site.start()
+        testbed.start()
         try:
-            return _strike(plan, site, tell, tell_start)
+            return _strike(plan, testbed, tell, tell_start)
         finally:
-            site.stop()
-            site.records.close()
+            testbed.stop()
+            testbed.records.close()
 
 
-def _strike(plan: Plan, site: Site, tell: Told, begun: float) -> Result:
+def _strike(plan: Plan, testbed: Testbed, tell: Told, begun: float) -> Result:
     load, ledger = Load(plan.seed, plan.instances), Ledger()
     pace, meeting = Pace(load, plan.seconds), Meeting()
     senders = [
-        Sender(f"SENDER{n}", site.port, pace, ledger, meeting)
+        Sender(f"SENDER{n}", testbed.port, pace, ledger, meeting)
         for n in range(plan.senders)
     ]
-    injector = Injector(site, plan.seed)
+    injector = Injector(testbed, plan.seed)
     for sender in senders:
         sender.start()
-    faults = possible_faults(site, plan.faults)
+    faults = possible_faults(testbed, plan.faults)
     moments = _scripted(faults, plan) or schedule(
         faults, plan.seed, plan.seconds, plan.kills
     )
@@ -145,22 +145,22 @@ def _strike(plan: Plan, site: Site, tell: Told, begun: float) -> Result:
     )
     tell(pace, ledger, injector.incidents, "waiting until all is overcome")
     injector.wait()
-    notes = _finish(plan, site, senders, tell, pace, ledger, injector)
-    claims = check(site, load, ledger)
+    notes = _finish(plan, testbed, senders, tell, pace, ledger, injector)
+    claims = check(testbed, load, ledger)
     return Result(
         plan,
         time.monotonic() - begun,
         ledger,
         injector.incidents,
         claims,
-        _counts(site),
-        site.starts,
+        _counts(testbed),
+        testbed.starts,
         notes,
     )
 
 
 def _scripted(faults: Sequence[Fault], plan: Plan) -> list[tuple[float, Fault]]:
-    """Return the faults of the script, evenly spread; what is impossible is left out."""
+    """Return the possible faults of the script, evenly spread over the time."""
     named = {fault.name: fault for fault in faults}
     wanted = [named[name] for name in plan.script if name in named]
     step = plan.seconds / max(1, len(wanted))
@@ -183,14 +183,14 @@ def _let_happen(
 
 def _finish(
     plan: Plan,
-    site: Site,
+    testbed: Testbed,
     senders: Sequence[Sender],
     tell: Told,
     pace: Pace,
     ledger: Ledger,
     injector: Injector,
 ) -> list[str]:
-    """Wait until all is sent and worked off; return what did not come to pass."""
+    """Wait until all is sent and processed; return what was not in time."""
     deadline = time.monotonic() + plan.quiet_seconds
     notes = list(injector.failures)
     while any(s.is_alive() for s in senders) and time.monotonic() < deadline:
@@ -202,35 +202,35 @@ def _finish(
         if sender.failure is not None:
             notes.append(f"{sender.name} failed: {sender.failure!r}")
         sender.given_up.set()
-    while not _quiet(site) and time.monotonic() < deadline:
+    while not _quiet(testbed) and time.monotonic() < deadline:
         tell(pace, ledger, injector.incidents, "waiting for the last verdicts")
         time.sleep(_LOOK_SECONDS)
-    if not _quiet(site):
-        notes.append(f"not quiet in time: {_counts(site)}\n{site.said()}")
+    if not _quiet(testbed):
+        notes.append(f"not quiet in time: {_counts(testbed)}\n{testbed.said()}")
     return notes
 
 
-def _quiet(site: Site) -> bool:
-    now = _counts(site)
-    if now is None or any((site.data_dir / "spool" / "ready").iterdir()):
+def _quiet(testbed: Testbed) -> bool:
+    now = _counts(testbed)
+    if now is None or any((testbed.data_dir / "spool" / "ready").iterdir()):
         return False
-    return now.backlog == 0 and _all_done(site)
+    return now.backlog == 0 and _all_done(testbed)
 
 
-def _all_done(site: Site) -> bool:
-    """Tell whether every series has settled and everything was forwarded."""
+def _all_done(testbed: Testbed) -> bool:
+    """Return whether every series has settled and every instance is forwarded."""
     from sqlalchemy import exists, or_, select
 
     from veritag.records.schema import forwards, series
 
     open_series = exists().where(series.c.settled_at.is_(None))
     unsent = exists().where(forwards.c.state == ForwardState.WAITING)
-    with site.records.read() as connection:
+    with testbed.records.read() as connection:
         return not connection.scalar(select(or_(open_series, unsent)))
 
 
-def _counts(site: Site) -> SystemCounts | None:
+def _counts(testbed: Testbed) -> SystemCounts | None:
     try:
-        return system_counts(site.records)
+        return system_counts(testbed.records)
     except RecordsUnavailable:
         return None

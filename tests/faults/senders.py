@@ -1,4 +1,4 @@
-"""Senders that do as a good modality does: send again whatever was not answered 0x0000."""
+"""Storage SCUs that send an instance again until the response is 0x0000."""
 
 import random
 import struct
@@ -39,7 +39,7 @@ class Pace:
         self._begun = time.monotonic()
 
     def next(self) -> Task | None:
-        """Return the next task when its time has come, None after the last one."""
+        """Wait for the time of the next task and return it; None after the last one."""
         with self._lock:
             task = next(self._tasks, None)
             if task is None:
@@ -52,14 +52,14 @@ class Pace:
 
 
 class Meeting:
-    """Lets the sendings of one group begin at the same moment."""
+    """Lets the sendings of one group begin at the same time."""
 
     def __init__(self) -> None:
         self._arrived: dict[int, threading.Event] = {}
         self._lock = threading.Lock()
 
     def wait(self, group: int | None) -> None:
-        """Wait, not for ever, for another one of the group."""
+        """Wait for another sender of the group, with a time limit."""
         if group is None:
             return
         with self._lock:
@@ -88,7 +88,7 @@ class Sender(threading.Thread):
         self._left = 0
 
     def run(self) -> None:
-        """Send until there is nothing left, or it is told to give up."""
+        """Send until no task is left or the event is set."""
         try:
             while (task := self._pace.next()) is not None:
                 instance = self._pace.load.make(task)
@@ -101,7 +101,7 @@ class Sender(threading.Thread):
             self.failure = error
 
     def _done(self, task: Task, instance: Instance) -> bool:
-        """Send once; return whether the answer is the last word."""
+        """Send once; return whether the response is final."""
         try:
             status = self._send(task, instance)
         except _LOST:

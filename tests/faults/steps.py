@@ -1,4 +1,4 @@
-"""Processes whose steps on files are written down, and what of them a power cut leaves.
+"""Recording of file operations of a process, and what a power cut leaves of them.
 
 The page cache is modeled as unkindly as POSIX allows: of a file only what was fsynced is
 surely there, and of a name in a folder only what was there, and stayed, since the folder
@@ -38,7 +38,7 @@ class Step(NamedTuple):
 
 @dataclass
 class Recorder:
-    """Starts processes with the shim that writes their steps down.
+    """Starts processes with the shim that records their file operations.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Recorder:
     under: Path
 
     def environment(self, kill_at: int = 0) -> dict[str, str]:
-        """Return the variables that a process needs; 0 does not kill it."""
+        """Return the environment of a process; with 0 it is not killed."""
         return {
             "LD_PRELOAD": str(self.shim),
             "VERITAG_TEST_STEPS": str(self.log),
@@ -62,7 +62,7 @@ class Recorder:
     def start(
         self, *arguments: str, settings: Mapping[str, str], kill_at: int = 0
     ) -> "subprocess.Popen[bytes]":
-        """Start a module of ours as a process; its log lies beside the steps."""
+        """Start a module as a process; its log lies beside the recorded steps."""
         with self.log.with_suffix(".err").open("ab") as said:
             return subprocess.Popen(
                 [sys.executable, "-m", *arguments],
@@ -72,13 +72,13 @@ class Recorder:
             )
 
     def mark(self, name: str, about: str) -> None:
-        """Write a line of our own between the steps."""
+        """Write a marker line between the steps."""
         file = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         os.write(file, f"{name}\t0\t{about}\t\n".encode())
         os.close(file)
 
     def steps(self) -> list[Step]:
-        """Return what was written down so far."""
+        """Return the steps recorded so far."""
         if not self.log.exists():
             return []
         lines = self.log.read_text("utf-8").splitlines()
@@ -87,7 +87,7 @@ class Recorder:
 
 
 def compile_recorder(folder: Path) -> Path:
-    """Compile the shim, or skip (in CI: fail) where there is no C compiler."""
+    """Compile the shim, or skip (in CI: fail) without a C compiler."""
     compiler = shutil.which("cc")
     require(compiler and sys.platform == "linux", "no C compiler cc on Linux")
     shim = folder / "steps.so"
@@ -98,7 +98,7 @@ def compile_recorder(folder: Path) -> Path:
 
 @dataclass
 class PageCache:
-    """Names and contents as processes see them, and as the disk surely has them.
+    """Names and contents as processes see them, and as they are durable on disk.
 
     Parameters
     ----------
@@ -114,22 +114,22 @@ class PageCache:
     _begun: dict[int, tuple[int, dict[str, int]]] = field(default_factory=dict)
 
     def hold(self, paths: Iterable[Path]) -> None:
-        """Let files and folders be on the disk from the beginning."""
+        """Add files and folders that are durable at the beginning."""
         for path in paths:
             self.now[str(path)] = self.disk[str(path)] = path.stat().st_ino
 
     def take(self, step: Step) -> None:
-        """Take a step."""
+        """Apply a step."""
         act = getattr(self, f"_{step.name.replace(' ', '_')}", None)
         if act is not None:
             act(step)
 
     def is_whole(self, inode: int) -> bool:
-        """Tell whether all that was written to a file is on the disk."""
+        """Return whether all content of a file is durable."""
         return self._safe.get(inode, 0) == self._writes[inode]
 
     def surely_has(self, path: str) -> bool:
-        """Tell whether a file is there with its content whenever the power is cut."""
+        """Return whether a file and its content survive a power cut."""
         inode = self.now.get(path)
         if inode is None or not self.is_whole(inode):
             return False

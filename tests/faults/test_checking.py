@@ -1,4 +1,4 @@
-"""The checks at the end of a run notice what they are there to notice."""
+"""The checks at the end of a run find each kind of loss."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from tests.faults.checking import check
 from tests.faults.ledger import Ledger
 from tests.faults.load import Load
 from tests.faults.places import Destination
-from tests.faults.site import Site
+from tests.faults.testbed import Testbed
 from veritag.dicom.part10 import encode_file_meta
 from veritag.findings import SeriesJudgement, Verdict, VerdictStatus
 from veritag.records import Records
@@ -30,7 +30,7 @@ from veritag.storage.stored_instance import Provenance
 
 @dataclass
 class Kept:
-    """What a run leaves behind, as far as the checks look at it."""
+    """The state that a run leaves and the checks read."""
 
     data_dir: Path
     records: Records
@@ -39,15 +39,15 @@ class Kept:
 
 @dataclass
 class Ended:
-    """A run that has ended well, and what may be done to it."""
+    """A run without loss, and ways to damage its result."""
 
     kept: Kept
     load: Load
     ledger: Ledger
 
     def broken(self) -> set[str]:
-        """Return the claims that do not hold."""
-        claims = check(cast("Site", self.kept), self.load, self.ledger)
+        """Return the broken claims."""
+        claims = check(cast("Testbed", self.kept), self.load, self.ledger)
         return {claim.text for claim in claims if not claim.holds}
 
     def files(self) -> list[Path]:
@@ -62,7 +62,7 @@ class Ended:
 
 @pytest.fixture
 def ended(tmp_path: Path) -> Iterator[Ended]:
-    """Three instances that were sent once and went all the way."""
+    """Three instances that were sent once and completely processed."""
     records = Records.open(f"sqlite:///{tmp_path / 'records.sqlite3'}")
     records.migrate()
     load, ledger = Load(3, 3), Ledger()
@@ -178,6 +178,6 @@ def _refuse_oddly(ended: Ended) -> None:
 def test_harm_is_noticed(
     ended: Ended, harm: Callable[[Ended], None], claim: str
 ) -> None:
-    """Each kind of loss, doubling or leftover breaks the claim that is about it."""
+    """Each kind of loss, doubling or leftover breaks its own claim."""
     harm(ended)
     assert claim in ended.broken()

@@ -1,4 +1,4 @@
-"""Killed before any step on any file, nothing acknowledged is lost and nothing doubled."""
+"""A kill before any file operation loses and doubles no acknowledged instance."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ _MOST_STEPS = 60
 def test_a_listener_killed_before_any_step(
     recorder: Recorder, reception: str, *, large: bool
 ) -> None:
-    """Whatever it was about to do, what it had acknowledged is there, whole."""
+    """After a kill at any step all acknowledged instances are complete."""
     told = settings(recorder, reception)
     port = int(told["VERITAG_DICOM_PORT"])
     said, killed = {}, 0
@@ -86,7 +86,7 @@ class Indexing:
         self.spool.store((header, self.sent[uid]))
 
     def index(self, kill_at: int = 0) -> bool:
-        """Let an indexer work until the spool is empty; tell if it was killed before."""
+        """Run an indexer until the spool is empty; return whether it was killed before."""
         command = ("services.indexer", "index")
         process = self.recorder.start(*command, settings=self.told, kill_at=kill_at)
         try:
@@ -99,14 +99,14 @@ class Indexing:
         return was_killed
 
     def finish(self) -> None:
-        """Do what another indexer does, in this process."""
+        """Run the work of another indexer in this process."""
         dispatcher = Dispatcher.open(Settings(broker_url=self.told[_BROKER]))
         publisher = Publisher(self.records, dispatcher, 1.0)
         archive = Archive(self.recorder.under / "archive")
         Indexer(self.spool, archive, self.records, publisher).round()
 
     def problems(self) -> Iterator[str]:
-        """Yield what is not as it must be when all is indexed."""
+        """Yield the differences from the state after indexing."""
         archived = files_by_uid(self.recorder.under / "archive")
         for uid, data in self.sent.items():
             if [data_of(path) for path in archived.get(uid, [])] != [data]:
@@ -120,7 +120,7 @@ class Indexing:
             yield "the spool is not empty"
 
     def holds(self) -> bool:
-        """Tell whether each instance is in the spool or in the archive, whole."""
+        """Return whether each instance is complete in the spool or in the archive."""
         found = files_by_uid(self.recorder.under)
         return all(
             data in map(data_of, found.get(u, [])) for u, data in self.sent.items()
@@ -129,35 +129,35 @@ class Indexing:
 
 @pytest.mark.timeout(400)
 def test_an_indexer_killed_before_any_step(recorder: Recorder) -> None:
-    """The next one finishes the work, whatever the first one was about to do."""
+    """After a kill at any step the next indexer finishes the work."""
     killed = 0
     for kill_at in range(1, _MOST_STEPS):
         data_dir = recorder.under / str(kill_at)
         data_dir.mkdir()
-        site = Indexing(Recorder(recorder.shim, recorder.log, data_dir))
-        if not site.index(kill_at):
+        testbed = Indexing(Recorder(recorder.shim, recorder.log, data_dir))
+        if not testbed.index(kill_at):
             break
         killed += 1
-        assert site.holds()
-        site.finish()
-        assert list(site.problems()) == []
-        site.records.close()
+        assert testbed.holds()
+        testbed.finish()
+        assert list(testbed.problems()) == []
+        testbed.records.close()
     assert killed >= 8
-    assert list(site.problems()) == []
-    site.records.close()
+    assert list(testbed.problems()) == []
+    testbed.records.close()
 
 
 def test_a_power_cut_at_any_step_of_indexing(recorder: Recorder) -> None:
-    """At every moment each instance is durable, and gone from the spool only recorded."""
-    site = Indexing(recorder)
+    """Each instance is durable at any time, and leaves the spool only when recorded."""
+    testbed = Indexing(recorder)
     cache = PageCache(str(recorder.under))
     cache.hold(recorder.under.rglob("*"))
     places = {
         uid: [str(path) for path in paths]
         for uid, paths in files_by_uid(recorder.under / "spool" / "ready").items()
     }
-    assert not site.index()
-    assert list(site.problems()) == []
+    assert not testbed.index()
+    assert list(testbed.problems()) == []
     for uid, paths in files_by_uid(recorder.under / "archive").items():
         places[uid] += map(str, paths)
     log = str(recorder.under / "records.sqlite3-wal")
@@ -167,7 +167,7 @@ def test_a_power_cut_at_any_step_of_indexing(recorder: Recorder) -> None:
         cache.take(step)
         for uid, some in places.items():
             assert any(map(cache.surely_has, some)), (uid, step)
-    site.records.close()
+    testbed.records.close()
 
 
 def _leaves_spool(step: Step) -> bool:

@@ -1,8 +1,8 @@
-"""A disk that is full: nothing is acknowledged that cannot be kept, nothing removed."""
+"""A full disk: no instance is acknowledged without being stored, and none is removed."""
 
 import os
+import signal
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +29,8 @@ from veritag.records.schema import receptions
 from veritag.settings import Settings
 
 _RESERVE_MB = 12
+# Events of an indexer that waits for records or archive.
+_WAITING = ("records_unavailable", "instance_not_indexed")
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def status_of(port: int, number: int, *, large: bool = False) -> int:
 
 
 def storescu(port: int, paths: Sequence[Path]) -> str:
-    """Send with DCMTK; return what it says."""
+    """Send with DCMTK; return its output."""
     command = [program("storescu"), "-v", "-aec", "VERITAG", "-R", "--no-halt"]
     answer = subprocess.run(
         [*command, "127.0.0.1", str(port), *map(str, paths)],
@@ -75,7 +77,7 @@ def storescu(port: int, paths: Sequence[Path]) -> str:
 def test_below_the_reserve_instances_are_refused_before_they_are_written(
     small: Recorder, disk: Disk, reception: str
 ) -> None:
-    """0xA700 while less than the reserve is free; afterwards it takes them by itself."""
+    """0xA700 while less than the reserve is free; later instances are accepted again."""
     told = settings(small, reception)
     told["VERITAG_DISK_RESERVE_MB"] = str(_RESERVE_MB)
     port = int(told["VERITAG_DICOM_PORT"])
@@ -101,7 +103,7 @@ def test_below_the_reserve_instances_are_refused_before_they_are_written(
 def test_a_disk_that_is_full_to_the_last_byte(
     small: Recorder, disk: Disk, reception: str
 ) -> None:
-    """Without a reserve what cannot be written is refused, and leaves nothing behind."""
+    """Without a reserve an instance that cannot be written is refused without leftovers."""
     told = settings(small, reception)
     port = int(told["VERITAG_DICOM_PORT"])
     with listener(small, told):
@@ -121,7 +123,7 @@ def test_a_disk_that_is_full_to_the_last_byte(
 def test_dcmtk_is_told_and_sends_again(
     small: Recorder, disk: Disk, tmp_path: Path
 ) -> None:
-    """DCMTK reads Out of Resources, and its next attempt finds room again."""
+    """DCMTK receives Out of Resources, and its next attempt succeeds."""
     told = settings(small)
     told["VERITAG_DISK_RESERVE_MB"] = str(_RESERVE_MB)
     port = int(told["VERITAG_DICOM_PORT"])
@@ -141,11 +143,13 @@ def test_dcmtk_is_told_and_sends_again(
 
 
 @contextmanager
-def indexing(recorder: Recorder, told: dict[str, str]) -> Iterator[None]:
+def indexing(
+    recorder: Recorder, told: dict[str, str]
+) -> Iterator["subprocess.Popen[bytes]"]:
     """Run an indexer."""
     process = recorder.start("services.indexer", "index", settings=told)
     try:
-        yield
+        yield process
         assert process.poll() is None
     finally:
         process.kill()
@@ -166,16 +170,20 @@ def recorded(data_dir: Path) -> int:
 def test_the_indexer_waits_while_the_disk_of_the_records_is_full(
     small: Recorder, disk: Disk
 ) -> None:
-    """Spool, archive and records on one full disk: all stays where it is, then goes on."""
+    """With spool, archive and records on one full disk the indexer waits, then continues."""
     told = settings(small)
     port = int(told["VERITAG_DICOM_PORT"])
     ready = small.under / "spool" / "ready"
-    with listener(small, told), indexing(small, told):
+    with listener(small, told), indexing(small, told) as indexer:
         assert status_of(port, 0) == 0x0000
         wait_for(lambda: not list(ready.iterdir()))
+        # Stopped, so that it finds the instances only when the disk is full.
+        indexer.send_signal(signal.SIGSTOP)
         assert [status_of(port, n) for n in range(1, 40)] == [0x0000] * 39
         disk.fill(0)
-        time.sleep(2)
+        indexer.send_signal(signal.SIGCONT)
+        log = small.log.with_suffix(".err")
+        wait_for(lambda: any(event in log.read_text() for event in _WAITING))
         here = set(files_by_uid(small.under))
         assert here == {f"1.2.3.{n}" for n in range(40)}
         disk.relieve()
@@ -187,7 +195,7 @@ def test_the_indexer_waits_while_the_disk_of_the_records_is_full(
 def test_the_indexer_waits_while_the_disk_of_the_archive_is_full(
     recorder: Recorder, disk: Disk
 ) -> None:
-    """The archive on another disk that is full: the spool keeps all until there is room."""
+    """With the archive on a full disk the instances stay in the spool until there is room."""
     (disk.path / "archive").mkdir()
     (recorder.under / "archive").symlink_to(disk.path / "archive")
     told = settings(recorder)

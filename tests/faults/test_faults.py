@@ -1,4 +1,4 @@
-"""Nothing acknowledged is lost, doubled or left undone, whatever dies meanwhile.
+"""No acknowledged instance is lost, doubled or left unprocessed, whichever part fails.
 
 The same run, longer and by chance, is `benchmarks/faults.py`.
 """
@@ -68,14 +68,14 @@ def test_every_fault_with_postgresql(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(500)
 def test_the_gravest_faults_with_sqlite(tmp_path: Path) -> None:
-    """With the records on the disk that fills, and their lock in other hands."""
+    """SQLite on the disk that fills, with its write lock taken by another process."""
     script = ("database stopped", "disk full to the last byte", "everything killed")
     result = _run("sqlite", script, 6, tmp_path)
     assert all(incident.recovered is not None for incident in result.incidents)
 
 
 def test_a_load_is_the_same_each_time_and_has_every_way() -> None:
-    """The list is known beforehand: same seed, same bytes, and every way of sending."""
+    """The load follows from its seed and contains every way of sending."""
     tasks = list(Load(7, 600).tasks())
     assert tasks == list(Load(7, 600).tasks())
     assert {task.way for task in tasks} == set(Way)
@@ -88,7 +88,7 @@ def test_a_load_is_the_same_each_time_and_has_every_way() -> None:
 
 
 def test_a_schedule_has_every_fault_and_as_many_kills_as_asked() -> None:
-    """Drawn from the seed: each fault at least once, all within the time."""
+    """The seed gives the faults: each at least once, all within the time."""
     drawn = schedule(FAULTS, seed=5, seconds=600, kills=80)
     assert drawn == schedule(FAULTS, seed=5, seconds=600, kills=80)
     assert {fault.name for _, fault in drawn} == {fault.name for fault in FAULTS}

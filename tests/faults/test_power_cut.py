@@ -1,4 +1,4 @@
-"""0x0000 is sent when a power cut can no longer take the instance away, not before."""
+"""0x0000 is sent only after the instance survives a power cut."""
 
 import threading
 from pathlib import Path
@@ -34,7 +34,7 @@ FOLDER_SYNCED = (("syncing", 1, SPOOL, ""), ("synced", 1, SPOOL, ""))
 
 
 def test_all_steps_in_their_order_are_enough() -> None:
-    """Write, fsync, rename, fsync of the folder: the file is surely there."""
+    """Write, fsync, rename and fsync of the folder make a file durable."""
     cache = taken(*WRITTEN, *SYNCED, RENAMED, *FOLDER_SYNCED)
     assert cache.surely_has(FINAL)
 
@@ -54,7 +54,7 @@ def test_all_steps_in_their_order_are_enough() -> None:
 def test_a_missing_step_is_noticed(
     steps: tuple[tuple[str, int, str, str], ...],
 ) -> None:
-    """Without one of the steps, or in another order, a power cut may take the file."""
+    """Without one of the steps, or in another order, the file is not durable."""
     assert not taken(*steps).surely_has(FINAL)
 
 
@@ -71,7 +71,7 @@ def test_a_folder_that_may_vanish_takes_its_files_along() -> None:
 def test_what_is_answered_survives_a_power_cut(
     recorder: Recorder, reception: str
 ) -> None:
-    """When the answer leaves the listener its instance is durable under its last name."""
+    """When the response is sent the instance is durable under its final name."""
     told = settings(recorder, reception)
     sent = [instance(n, large=n == 2) for n in range(4)]
     with (
@@ -98,7 +98,7 @@ def test_what_is_answered_survives_a_power_cut(
 def test_what_several_are_answered_survives_a_power_cut(
     recorder: Recorder, changes: dict[str, str]
 ) -> None:
-    """Associations at the same time share no promise that was not kept."""
+    """Each of several parallel associations gets 0x0000 only for durable instances."""
     told = {**settings(recorder), **changes}
     port = int(told["VERITAG_DICOM_PORT"])
 
@@ -121,7 +121,7 @@ def test_what_several_are_answered_survives_a_power_cut(
 
 
 def _unsafe(recorder: Recorder, at: str) -> list[str]:
-    """Return the instances that a power cut could take at the first such step."""
+    """Return the instances that are not durable at the first such step."""
     paths = files_by_uid(recorder.under / "spool" / "ready")
     cache = PageCache(str(recorder.under))
     unsafe, expected = [], ""

@@ -1,6 +1,5 @@
-"""The scheduler lets go of archived objects, and what was shown of them stays."""
+"""The scheduler deletes archived files, and their thumbnails stay."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,12 +25,12 @@ from veritag.records.states import SettleReason
 from veritag.storage.archive import Archive
 
 MakeSite = Callable[..., Site]
-# As many days as a test can wait for.
-A_MOMENT = 1e-6
+# Days; shorter than any two steps of a test lie apart.
+A_MOMENT = 1e-9
 
 
 def inspected(site: Site, instances: int = 3) -> list[Path]:
-    """Let a settled series be in the archive; return its files."""
+    """Put a settled series into the archive; return its files."""
     datasets = phantom_series(
         "CT-HEAD", patient=1, instances=instances, seed=1, size=64
     )
@@ -43,13 +42,12 @@ def inspected(site: Site, instances: int = 3) -> list[Path]:
     assert snapshot is not None
     nothing = SeriesJudgement(instances, False, (), ())
     settle(site.records, snapshot, nothing, "vb-test", SettleReason.IDLE)
-    time.sleep(0.15)
     return [Archive(site.settings.archive_dir).path(key) for key in keys]
 
 
 @pytest.fixture
 def site(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """A site where nothing is kept for long, and nothing is removed by itself."""
+    """A site whose files are old at once, and where only the test starts retention."""
     # The first picture waits for the start of the process that draws.
     monkeypatch.setattr(retention, "DRAWING_SECONDS", 300)
     return make_site(retain_days=A_MOMENT)
@@ -57,14 +55,14 @@ def site(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 @pytest.fixture
 def parts(site: Site) -> Iterator[Retention]:
-    """What removes."""
+    """The retention of the site."""
     made = Retention(site.settings, site.records)
     yield made
     made.close()
 
 
 def test_nothing_is_removed_unless_it_is_asked_for(make_site: MakeSite) -> None:
-    """By default everything is kept for ever."""
+    """With `retain_days` 0 no file is deleted."""
     site = make_site()
     files = inspected(site)
     assert site.settings.retain_days == 0
@@ -73,7 +71,7 @@ def test_nothing_is_removed_unless_it_is_asked_for(make_site: MakeSite) -> None:
 
 
 def test_a_small_picture_of_each_is_kept(site: Site, parts: Retention) -> None:
-    """The file goes, counted; the picture that is kept is the one that was shown."""
+    """The file is deleted and counted; the kept thumbnail equals the earlier picture."""
     files = inspected(site)
     shown = [
         make_picture(ds, 256)
@@ -97,14 +95,14 @@ def test_a_small_picture_of_each_is_kept(site: Site, parts: Retention) -> None:
 def test_it_goes_in_batches(
     site: Site, parts: Retention, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each round holds the records for a few instances only."""
+    """One round deletes no more than a batch."""
     monkeypatch.setattr(retention, "BATCH", 2)
     inspected(site)
     assert [parts.round() for _ in range(3)] == [2, 1, 0]
 
 
 def test_the_scheduler_does_it(site: Site) -> None:
-    """A scheduler with `retain_days` removes what is old at its first round."""
+    """A scheduler with `retain_days` deletes old files in its first round."""
     files = inspected(site)
     scheduler = Scheduler(site.settings, site.records, site.dispatcher)
     scheduler.round()
@@ -115,7 +113,7 @@ def test_the_scheduler_does_it(site: Site) -> None:
 def test_what_cannot_be_drawn_goes_without_a_picture(
     site: Site, parts: Retention
 ) -> None:
-    """A file that was damaged meanwhile holds nobody up."""
+    """A file that was damaged in the archive does not stop the others."""
     files = inspected(site, 2)
     files[0].write_bytes(b"damaged")
     assert parts.round() == 2
@@ -125,7 +123,7 @@ def test_what_cannot_be_drawn_goes_without_a_picture(
 def test_nothing_is_noted_as_removed_where_the_archive_is_not(
     site: Site, parts: Retention
 ) -> None:
-    """A scheduler that cannot see the archive waits, and says nothing of the records."""
+    """Without the archive the scheduler waits and changes no record."""
     files = inspected(site)
     root = site.settings.archive_dir
     elsewhere = root.rename(site.data_dir / "elsewhere")
@@ -143,7 +141,7 @@ def test_nothing_is_noted_as_removed_where_the_archive_is_not(
 def test_a_mark_is_no_reason_to_note_as_removed_what_is_elsewhere(
     site: Site, parts: Retention
 ) -> None:
-    """What a crash left marked waits until the archive is there again."""
+    """Files that a crash left marked are deleted once the archive is available again."""
     files = inspected(site)
     mark_for_removal(site.records, [1, 2, 3], A_MOMENT)
     root = site.settings.archive_dir
@@ -158,7 +156,7 @@ def test_a_mark_is_no_reason_to_note_as_removed_what_is_elsewhere(
 def test_it_draws_for_a_while_only(
     site: Site, parts: Retention, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The scheduler has other work; the rest goes in the next rounds."""
+    """A round ends at its time limit; the next rounds delete the others."""
     monkeypatch.setattr(retention, "DRAWING_SECONDS", 0)
     inspected(site)
     assert [parts.round() for _ in range(4)] == [1, 1, 1, 0]

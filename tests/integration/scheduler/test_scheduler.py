@@ -1,5 +1,6 @@
+"""The scheduler with a real broker: settling, republishing, counts."""
+
 import json
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -13,9 +14,12 @@ from veritag.messaging.celery_config import celery_app
 from veritag.messaging.messages import QUEUE_INSPECTION, QUEUE_SETTLING
 from veritag.phantoms.series import phantom_series
 from veritag.records.inspection.verdicts import store_verdicts
+from veritag.records.reception.dispatching import stale_instances
 from veritag.records.schema import instances
 
 MakeSite = Callable[..., Site]
+# Seconds; shorter than any two steps of a test lie apart.
+A_MOMENT = 1e-6
 
 
 def scheduler_of(site: Site) -> Scheduler:
@@ -35,10 +39,9 @@ def inspected_series(site: Site) -> None:
 
 
 def test_a_due_series_is_asked_for_once(make_site: MakeSite) -> None:
-    """Round after round, a message that waits is not joined by copies of itself."""
-    site = make_site(settle_idle_seconds=0.05, republish_seconds=60)
+    """Further rounds publish no second message for the same series."""
+    site = make_site(settle_idle_seconds=A_MOMENT, republish_seconds=60)
     inspected_series(site)
-    time.sleep(0.1)
     scheduler = scheduler_of(site)
     for _ in range(4):
         scheduler.round()
@@ -46,19 +49,21 @@ def test_a_due_series_is_asked_for_once(make_site: MakeSite) -> None:
 
 
 def test_a_series_without_result_is_asked_for_again(make_site: MakeSite) -> None:
-    """A lost message is replaced after a while."""
-    site = make_site(settle_idle_seconds=0.05, republish_seconds=0.2)
+    """After `republish_seconds` without a result the series is published again."""
+    site = make_site(settle_idle_seconds=A_MOMENT, republish_seconds=60)
     inspected_series(site)
-    time.sleep(0.1)
-    scheduler = scheduler_of(site)
+    seconds = [0.0]
+    scheduler = Scheduler(
+        site.settings, site.records, site.dispatcher, lambda: seconds[0]
+    )
     scheduler.round()
-    time.sleep(0.3)
+    seconds[0] = 61.0
     scheduler.round()
     assert queued(site, QUEUE_SETTLING) == 2
 
 
 def test_what_was_never_published_is_swept_up(make_site: MakeSite) -> None:
-    """The sweeper publishes it in messages of 32 and remembers that it did."""
+    """Instances that were never published are published in messages of 32, and once."""
     site = make_site(republish_seconds=60)
     site.receive(phantom_series("CT-HEAD", patient=1, instances=40, seed=1, size=32))
     long_ago = datetime.now(UTC) - timedelta(hours=1)
@@ -71,17 +76,17 @@ def test_what_was_never_published_is_swept_up(make_site: MakeSite) -> None:
 
 
 def test_a_long_queue_is_not_made_longer(make_site: MakeSite) -> None:
-    """What is stale in a queue that is not empty waits for its turn."""
-    site = make_site(republish_seconds=0.2)
+    """Stale instances are not published again while the queue is long."""
+    site = make_site(republish_seconds=A_MOMENT)
     for patient in range(3):
         site.send(phantom_series("CT-HEAD", patient=patient, instances=1, seed=1))
-    time.sleep(0.3)
+    assert len(stale_instances(site.records, A_MOMENT)) == 3
     scheduler_of(site).round()
     assert queued(site, QUEUE_INSPECTION) == 3
 
 
 def test_the_counts_come_from_the_records(make_site: MakeSite) -> None:
-    """Backlog and its age are told in metrics, without the broker."""
+    """The metrics of backlog and its age need no broker."""
     site = make_site()
     site.receive(phantom_series("CT-HEAD", patient=1, instances=3, seed=1))
     site.broker_process.kill()
@@ -94,7 +99,7 @@ def test_the_counts_come_from_the_records(make_site: MakeSite) -> None:
 
 
 def test_the_scheduler_outlives_its_broker(make_site: MakeSite) -> None:
-    """While it is away readiness says so; back again, what waits is published."""
+    """Without its broker the scheduler is unready; later it publishes the waiting instances."""
     site = make_site(republish_seconds=0.2)
     process = site.start(SCHEDULE)
     site.until(lambda: bool(site.log(SCHEDULE)))

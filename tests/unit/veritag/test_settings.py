@@ -44,7 +44,7 @@ def test_lists_are_read_from_commas(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_wrong_value_is_refused_by_the_name_of_its_variable(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The operator reads which variable to change."""
+    """The error names the variable."""
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=name):
         load_settings()
@@ -65,7 +65,7 @@ def test_a_misspelt_key_or_broken_file_is_refused(
 def test_a_named_file_that_is_missing_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody runs on defaults because a mount was forgotten."""
+    """A missing file that VERITAG_CONFIG names is an error, not a run on defaults."""
     monkeypatch.setenv("VERITAG_CONFIG", str(tmp_path / "none.toml"))
     with pytest.raises(ConfigurationError, match=r"none\.toml"):
         load_settings()

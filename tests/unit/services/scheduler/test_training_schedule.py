@@ -1,4 +1,4 @@
-"""When a training is due: pure decisions from what the records tell."""
+"""When a training is due, decided from the state of the records."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -48,14 +48,14 @@ def due(
 def test_a_start_that_was_missed_by_hours_waits_for_the_next(
     hours: float, expected: bool
 ) -> None:
-    """The schedule is due from its minute on, and for six hours."""
+    """A scheduled start is due from its minute on, for six hours."""
     now = SUNDAY + timedelta(hours=hours)
     last = SUNDAY - WEEK
     assert due_by_time("0 2 * * 0", last, now, ZoneInfo("UTC")) is expected
 
 
 def test_a_schedule_is_in_local_time() -> None:
-    """Two at night is two at night where the machine stands, also in summer."""
+    """The schedule is in local time, daylight saving included."""
     zone = ZoneInfo("Europe/Zagreb")
     before = datetime(2026, 7, 4, 20, 0, tzinfo=UTC)
     assert not due_by_time("0 2 * * 0", before, SUMMER - timedelta(minutes=1), zone)
@@ -66,14 +66,14 @@ SUMMER = datetime(2026, 7, 5, 0, 0, tzinfo=UTC)
 
 
 def test_a_run_that_succeeded_is_not_repeated() -> None:
-    """The start that it answered is not due again."""
+    """A start after which a run began is not due again."""
     done = SUNDAY + timedelta(hours=1)
     needs = replace(NEEDS, last_run_at=done, last_success_at=done)
     assert due(needs, now=done + timedelta(minutes=1)) is None
 
 
 def test_a_failed_run_is_tried_again_later_and_later() -> None:
-    """An hour after the first failure, then two, four, ...: never in a loop."""
+    """After failures the next run waits one hour, then two, four, ..."""
     failed = SUNDAY + timedelta(minutes=5)
     once = replace(NEEDS, last_run_at=failed, failures=1)
     assert due(once, now=failed + timedelta(minutes=59)) is None
@@ -93,7 +93,7 @@ def test_too_few_instances_start_nothing() -> None:
 
 
 def test_never_and_no_need_start_nothing() -> None:
-    """All triggers can be switched off."""
+    """With all triggers off no training is due."""
     assert due(drift=DRIFT, train_schedule="never") is None
 
 
@@ -112,7 +112,7 @@ def test_never_and_no_need_start_nothing() -> None:
 def test_each_need_starts_a_training_with_its_reason(
     setting: dict[str, Any], reason: str
 ) -> None:
-    """At its limit it does, above it does not, and the reason tells which it was."""
+    """A need triggers at its limit and not below it; the reason names it."""
     assert due(drift=DRIFT, train_schedule="never", **setting) == Due(
         RunTrigger.NEED, reason
     )
@@ -122,7 +122,7 @@ def test_each_need_starts_a_training_with_its_reason(
 
 
 def test_few_images_show_no_drift() -> None:
-    """Neither few verdicts nor few new images since the last training start one."""
+    """With few verdicts, or few new images since the last training, none is due."""
     always: dict[str, Any] = {"train_schedule": "never", "train_drift": 0.1}
     assert due(drift=replace(DRIFT, images=999), **always) is None
     assert due(replace(NEEDS, new_instances=999), DRIFT, **always) is None
@@ -130,14 +130,14 @@ def test_few_images_show_no_drift() -> None:
 
 
 def test_by_need_a_day_passes_between_runs() -> None:
-    """A challenger that the gate kept out is not trained again at once."""
+    """After a bundle that the gate did not promote, the next training waits."""
     ended = SUNDAY - timedelta(hours=23)
     needs = replace(NEEDS, last_run_at=ended, last_success_at=ended)
     assert due(needs, train_new_instances=1, train_schedule="never") is None
 
 
 def test_drift_compares_with_what_the_bundle_was_trained_on() -> None:
-    """A bundle that does not tell its training's clusters has no drift."""
+    """A bundle without the cluster shares of its training has no drift."""
     seen = Occupancy("vb-1", 2000, {"1": 0.5, "2": 0.5}, 0.3, {"1": 1.0}, 0.1)
     drift = drift_of(seen)
     assert drift is not None
@@ -148,7 +148,7 @@ def test_drift_compares_with_what_the_bundle_was_trained_on() -> None:
 
 
 def test_a_wrong_schedule_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message names the setting and shows how it is written."""
+    """The error names the setting and shows an example."""
     for wrong in ("tonight", "0 25 * * *", "0 2 * *"):
         monkeypatch.setenv("VERITAG_TRAIN_SCHEDULE", wrong)
         with pytest.raises(ConfigurationError, match=r"TRAIN_SCHEDULE.*crontab"):

@@ -1,4 +1,4 @@
-"""`veritag config`, `status` and `send` as somebody types them."""
+"""`veritag config`, `status` and `send` on the command line."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def _no_setting_outlives_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_config_tells_value_source_and_unit_of_every_setting(
     app: typer.Typer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Each setting is listed with where its value comes from and what it means."""
+    """Each setting is listed with value, source and description."""
     (tmp_path / "veritag.toml").write_text("max_attempts = 5\n")
     monkeypatch.setenv("VERITAG_DICOM_PORT", "104")
     answer = runner.invoke(app, ["config", "--format", "json", "--data", str(tmp_path)])
@@ -79,7 +79,7 @@ def test_config_as_toml_can_be_read_back(
 def test_config_warns_of_an_unknown_variable(
     app: typer.Typer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A misspelt variable is told on stderr, with the nearest real one."""
+    """A misspelt variable is a warning on stderr, with the most similar real one."""
     monkeypatch.setenv("VERITAG_DICOM_PROT", "104")
     answer = runner.invoke(app, ["config"])
     assert "VERITAG_DICOM_PROT is not a setting" in answer.stderr
@@ -100,7 +100,7 @@ def test_config_warns_of_an_unknown_variable(
     ],
 )
 def test_only_passwords_are_hidden(url: str, shown: str) -> None:
-    """The rest of a URL stays, so that one sees where it points."""
+    """Only the password of a URL is replaced."""
     assert hide_passwords(url) == shown
 
 
@@ -131,7 +131,7 @@ def test_status_has_the_promised_keys(app: typer.Typer, tmp_path: Path) -> None:
 def test_status_makes_no_records_where_there_are_none(
     app: typer.Typer, tmp_path: Path
 ) -> None:
-    """Looking into a wrong directory is an error, and leaves nothing there."""
+    """`status` of a wrong directory is an error and creates no database."""
     answer = runner.invoke(app, ["status", "--data", str(tmp_path / "elsewhere")])
     assert answer.exit_code != 0
     assert "no records" in str(answer.exception)

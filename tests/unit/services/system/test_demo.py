@@ -1,4 +1,4 @@
-"""What the demo sends, and how it compares findings with what was planted."""
+"""The studies of the demo, and its comparison of findings with planted errors."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def report(*series: FlaggedSeries, sent: int = 10, received: int = 10) -> DemoRe
 
 
 def test_a_planted_error_is_found_by_its_tag() -> None:
-    """A contradiction of the planted tag counts, with what was expected instead."""
+    """A finding of the planted tag counts as found, with the expected values."""
     told = report(flagged("1.2", finding()))
     assert (told.planted, told.found, told.missed) == (1, 1, 0)
     assert told.errors[0]["expected"] == ["HEAD"]
@@ -62,14 +62,14 @@ def test_a_planted_error_is_found_by_its_tag() -> None:
     ],
 )
 def test_another_finding_does_not_count(other: Finding) -> None:
-    """A finding of another tag, or one that calls nothing wrong, leaves it missed."""
+    """A finding of another tag or of another kind counts as missed."""
     told = report(flagged("1.2", other))
     assert (told.found, told.missed) == (0, 1)
     assert not told.succeeded
 
 
 def test_a_right_series_called_wrong_is_a_false_alarm() -> None:
-    """Only a contradiction on a right series is a false alarm, not an unknown kind."""
+    """A contradiction on a clean series is a false alarm; an unknown kind is not."""
     series = (
         flagged("1.5", finding()),
         flagged("1.6", finding(FindingCode.UNKNOWN_KIND)),
@@ -80,12 +80,12 @@ def test_a_right_series_called_wrong_is_a_false_alarm() -> None:
 
 
 def test_a_lost_instance_is_a_failure() -> None:
-    """Fewer recorded than acknowledged fails the demo, whatever was found."""
+    """The demo fails if fewer instances are recorded than acknowledged."""
     assert not report(flagged("1.2", finding()), sent=10, received=9).succeeded
 
 
 def test_people_see_found_and_missed(capsys: pytest.CaptureFixture[str]) -> None:
-    """The table names the picture, the address of the review and the outcome."""
+    """The report names the images, the review address and the outcome."""
     show_report(report(flagged("1.5", finding())))
     said = capsys.readouterr().out
     assert "missed" in said
@@ -94,7 +94,7 @@ def test_people_see_found_and_missed(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_planted_studies_differ_from_the_truth_in_one_tag(tmp_path: Path) -> None:
-    """Each planted series carries the wrong value, each other one the right ones."""
+    """Planted series hold the wrong value, clean ones the expected values."""
     studies = write_studies(tmp_path)
     wrong = {planted.series_instance_uid: planted for planted in studies.planted}
     assert {p.keyword for p in studies.planted} == {"BodyPartExamined", "Modality"}
@@ -112,7 +112,7 @@ def test_planted_studies_differ_from_the_truth_in_one_tag(tmp_path: Path) -> Non
 # One of them is written in another encoding than it says, on purpose.
 @pytest.mark.filterwarnings("ignore:Expected explicit VR")
 def test_real_files_are_images_without_repeats() -> None:
-    """What ships inside pydicom and is sent is images, each under a UID of its own."""
+    """The files of pydicom that are sent are images with distinct UIDs."""
     uids = [
         pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID
         for path in real_files()

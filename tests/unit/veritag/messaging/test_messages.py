@@ -1,4 +1,4 @@
-"""Payloads between processes."""
+"""Payloads of messages."""
 
 import json
 
@@ -18,7 +18,7 @@ IDS = st.lists(st.integers(min_value=1), max_size=40).map(tuple)
 
 @given(ids=IDS)
 def test_a_payload_comes_back_equal_through_json(ids: tuple[int, ...]) -> None:
-    """Both messages survive the way through the broker."""
+    """Decoding an encoded message returns the same message."""
     for message in (InspectInstances(ids), SettleSeries(ids)):
         payload = json.loads(json.dumps(message.encode()))
         assert type(message).decode(payload) == message
@@ -36,7 +36,7 @@ def test_a_payload_comes_back_equal_through_json(ids: tuple[int, ...]) -> None:
     ],
 )
 def test_a_foreign_payload_is_refused(payload: dict[str, object]) -> None:
-    """Another schema or shape is rejected, never guessed at."""
+    """A payload of another schema or shape is rejected."""
     with pytest.raises(UnknownMessage):
         InspectInstances.decode(payload)
 
@@ -53,7 +53,7 @@ def test_a_foreign_payload_is_refused(payload: dict[str, object]) -> None:
     ],
 )
 def test_a_request_for_training_names_one_run(payload: dict[str, object]) -> None:
-    """Its payload survives the broker; none, several and other shapes are refused."""
+    """A training message holds exactly one run; other shapes are rejected."""
     wanted = TrainBundle(7)
     assert TrainBundle.decode(json.loads(json.dumps(wanted.encode()))) == wanted
     with pytest.raises(UnknownMessage):

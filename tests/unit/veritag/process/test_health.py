@@ -39,7 +39,7 @@ def get(url: str) -> tuple[int, str]:
 
 
 def test_ready_names_the_dependency_that_is_not(address: str) -> None:
-    """200 while all is well, 503 with the reason when something is not."""
+    """200 while all checks pass, else 503 with the reason."""
     assert get(address + "/ready")[0] == 200
     state["records"] = "the database does not answer"
     status, body = get(address + "/ready")
@@ -51,7 +51,7 @@ def test_ready_names_the_dependency_that_is_not(address: str) -> None:
 
 
 def test_a_check_that_raises_is_an_answer() -> None:
-    """A failing check makes the process unready, it does not break the server."""
+    """A check that raises makes the process unready; the server keeps running."""
     server = HealthServer("127.0.0.1", 0, {"spool": _broken})
     status, body = get(f"http://127.0.0.1:{server.start()}/ready")
     server.stop()
@@ -60,14 +60,14 @@ def test_a_check_that_raises_is_an_answer() -> None:
 
 
 def test_metrics_are_in_the_text_format(address: str) -> None:
-    """Prometheus finds our metrics under /metrics, and nothing elsewhere."""
+    """Metrics are served under /metrics; other paths are 404."""
     INSTANCES_RECEIVED.inc()
     assert "veritag_instances_received_total" in get(address + "/metrics")[1]
     assert get(address + "/etc/passwd")[0] == 404
 
 
 def test_a_taken_port_is_said_in_words() -> None:
-    """The operator reads which port to change."""
+    """The error of a taken port names it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=str(port)):

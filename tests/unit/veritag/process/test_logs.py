@@ -1,4 +1,4 @@
-"""Log lines, as another process would read them."""
+"""Log lines of a process."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ except ZeroDivisionError:
 
 
 def test_every_event_is_one_json_line_without_patient_data() -> None:
-    """Structlog and the standard library share one form; pynetdicom stays silent."""
+    """Structlog and the standard library write JSON lines; pynetdicom logs nothing."""
     out = subprocess.run(
         [sys.executable, "-c", CODE], capture_output=True, text=True, check=True
     )

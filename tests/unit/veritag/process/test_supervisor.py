@@ -1,4 +1,4 @@
-"""The supervisor with real children: restarts, order of stopping, no CPU time."""
+"""The supervisor with real children: restarts, order of the stop, CPU time."""
 
 import json
 import os
@@ -78,7 +78,7 @@ def test_a_child_that_dies_starts_again(supervise: Callable[..., Supervisor]) ->
 
 
 def test_restarts_slow_down(supervise: Callable[..., Supervisor]) -> None:
-    """A child that keeps dying is started after longer and longer pauses."""
+    """A child that keeps ending is started again after growing delays."""
     with supervise(program("dying", "")) as supervisor:
         start_all(supervisor)
         child = supervisor.children[0]
@@ -90,7 +90,7 @@ def test_restarts_slow_down(supervise: Callable[..., Supervisor]) -> None:
 def test_layers_stop_from_the_top(
     supervise: Callable[..., Supervisor], tmp_path: Path
 ) -> None:
-    """The higher layer has ended before the lower one is told to stop."""
+    """A higher layer has ended before the next lower one gets SIGTERM."""
     roles = {"broker": 0, "worker": 1, "listener": 2}
     programs = [
         program(role, WITNESS, str(tmp_path / role), layer=layer)
@@ -108,7 +108,7 @@ def test_layers_stop_from_the_top(
 def test_a_child_that_will_not_stop_is_killed(
     supervise: Callable[..., Supervisor],
 ) -> None:
-    """Past the grace a child is killed, so that stopping always ends."""
+    """A child that ignores SIGTERM is killed after the grace."""
     with supervise(program("stubborn", STUBBORN), grace=0.3) as supervisor:
         start_all(supervisor)
         log = supervisor.log_path("stubborn")
@@ -159,7 +159,7 @@ def test_signal_handlers_are_given_back(supervise: Callable[..., Supervisor]) ->
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties children to us")
 def test_children_end_with_a_killed_supervisor(tmp_path: Path) -> None:
-    """When the supervisor is killed outright, its children are told to stop."""
+    """When the supervisor is killed, its children get SIGTERM."""
     code = (
         "import os, sys; from pathlib import Path; "
         "from veritag.process.run_directory import RunDirectory; "
@@ -206,7 +206,7 @@ def test_an_orphan_is_found_and_stopped(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="of the threads of Linux")
 def test_an_orphan_that_ends_is_waited_for_to_its_last_thread(tmp_path: Path) -> None:
-    """What holds ports and files counts as alive though its first thread is gone."""
+    """A process whose first thread has ended counts as running while others run."""
     run = RunDirectory(tmp_path)
     run.acquire()
     process = subprocess.Popen([sys.executable, "-c", HALF_ENDED])
@@ -236,7 +236,7 @@ def test_another_process_of_the_same_number_is_left_alone(tmp_path: Path) -> Non
 
 
 def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
-    """The second is told which process holds the directory, until that one lets go."""
+    """The error names the process that holds the directory, until it releases it."""
     first, second = RunDirectory(tmp_path), RunDirectory(tmp_path)
     first.acquire()
     with pytest.raises(ConfigurationError, match=rf"process {os.getpid()}\b"):

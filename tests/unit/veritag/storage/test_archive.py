@@ -1,4 +1,4 @@
-"""The archive keeps each digest once and never follows a foreign path."""
+"""The archive: one file per digest, and no path from outside."""
 
 import os
 from pathlib import Path
@@ -20,14 +20,14 @@ def archive(tmp_path: Path) -> Archive:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A file to keep."""
+    """A durable file to put into the archive."""
     path = tmp_path / "source.dcm"
     path.write_bytes(b"content")
     return path
 
 
 def test_what_is_put_is_there(archive: Archive, source: Path) -> None:
-    """The content is found under the key, and outlives the source."""
+    """The content is found under the key, also after the source is deleted."""
     key = archive.put(source, DIGEST)
     archive.sync([key])
     source.unlink()
@@ -35,7 +35,7 @@ def test_what_is_put_is_there(archive: Archive, source: Path) -> None:
 
 
 def test_gone_is_not_the_same_as_away(archive: Archive, source: Path) -> None:
-    """A file may be gone; without its folder the archive is, and nothing is told."""
+    """A missing file has no size; a missing folder means that the archive is absent."""
     key = archive.put(source, DIGEST)
     assert archive.size(key) == len(b"content")
     archive.remove([key])
@@ -53,7 +53,7 @@ def test_putting_costs_no_copy(archive: Archive, source: Path) -> None:
 def test_without_hard_links_a_copy_is_made(
     archive: Archive, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Across file systems the content is copied whole, and nothing half remains."""
+    """Across file systems the content is copied, and no partial file remains."""
 
     def refuse(*_: object) -> None:
         raise OSError(18, os.strerror(18))
@@ -66,7 +66,7 @@ def test_without_hard_links_a_copy_is_made(
 
 
 def test_the_same_digest_is_kept_once(archive: Archive, source: Path) -> None:
-    """Putting again is nothing, and what is there is never changed."""
+    """Putting the same digest again changes nothing."""
     key = archive.put(source, DIGEST)
     other = source.with_name("other.dcm")
     other.write_bytes(b"other")
@@ -76,20 +76,20 @@ def test_the_same_digest_is_kept_once(archive: Archive, source: Path) -> None:
 
 @pytest.mark.parametrize("digest", ["../../etc/passwd", "", "ABC", DIGEST + "0"])
 def test_only_digests_make_keys(archive: Archive, source: Path, digest: str) -> None:
-    """Nothing but a digest of ours names a place in the archive."""
+    """Only a BLAKE2b-128 digest makes a key."""
     with pytest.raises(ValueError, match="digest"):
         archive.put(source, digest)
 
 
 @pytest.mark.parametrize("key", ["../x.dcm", "/etc/passwd", "012/../x.dcm", ""])
 def test_only_keys_lead_into_the_archive(archive: Archive, key: str) -> None:
-    """A key from elsewhere does not lead out of the archive."""
+    """A key with another form is refused, so that no path leaves the archive."""
     with pytest.raises(ValueError, match="key"):
         archive.path(key)
 
 
 def test_a_missing_archive_is_a_reason_to_wait(archive: Archive, source: Path) -> None:
-    """When the archive cannot be written the error says: try again."""
+    """A write error is an ArchiveUnavailable, which callers retry."""
     archive.root.rmdir()
     archive.root.write_bytes(b"in the way")
     with pytest.raises(ArchiveUnavailable):

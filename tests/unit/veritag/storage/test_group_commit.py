@@ -1,4 +1,4 @@
-"""Work shared by all who wait for it."""
+"""Group commit: waiting callers share one run of the work."""
 
 import threading
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from veritag.storage.group_commit import GroupCommit
 
 
 def test_who_comes_while_it_runs_shares_the_next_turn() -> None:
-    """Eight who ask during the first turn are served by one more."""
+    """Eight callers that arrive during the first run share the second one."""
     turns: list[list[int]] = []
     started, go_on = threading.Event(), threading.Event()
 
@@ -33,7 +33,7 @@ def test_who_comes_while_it_runs_shares_the_next_turn() -> None:
 
 
 def test_a_failure_meets_those_it_concerns() -> None:
-    """The work's error reaches its items, and the next turn is well."""
+    """An error of the work reaches its callers; the next run is independent."""
     fail = [True]
 
     def work(_: Sequence[None]) -> None:

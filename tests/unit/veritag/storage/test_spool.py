@@ -1,4 +1,4 @@
-"""The spool keeps what it was given, whole or not at all."""
+"""The spool stores an instance completely or not at all."""
 
 import os
 from pathlib import Path
@@ -17,14 +17,14 @@ def spool(tmp_path: Path) -> Spool:
 
 
 def test_chunks_become_one_file(spool: Spool) -> None:
-    """What is stored in parts lies in one file in `ready`, and none in `incoming`."""
+    """An instance stored in chunks is one file in `ready`; `incoming` is empty."""
     name = spool.store((b"head", memoryview(b"body")))
     assert spool.path(name).read_bytes() == b"headbody"
     assert list(spool.incoming.iterdir()) == []
 
 
 def test_names_sort_by_time(spool: Spool) -> None:
-    """The oldest comes first, however many arrive in a moment."""
+    """Names are in the order of reception, also within one millisecond."""
     stored = [spool.store((b"x",)) for _ in range(50)]
     assert spool.names() == stored
 
@@ -36,7 +36,7 @@ def test_files_are_not_for_everybody(spool: Spool) -> None:
 
 
 def test_the_reserve_is_kept(tmp_path: Path) -> None:
-    """Nothing is stored that would eat into the reserve; the reason is said."""
+    """An instance that needs the reserve is refused, with the reason."""
     spool = Spool(tmp_path / "spool", reserve_mb=1 << 40)
     spool.prepare()
     with pytest.raises(SpoolFull):
@@ -46,7 +46,7 @@ def test_the_reserve_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_nothing_behind(spool: Spool) -> None:
-    """When the disk fails in the middle no file remains, neither half nor whole."""
+    """After a disk error neither a partial nor a complete file remains."""
     spool.ready.rmdir()
     with pytest.raises(FileNotFoundError):
         spool.store((b"x",))
@@ -54,7 +54,7 @@ def test_a_failure_leaves_nothing_behind(spool: Spool) -> None:
 
 
 def test_leftovers_are_swept_and_ready_files_stay(spool: Spool) -> None:
-    """After a crash what was half received goes, what was acknowledged stays."""
+    """After a crash partial files are deleted and acknowledged ones stay."""
     (spool.incoming / "1-x.dcm").write_bytes(b"half")
     name = spool.store((b"whole",))
     assert spool.remove_leftovers() == 1
@@ -64,7 +64,7 @@ def test_leftovers_are_swept_and_ready_files_stay(spool: Spool) -> None:
 def test_a_leftover_may_go_while_it_is_swept(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A helper of the listener before may still take its file away."""
+    """A helper of an earlier listener may rename its file during the cleanup."""
     listed = Path.iterdir
 
     def list_then_take(folder: Path) -> list[Path]:
@@ -81,7 +81,7 @@ def test_a_leftover_may_go_while_it_is_swept(
 def test_every_new_folder_is_made_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A power cut takes no folder that was made, however deep it lies."""
+    """Each new folder, at any depth, is synced in its parent."""
     synced: set[int] = set()
     fsync = os.fsync
 
@@ -98,7 +98,7 @@ def test_every_new_folder_is_made_durable(
 
 
 def test_work_is_claimed_once(spool: Spool) -> None:
-    """Two indexers never work on one spool; a dead one's claim ends with it."""
+    """A second indexer on a spool is refused; the lock of a dead one is free."""
     claim = spool.lock("indexer")
     with pytest.raises(SpoolInUse):
         Spool(spool.root).lock("indexer")
@@ -108,14 +108,14 @@ def test_work_is_claimed_once(spool: Spool) -> None:
 
 
 def test_a_missing_folder_is_a_problem(spool: Spool) -> None:
-    """Readiness names the folder that cannot be written."""
+    """The problem names the folder that cannot be written."""
     assert spool.problem() is None
     spool.incoming.rmdir()
     assert "incoming cannot be written" in str(spool.problem())
 
 
 def test_removing_twice_is_nothing(spool: Spool) -> None:
-    """A file that is already gone may be removed again after a crash."""
+    """Removing a missing file is no error: a crash may repeat the step."""
     name = spool.store((b"x",))
     spool.remove(name)
     spool.remove(name)

@@ -1,4 +1,4 @@
-"""A whole `veritag up` that is watched, as systemd would, and struck from outside."""
+"""A complete `veritag up`, restarted when it ends as by systemd, with faults from outside."""
 
 import http.client
 import json
@@ -44,8 +44,8 @@ _STOP_SECONDS = 60.0
 
 
 @dataclass
-class Site:
-    """The system, what it lies on, and whether it shall run."""
+class Testbed:
+    """The system with its disk, clock, database and destination."""
 
     root: Path
     disk: Disk
@@ -64,7 +64,7 @@ class Site:
         self._watch = threading.Thread(target=self._keep_up, daemon=True)
 
     def start(self) -> None:
-        """Start the system and keep it up from now on."""
+        """Start the system, and restart it from now on whenever it ends."""
         # Fixed ones: a part that is killed must find its own free when it is back.
         names = ("DICOM", "REVIEW", *(f"{role.upper()}_HTTP" for role in HTTP_ROLES))
         ports = {f"VERITAG_{name}_PORT": str(free_port()) for name in names}
@@ -101,7 +101,7 @@ class Site:
             time.sleep(0.1)
 
     def _keep_up(self) -> None:
-        """Start it again when it has ended, as a service manager does."""
+        """Restart the system when it has ended."""
         while not self._ended.wait(0.1):
             with self._lock:
                 if not self.is_up and not self._ended.is_set():
@@ -113,13 +113,13 @@ class Site:
         return self._process is not None and self._process.poll() is None
 
     def said(self) -> str:
-        """Return the last words of `veritag up`."""
+        """Return the end of the output of `veritag up`."""
         text = (self.root / "up.log").read_text("utf-8", errors="replace")
         return text[-4000:]
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The processes that it is made of."""
+        """The roles of its processes."""
         return (*PARTS, "delivery") if self.destination.is_there else PARTS
 
     @property
@@ -128,14 +128,14 @@ class Site:
         return int(self.environment["VERITAG_DICOM_PORT"])
 
     def pid(self, role: str) -> int | None:
-        """Return the process id of a part, None while there is none."""
+        """Return the process id of a role, None while it does not run."""
         if role == UP:
             return self._process.pid if self._process is not None else None
         child = self.run.read(role)
         return int(child["pid"]) if child else None
 
     def problem(self, role: str) -> str | None:
-        """Return why a part cannot do its work, None when it can."""
+        """Return why a role is not ready, None if it is ready."""
         if role == UP:
             described = self.run.read(SYSTEM) or {}
             return None if described.get("pid") == self.pid(UP) else "starting"
@@ -166,7 +166,7 @@ class Site:
         )
 
     def signal(self, role: str, number: signal.Signals) -> int | None:
-        """Send a signal to a part; return its process id, None if it does not run."""
+        """Send a signal to a role; return its process id, None if it does not run."""
         pid = self.pid(role)
         if pid is None:
             return None
@@ -190,7 +190,7 @@ class Site:
         return len(family)
 
     def stop(self) -> int | None:
-        """Stop it as systemd does; return its exit status."""
+        """Stop it by SIGTERM; return its exit status."""
         self._ended.set()
         if self._watch.is_alive():
             self._watch.join()

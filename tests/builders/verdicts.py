@@ -70,7 +70,13 @@ def verdict(
         "neighbors": (0, 1, 5),
     }
     return Verdict(
-        "vb-test", VerdictStatus.INSPECTED, sop_class, **{**values, **changes}
+        **{
+            "bundle_id": "vb-test",
+            "status": VerdictStatus.INSPECTED,
+            "sop_class_uid": sop_class,
+            **values,
+            **changes,
+        }
     )
 
 

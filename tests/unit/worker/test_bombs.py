@@ -1,4 +1,4 @@
-"""Files that cost more than they look like end alone; the others flow on."""
+"""Files that expand to far more than their size: only they fail, others are inspected."""
 
 import os
 import sys
@@ -35,7 +35,7 @@ def model(bundle: ModelBundle) -> Model:
 
 @pytest.fixture(scope="module")
 def pipeline() -> Iterator[Pipeline]:
-    """A pipeline that grants little."""
+    """A pipeline with low limits."""
     with closing(Pipeline(1, 64, DecodingLimits(60.0, 256))) as made:
         yield made
 
@@ -46,8 +46,10 @@ def _good(folder: Path) -> Path:
     return folder / "good"
 
 
-def _of(model: Model, pipeline: Pipeline, bomb: Path, folder: Path) -> Inspected[str]:
-    """Inspect a bomb before an honest image, which must not suffer."""
+def _outcome(
+    model: Model, pipeline: Pipeline, bomb: Path, folder: Path
+) -> Inspected[str]:
+    """Inspect a bomb before a good image, which must get its verdict."""
     files = [("bomb", bomb), ("good", _good(folder))]
     first, second = pipeline.run(model, files)
     assert second.verdict is not None
@@ -62,10 +64,10 @@ def _reason(outcome: Inspected[str]) -> str:
 
 
 def test_a_deflated_bomb(model: Model, pipeline: Pipeline, tmp_path: Path) -> None:
-    """400 MB from 400 kB are over the memory that one file may take."""
+    """400 MB from 400 kB exceed the memory that one file may take."""
     bomb = bombs.deflated(tmp_path / "x", 400)
     assert bomb.stat().st_size < 1 << 20
-    reason = _reason(_of(model, pipeline, bomb, tmp_path))
+    reason = _reason(_outcome(model, pipeline, bomb, tmp_path))
     assert reason == "not enough memory to read the file"
 
 
@@ -80,46 +82,50 @@ def test_a_deflated_bomb(model: Model, pipeline: Pipeline, tmp_path: Path) -> No
 def test_a_codestream_that_claims_a_vast_image(
     model: Model, pipeline: Pipeline, tmp_path: Path, syntax: str, frame: bytes
 ) -> None:
-    """What the codestream asks for counts, whatever the Data Set says."""
+    """The size in the codestream counts, not that in the Data Set."""
     ds = bombs.image(syntax, rows=512, columns=512)
     bomb = bombs.compressed(tmp_path / "x", ds, frame)
-    reason = _reason(_of(model, pipeline, bomb, tmp_path))
+    reason = _reason(_outcome(model, pipeline, bomb, tmp_path))
     assert reason == "a frame of 6866 MB is over the limit of 64 MB"
 
 
 def test_a_data_set_that_declares_a_vast_image(
     model: Model, pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    """Rows and Columns alone are enough to refuse."""
+    """Rows and Columns alone are enough for a refusal."""
     ds = bombs.image(RLELossless, rows=LARGE, columns=LARGE)
     bomb = bombs.compressed(tmp_path / "x", ds, bombs.run_length(64, 128))
-    assert "over the limit of 64 MB" in _reason(_of(model, pipeline, bomb, tmp_path))
+    assert "over the limit of 64 MB" in _reason(
+        _outcome(model, pipeline, bomb, tmp_path)
+    )
 
 
 def test_sequences_without_end(
     model: Model, pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    """A hundred thousand of them within one another cost a moment."""
+    """A hundred thousand nested sequences are refused at once."""
     bomb = bombs.nested(tmp_path / "x", 100_000)
-    reason = _reason(_of(model, pipeline, bomb, tmp_path))
+    reason = _reason(_outcome(model, pipeline, bomb, tmp_path))
     assert reason == "its sequences are nested too deeply"
 
 
 def test_fragments_without_end(
     model: Model, pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    """A hundred thousand empty fragments are no picture."""
+    """A hundred thousand empty fragments are refused as damaged pixels."""
     bomb = bombs.many_fragments(tmp_path / "x", JPEG2000Lossless, 100_000)
-    assert "the pixels are damaged" in _reason(_of(model, pipeline, bomb, tmp_path))
+    assert "the pixels are damaged" in _reason(
+        _outcome(model, pipeline, bomb, tmp_path)
+    )
 
 
 def test_elements_without_end_cost_their_time_alone(
     model: Model, tmp_path: Path
 ) -> None:
-    """Millions of empty elements are given up after the time that is set."""
+    """Millions of empty elements are given up after the time limit."""
     bomb = bombs.many_elements(tmp_path / "x", 16)
     with closing(Pipeline(1, 64, DecodingLimits(2.0, 2048))) as pipeline:
-        outcome = _of(model, pipeline, bomb, tmp_path)
+        outcome = _outcome(model, pipeline, bomb, tmp_path)
     assert isinstance(outcome.error, DecodingEnded)
     assert outcome.error.limit == "time"
     assert (
@@ -130,7 +136,7 @@ def test_elements_without_end_cost_their_time_alone(
 def test_a_decoder_that_crashes(
     model: Model, pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A segmentation fault is the end of its process, and of no other."""
+    """A segmentation fault ends its process only."""
     code = "import signal\ndef prepare(*_, **__): signal.raise_signal(signal.SIGSEGV)\n"
     (tmp_path / "crashing.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
@@ -147,6 +153,6 @@ def test_a_decoder_that_crashes(
         [outcome] = fresh.run(model, [("bomb", bomb)])
     assert isinstance(outcome.error, DecodingEnded)
     assert str(outcome.error) == "the decoder crashed (SIGSEGV)"
-    again = _of(model, pipeline, bomb, tmp_path)
+    again = _outcome(model, pipeline, bomb, tmp_path)
     assert again.verdict is not None
     assert again.verdict.status is VerdictStatus.INSPECTED

@@ -42,7 +42,7 @@ def test_the_active_bundle_is_swapped_between_messages(
 def test_a_rejected_bundle_leaves_the_old_one_in_use(
     tmp_path: Path, sqlite: Records
 ) -> None:
-    """A broken promotion is told by readiness and does not stop inspection."""
+    """A broken promotion makes readiness fail and does not stop inspection."""
     home, first, second = folder_of_two(tmp_path)
     in_use = BundleInUse(home, sqlite)
     in_use.current()
@@ -57,7 +57,7 @@ def test_a_rejected_bundle_leaves_the_old_one_in_use(
 
 
 def test_no_usable_bundle_at_all_is_an_error(tmp_path: Path, sqlite: Records) -> None:
-    """A worker without any model stops and says why."""
+    """Without any model an error names the reason."""
     home, first, _ = folder_of_two(tmp_path)
     (first.path / "bundle.json").write_text("{}")
     in_use = BundleInUse(home, sqlite)

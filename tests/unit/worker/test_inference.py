@@ -30,26 +30,26 @@ def tiles(count: int) -> np.ndarray:
 def test_padding_to_a_bucket_changes_nothing(model: Model, count: int) -> None:
     """A tile's row is the same however many tiles come with it."""
     images = tiles(count)
-    together = model.run(images)
-    assert together.soft_assignment.shape == (count, 4)
-    assert together.distance.shape == (count, 4)
+    all_rows = model.run(images)
+    assert all_rows.soft_assignment.shape == (count, 4)
+    assert all_rows.distance.shape == (count, 4)
     for row in range(count):
         alone = model.run(images[row : row + 1])
         np.testing.assert_allclose(
-            alone.soft_assignment[0], together.soft_assignment[row], rtol=1e-5
+            alone.soft_assignment[0], all_rows.soft_assignment[row], rtol=1e-5
         )
 
 
 def test_soft_assignments_sum_to_one(model: Model) -> None:
     """Each row of q is a distribution over the clusters."""
-    said = model.run(tiles(6))
-    np.testing.assert_allclose(said.soft_assignment.sum(axis=1), 1, rtol=1e-5)
+    outputs = model.run(tiles(6))
+    np.testing.assert_allclose(outputs.soft_assignment.sum(axis=1), 1, rtol=1e-5)
 
 
 def test_the_provider_is_the_one_that_runs(
     bundle: ModelBundle, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever the package was built with, the session's own word counts, in silence."""
+    """The provider is that of the session, and nothing is printed."""
     model = Model(bundle)
     session = ort.InferenceSession(str(bundle.model_path), providers=[CPU])
     assert session.get_providers() == [CPU]
@@ -63,7 +63,7 @@ def test_cuda_without_its_libraries_falls_back_in_silence(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """A driver alone does not make a GPU usable; the provider in use tells the truth."""
+    """With a driver but without CUDA the model runs on the CPU, and nothing is printed."""
     require(CUDA in ort.get_available_providers(), "onnxruntime is built without CUDA")
     monkeypatch.setattr(inference, "_has_cuda_driver", lambda: True)
     model = Model(bundle)
@@ -76,7 +76,7 @@ def test_cuda_without_its_libraries_falls_back_in_silence(
 def test_a_model_that_does_not_load_is_rejected(
     bundle: ModelBundle, tmp_path: Path
 ) -> None:
-    """A sealed bundle with a broken model is refused in words."""
+    """A sealed bundle with a broken model is refused with the reason."""
     path = tmp_path / "broken"
     path.mkdir()
     (path / "model.onnx").write_bytes(b"no model at all")
@@ -88,7 +88,7 @@ def test_a_model_that_does_not_load_is_rejected(
 def test_outputs_that_do_not_fit_the_manifest_are_rejected(
     bundle: ModelBundle, tmp_path: Path
 ) -> None:
-    """Model and manifest must speak of the same number of clusters."""
+    """A model with more clusters than its manifest is refused."""
     path = tmp_path / "other"
     path.mkdir()
     shutil.copy(bundle.model_path, path)

@@ -37,7 +37,7 @@ SERIES_KEYS = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A clean series, one with a wrong tag, and what else lies about in folders."""
+    """A clean series, one with a wrong tag, and files that are no DICOM."""
     clean = phantom_series("CT-HEAD", patient=1, instances=3, seed=4)
     wrong = phantom_series("MR-KNEE", patient=2, instances=3, seed=4)
     plant_wrong_tag(wrong, "BodyPartExamined", "CHEST")
@@ -72,14 +72,14 @@ def lines(result: Result) -> list[dict[str, Any]]:
 
 def test_jsonl_has_instances_and_then_series(bundle: ModelBundle, folder: Path) -> None:
     """Every file has a line with the agreed keys; the series follow."""
-    told = lines(run(bundle, "--format", "jsonl", folder))
-    kinds = [line["type"] for line in told]
+    printed = lines(run(bundle, "--format", "jsonl", folder))
+    kinds = [line["type"] for line in printed]
     assert kinds == ["instance"] * 9 + ["series"] * 2
-    assert all(set(line) == INSTANCE_KEYS for line in told[:9])
-    assert all(set(line) == SERIES_KEYS for line in told[9:])
+    assert all(set(line) == INSTANCE_KEYS for line in printed[:9])
+    assert all(set(line) == SERIES_KEYS for line in printed[9:])
     reasons = {
         Path(line["path"]).name: line["reason"]
-        for line in told[:9]
+        for line in printed[:9]
         if line["status"] == "unreadable"
     }
     assert reasons == {
@@ -99,9 +99,9 @@ def test_a_planted_error_is_in_the_findings(bundle: ModelBundle, folder: Path) -
         for ln in lines(run(bundle, "--format", "jsonl", folder))
         if ln["type"] == "series"
     ]
-    found = {s["judgements"][0]["observed"]: s["findings"] for s in series}
-    assert found["CT"] == []
-    by_code = {f["code"]: f for f in found["MR"]}
+    findings = {s["judgements"][0]["observed"]: s["findings"] for s in series}
+    assert findings["CT"] == []
+    by_code = {f["code"]: f for f in findings["MR"]}
     assert set(by_code) == {"TAG_CONTRADICTS_IMAGE", "LATERALITY_CONTRADICTS_BODY_PART"}
     finding = by_code["TAG_CONTRADICTS_IMAGE"]
     assert finding["severity"] == "ERROR"
@@ -114,7 +114,7 @@ def test_a_planted_error_is_in_the_findings(bundle: ModelBundle, folder: Path) -
 
 
 def test_the_table_says_it_in_words(bundle: ModelBundle, folder: Path) -> None:
-    """For people: findings by series, reasons of what could not be read, a summary."""
+    """The table has findings by series, reasons of unreadable files and a summary."""
     result = run(bundle, folder)
     assert result.exit_code == 0
     text = " ".join(result.stdout.replace("│", " ").split())
@@ -134,15 +134,15 @@ def test_a_path_that_is_not_there_is_a_usage_error(bundle: ModelBundle) -> None:
 def test_the_same_file_twice_is_two_lines(bundle: ModelBundle, folder: Path) -> None:
     """Files named and files in folders are all inspected, in order."""
     one = folder / "part 0" / "0.dcm"
-    told = lines(run(bundle, "--format", "jsonl", one, one))
-    assert [line["type"] for line in told] == ["instance", "instance", "series"]
-    assert told[-1]["instances"] == 2
+    printed = lines(run(bundle, "--format", "jsonl", one, one))
+    assert [line["type"] for line in printed] == ["instance", "instance", "series"]
+    assert printed[-1]["instances"] == 2
 
 
 def test_a_reader_that_goes_away_gets_no_traceback(
     bundle: ModelBundle, folder: Path
 ) -> None:
-    """`veritag inspect ... | head -1` ends quietly."""
+    """`veritag inspect ... | head -1` ends without a traceback."""
     code = (
         "import typer; from worker.commands import register; app = typer.Typer();"
         "app.callback()(lambda: None); register(app); app()"
@@ -166,17 +166,17 @@ def test_a_reader_that_goes_away_gets_no_traceback(
 def test_series_of_one_study_are_told_of_one_another(
     bundle: ModelBundle, tmp_path: Path
 ) -> None:
-    """What the other series carry stands in the evidence of the one that is wrong."""
+    """The tags of the other series are in the evidence of the wrong one."""
     right = phantom_series("MR-KNEE", patient=2, instances=2, seed=4)
     wrong = phantom_series("MR-KNEE", patient=3, instances=2, seed=4)
     plant_wrong_tag(wrong, "BodyPartExamined", "CHEST")
     for n, ds in enumerate([*right, *wrong]):
         ds.StudyInstanceUID = right[0].StudyInstanceUID
         ds.save_as(tmp_path / f"{n}.dcm", enforce_file_format=True)
-    told = lines(run(bundle, "--format", "jsonl", tmp_path))
+    printed = lines(run(bundle, "--format", "jsonl", tmp_path))
     [finding] = [
         finding
-        for line in told
+        for line in printed
         if line["type"] == "series"
         for finding in line["findings"]
         if finding["code"] == "TAG_CONTRADICTS_IMAGE"

@@ -1,4 +1,4 @@
-"""A site's spellings of body parts in what `veritag inspect` finds."""
+"""A site's own spellings of body parts in the findings of `veritag inspect`."""
 
 import json
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def findings(bundle: ModelBundle, folder: Path, **env: str) -> dict[str, Any]:
 def test_a_sites_own_word_is_understood_when_it_says_so(
     bundle: ModelBundle, tmp_path: Path
 ) -> None:
-    """Without the file HOB is a riddle; with it HOB is a spelling of KNEE."""
+    """Without the file HOB is unknown; with it HOB is a spelling of KNEE."""
     series = phantom_series("MR-KNEE", patient=2, instances=2, seed=4)
     plant_wrong_tag(series, "BodyPartExamined", "HOB")
     (tmp_path / "images").mkdir()

@@ -55,7 +55,7 @@ def test_outcomes_come_in_the_order_of_the_files(
 def test_one_bad_file_costs_one_verdict(
     model: Model, pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    """Unreadable, pixel-less and missing files stand among the good ones."""
+    """Unreadable, pixel-less and missing files do not affect the good ones."""
     good = phantom_series("CT-HEAD", patient=3, instances=4, seed=7)
     del good[1].PixelData
     files = write(tmp_path, good)
@@ -81,7 +81,7 @@ def test_one_bad_file_costs_one_verdict(
 def test_a_verdict_tells_what_the_model_saw(
     model: Model, pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    """Cluster, probability, novelty and q belong together."""
+    """Cluster, probability, novelty and q of a verdict agree."""
     files = write(tmp_path, phantom_series("CT-HEAD", patient=3, instances=1, seed=7))
     verdict = next(pipeline.run(model, files)).verdict
     assert verdict is not None
@@ -109,7 +109,7 @@ def test_a_picture_of_another_kind_is_novel(
 def test_an_abandoned_run_leaves_nothing_behind(
     model: Model, pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    """Who stops half-way can use the pipeline again."""
+    """After an abandoned run the pipeline can be used again."""
     files = write(tmp_path, phantom_series("CT-HEAD", patient=3, instances=9, seed=7))
     run = pipeline.run(model, files)
     next(run)
@@ -118,7 +118,7 @@ def test_an_abandoned_run_leaves_nothing_behind(
 
 
 def test_preparing_takes_everything_from_the_data_set(bundle: ModelBundle) -> None:
-    """Tile, tags, UIDs and identity come out of one Data Set, with no file around."""
+    """Tile, tags, UIDs and identity are read from a Data Set without a file."""
     ds = phantom_series("CT-HEAD", patient=3, instances=1, seed=7)[0]
     pre = bundle.manifest.preprocessing
     prepared = prepare_dataset(ds, pre, max_frame_mb=16)

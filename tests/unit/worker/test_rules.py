@@ -1,4 +1,4 @@
-"""Defects and facts on their way from a file to what is printed of its series."""
+"""Defects and facts of files in the findings of their series."""
 
 import json
 from contextlib import closing
@@ -20,19 +20,19 @@ from worker.pipeline import Pipeline
 
 
 def series_of(bundle: ModelBundle, folder: Path) -> dict[str, Any]:
-    """Return the line that `veritag inspect` prints of the only series."""
+    """Return the line that `veritag inspect` prints about the only series."""
     app = typer.Typer()
     app.callback()(lambda: None)
     register(app)
-    told = CliRunner().invoke(
+    result = CliRunner().invoke(
         app,
         ["inspect", "--format", "jsonl", str(folder)],
         env={"VERITAG_BUNDLE_DIR": str(bundle.path)},
     )
-    lines = [json.loads(line) for line in told.stdout.splitlines()]
-    [one] = [line for line in lines if line["type"] == "series"]
-    series: dict[str, Any] = one
-    return series
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    series: list[dict[str, Any]] = [ln for ln in lines if ln["type"] == "series"]
+    [only] = series
+    return only
 
 
 def save(datasets: list[Dataset], folder: Path) -> list[Path]:
@@ -46,29 +46,30 @@ def save(datasets: list[Dataset], folder: Path) -> list[Path]:
 def test_a_series_in_two_studies_is_told_offline(
     bundle: ModelBundle, tmp_path: Path
 ) -> None:
-    """Instances with one Series Instance UID stand together, and say so."""
+    """Instances of two studies with one Series Instance UID are one series with findings."""
     series = phantom_series("CT-HEAD", patient=1, instances=2, seed=4)
     series[1].StudyInstanceUID = "1.2.3.4"
     series[1].PatientID = "somebody else"
     save(series, tmp_path)
-    found = {(f["code"], f["tag"]): f for f in series_of(bundle, tmp_path)["findings"]}
-    several = found["SERIES_IN_SEVERAL_STUDIES", "SeriesInstanceUID"]
+    findings = series_of(bundle, tmp_path)["findings"]
+    by_code = {(f["code"], f["tag"]): f for f in findings}
+    several = by_code["SERIES_IN_SEVERAL_STUDIES", "SeriesInstanceUID"]
     assert several["evidence"] == {"studies": 2, "of": 2}
-    assert found["MIXED_SERIES", "PatientID"]["severity"] == "ERROR"
-    assert "somebody" not in json.dumps(list(found.values()))
+    assert by_code["MIXED_SERIES", "PatientID"]["severity"] == "ERROR"
+    assert "somebody" not in json.dumps(findings)
 
 
 def test_defects_become_findings_of_the_series(
     bundle: ModelBundle, tmp_path: Path
 ) -> None:
-    """What is wrong in the instances is printed once, with its rule."""
+    """A defect of three instances is one finding that counts them."""
     series = phantom_series("CT-HEAD", patient=1, instances=3, seed=4)
     for ds in series:
         ds.ImageOrientationPatient = [1, 0, 0, 1, 0, 0]
         ds.PixelData = b""
     save(series, tmp_path)
-    told = series_of(bundle, tmp_path)["findings"]
-    [finding] = [f for f in told if f["code"] == "ORIENTATION_INVALID"]
+    findings = series_of(bundle, tmp_path)["findings"]
+    [finding] = [f for f in findings if f["code"] == "ORIENTATION_INVALID"]
     assert finding["observed"] == "rows and columns at 0 degrees"
     assert finding["evidence"]["instances"] == 3
 
@@ -76,7 +77,7 @@ def test_defects_become_findings_of_the_series(
 def test_the_clock_is_compared_with_the_arrival(
     bundle: ModelBundle, tmp_path: Path
 ) -> None:
-    """What arrived long ago with a date of today was made in its future."""
+    """A study date after the arrival of the file is in its future."""
     [ds] = phantom_series("CT-HEAD", patient=1, instances=1, seed=4)
     ds.StudyDate = "20260301"
     [path] = save([ds], tmp_path)

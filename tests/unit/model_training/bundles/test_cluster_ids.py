@@ -1,4 +1,4 @@
-"""Ids that stay, and names that tell."""
+"""Ids of clusters over retrains, and their names."""
 
 from dataclasses import replace
 
@@ -54,7 +54,7 @@ def test_a_new_cluster_gets_an_id_that_was_never_used() -> None:
 
 
 def test_clusters_without_common_images_are_all_new() -> None:
-    """Small overlaps make no successors: ids would mean something else than before."""
+    """A small overlap makes no successor: its id would get another meaning."""
     old, new = q_of([0] * 9 + [1], 2), q_of(list(range(10)), 10)
     assert matched_ids(old, new, (0, 1), 2)[:9] == tuple(range(2, 11))
 
@@ -120,8 +120,8 @@ def test_clusters_of_one_kind_are_numbered() -> None:
     same = {"modality": {"CR": 1.0}, "region": {"CHEST": 1.0}}
     names = cluster_names([cluster(7, **same), cluster(3, **same), cluster(5)])
     assert names == {3: "CR chest 1", 7: "CR chest 2", 5: "unnamed"}
-    told = with_identity([cluster(0, **same), cluster(1, **same)], (8, 2))
-    assert [(c.cluster_id, c.name) for c in told] == [
+    named = with_identity([cluster(0, **same), cluster(1, **same)], (8, 2))
+    assert [(c.cluster_id, c.name) for c in named] == [
         (8, "CR chest 2"),
         (2, "CR chest 1"),
     ]

@@ -1,4 +1,4 @@
-"""The exported graph: the written equations, in whatever batches and precision."""
+"""The exported graph: the equations of the paper, any batch size, both precisions."""
 
 from pathlib import Path
 
@@ -56,13 +56,13 @@ def test_the_graph_computes_the_written_equations(
     with torch.no_grad():
         expected = exported.encoder(x).double().numpy()
     centers = exported.predictor.centers.double().numpy()
-    seen = run_onnx(path, tiles())
-    np.testing.assert_allclose(seen.embedding, expected, rtol=1e-3, atol=1e-4)
+    outputs = run_onnx(path, tiles())
+    np.testing.assert_allclose(outputs.embedding, expected, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(
-        seen.soft_assignment, soft_assignment(expected, centers, degrees), rtol=1e-3
+        outputs.soft_assignment, soft_assignment(expected, centers, degrees), rtol=1e-3
     )
     distances = np.sqrt(squared_distances(expected, centers))
-    np.testing.assert_allclose(seen.distance, distances, rtol=1e-3)
+    np.testing.assert_allclose(outputs.distance, distances, rtol=1e-3)
 
 
 def test_norms_are_folded_away(tmp_path: Path) -> None:
@@ -79,12 +79,12 @@ def test_an_image_s_answer_does_not_depend_on_its_batch(
 ) -> None:
     """Alone, with few or with many the outputs are the same, of the promised shapes."""
     export_onnx(model(half=half), 32, tmp_path / "m.onnx")
-    whole = run_onnx(tmp_path / "m.onnx", tiles(), 10)
+    all_rows = run_onnx(tmp_path / "m.onnx", tiles(), 10)
     shapes = [(10, 10), (10, 6), (10, 6), (10, 5), (10,), (10, 10)]
-    assert [o.shape for o in whole] == shapes
+    assert [o.shape for o in all_rows] == shapes
     for batch in (1, 3):
         parts = run_onnx(tmp_path / "m.onnx", tiles(), batch)
-        for ours, theirs in zip(parts, whole, strict=True):
+        for ours, theirs in zip(parts, all_rows, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=3e-2 if half else 1e-4)
 
 
@@ -117,7 +117,7 @@ def convolved_in(path: Path) -> set[int]:
 
 
 def test_the_cost_of_half_precision_is_told(tmp_path: Path) -> None:
-    """Of clusters that tell kinds apart, q differs by little and no tile moves."""
+    """Q differs little, and nearly every tile stays in its cluster."""
     trained = train(phantom_tiles(), phantom_tiles(), config("idec"))
     graphs = [
         untrained_graph(trained.network.encoder, trained.centers, half=half)

@@ -41,7 +41,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_report_is_table_html_and_json(
     bundle: ModelBundle, images: Path, tmp_path: Path
 ) -> None:
-    """The three tell the same figures, and the exit status is 0."""
+    """Table, HTML and JSON have the same figures, and the exit status is 0."""
     out = tmp_path / "report"
     arguments = ["evaluate", str(bundle.path), "--images", str(images)]
     result = CliRunner().invoke(
@@ -50,22 +50,22 @@ def test_the_report_is_table_html_and_json(
         env={**os.environ, "COLUMNS": "200"},
     )
     assert result.exit_code == 0, result.output
-    told = json.loads((out / "evaluation.json").read_text())
-    assert (told["images"], told["patients"]) == (6, 6)
-    assert told["bundle_id"] == bundle.bundle_id
-    shown = f"{told['figures']['homogeneity_region']:.3f}"
+    report = json.loads((out / "evaluation.json").read_text())
+    assert (report["images"], report["patients"]) == (6, 6)
+    assert report["bundle_id"] == bundle.bundle_id
+    shown = f"{report['figures']['homogeneity_region']:.3f}"
     page = (out / "evaluation.html").read_text()
     assert shown in page
     assert shown in result.output
     assert "http" not in page
-    assert sum(c["images"] for c in told["clusters"]) == 6
-    assert "BodyPartExamined" in told["by_tag"]
+    assert sum(c["images"] for c in report["clusters"]) == 6
+    assert "BodyPartExamined" in report["by_tag"]
 
 
 def test_labels_stand_over_the_files(
     bundle: ModelBundle, images: Path, tmp_path: Path
 ) -> None:
-    """Regions come from the CSV where it names the file; an empty one takes it away."""
+    """Regions come from the CSV where it names the file; an empty one removes it."""
     labels = images / "labels-of-mine.csv"
     labels.write_text((images.parent / "told.csv").read_text())
     evaluation = run_evaluate(
@@ -78,7 +78,7 @@ def test_labels_stand_over_the_files(
 def test_what_is_wrong_is_said(
     bundle: ModelBundle, images: Path, tmp_path: Path
 ) -> None:
-    """Neither images, nor columns, nor pictures: each ends in a sentence."""
+    """Missing images, missing columns and unusable files are refused with a sentence."""
     settings = Settings(data_dir=tmp_path)
     with pytest.raises(ConfigurationError, match="name the images"):
         run_evaluate(str(bundle.path), [], settings)

@@ -1,4 +1,4 @@
-"""What a sealed bundle is worth on images that it has not learnt from."""
+"""Evaluation of a sealed bundle on images that it was not trained on."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
 
 @pytest.fixture(scope="module")
 def reference() -> Snapshot:
-    """Images of the same four kinds, and of one that the bundle never met."""
+    """Images of the same four kinds, and of one that is unknown to the bundle."""
     return reference_images((*KINDS, "US-ABDOMEN"), patients=5)
 
 
@@ -70,7 +70,7 @@ def test_an_image_is_judged_as_the_worker_judges_a_series_of_it(
 
 
 def test_a_good_bundle_has_good_figures(evaluation: Evaluation) -> None:
-    """Kinds lie in clusters of their own, wrong tags are found, right ones are not."""
+    """Each kind has a cluster, wrong tags are found, right ones are not flagged."""
     figures = evaluation.figures
     assert (evaluation.images, evaluation.patients) == (75, 25)
     assert (figures["nmi_region"] or 0) > 0.8
@@ -84,7 +84,7 @@ def test_a_good_bundle_has_good_figures(evaluation: Evaluation) -> None:
 def test_questions_are_the_same_for_every_bundle(
     tmp_path: Path, reference: Snapshot, evaluation: Evaluation
 ) -> None:
-    """What is injected hangs on images and seed, not on who is asked."""
+    """Injected errors depend on images and seed, not on the bundle."""
     other = evaluate_bundle(make_bundle(tmp_path / "b", KINDS[:2]), reference)
     for tag, question in other.questions.tags.items():
         same = evaluation.questions.tags[tag]
@@ -117,7 +117,7 @@ def test_agreement_with_reviewers_is_about_the_value_as_it_came(
 
 
 def test_tiles_of_another_size_are_refused(bundle: ModelBundle) -> None:
-    """A bundle is never asked about tiles that it was not made for."""
+    """Tiles of another size than the bundle's are refused."""
     other = replace(reference_images(patients=1), preprocessing=Preprocessing(size=32))
     with pytest.raises(StopError, match="reads tiles"):
         evaluate_bundle(bundle, other)

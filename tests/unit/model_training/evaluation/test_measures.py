@@ -53,7 +53,7 @@ def test_probabilities_by_hand() -> None:
 
 
 def test_nothing_has_no_figures() -> None:
-    """Empty sets give None, never a zero that looks like a result."""
+    """Empty sets give None, not 0, which would look like a result."""
     nothing = np.empty(0)
     assert brier(nothing, nothing.astype(bool), nothing) is None
     assert calibration_error(nothing, nothing.astype(bool), nothing) is None

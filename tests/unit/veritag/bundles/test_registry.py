@@ -1,4 +1,4 @@
-"""Which bundle is in use."""
+"""The folder of bundles, promotion and rollback."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ from veritag.records.training.runs import begin_run, finish_run, store_gate
 
 @pytest.fixture
 def other(tmp_path: Path) -> Path:
-    """A second bundle: the starter with a remark in its lineage."""
+    """A second bundle: the starter bundle with a remark in its lineage."""
     path = tmp_path / "trained"
     shutil.copytree(starter_bundle_path(), path)
     manifest = load_bundle(starter_bundle_path()).manifest
@@ -33,7 +33,7 @@ def other(tmp_path: Path) -> Path:
 
 
 def test_without_a_choice_the_starter_bundle_is_in_use(tmp_path: Path) -> None:
-    """A fresh install works with what ships."""
+    """A new installation uses the starter bundle."""
     (entry,) = entries(tmp_path / "bundles")
     assert (entry.name, entry.in_use, entry.problem) == ("starter", True, None)
 
@@ -48,7 +48,7 @@ def test_a_promoted_bundle_is_copied_and_in_use(tmp_path: Path, other: Path) -> 
 
 
 def test_a_rollback_goes_back_step_by_step(tmp_path: Path, other: Path) -> None:
-    """From the promoted one to the starter, and no further."""
+    """The way back ends at the starter bundle."""
     bundles = tmp_path / "bundles"
     promote(bundles, str(other))
     assert rollback(bundles).path == starter_bundle_path()
@@ -60,7 +60,7 @@ def test_a_rollback_goes_back_step_by_step(tmp_path: Path, other: Path) -> None:
 def test_a_rollback_leads_to_what_was_chosen_by_hand(
     tmp_path: Path, other: Path
 ) -> None:
-    """`active` may be written by an editor; the next promotion remembers it."""
+    """A bundle that was written into `active` by hand is in the history as well."""
     bundles = tmp_path / "bundles"
     shutil.copytree(other, bundles / "mine")
     (bundles / "active").write_text("mine\n")
@@ -71,7 +71,7 @@ def test_a_rollback_leads_to_what_was_chosen_by_hand(
 def test_promoting_the_same_twice_leaves_one_step_back(
     tmp_path: Path, other: Path
 ) -> None:
-    """The way back leads to another bundle, not to the same one."""
+    """A rollback leads to the bundle before, not to the same one."""
     bundles = tmp_path / "bundles"
     for _ in range(2):
         promote(bundles, str(other))
@@ -87,7 +87,7 @@ def test_a_damaged_bundle_is_never_put_to_use(tmp_path: Path, other: Path) -> No
 
 
 def test_a_single_bundle_named_by_the_setting_is_the_only_choice(other: Path) -> None:
-    """Then nothing can be promoted, and the error says what to change."""
+    """Nothing can be promoted then, and the error names the setting to change."""
     assert [e.in_use for e in entries(other)] == [False, True]
     with pytest.raises(ConfigurationError, match="VERITAG_BUNDLE_DIR"):
         promote(other, "starter")

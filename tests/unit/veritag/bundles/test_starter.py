@@ -39,7 +39,7 @@ def test_its_arrays_agree() -> None:
 
 
 def test_it_says_what_it_can_judge() -> None:
-    """Each judged tag has rows of received values and Modalities, most of them judged."""
+    """Each judged tag has rows of values and Modalities, most of them judged."""
     rows = BUNDLE.manifest.detectability
     assert {row.tag for row in rows} == {"Modality", "BodyPartExamined"}
     assert sum(row.judged for row in rows) > 0.8 * len(rows)
@@ -66,7 +66,7 @@ def test_it_names_no_path_of_the_machine_that_made_it() -> None:
 
 
 def test_noise_is_unknown_to_it() -> None:
-    """Pictures of noise and of a checkerboard are of an unknown kind."""
+    """Noise and a checkerboard are pictures of an unknown kind."""
     from importlib.util import find_spec
 
     require(find_spec("onnxruntime"), "ONNX Runtime is not installed")

@@ -17,8 +17,8 @@ KEYS = ["code", "severity", "tag", "observed", "expected", "score", "evidence"]
 
 def example(code: str) -> dict[str, Any]:
     [block] = re.findall(r"```json\n(.*?)```", SECTIONS[code], re.DOTALL)
-    told: dict[str, Any] = json.loads(block)
-    return told
+    finding: dict[str, Any] = json.loads(block)
+    return finding
 
 
 def test_the_page_explains_every_code_and_no_other() -> None:
@@ -29,17 +29,17 @@ def test_the_page_explains_every_code_and_no_other() -> None:
 @pytest.mark.parametrize("code", list(FindingCode))
 def test_each_example_is_what_is_printed(code: FindingCode) -> None:
     """The examples have the fields of `veritag inspect`, and values that can be."""
-    told = example(code.value)
-    assert list(told) == KEYS
-    assert told["code"] == code.value
-    assert told["severity"] in set(Severity)
-    assert 0 <= told["score"] <= 1
-    assert all(list(e) == ["value", "probability"] for e in told["expected"])
+    finding = example(code.value)
+    assert list(finding) == KEYS
+    assert finding["code"] == code.value
+    assert finding["severity"] in set(Severity)
+    assert 0 <= finding["score"] <= 1
+    assert all(list(e) == ["value", "probability"] for e in finding["expected"])
 
 
 @pytest.mark.parametrize("code", list(FindingCode))
 def test_each_section_says_what_breaks_downstream(code: FindingCode) -> None:
-    """Why it matters stands beside what it means."""
+    """Each section has a paragraph about the consequences downstream."""
     assert "Downstream:" in SECTIONS[code.value]
 
 
@@ -51,7 +51,7 @@ def test_the_page_links_to_every_section_once() -> None:
 
 
 def test_the_page_names_every_value_that_is_too_coarse() -> None:
-    """The list of the page is the one that is judged by."""
-    told = SECTIONS["TAG_TOO_COARSE"].split("INFO.")[0]
-    named = set(re.findall(r"\b[A-Z]{2,}\b", told))
+    """The values named on the page are those of COARSE."""
+    text = SECTIONS["TAG_TOO_COARSE"].split("INFO.")[0]
+    named = set(re.findall(r"\b[A-Z]{2,}\b", text))
     assert named == {value for values in COARSE.values() for value in values}

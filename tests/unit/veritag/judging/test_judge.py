@@ -1,3 +1,5 @@
+"""Judging of series: findings by picture and by rule."""
+
 import json
 from dataclasses import asdict, replace
 
@@ -79,17 +81,19 @@ def verdict(
 
 
 def judge(*verdicts: Verdict, conflicts: int = 0) -> SeriesJudgement:
+    """Return the judgement of a series by the bundle of three kinds."""
     return judge_series(manifest(), verdicts, conflicts=conflicts)
 
 
 def codes(judgement: SeriesJudgement) -> set[FindingCode]:
+    """Return the codes of the findings."""
     return {f.code for f in judgement.findings}
 
 
-def the(judgement: SeriesJudgement, code: FindingCode) -> Finding:
-    found = [f for f in judgement.findings if f.code is code]
-    assert len(found) == 1
-    return found[0]
+def only(judgement: SeriesJudgement, code: FindingCode) -> Finding:
+    """Return the only finding of a code."""
+    [finding] = [f for f in judgement.findings if f.code is code]
+    return finding
 
 
 def test_a_series_in_order_has_no_findings() -> None:
@@ -105,9 +109,9 @@ def test_a_series_in_order_has_no_findings() -> None:
 
 
 def test_a_wrong_body_part_is_flagged_with_what_the_picture_shows() -> None:
-    """The finding names observed and expected values and what it rests on."""
+    """The finding has the observed and the expected value and its evidence."""
     judgement = judge(*[verdict(Modality="CT", BodyPartExamined="KNEE")] * 3)
-    finding = the(judgement, FindingCode.TAG_CONTRADICTS_IMAGE)
+    finding = only(judgement, FindingCode.TAG_CONTRADICTS_IMAGE)
     assert (finding.tag, finding.observed) == ("BodyPartExamined", "KNEE")
     assert finding.severity is Severity.ERROR
     assert finding.expected[0].value == "CHEST"
@@ -132,7 +136,7 @@ def test_one_odd_slice_is_no_finding() -> None:
 
 
 def test_a_tag_without_threshold_is_never_flagged() -> None:
-    """Where the model has not shown that it can tell, it says nothing."""
+    """Without a threshold there is neither a finding nor a probability."""
     series = [verdict(Modality="MR", BodyPartExamined="KNEE", sop_class=SC)] * 3
     judgement = judge_series(manifest(threshold=None), series)
     assert judgement.findings == ()
@@ -142,17 +146,17 @@ def test_a_tag_without_threshold_is_never_flagged() -> None:
 
 
 def test_an_unknown_kind_of_picture_is_not_judged() -> None:
-    """Most instances beyond the novelty limit: I do not know, and no forced answer."""
+    """With most pictures of an unknown kind the only finding is UNKNOWN_KIND."""
     series = [verdict(novelty=1.5, Modality="CT", BodyPartExamined="KNEE")] * 3
     judgement = judge(*series, verdict(Modality="CT", BodyPartExamined="KNEE"))
     assert judgement.unknown_kind
     assert codes(judgement) == {FindingCode.UNKNOWN_KIND}
-    assert the(judgement, FindingCode.UNKNOWN_KIND).severity is Severity.INFO
+    assert only(judgement, FindingCode.UNKNOWN_KIND).severity is Severity.INFO
     assert all(j.probability_wrong is None for j in judgement.judgements)
 
 
 def test_a_body_part_that_the_bundle_never_met_is_not_judged() -> None:
-    """A rare value is not wrong because the bundle has no picture of it."""
+    """A value of which the bundle has learnt no picture is not flagged."""
     judgement = judge(*[verdict(Modality="CT", BodyPartExamined="HAND")] * 3)
     assert judgement.findings == ()
     assert judgement.judgements[1].probability_wrong is None
@@ -169,7 +173,7 @@ def test_a_modality_known_only_as_other_is_not_judged() -> None:
 def test_a_missing_tag_is_suggested_where_the_picture_is_sure() -> None:
     """BRAIN and HEAD together make HEAD sure; BRAIN alone is not sure enough."""
     judgement = judge(*[verdict(BRAIN_MR, sop_class=MR, Modality="MR")] * 2)
-    finding = the(judgement, FindingCode.TAG_MISSING)
+    finding = only(judgement, FindingCode.TAG_MISSING)
     assert finding.tag == "BodyPartExamined"
     assert finding.observed is None
     assert finding.expected[0].value == "HEAD"
@@ -177,9 +181,9 @@ def test_a_missing_tag_is_suggested_where_the_picture_is_sure() -> None:
 
 
 def test_an_absent_modality_is_an_error_whatever_the_picture() -> None:
-    """Modality is Type 1: it must be there."""
+    """Modality is Type 1: its absence is an error also for unknown pictures."""
     judgement = judge(verdict(BodyPartExamined="CHEST", novelty=9.0))
-    finding = the(judgement, FindingCode.TAG_MISSING)
+    finding = only(judgement, FindingCode.TAG_MISSING)
     assert (finding.tag, finding.severity) == ("Modality", Severity.ERROR)
     assert finding.expected == ()
 
@@ -189,7 +193,7 @@ def test_a_value_too_coarse_is_a_remark() -> None:
     series = [
         verdict(KNEE_MR, sop_class=MR, Modality="MR", BodyPartExamined="EXTREMITY")
     ] * 2
-    finding = the(judge(*series), FindingCode.TAG_TOO_COARSE)
+    finding = only(judge(*series), FindingCode.TAG_TOO_COARSE)
     assert finding.severity is Severity.INFO
     assert finding.expected[0].value == "KNEE"
 
@@ -208,7 +212,7 @@ def test_undefined_values_name_the_nearest_term(
 ) -> None:
     """A spelling that is understood is a remark, a riddle is a warning."""
     judgement = judge(*[verdict(Modality="CT", BodyPartExamined=value)] * 2)
-    finding = the(judgement, FindingCode.VALUE_NOT_DEFINED)
+    finding = only(judgement, FindingCode.VALUE_NOT_DEFINED)
     assert finding.severity is severity
     assert [e.value for e in finding.expected] == ([nearest] if nearest else [])
 
@@ -216,7 +220,7 @@ def test_undefined_values_name_the_nearest_term(
 def test_a_modality_that_the_sop_class_excludes_is_an_error() -> None:
     """CT Image Storage allows CT only; Secondary Capture allows all."""
     wrong = judge(*[verdict(sop_class=CT, Modality="PT")] * 2)
-    finding = the(wrong, FindingCode.MODALITY_CONTRADICTS_SOP_CLASS)
+    finding = only(wrong, FindingCode.MODALITY_CONTRADICTS_SOP_CLASS)
     assert finding.observed == "PT"
     assert [e.value for e in finding.expected] == ["CT"]
     free = judge(*[verdict(sop_class=SC, Modality="PT")] * 2)
@@ -226,7 +230,7 @@ def test_a_modality_that_the_sop_class_excludes_is_an_error() -> None:
 def test_instances_of_several_modalities_make_a_mixed_series() -> None:
     """Modality and body part are one per series; compatible values do not mix it."""
     mixed = [verdict(sop_class=SC, Modality=m) for m in ("CT", "CT", "MR")]
-    finding = the(judge(*mixed), FindingCode.MIXED_SERIES)
+    finding = only(judge(*mixed), FindingCode.MIXED_SERIES)
     assert finding.tag == "Modality"
     assert finding.evidence["values"] == [
         {"value": "CT", "instances": 2},
@@ -237,21 +241,21 @@ def test_instances_of_several_modalities_make_a_mixed_series() -> None:
 
 
 def test_unreadable_instances_are_counted_with_their_reasons() -> None:
-    """The reason of each is kept, and grave is what concerns most of the series."""
+    """The reasons are counted; the severity is ERROR if most of the series is affected."""
     unread = uninspected(VerdictStatus.UNREADABLE, "the file is empty")
-    finding = the(judge(unread), FindingCode.UNREADABLE)
+    finding = only(judge(unread), FindingCode.UNREADABLE)
     assert finding.severity is Severity.ERROR
     assert finding.evidence["reasons"] == [
         {"reason": "the file is empty", "instances": 1}
     ]
     fine = [verdict(Modality="CT", BodyPartExamined="CHEST")] * 9
-    assert the(judge(unread, *fine), FindingCode.UNREADABLE).severity is (
+    assert only(judge(unread, *fine), FindingCode.UNREADABLE).severity is (
         Severity.WARNING
     )
 
 
 def test_reports_without_pixels_are_no_finding() -> None:
-    """Only an image without pixels is worth a remark."""
+    """Only an image object without pixels is a finding."""
     nothing = VerdictStatus.NO_PIXELS
     report = uninspected(nothing, sop_class=SR, Modality="SR")
     assert judge(report, report).findings == ()
@@ -260,15 +264,15 @@ def test_reports_without_pixels_are_no_finding() -> None:
 
 
 def test_a_uid_with_two_contents_is_an_error() -> None:
-    """The records count the conflicts; the series carries the finding."""
+    """Conflicts that the records counted are one finding of the series."""
     fine = verdict(Modality="CT", BodyPartExamined="CHEST")
-    finding = the(judge(fine, conflicts=2), FindingCode.DUPLICATE_UID_CONFLICT)
+    finding = only(judge(fine, conflicts=2), FindingCode.DUPLICATE_UID_CONFLICT)
     assert finding.severity is Severity.ERROR
     assert finding.evidence["instances"] == 2
 
 
 def test_nothing_at_all_is_judged_as_nothing() -> None:
-    """A series without verdicts has no findings and no opinion."""
+    """A series without verdicts has neither findings nor judgements."""
     judgement = judge()
     assert judgement == SeriesJudgement(0, False, (), ())
 
@@ -281,14 +285,13 @@ def test_what_is_said_is_strict_json() -> None:
 
 
 def test_what_a_rule_requires_is_not_suggested_besides() -> None:
-    """A Type 1 attribute that is absent makes one finding, the graver one."""
+    """An absent attribute of Type 1 is found once, by the rule."""
     defect = Defect(
         FindingCode.ATTRIBUTE_MISSING, "BodyPartExamined", None, (), "It is required."
     )
     silent = [replace(v, tags={"Modality": "CT"}) for v in [verdict()] * 3]
-    told = {f.code for f in judge_series(manifest(), silent).findings}
-    assert FindingCode.TAG_MISSING in told
+    assert FindingCode.TAG_MISSING in codes(judge_series(manifest(), silent))
     required = [replace(v, defects=(defect,)) for v in silent]
-    told = {f.code for f in judge_series(manifest(), required).findings}
-    assert FindingCode.ATTRIBUTE_MISSING in told
-    assert FindingCode.TAG_MISSING not in told
+    found = codes(judge_series(manifest(), required))
+    assert FindingCode.ATTRIBUTE_MISSING in found
+    assert FindingCode.TAG_MISSING not in found

@@ -1,11 +1,11 @@
-"""Numbers against what images of the same kind carry."""
+"""Numeric tags against the ranges of clusters."""
 
 import numpy as np
 import pytest
 
-from tests.builders.manifests import manifest
+from tests.builders.manifests import calibration, manifest
 from tests.builders.verdicts import tags, verdict
-from veritag.bundles.manifest import ClusterProfile, TagCalibration
+from veritag.bundles.manifest import ClusterProfile
 from veritag.findings import FindingCode, TagValue
 from veritag.judging.judge import judge_series
 from veritag.judging.numeric_ranges import range_scores
@@ -41,23 +41,24 @@ def test_distance_is_a_ratio_to_the_width_of_the_range(
 def judged(value: TagValue, threshold: float | None) -> tuple[list[str], float | None]:
     """Return codes and probability of an ExposureTime."""
     cluster = ClusterProfile(10, {}, {}, "CT", (), {"ExposureTime": (100.0, 1000.0)})
-    told = TagCalibration(threshold, (0.0, 1.0), (0.0, 1.0))
-    bundle = manifest(clusters=(cluster,) * 2, calibration={"ExposureTime": told})
+    bundle = manifest(
+        clusters=(cluster,) * 2, calibration={"ExposureTime": calibration(threshold)}
+    )
     series = [verdict(tags=tags(ExposureTime=value))] * 3
     judgement = judge_series(bundle, series)
-    said = {j.tag: j.probability_wrong for j in judgement.judgements}
+    probabilities = {j.tag: j.probability_wrong for j in judgement.judgements}
     for finding in judgement.findings:
         assert finding.evidence["range"] == [100.0, 1000.0]
-    return [f.code for f in judgement.findings], said["ExposureTime"]
+    return [f.code for f in judgement.findings], probabilities["ExposureTime"]
 
 
 def test_a_number_far_from_the_usual_is_flagged_where_that_was_shown() -> None:
-    """Microseconds for milliseconds are flagged, and only with a threshold."""
+    """Microseconds in place of milliseconds are flagged if there is a threshold."""
     assert judged(500_000.0, 0.9) == ([FindingCode.TAG_CONTRADICTS_IMAGE], 1.0)
     assert judged(500.0, 0.9) == ([], 0.0)
     assert judged(500_000.0, None) == ([], None)
 
 
 def test_what_is_no_number_is_not_judged() -> None:
-    """A text where a number is due says nothing about the picture."""
+    """A text in place of a number is not judged."""
     assert judged("many", 0.9) == ([], None)

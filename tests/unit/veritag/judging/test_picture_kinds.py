@@ -1,4 +1,4 @@
-"""Odd pictures of a series, and series of several kinds."""
+"""Pictures that are set apart, and series of several kinds."""
 
 import pytest
 
@@ -15,7 +15,7 @@ LOCALIZER = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
 
 
 def mixed(series: list[Verdict]) -> list[Finding]:
-    """Return the findings that the series is mixed."""
+    """Return the findings of the code MIXED_SERIES."""
     findings = judge_series(manifest(), series).findings
     return [f for f in findings if f.code is FindingCode.MIXED_SERIES]
 
@@ -26,7 +26,7 @@ def apart(series: list[Verdict]) -> int:
 
 
 def test_a_scout_in_a_stack_is_set_apart() -> None:
-    """One coronal picture among axial ones says nothing of the series."""
+    """One coronal picture among axial ones is left out of the series."""
     scout = verdict({"ImageOrientationPatient": "CORONAL", "BodyPartExamined": "HEAD"})
     picture = picture_of(manifest(), [scout, *[verdict()] * 9])
     assert (picture.known, picture.apart, len(picture.verdicts)) == (10, 1, 9)
@@ -34,7 +34,7 @@ def test_a_scout_in_a_stack_is_set_apart() -> None:
 
 
 def test_a_localizer_is_known_by_its_image_type() -> None:
-    """Value 3 of ImageType tells, as long as it is not most of the series."""
+    """LOCALIZER as value 3 of Image Type sets a picture apart, if few have it."""
     scout = verdict(facts=series_facts(received(ImageType=LOCALIZER)))
     other = [*LOCALIZER[:2], "AXIAL", "LOCALIZER"]
     usual = verdict(facts=series_facts(received(ImageType=other)))
@@ -44,7 +44,7 @@ def test_a_localizer_is_known_by_its_image_type() -> None:
 
 
 def test_a_screenshot_beside_images_is_set_apart() -> None:
-    """A Secondary Capture among CT images is no witness; a series of them is."""
+    """A Secondary Capture among CT images is left out; a series of them is judged."""
     assert apart([verdict(MR, sop_class=SC), *[verdict()] * 3]) == 1
     assert apart([verdict(MR, sop_class=f"{SC}.4"), *[verdict()] * 3]) == 1
     assert apart([verdict(sop_class=SC)] * 3) == 0
@@ -54,19 +54,19 @@ def test_a_screenshot_beside_images_is_set_apart() -> None:
     "sop_class", [f"{SC}7.1.1", f"{SC}7.1.6", f"{SC}9.1", f"{SC}8.1"]
 )
 def test_a_longer_number_is_no_screenshot(sop_class: str) -> None:
-    """Endoscopy, whole slides and the eye have classes that begin with the same digits."""
+    """Classes of endoscopy, slides and the eye are no Secondary Capture."""
     assert apart([verdict(sop_class=sop_class), *[verdict()] * 3]) == 0
 
 
 def test_the_odd_pictures_are_never_most_of_the_series() -> None:
-    """Where several reasons together take half of the series, all stay."""
+    """If half of the series would be set apart, none is."""
     facts = series_facts(received(ImageType=LOCALIZER))
     series = [verdict(facts=facts), verdict(sop_class=SC), verdict(), verdict()]
     assert apart(series) == 0
 
 
 def test_a_series_of_two_kinds_of_pictures_is_mixed() -> None:
-    """A third of MR among CT, all called CT: the pictures tell."""
+    """A third of MR pictures in a series of CT is found."""
     [finding] = mixed([*[verdict()] * 8, *[verdict(MR)] * 4])
     assert finding.tag is None
     assert finding.evidence["by"] == "Modality"
@@ -88,12 +88,12 @@ def test_a_series_of_two_kinds_of_pictures_is_mixed() -> None:
 def test_few_unsure_or_neighboring_pictures_mix_no_series(
     others: list[Verdict],
 ) -> None:
-    """Two odd ones, unsure ones, and other regions of one scan are none."""
+    """Two odd pictures, uncertain ones, and neighboring regions mix no series."""
     assert mixed([*[verdict()] * 12, *others]) == []
 
 
 def test_projections_of_two_body_parts_are_mixed() -> None:
-    """A radiograph shows all of its body part: hands and chests are two series."""
+    """Radiographs of hands and of chests in one series are found."""
     x_ray, hands = {"Modality": "DX"}, {"Modality": "DX", "BodyPartExamined": "HAND"}
     chest = verdict(x_ray, sop_class=DX, tags=tags(**x_ray))
     hand = verdict(hands, sop_class=DX, tags=tags(**x_ray))
@@ -102,7 +102,7 @@ def test_projections_of_two_body_parts_are_mixed() -> None:
 
 
 def test_tags_that_differ_are_told_once() -> None:
-    """Where the rule has found two Modalities in the tags, the pictures add nothing."""
+    """Two Modalities in the tags are found by the rule only."""
     other = verdict(MR, tags=tags(Modality="MR"), sop_class="")
     [finding] = mixed([*[verdict()] * 6, *[other] * 5])
     assert finding.tag == "Modality"

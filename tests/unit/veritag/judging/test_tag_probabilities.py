@@ -65,14 +65,14 @@ def test_alike_pictures_count_as_many_as_are_independent() -> None:
 @pytest.mark.parametrize("count", [3, 5, 40])
 @pytest.mark.parametrize("rho", [0.1, 0.9])
 def test_one_odd_slice_does_not_outvote_the_rest(count: int, rho: float) -> None:
-    """A picture that is quite sure of something else leaves the others' opinion."""
+    """One picture that is sure of another value does not change the pooled value."""
     p = np.tile([0.9, 0.1], (count, 1))
     p[0] = [1e-9, 1.0]
     assert pooled(p, rho)[0] > 0.6
 
 
 def test_hard_zeros_and_many_pictures_stay_numbers() -> None:
-    """Zeros and 5,000 independent pictures give a distribution, not NaN."""
+    """Zeros and 5,000 independent pictures give a distribution without NaN."""
     p = np.tile([1.0, 0.0, 0.0], (5000, 1))
     found = pooled(p, 0.0)
     assert np.isfinite(found).all()

@@ -1,4 +1,4 @@
-"""Judging by heads: pooled evidence, silence, and what a finding tells."""
+"""Judging of series: pooled pictures, values that are not judged, evidence."""
 
 import json
 from dataclasses import asdict, replace
@@ -27,31 +27,33 @@ CONTRADICTS = FindingCode.TAG_CONTRADICTS_IMAGE
 HEAD = {"BodyPartExamined": "HEAD"}
 
 
-def found(judgement: SeriesJudgement, code: FindingCode = CONTRADICTS) -> list[Finding]:
+def findings_of(
+    judgement: SeriesJudgement, code: FindingCode = CONTRADICTS
+) -> list[Finding]:
     """Return the findings of one code."""
     return [f for f in judgement.findings if f.code is code]
 
 
 def of_tag(judgement: SeriesJudgement, tag: str) -> Judgement:
-    """Return what is said of one tag."""
+    """Return the judgement of one tag."""
     return next(j for j in judgement.judgements if j.tag == tag)
 
 
 def test_a_single_picture_says_in_a_series_what_it_says_by_itself() -> None:
-    """For one instance score and probability are those of the array arithmetic."""
+    """Score and probability of one instance are those of its picture."""
     rows = np.array([tag_probability(HEAD, 0.9)])[:, 3:9]
     values = manifest().concepts["BodyPartExamined"]
     alone = contradiction_scores(
         rows, values, ["CHEST"], lambda a, b: fit("BodyPartExamined", a, b)
     )
-    said = of_tag(judge_series(manifest(), [verdict(HEAD, 0.9)]), "BodyPartExamined")
-    assert said.score == pytest.approx(alone[0], abs=1e-6)
-    assert said.probability_wrong == pytest.approx(alone[0], abs=1e-6)
-    assert (said.shows, said.flagged) == ("HEAD", True)
+    judged = of_tag(judge_series(manifest(), [verdict(HEAD, 0.9)]), "BodyPartExamined")
+    assert judged.score == pytest.approx(alone[0], abs=1e-6)
+    assert judged.probability_wrong == pytest.approx(alone[0], abs=1e-6)
+    assert (judged.shows, judged.flagged) == ("HEAD", True)
 
 
 def test_pictures_that_agree_are_surer_than_one() -> None:
-    """Twenty pictures with rho 0.5 make nearly two witnesses."""
+    """Twenty pictures with rho 0.5 count as nearly two."""
     one = of_tag(judge_series(manifest(), [verdict(HEAD, 0.8)]), "BodyPartExamined")
     many = of_tag(
         judge_series(manifest(), [verdict(HEAD, 0.8)] * 20), "BodyPartExamined"
@@ -63,35 +65,35 @@ def test_pictures_that_agree_are_surer_than_one() -> None:
 
 
 def test_a_neighbor_speaks_half_against_a_value() -> None:
-    """WRIST on the picture is no proof that HAND is wrong."""
+    """A picture of WRIST counts half against the value HAND."""
     one = verdict(
         {"BodyPartExamined": "WRIST"}, 1.0, tags=tags(BodyPartExamined="HAND")
     )
-    said = of_tag(judge_series(manifest(), [one]), "BodyPartExamined")
-    assert said.score == pytest.approx(0.5, abs=1e-6)
+    judged = of_tag(judge_series(manifest(), [one]), "BodyPartExamined")
+    assert judged.score == pytest.approx(0.5, abs=1e-6)
 
 
 @pytest.mark.parametrize("count", [3, 10, 40])
 def test_one_odd_slice_is_no_finding(count: int) -> None:
-    """One picture of something else leaves a series in order without finding."""
+    """One picture of another body part makes no finding."""
     series = [verdict(HEAD, 0.999), *[verdict()] * (count - 1)]
     assert judge_series(manifest(), series).findings == ()
 
 
 def test_a_stack_that_ends_elsewhere_is_rightly_called() -> None:
-    """A chest CT of which 60 % of the slices show the abdomen is still a chest CT."""
+    """CHEST is not flagged where 60 % of the slices show the abdomen."""
     series = [*[verdict()] * 16, *[verdict({"BodyPartExamined": "ABDOMEN"})] * 24]
-    assert found(judge_series(manifest(), series)) == []
+    assert findings_of(judge_series(manifest(), series)) == []
     neck = [*[verdict()] * 30, *[verdict({"BodyPartExamined": "NECK"})] * 10]
     assert judge_series(manifest(), neck).findings == ()
 
 
 def test_a_value_that_the_bundle_has_not_shown_to_judge_stays_unjudged() -> None:
-    """A row that is not judged is silence; where there is none, nothing was right."""
+    """A row `judged: false` prevents a finding; without a row the value is judged."""
     wrong = [verdict(HEAD)]
     for modality in ("CT", "MR"):
         rows = (detected("BodyPartExamined", "CHEST", modality),)
-        assert found(judge_series(manifest(detectability=rows), wrong))
+        assert findings_of(judge_series(manifest(detectability=rows), wrong))
     silent = (detected("BodyPartExamined", "CHEST", "CT", judged=False),)
     judgement = judge_series(manifest(detectability=silent), wrong)
     assert judgement.findings == ()
@@ -99,21 +101,21 @@ def test_a_value_that_the_bundle_has_not_shown_to_judge_stays_unjudged() -> None
 
 
 def test_a_modality_is_judged_under_its_own_name() -> None:
-    """The row of Modality MR counts for what is received as MR."""
+    """A received Modality MR is looked up in the row of MR."""
     series = [verdict(tags=tags(Modality="MR"), sop_class="")]
     silent = (detected("Modality", "MR", "MR", judged=False),)
-    assert not found(judge_series(manifest(detectability=silent), series))
+    assert not findings_of(judge_series(manifest(detectability=silent), series))
     others = (detected("Modality", "MR", "CT", judged=False),)
-    assert found(judge_series(manifest(detectability=others), series))
+    assert findings_of(judge_series(manifest(detectability=others), series))
 
 
 def test_a_finding_tells_what_it_rests_on() -> None:
-    """Clusters, exemplars, similar images, descriptions, study, score, threshold."""
+    """The evidence has clusters, exemplars, neighbors, hints, study, score, threshold."""
     hints = {"BodyPartExamined": {"SeriesDescription": "HEAD"}}
     series = [verdict(HEAD, hints=hints)] * 3
     siblings = [{"BodyPartExamined": "Head"}, {"Modality": "CT"}]
     judgement = judge_series(manifest(), series, siblings=siblings)
-    [finding] = found(judgement)
+    [finding] = findings_of(judgement)
     assert finding.expected[0].value == "HEAD"
     evidence = finding.evidence
     assert evidence["clusters"][0] == {
@@ -136,29 +138,29 @@ def test_a_finding_tells_what_it_rests_on() -> None:
 
 
 def test_other_sources_rank_equals_and_change_no_probability() -> None:
-    """A description that agrees with the picture raises the rank, not the score."""
+    """A description that agrees with the picture raises the rank only."""
     both = {"BodyPartExamined": "HEAD", "Modality": "MR"}
     hints = {"Modality": {"X": "MR"}}
     plain = judge_series(manifest(), [verdict(both, 0.99999, sop_class="")] * 2)
     told = judge_series(
         manifest(), [verdict(both, 0.99999, hints=hints, sop_class="")] * 2
     )
-    assert [f.tag for f in found(plain)] == ["Modality", "BodyPartExamined"]
-    assert [f.tag for f in found(told)] == ["Modality", "BodyPartExamined"]
+    assert [f.tag for f in findings_of(plain)] == ["Modality", "BodyPartExamined"]
+    assert [f.tag for f in findings_of(told)] == ["Modality", "BodyPartExamined"]
     swapped = {"BodyPartExamined": {"X": "HEAD"}}
     turned = judge_series(
         manifest(), [verdict(both, 0.99999, hints=swapped, sop_class="")] * 2
     )
-    assert [f.tag for f in found(turned)] == ["BodyPartExamined", "Modality"]
-    scores = {f.score for one in (plain, told, turned) for f in found(one)}
+    assert [f.tag for f in findings_of(turned)] == ["BodyPartExamined", "Modality"]
+    scores = {f.score for one in (plain, told, turned) for f in findings_of(one)}
     assert len(scores) == 1
 
 
 def test_pictures_hardly_like_the_learnt_ones_flag_nothing() -> None:
-    """Beyond the familiar novelty the order of scores stays, below the threshold."""
+    """Scores of unfamiliar pictures keep their order below the threshold."""
     careful = manifest(familiar=0.6)
     near = judge_series(careful, [verdict(HEAD, 0.99, novelty=0.5)])
-    assert found(near)
+    assert findings_of(near)
     far = [judge_series(careful, [verdict(HEAD, p, novelty=0.9)]) for p in (0.9, 0.99)]
     assert [one.findings for one in far] == [(), ()]
     scores = [of_tag(one, "BodyPartExamined").score or 0 for one in far]
@@ -166,26 +168,28 @@ def test_pictures_hardly_like_the_learnt_ones_flag_nothing() -> None:
     most = [verdict(HEAD, 0.99, novelty=0.5)] * 3 + [
         verdict(HEAD, 0.99, novelty=0.9)
     ] * 2
-    assert found(judge_series(careful, most))
+    assert findings_of(judge_series(careful, most))
     bare = verdict(novelty=0.9, tags={"Modality": "CT"})
-    assert not found(judge_series(careful, [bare]), FindingCode.TAG_MISSING)
+    assert not findings_of(judge_series(careful, [bare]), FindingCode.TAG_MISSING)
 
 
 def test_a_contradiction_that_all_else_denies_is_no_error() -> None:
-    """Descriptions that agree with the tag make it a warning, as probable as before."""
+    """Descriptions that agree with the tag lower the severity, not the probability."""
     hints = {"BodyPartExamined": {"StudyDescription": "CHEST"}}
-    [plain] = found(judge_series(manifest(), [verdict(HEAD, 0.99)]))
-    [denied] = found(judge_series(manifest(), [verdict(HEAD, 0.99, hints=hints)]))
+    [plain] = findings_of(judge_series(manifest(), [verdict(HEAD, 0.99)]))
+    [denied] = findings_of(judge_series(manifest(), [verdict(HEAD, 0.99, hints=hints)]))
     assert (plain.severity, denied.severity) == (Severity.ERROR, Severity.WARNING)
     assert denied.evidence["support"] == -1
     assert plain.score == denied.score
 
 
 def test_the_sop_class_is_a_witness_of_the_modality() -> None:
-    """A CT object that is called CT is doubted less than one of any modality."""
+    """The SOP Class CT Image Storage supports the Modality CT."""
     pictures = {"Modality": "MR"}
-    [ct] = found(judge_series(manifest(), [verdict(pictures, 0.99)]))
-    [free] = found(judge_series(manifest(), [verdict(pictures, 0.99, sop_class=SC)]))
+    [ct] = findings_of(judge_series(manifest(), [verdict(pictures, 0.99)]))
+    [free] = findings_of(
+        judge_series(manifest(), [verdict(pictures, 0.99, sop_class=SC)])
+    )
     assert ct.evidence["hints"] == [
         {"source": "SOPClassUID", "value": "CT", "instances": 1}
     ]
@@ -206,7 +210,7 @@ def test_the_sop_class_is_a_witness_of_the_modality() -> None:
 def test_a_verdict_of_another_shape_counts_as_not_inspected(
     change: dict[str, tuple[float, ...]],
 ) -> None:
-    """Rows of another length, and what is no number, say nothing."""
+    """Rows of another length, NaN and infinity are left out."""
     assert judge_series(manifest(), [replace(verdict(HEAD), **change)]).findings == ()  # type: ignore[arg-type]
     picture = picture_of(manifest(), [replace(verdict(HEAD), **change), verdict()])  # type: ignore[arg-type]
     assert (picture.inspected, picture.known) == (1, 1)
@@ -215,7 +219,7 @@ def test_a_verdict_of_another_shape_counts_as_not_inspected(
 def test_a_very_large_series_is_one_series() -> None:
     """5,000 instances give one finding, with all of them counted."""
     judgement = judge_series(manifest(), [verdict(HEAD)] * 5000)
-    [finding] = found(judgement)
+    [finding] = findings_of(judgement)
     assert finding.evidence["instances"] == 5000
     assert finding.severity is Severity.ERROR
 
@@ -232,10 +236,10 @@ probabilities = st.lists(
 def test_whatever_the_model_says_the_judgement_is_in_range(
     rows: list[tuple[float, ...]], rho: float
 ) -> None:
-    """Zeros, ones and rows that sum to anything give scores within 0 and 1."""
+    """Zeros, ones and rows of any sum give scores within 0 and 1."""
     series: list[Verdict] = [verdict(tag_probability=row) for row in rows]
-    told = manifest(correlation=dict.fromkeys(manifest().concepts, rho))
-    judgement = judge_series(told, series)
+    correlated = manifest(correlation=dict.fromkeys(manifest().concepts, rho))
+    judgement = judge_series(correlated, series)
     for one in judgement.judgements:
         assert one.score is None or 0 <= one.score <= 1
     json.dumps(asdict(judgement), allow_nan=False)

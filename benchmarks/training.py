@@ -34,7 +34,7 @@ from benchmarks.running import parser, show
 from model_training.compare.methods.recipes import PAPER
 from model_training.process.torch_runtime import ALLOCATOR
 from model_training.training.loop_state import LoopState, begin_run
-from model_training.training.stepping import stepper
+from model_training.training.stepping import make_stepper
 from model_training.training.training_data import TrainingSet
 
 BATCH = 50
@@ -176,14 +176,14 @@ def measure(
 def veritag_steps(run: LoopState) -> Callable[[], float]:
     """Return a function that runs one step of Veritag's loop and returns its loss."""
     network = run.trained.network.train()
-    stepping = stepper(network, 1e-3, 10**9, run.ranks)
+    stepping = make_stepper(network, 1e-3, 10**9, run.ranks)
     start = 0
 
     def step() -> float:
         nonlocal start
         rows = np.arange(start, start + BATCH) % len(run.training)
         start += BATCH
-        terms, _ = run.objective.of_images(rows)
+        terms, _ = run.objective.image_terms(rows)
         stepping.begin_pass()
         stepping.step(terms, 1.0)
         return stepping.totals()["reconstruction"]

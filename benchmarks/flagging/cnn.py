@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from benchmarks.flagging.measures import Floats
 from model_training.network.augment import mirrored, varied
-from model_training.training.stepping import batches, steps_of
+from model_training.training.stepping import batches, step_count
 from model_training.training.training_data import as_images
 
 WIDTHS = (32, 64, 128, 192)
@@ -144,7 +144,7 @@ def _fit(
 ) -> None:
     rng, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
-    steps = steps_of(epochs, len(tiles), BATCH)
+    steps = step_count(epochs, len(tiles), BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=RATE, total_steps=steps, pct_start=0.2
     )

@@ -29,6 +29,6 @@ def train_as_worker(request: TrainingRequest) -> bool:
 
 def _received(ranks: Ranks) -> TrainingSet:
     try:
-        return ranks.firsts_images(None)
+        return ranks.images_from_main(None)
     except RuntimeError as error:
         raise StopError("the first process ended before the training") from error

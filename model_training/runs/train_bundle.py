@@ -30,7 +30,7 @@ from model_training.training.checkpoint import Checkpoint
 from model_training.training.distributed import join_ranks
 from model_training.training.loop import EpochFigures, train
 from model_training.training.stepping import Diverged
-from model_training.training.tensorboard import written_to
+from model_training.training.tensorboard import epoch_writer
 from model_training.training.training_data import TrainingSet
 from model_training.training.training_sets import split_learnable, training_sets
 from veritag.bundles.bundle import ModelBundle, load_bundle
@@ -67,7 +67,7 @@ def train_bundle(request: TrainingRequest, settings: Settings) -> ModelBundle:
     if request.threads:
         torch.set_num_threads(request.threads)
     parent = _bundles_folder(request, settings)
-    with progress_bars() as progress, written_to(request.tensorboard) as write:
+    with progress_bars() as progress, epoch_writer(request.tensorboard) as write:
         images = collect_images(request, settings, progress)
         snapshot = _without_reference(images, request, settings)
         checkpoint = _checkpoint(request, snapshot, parent)
@@ -144,7 +144,7 @@ def _learn(
     for text in (*remarks, *_missing_pairs(parts[0])):
         remark(progress, text)
     ranks = join_ranks(device)
-    training, held_out = (ranks.firsts_images(part) for part in parts)
+    training, held_out = (ranks.images_from_main(part) for part in parts)
     bar = TrainingProgress(progress, device, config, len(training), write)
     trained = train(
         training,

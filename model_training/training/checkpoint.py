@@ -1,4 +1,4 @@
-"""A training run on disk after each pass, so that an interrupted one goes on."""
+"""Checkpoint file of a training run, written after each pass."""
 
 import logging
 import os
@@ -15,36 +15,37 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The file of a run.
+    """The checkpoint file of one run.
 
     Attributes
     ----------
     key
-        Of configuration and images; another run's file is left alone and not used.
+        Identifies configuration and images; the file of another run is not used.
     """
 
     path: Path
     key: str
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state that was saved last, None without one of this run.
-
-        A file that cannot be read is as good as none: the run begins anew.
-        """
+        """Return the state saved last, None without a readable one of this run."""
         if not self.path.is_file():
             return None
         try:
-            # Tensors and numbers only: whatever lies there, no code of it is run.
+            # weights_only: unpickling anything but tensors and numbers could run code.
             state: dict[str, Any] = torch.load(
                 self.path, weights_only=True, map_location="cpu"
             )
             return state if state["key"] == self.key else None
-        except Exception as error:  # noqa: BLE001 -- torn bytes raise almost anything
-            log.warning("%s is no checkpoint, training anew: %s", self.path, error)
+        except Exception as error:  # noqa: BLE001 -- a torn file raises almost anything
+            log.warning(
+                "%s is not a readable checkpoint, training from the start: %s",
+                self.path,
+                error,
+            )
             return None
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the file; a crash leaves the old one or the new one.
+        """Replace the file; after a crash the old or the new one is there.
 
         Raises
         ------
@@ -65,5 +66,5 @@ class Checkpoint:
             ) from error
 
     def discard(self) -> None:
-        """Remove the file of a run that is done."""
+        """Remove the file."""
         self.path.unlink(missing_ok=True)

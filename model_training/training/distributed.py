@@ -1,4 +1,4 @@
-"""Several processes training one network, one GPU each, as `torchrun` starts them."""
+"""Exchange between the processes that `torchrun` starts to train one network, one GPU each."""
 
 import os
 from collections.abc import Sequence
@@ -15,31 +15,34 @@ from torch import Tensor, nn
 from model_training.network.clustering import Floats
 from model_training.training.training_data import TrainingSet
 
-PATIENCE = timedelta(hours=12)
-"""How long a process waits for the first, which reads all images before it trains."""
+TIMEOUT = timedelta(hours=12)
+"""The other processes wait this long for the first one, which reads all images."""
 BLOCK = 1 << 28
-"""Bytes of tiles sent at a time."""
+"""Bytes of tiles per message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """This process among those that train together; alone, all of it is a no-op."""
+    """Place of this process among all; with one process every exchange is a no-op."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and tells people."""
+        """Whether this is the process that writes files and reports progress."""
         return self.rank == 0
 
-    def share(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return this process's part of a batch; no part is empty."""
+    def batch_part(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return this process's rows of a batch, at least one."""
         own = rows[self.rank :: self.size]
         return own if len(own) else rows[:1]
 
-    def average(self, network: nn.Module, values: Tensor) -> Tensor:
-        """Give every process the mean of all gradients and values, in one message."""
+    def average_gradients(self, network: nn.Module, values: Tensor) -> Tensor:
+        """Average the gradients of all processes, and return the mean of `values`.
+
+        One message for all: latency would dominate with one for each layer.
+        """
         if self.size == 1:
             return values
         gradients = _gradients(network)
@@ -49,8 +52,8 @@ class Ranks:
         _fill(gradients, flat)
         return flat[-len(values) :]
 
-    def agree(self, network: nn.Module) -> None:
-        """Give every process the first one's parameters and running statistics."""
+    def copy_from_main(self, network: nn.Module) -> None:
+        """Copy parameters and running statistics of the main process to all."""
         if self.size == 1:
             return
         values = [p.detach() for p in network.parameters()]
@@ -60,20 +63,27 @@ class Ranks:
         for buffer in network.buffers():
             dist.broadcast(buffer, src=0)
 
-    def firsts(self, value: Any) -> Any:
-        """Return the first process's value in every process."""
+    def from_main(self, value: Any) -> Any:
+        """Return the value of the main process, in every process."""
         if self.size == 1:
             return value
-        told = [value]
-        dist.broadcast_object_list(told, src=0, device=torch.device("cpu"))
-        return told[0]
+        values = [value]
+        dist.broadcast_object_list(values, src=0, device=torch.device("cpu"))
+        return values[0]
 
-    def firsts_images(self, training: TrainingSet | None) -> TrainingSet:
-        """Return the first process's training set in every process; others have none."""
+    def images_from_main(self, training: TrainingSet | None) -> TrainingSet:
+        """Return the training set of the main process, in every process.
+
+        Parameters
+        ----------
+        training
+            None in the other processes.
+        """
         if self.size == 1 and training is not None:
             return training
-        shape = self.firsts(training.tiles.shape if training is not None else None)
-        received: TrainingSet = self.firsts(
+        # Pickling the tiles would copy them whole; they follow in blocks.
+        shape = self.from_main(training.tiles.shape if training is not None else None)
+        received: TrainingSet = self.from_main(
             replace(training, tiles=training.tiles[:0])
             if training is not None
             else None
@@ -87,13 +97,13 @@ class Ranks:
                 tiles[start : start + rows] = block.numpy()
         return replace(received, tiles=tiles)
 
-    def part(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """Return this process's part of all rows, without copying mapped ones."""
+    def row_block(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Return this process's block of all rows, as a view."""
         bounds = np.linspace(0, len(rows), self.size + 1).astype(int)
         return rows[bounds[self.rank] : bounds[self.rank + 1]]
 
     def gather(self, part: Floats) -> Floats:
-        """Return the parts of all processes in order, in every process."""
+        """Return the parts of all processes, joined in order, in every process."""
         if self.size == 1:
             return part
         parts: list[Any] = [None] * self.size
@@ -101,21 +111,21 @@ class Ranks:
         return np.concatenate(parts)
 
     def close(self) -> None:
-        """Leave the group."""
+        """Leave the process group."""
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
 
 def _fill(tensors: Sequence[Tensor], flat: Tensor) -> None:
-    """Copy the numbers of one long tensor into others, in order."""
-    at = 0
+    """Copy the values of a flat tensor into others, in order."""
+    start = 0
     for tensor in tensors:
-        tensor.copy_(flat[at : at + tensor.numel()].view(tensor.shape))
-        at += tensor.numel()
+        tensor.copy_(flat[start : start + tensor.numel()].view(tensor.shape))
+        start += tensor.numel()
 
 
 def _gradients(network: nn.Module) -> Sequence[Tensor]:
-    """Return all gradients; what took no part in a process's loss has one of zeros."""
+    """Return all gradients, zeros for parameters outside this process's loss."""
     gradients = []
     for parameter in network.parameters():
         if not parameter.requires_grad:
@@ -127,9 +137,9 @@ def _gradients(network: nn.Module) -> Sequence[Tensor]:
 
 
 def join_ranks(device: str) -> Ranks:
-    """Return this process's place, as the variables of `torchrun` tell it.
+    """Return the place of this process by the environment variables of `torchrun`.
 
-    With CUDA each process gets the GPU of its place on its machine.
+    With CUDA the process takes the GPU of its local rank.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -138,8 +148,8 @@ def join_ranks(device: str) -> Ranks:
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     if not dist.is_initialized():
-        # Images and decisions go through gloo: they lie in the CPU's memory.
+        # gloo for images and decisions, which are in CPU memory; nccl for gradients.
         dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE
+            "cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=TIMEOUT
         )
     return Ranks(dist.get_rank(), size)

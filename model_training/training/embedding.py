@@ -1,4 +1,4 @@
-"""What a network makes of tiles without training on them."""
+"""Embeddings, channel statistics and soft assignments of tiles, without training."""
 
 import numpy as np
 import torch
@@ -12,17 +12,17 @@ from model_training.network.network import ClusteringNetwork
 from model_training.training.training_data import as_images
 
 ON_CPU, ON_GPU = 32, 512
-"""Tiles at a time: a CPU's caches hold few feature maps, a GPU is idle with few."""
+"""Tiles per batch: few fit the caches of a CPU, many are needed to occupy a GPU."""
 NORM_BATCH = 256
-"""Tiles over which norms take their statistics at a time."""
+"""Tiles per batch over which norms take their statistics."""
 BLOCK = 4096
-"""Embeddings compared with the centers at a time."""
+"""Embeddings per batch of soft assignments."""
 
 Tiles = NDArray[np.uint8]
 
 
 def batch_size(device: torch.device) -> int:
-    """Return how many tiles a device embeds fastest at a time."""
+    """Return the batch size with which a device embeds fastest."""
     return ON_CPU if device.type == "cpu" else ON_GPU
 
 
@@ -38,14 +38,14 @@ def embed(
     Parameters
     ----------
     strength, noise
-        With a generator, tiles are varied before, see `model_training.network.augment`.
+        With a generator, tiles are varied first, see `model_training.network.augment`.
     """
     network.eval()
     device = network.cluster_centers.device
     parts = [np.empty((0, network.cluster_centers.shape[1]))]
     size = batch_size(device)
     for start in range(0, len(tiles), size):
-        # A copy: mapped tiles are read-only, and torch warns of that.
+        # A copy, because torch warns of read-only arrays such as mapped tiles.
         batch = np.array(tiles[start : start + size])
         x = as_images(torch.from_numpy(batch).to(device))
         if noise is not None:
@@ -70,9 +70,9 @@ def statistics(network: ClusteringNetwork, tiles: Tiles) -> Floats:
 
 @torch.no_grad()
 def settle_norms(network: ClusteringNetwork, tiles: Tiles) -> None:
-    """Take the norms' statistics from tiles as they are, (n, size, size).
+    """Set the statistics of all norms from tiles without variation, (n, size, size).
 
-    Running means lag behind after a short training, and follow varied images.
+    Running means lag behind after a short training, and are those of varied images.
     """
     norms = [
         module
@@ -101,8 +101,8 @@ def soft_assignment(network: ClusteringNetwork, tiles: Tiles) -> Floats:
     z = torch.from_numpy(embed(network, tiles))
     centers = network.cluster_centers.detach().double().cpu()
     parts = [
-        log_soft_assignment(z[at : at + BLOCK], centers, network.degrees)
-        for at in range(0, len(z), BLOCK)
+        log_soft_assignment(z[start : start + BLOCK], centers, network.degrees)
+        for start in range(0, len(z), BLOCK)
     ]
     return as_floats(torch.cat(parts).exp())
 

@@ -1,9 +1,9 @@
-"""The training loop, read top to bottom: the encoder first, then clusters with it.
+"""The training loop: first the encoder alone, then encoder and clusters.
 
 Manojlovic and Stajduhar, Diagnostics 2021, 11(10):1920: an autoencoder is trained,
 k-means on its embedding gives the first cluster centers, then both are trained with
-alpha * L_clustering + beta * L_reconstruction + gamma * L_pairwise (eq. 10). What the
-recipes add to it (the loss on tags) is one more term, with weight 0 in theirs.
+alpha * L_clustering + beta * L_reconstruction + gamma * L_pairwise (eq. 10). The loss on
+tags of our recipes is a further term, whose weight is 0 in theirs.
 """
 
 import copy
@@ -34,8 +34,8 @@ from model_training.training.stepping import (
     Diverged,
     Stepper,
     batches,
-    stepper,
-    steps_of,
+    make_stepper,
+    step_count,
 )
 from model_training.training.trained import CLUSTERS, ENCODER, EpochFigures, Trained
 from model_training.training.training_data import TrainingSet
@@ -43,7 +43,7 @@ from model_training.training.training_data import TrainingSet
 __all__ = ["EpochFigures", "Trained", "place_centers", "train"]
 
 NORM_TILES = 1024
-"""Images from which the norms' statistics are taken after a pass."""
+"""Images from which the statistics of the norms are taken after a pass."""
 
 
 def train(
@@ -58,17 +58,17 @@ def train(
     on_step: Callable[[int], None] = lambda _: None,
     on_epoch: Callable[[EpochFigures], None] = lambda _: None,
 ) -> Trained:
-    """Train on a training set; the held-out one decides when the first part stops.
+    """Train on a training set; the held-out one decides when the encoder stops.
 
     Parameters
     ----------
     start
-        A network whose first part is done, to go on from with clusters.
+        A network with a trained encoder, which is then trained with clusters only.
     old_clusters
-        The cluster of each training image in the model before, -1 without one, of shape
-        (N,): its clusters are where k-means starts.
+        The cluster of each training image in the previous model, -1 without one, of
+        shape (N,): k-means starts from the means of these clusters.
     checkpoint
-        Where the run is kept after each pass, and from where it is taken up.
+        Saved after each pass, and resumed from.
     on_step
         Called with the number of images of each step.
 
@@ -85,31 +85,31 @@ def train(
             train_encoder(run)
         if run.ranks.is_main:
             place_centers(run.trained, training.tiles, old_clusters)
-        run.ranks.agree(run.trained.network)
+        run.ranks.copy_from_main(run.trained.network)
     train_clusters(run)
     run.ranks.close()
-    # A copy is free of what compiling has left on the layers.
+    # A copy is without what torch.compile has attached to the layers.
     return replace(run.trained, network=copy.deepcopy(run.trained.network).eval())
 
 
 def train_encoder(run: LoopState) -> None:
-    """Train without clusters, until held-out images are not told better."""
+    """Train without clusters, until the held-out loss does not fall for `patience` passes."""
     network, config, count = run.trained.network, run.config, len(run.training)
     run.set_objective(encoder_config(config))
-    steps = steps_of(config.epochs, count, config.batch)
-    stepping = stepper(network, config.learning_rate, steps, run.ranks)
-    before = run.taken_up(ENCODER)
-    stepping.take_up(before)
-    best, since_best = before.get("best", math.inf), before.get("since_best", 0)
-    best_state = before.get("best_state", copy.deepcopy(network.state_dict()))
-    for epoch in range(before.get("epoch", 0) + 1, config.epochs + 1):
+    steps = step_count(config.epochs, count, config.batch)
+    stepping = make_stepper(network, config.learning_rate, steps, run.ranks)
+    saved = run.state_of(ENCODER)
+    stepping.load_state(saved)
+    best, since_best = saved.get("best", math.inf), saved.get("since_best", 0)
+    best_state = saved.get("best_state", copy.deepcopy(network.state_dict()))
+    for epoch in range(saved.get("epoch", 0) + 1, config.epochs + 1):
         if since_best > config.patience:
             break
         network.train()
         _train_pass(run, stepping, ENCODER, epoch)
         settle_norms(network, run.training.tiles[:: max(1, count // NORM_TILES)])
-        run.ranks.agree(network)
-        error = run.ranks.firsts(
+        run.ranks.copy_from_main(network)
+        error = run.ranks.from_main(
             held_out_loss(
                 network,
                 run.held,
@@ -118,10 +118,10 @@ def train_encoder(run: LoopState) -> None:
             )
         )
         since_best += 1
-        if error < best or math.isnan(error):  # nothing to hold it to: the last is best
+        if error < best or math.isnan(error):  # no held-out loss: keep the last pass
             best, since_best = error, 0
             best_state = copy.deepcopy(network.state_dict())
-        run.note(
+        run.end_pass(
             EpochFigures(ENCODER, epoch, stepping.totals(), held_out=error),
             best=best, since_best=since_best, best_state=best_state,
             **stepping.state(),
@@ -130,33 +130,33 @@ def train_encoder(run: LoopState) -> None:
 
 
 def train_clusters(run: LoopState) -> None:
-    """Train centers and encoder together, until hardly an assignment changes."""
+    """Train centers and encoder together, until few assignments change."""
     network, config, count = run.trained.network, run.config, len(run.training)
     run.set_objective(config)
-    steps = steps_of(config.cluster_epochs, count, config.batch)
-    stepping = stepper(network, config.cluster_learning_rate, steps, run.ranks)
-    before = run.taken_up(CLUSTERS)
-    stepping.take_up(before)
-    if before.get("settled") or not config.cluster_epochs:
+    steps = step_count(config.cluster_epochs, count, config.batch)
+    stepping = make_stepper(network, config.cluster_learning_rate, steps, run.ranks)
+    saved = run.state_of(CLUSTERS)
+    stepping.load_state(saved)
+    if saved.get("settled") or not config.cluster_epochs:
         return
     q = assign(run)
-    target = before["target"].numpy() if before else target_distribution(q)
-    for epoch in range(before.get("epoch", 0) + 1, config.cluster_epochs + 1):
+    target = saved["target"].numpy() if saved else target_distribution(q)
+    for epoch in range(saved.get("epoch", 0) + 1, config.cluster_epochs + 1):
         network.train()
-        network.freeze_norms()  # the centers were placed under these statistics
+        network.freeze_norms()  # centers are valid under these statistics only
         _train_pass(run, stepping, CLUSTERS, epoch, target)
-        run.ranks.agree(network)
+        run.ranks.copy_from_main(network)
         last, q = q.argmax(1), assign(run)
         changed = float((q.argmax(1) != last).mean())
         empty = config.clusters - len(np.unique(q.argmax(1)))
         if config.clusters - empty < min(2, config.clusters):
             raise Diverged(
-                "the clusters collapsed: every image lies in one; fewer clusters, a "
+                "the clusters collapsed: all images are in one; fewer clusters, a "
                 "lower gamma or a lower learning rate may help"
             )
         if epoch % config.update_interval == 0:
             target = target_distribution(q)  # eq. 12, over the whole set
-        run.note(
+        run.end_pass(
             EpochFigures(
                 CLUSTERS, epoch, stepping.totals(), changed=changed, empty=empty
             ),
@@ -174,26 +174,26 @@ def _train_pass(
     epoch: int,
     target: NDArray[np.float64] | None = None,
 ) -> None:
-    """Show every training image once; with a target distribution, cluster them too."""
+    """Train on every image once; with a target distribution also on clusters."""
     config, count = run.config, len(run.training)
-    order, pair_rng = run.draw_anew(part, epoch)
+    order, pair_rng = run.generators(part, epoch)
     gamma = config.gamma * min(1.0, epoch / max(1, config.gamma_ramp))
-    goal = None if target is None else torch.from_numpy(target).float().to(run.device)
+    p = None if target is None else torch.from_numpy(target).float().to(run.device)
     stepping.begin_pass()
     for rows in batches(count, config.batch, order):
-        own = run.ranks.share(rows)
-        if goal is None:
-            terms = run.objective.of_encoder(own, pair_rng)
+        own = run.ranks.batch_part(rows)
+        if p is None:
+            terms = run.objective.encoder_terms(own, pair_rng)
         else:
-            terms = run.objective.of_clusters(own, goal, gamma, pair_rng)
+            terms = run.objective.cluster_terms(own, p, gamma, pair_rng)
         stepping.step(terms, len(rows) / count)
         run.on_step(len(rows))
 
 
 def encoder_config(config: TrainingConfig) -> TrainingConfig:
-    """Return what the first part trains with: some loss that needs no clusters.
+    """Return the configuration of the encoder's training, with some loss for it.
 
-    DEC has no reconstruction while it clusters, but is pretrained by it.
+    DEC has no reconstruction loss with clusters, but is pretrained by it (Xie et al. 2016).
     """
     if config.beta or config.tags or config.contrast:
         return config
@@ -201,8 +201,8 @@ def encoder_config(config: TrainingConfig) -> TrainingConfig:
 
 
 def assign(run: LoopState) -> NDArray[np.float64]:
-    """Return q (eq. 11) of all training images; each process calculates its part."""
-    own = run.ranks.part(run.training.tiles)
+    """Return q (eq. 11) of all training images; each process computes a block of rows."""
+    own = run.ranks.row_block(run.training.tiles)
     return run.ranks.gather(soft_assignment(run.trained.network, own))
 
 
@@ -211,7 +211,7 @@ def place_centers(
     tiles: NDArray[np.uint8],
     old_clusters: NDArray[np.int64] | None = None,
 ) -> None:
-    """Whiten the embedding where the recipe asks for it, and start the centers."""
+    """Set the whitening, if the recipe has one, and the cluster centers by k-means."""
     network, config = trained.network, trained.config
     z = embed(network, tiles)
     if config.whiten:

@@ -1,4 +1,4 @@
-"""One run of the training loop: what its parts share, and how it is interrupted."""
+"""State of a run of the training loop, which a checkpoint saves and resumes."""
 
 import copy
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from model_training.training.training_data import (
 
 @dataclass
 class LoopState:
-    """What the two parts share; what changes is what a checkpoint holds."""
+    """Network, data, objective and callbacks of a run; `state` is a loaded checkpoint."""
 
     trained: Trained
     training: TrainingSet
@@ -42,20 +42,20 @@ class LoopState:
 
     @property
     def config(self) -> TrainingConfig:
-        """What is trained how."""
+        """The configuration of the run."""
         return self.trained.config
 
     def set_objective(self, config: TrainingConfig) -> None:
-        """Weigh the losses as a configuration says."""
+        """Take the weights of the losses from a configuration."""
         self.objective = replace(self.objective, config=config)
 
-    def draw_anew(
+    def generators(
         self, part: str, epoch: int
     ) -> tuple[np.random.Generator, np.random.Generator]:
-        """Return randomness for the order of images and for the pairs of a pass.
+        """Return the generators of a pass, for the order of images and for pairs.
 
-        Each pass has its own, so that a run that was interrupted draws as one that was
-        not. All processes have one order, but other pairs and variations.
+        Seeded for each pass, so that a resumed run draws like an uninterrupted one. All
+        processes share the order, but not pairs and variations.
         """
         names = ENCODER, CLUSTERS
         key = self.config.seed, names.index(part), epoch
@@ -63,8 +63,8 @@ class LoopState:
         self.objective.noise.manual_seed(int(own.integers(1 << 62)))
         return np.random.default_rng((*key, 0)), own
 
-    def note(self, figures: EpochFigures, **state: Any) -> None:
-        """Tell of a pass, and save where the run stands after it."""
+    def end_pass(self, figures: EpochFigures, **state: Any) -> None:
+        """Add the figures of a pass, save a checkpoint and report the pass."""
         self.trained.history.append(figures)
         if not self.ranks.is_main:
             return
@@ -81,17 +81,18 @@ class LoopState:
         self.on_epoch(figures)
 
     def resume(self) -> None:
-        """Take up a checkpoint of this run, where there is one."""
-        first = self.checkpoint if self.ranks.is_main else None
-        saved = self.ranks.firsts(first.load() if first is not None else None)
+        """Load the checkpoint of this run, if there is one."""
+        checkpoint = self.checkpoint if self.ranks.is_main else None
+        state = checkpoint.load() if checkpoint is not None else None
+        saved = self.ranks.from_main(state)
         if saved is None:
             return
         self.state = saved
         self.trained.network.load_state_dict(saved["network"])
         self.trained.history = [EpochFigures(**f) for f in saved["history"]]
 
-    def taken_up(self, part: str) -> dict[str, Any]:
-        """Return the checkpoint's state where it lies in this part, else nothing."""
+    def state_of(self, part: str) -> dict[str, Any]:
+        """Return the checkpoint's state if it is of this part, else an empty one."""
         return self.state if self.state.get("part") == part else {}
 
 
@@ -103,17 +104,17 @@ def begin_run(
     start: Trained | None,
     checkpoint: Checkpoint | None,
 ) -> LoopState:
-    """Return a run that has not begun, with all that it needs on the device."""
+    """Return a new run with network and data on the device."""
     torch.manual_seed(config.seed)
     tune(device)
     ranks = join_ranks(device)
     vocabulary = vocabulary_of(training)
     data = on_device(training, vocabulary, config.balance, device)
-    # Too few patients to hold any back: then the images themselves have to do.
+    # Without held-out patients the training images decide when to stop.
     held = on_device(held_out or training, vocabulary, config.balance, device)
     network = _network(config, vocabulary.sizes(), start)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    ranks.agree(network)
+    ranks.copy_from_main(network)
     if config.compile:
         network.compile_layers()
     pairs = None
@@ -140,7 +141,7 @@ def begin_run(
 def _network(
     config: TrainingConfig, sizes: dict[str, int], start: Trained | None
 ) -> ClusteringNetwork:
-    """Return a new network, or a copy of the start with room for the centers."""
+    """Return a new network, or a copy of the start with zero centers."""
     if start is None:
         return ClusteringNetwork(config, sizes if config.tags else {})
     network = copy.deepcopy(start.network)

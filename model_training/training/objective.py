@@ -1,4 +1,4 @@
-"""The objective of one step: which losses, on which images, with which weights."""
+"""The objective of one step: weighted losses on images and on pairs of images."""
 
 import math
 from dataclasses import dataclass
@@ -33,9 +33,9 @@ class Objective:
     Attributes
     ----------
     pairs
-        Where pairwise losses are taken from; None for a recipe without.
+        Source of the pairs; None for a recipe without pairwise losses.
     noise
-        Of the variations, on the device.
+        Generator of the variations, on the device.
     """
 
     network: ClusteringNetwork
@@ -44,20 +44,20 @@ class Objective:
     pairs: PairSource | None
     noise: torch.Generator
 
-    def of_images(self, rows: Rows) -> tuple[Terms, Tensor]:
-        """Return the losses that images and their own tags give, and embeddings."""
+    def image_terms(self, rows: Rows) -> tuple[Terms, Tensor]:
+        """Return the losses of single images and their tags, and the embeddings."""
         clean = self._mirrored(rows)
         z, drawn, logits = self.network(
             self._varied(clean), reconstruct=self.config.beta > 0
         )
-        return own_terms(self.data, rows, clean, drawn, logits, self.config), z
+        return weighted_losses(self.data, rows, clean, drawn, logits, self.config), z
 
-    def of_encoder(self, rows: Rows, rng: np.random.Generator) -> Terms:
-        """Return the terms of the first part, in which there are no clusters."""
-        terms, z = self.of_images(rows)
+    def encoder_terms(self, rows: Rows, rng: np.random.Generator) -> Terms:
+        """Return the terms of the encoder's training, without clusters."""
+        terms, z = self.image_terms(rows)
         if self.config.contrast:
-            again = self.network.embed(self._varied(self._mirrored(rows)))
-            terms["contrast"] = self.config.contrast * contrastive_loss(z, again)
+            other = self.network.embed(self._varied(self._mirrored(rows)))
+            terms["contrast"] = self.config.contrast * contrastive_loss(z, other)
         if self.config.pretrain_pairs and self.pairs is not None:
             first, second, kinds = self._embedded_pairs(self.pairs, rng)
             terms["pairs"] = self.config.pretrain_pairs * embedding_pair_loss(
@@ -65,11 +65,11 @@ class Objective:
             )
         return terms
 
-    def of_clusters(
+    def cluster_terms(
         self, rows: Rows, target: Tensor, gamma: float, rng: np.random.Generator
     ) -> Terms:
         """Return all terms of eq. 10, with the target distribution (N, K) of eq. 12."""
-        terms, z = self.of_images(rows)
+        terms, z = self.image_terms(rows)
         log_q = self.network.log_soft_assignment(z)
         chosen = target[torch.from_numpy(rows).to(target.device)]
         terms["clustering"] = self.config.alpha * clustering_loss(chosen, log_q)
@@ -108,14 +108,14 @@ class Objective:
         return images
 
     def _restyled(self, images: Tensor) -> Tensor:
-        """Show a share of the images as other devices would."""
+        """Return images of which a share looks as if made by other devices."""
         device = self.noise.device
         drawn = torch.rand(len(images), generator=self.noise, device=device)
         chosen = (drawn < self.config.restyle).view(-1, 1, 1, 1)
         return torch.where(chosen, restyled(images, self.noise), images)
 
 
-def own_terms(
+def weighted_losses(
     data: DeviceData,
     rows: Rows,
     clean: Tensor,
@@ -123,7 +123,7 @@ def own_terms(
     logits: dict[str, Tensor],
     config: TrainingConfig,
 ) -> Terms:
-    """Return the weighted losses that need nothing but the images and their tags."""
+    """Return the weighted losses of reconstruction and of tags."""
     terms: Terms = {}
     if drawn is not None:
         terms["reconstruction"] = config.beta * reconstruction_loss(drawn, clean)
@@ -146,7 +146,7 @@ def own_terms(
 def held_out_loss(
     network: ClusteringNetwork, held: DeviceData, config: TrainingConfig, batch: int
 ) -> float:
-    """Return the mean loss over images that do not train, as they are.
+    """Return the mean loss over held-out images without variation.
 
     NaN where all losses of the recipe need variations or pairs.
     """
@@ -158,6 +158,6 @@ def held_out_loss(
         rows = np.arange(start, min(count, start + batch))
         images = held.images(rows)
         _, drawn, logits = network(images, reconstruct=config.beta > 0)
-        terms = own_terms(held, rows, images, drawn, logits, config)
+        terms = weighted_losses(held, rows, images, drawn, logits, config)
         total += float(sum(term.item() for term in terms.values())) * len(rows)
     return total / max(1, count)

@@ -9,8 +9,8 @@ from veritag.errors import MissingPart
 
 
 @contextmanager
-def written_to(folder: Path | None) -> Iterator[Callable[[EpochFigures], None]]:
-    """Yield what writes a pass's figures into a folder; nothing without one.
+def epoch_writer(folder: Path | None) -> Iterator[Callable[[EpochFigures], None]]:
+    """Yield a function that writes the figures of a pass; without a folder it does nothing.
 
     Each part of the training has its own curves: `encoder/tags`, `clusters/pairwise`.
 
@@ -33,13 +33,13 @@ def written_to(folder: Path | None) -> Iterator[Callable[[EpochFigures], None]]:
     with SummaryWriter(str(folder)) as writer:
 
         def write(figures: EpochFigures) -> None:
-            told = {
+            values = {
                 **figures.terms,
                 "held_out": figures.held_out,
                 "changed": figures.changed,
                 "empty": figures.empty,
             }
-            for name, value in told.items():
+            for name, value in values.items():
                 if value is not None:
                     writer.add_scalar(f"{figures.part}/{name}", value, figures.epoch)
             writer.flush()

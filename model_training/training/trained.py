@@ -1,4 +1,4 @@
-"""A trained network, and the figures of each pass that made it."""
+"""The trained network, and the figures of each pass."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ ENCODER, CLUSTERS = "encoder", "clusters"
 
 @dataclass(frozen=True, slots=True)
 class EpochFigures:
-    """One pass.
+    """Figures of one pass.
 
     Attributes
     ----------
@@ -47,25 +47,25 @@ class EpochFigures:
     empty: int | None = None
 
     def __str__(self) -> str:
-        """Return one line for people."""
-        told = [f"{name} {value:.4f}" for name, value in self.terms.items()]
+        """Return one line for progress and logs."""
+        parts = [f"{name} {value:.4f}" for name, value in self.terms.items()]
         if self.held_out is not None:
-            told.append(f"held out {self.held_out:.4f}")
+            parts.append(f"held out {self.held_out:.4f}")
         if self.changed is not None:
-            told.append(f"{self.changed:.1%} reassigned")
+            parts.append(f"{self.changed:.1%} reassigned")
         if self.empty:
-            told.append(f"{self.empty} clusters empty")
-        return f"{self.part} {self.epoch}: {', '.join(told)}"
+            parts.append(f"{self.empty} clusters empty")
+        return f"{self.part} {self.epoch}: {', '.join(parts)}"
 
 
 @dataclass
 class Trained:
-    """A trained network and how it came about.
+    """A trained network with its configuration and history.
 
     Attributes
     ----------
     vocabulary
-        Keyword of a tag to the values that the network's head tells apart.
+        Keyword of a tag to the values of the network's head for it.
     """
 
     network: ClusteringNetwork
@@ -88,7 +88,7 @@ class Trained:
         return embed(self.network, tiles, self.config.augment, noise)
 
     def statistics(self, tiles: NDArray[np.uint8]) -> Floats:
-        """Return what the channels hold of tiles (N, size, size), of shape (N, S)."""
+        """Return channel statistics of tiles (N, size, size), of shape (N, S)."""
         return statistics(self.network, tiles)
 
     def head(self, tag: str) -> tuple[Floats, Floats] | None:

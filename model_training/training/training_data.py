@@ -1,4 +1,4 @@
-"""What the training loop reads: tiles on the device, tags as indices, pairs."""
+"""Data of the training loop: tiles on the device, tags as indices, pairs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ HEAD_TAGS = (
     "BodyPartExamined",
     "ImageOrientationPatient",
 )
-"""Tags that a picture shows, and that the embedding has to tell.
+"""Tags that are visible in an image, and that the heads predict.
 
-Manufacturer and acquisition type are known as well, but a cluster of one maker's
-pictures helps nobody to judge the others.
+Manufacturer and acquisition type are visible, too, but clusters by manufacturer would
+not help to judge the other tags.
 """
 LEAST_IMAGES = 4
-"""Images of a value under which the heads do not learn it."""
+"""Images of a value below which it has no output in its head."""
 ON_DEVICE = 8 << 30
-"""Bytes of tiles up to which a GPU keeps them all."""
+"""Most bytes of tiles that are kept on the GPU."""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Images to learn from.
+    """Images to train on.
 
     Attributes
     ----------
@@ -37,9 +37,9 @@ class TrainingSet:
     values
         Keyword to normalized values, empty where missing, each of shape (N,).
     weights
-        How much each image counts, of shape (N,).
+        Weight of each image in the loss on tags, of shape (N,).
     constraints
-        Pairs of rows; None where a recipe uses none.
+        Pairs of rows; None for a recipe without.
     """
 
     tiles: NDArray[np.uint8]
@@ -53,12 +53,12 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The values that the heads tell apart, keyword to values in order."""
+    """The values of each head, keyword to values in the order of its outputs."""
 
     values: Mapping[str, tuple[str, ...]]
 
     def indices(self, tag: str, column: NDArray[np.str_]) -> NDArray[np.int64]:
-        """Return the index of each value, -1 where missing or not told apart."""
+        """Return the index of each value, -1 where missing or without an output."""
         index = {value: i for i, value in enumerate(self.values[tag])}
         return np.array([index.get(v, -1) for v in column.tolist()], dtype=np.int64)
 
@@ -81,7 +81,7 @@ def vocabulary_of(training: TrainingSet) -> Vocabulary:
 
 @dataclass(frozen=True)
 class DeviceData:
-    """A training set as the network takes it."""
+    """A training set on the device, tags as indices."""
 
     tiles: NDArray[np.uint8] | Tensor
     values: dict[str, Tensor]
@@ -90,7 +90,7 @@ class DeviceData:
     device: str
 
     def images(self, rows: NDArray[np.int64]) -> Tensor:
-        """Return tiles as the network takes them: (n, 1, size, size) in [0, 1]."""
+        """Return the images of some rows, (n, 1, size, size) in [0, 1]."""
         if isinstance(self.tiles, Tensor):
             tiles = self.tiles[torch.from_numpy(rows).to(self.device)]
         else:
@@ -101,7 +101,7 @@ class DeviceData:
 def as_images(tiles: Tensor) -> Tensor:
     """Return uint8 tiles (n, size, size) as images (n, 1, size, size) in [0, 1].
 
-    Convolutions on a CPU are about half as fast again with channels last.
+    Channels last: convolutions on a CPU are then about 1.5 times as fast.
     """
     x = tiles.unsqueeze(1).float() / 255
     return x.contiguous(memory_format=torch.channels_last)
@@ -132,12 +132,12 @@ def on_device(
 
 
 def class_weights_of(indices: Tensor, n_values: int, balance: float) -> Tensor:
-    """Return weights of values, of shape (n_values,): rare ones weigh more.
+    """Return weights of values, of shape (n_values,); rare values have higher ones.
 
     Parameters
     ----------
     balance
-        Power: 0 weighs all alike, 1 gives every value the same weight in sum.
+        Exponent: 0 gives all images the same weight, 1 all values the same total.
     """
     counts = torch.bincount(indices[indices >= 0], minlength=n_values).float() + 1
     return (counts.mean() / counts) ** balance

@@ -92,7 +92,7 @@ def train_idec(folder: Path) -> dict[str, Any]:
 def send_images() -> dict[str, Any]:
     """Return what each process got from the first one, and from all."""
     ranks = join_ranks("cpu")
-    received = ranks.firsts_images(constrained_tiles() if ranks.is_main else None)
+    received = ranks.images_from_main(constrained_tiles() if ranks.is_main else None)
     parts = ranks.gather(np.full((1 + ranks.rank, 2), float(ranks.rank)))
     assert received.constraints is not None
     return {

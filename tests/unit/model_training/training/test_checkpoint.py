@@ -1,4 +1,4 @@
-"""Runs that are interrupted, and files that are not what they should be."""
+"""Interrupted runs, and checkpoint files that are torn or of other runs."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from veritag.errors import StopError
 
 
 class Interrupted(Exception):
-    """Somebody pulled the plug."""
+    """The run was interrupted."""
 
 
 def run(checkpoint: Checkpoint | None, stop_after: int = 99) -> Trained:
-    """Train in two passes of either part, and break off after so many."""
+    """Train with two passes of each part, interrupted after `stop_after` passes."""
     passes: list[EpochFigures] = []
 
     def count(figures: EpochFigures) -> None:
@@ -42,27 +42,27 @@ def run(checkpoint: Checkpoint | None, stop_after: int = 99) -> Trained:
 def test_an_interrupted_run_ends_like_one_that_was_not(
     stop_after: int, tmp_path: Path
 ) -> None:
-    """Taken up after any pass of either part, the network is equal bit by bit."""
+    """Resumed after any pass of either part, the network is equal bit by bit."""
     checkpoint = Checkpoint(tmp_path / "run.pt", "a")
     with pytest.raises(Interrupted):
         run(checkpoint, stop_after)
-    told, whole = run(checkpoint), run(None)
-    assert [str(e) for e in told.history] == [str(e) for e in whole.history]
+    resumed, whole = run(checkpoint), run(None)
+    assert [str(e) for e in resumed.history] == [str(e) for e in whole.history]
     for name, value in whole.network.state_dict().items():
         torch.testing.assert_close(
-            told.network.state_dict()[name], value, rtol=0, atol=0, msg=name
+            resumed.network.state_dict()[name], value, rtol=0, atol=0, msg=name
         )
 
 
 def test_another_run_s_file_is_not_taken_up(tmp_path: Path) -> None:
-    """A key of other images or settings means another run."""
+    """A file with the key of other images or settings is not loaded."""
     Checkpoint(tmp_path / "run.pt", "a").save({"epoch": 1})
     assert Checkpoint(tmp_path / "run.pt", "b").load() is None
     assert Checkpoint(tmp_path / "run.pt", "a").load() == {"epoch": 1, "key": "a"}
 
 
 def test_a_torn_file_is_as_good_as_none(tmp_path: Path) -> None:
-    """Cut off anywhere, empty or garbage: the run begins anew instead of failing."""
+    """An empty, truncated or garbage file is ignored; training starts from the beginning."""
     checkpoint = Checkpoint(tmp_path / "run.pt", "a")
     checkpoint.save({"epoch": 1, "state": torch.zeros(1000)})
     whole = checkpoint.path.read_bytes()
@@ -73,7 +73,7 @@ def test_a_torn_file_is_as_good_as_none(tmp_path: Path) -> None:
 
 
 def test_no_code_is_run_from_a_file(tmp_path: Path) -> None:
-    """A file that somebody put there is refused if it holds more than numbers."""
+    """A file with other objects than tensors and numbers is not loaded."""
     checkpoint = Checkpoint(tmp_path / "run.pt", "a")
     torch.save({"key": "a", "evil": Interrupted()}, checkpoint.path)
     assert checkpoint.load() is None
@@ -81,7 +81,7 @@ def test_no_code_is_run_from_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_is_told_and_keeps_the_last_file(tmp_path: Path) -> None:
-    """What cannot be written stops the run; the pass before is still there."""
+    """A checkpoint that cannot be written stops the run and keeps the previous file."""
     checkpoint = Checkpoint(tmp_path / "run.pt", "a")
     checkpoint.save({"epoch": 1})
     (tmp_path / ".run.pt.part").symlink_to("/dev/full")

@@ -11,8 +11,12 @@ def test_a_process_alone_waits_for_nobody() -> None:
     ranks = join_ranks("cpu")
     rows = np.arange(5)
     assert ranks == Ranks(0, 1)
-    assert ranks.share(rows).tolist() == ranks.part(rows).tolist() == rows.tolist()
-    assert ranks.firsts("x") == "x"
+    assert (
+        ranks.batch_part(rows).tolist()
+        == ranks.row_block(rows).tolist()
+        == rows.tolist()
+    )
+    assert ranks.from_main("x") == "x"
     ranks.close()
 
 
@@ -21,8 +25,8 @@ def test_every_row_is_some_process_s(size: int) -> None:
     """Parts of all rows and of batches cover each row; none is empty."""
     rows = np.arange(5)
     everyone = [Ranks(rank, size) for rank in range(size)]
-    parts = [ranks.part(rows) for ranks in everyone]
+    parts = [ranks.row_block(rows) for ranks in everyone]
     assert np.concatenate(parts).tolist() == rows.tolist()
-    shares = [ranks.share(rows) for ranks in everyone]
+    shares = [ranks.batch_part(rows) for ranks in everyone]
     assert all(len(share) for share in shares)
     assert set(np.concatenate(shares).tolist()) == set(rows.tolist())

@@ -12,7 +12,7 @@ from model_training.constraints.pair_source import pair_source
 from model_training.training.loop import EpochFigures, Trained, place_centers, train
 from model_training.training.loop_state import begin_run
 from model_training.training.objective import Objective
-from model_training.training.stepping import Diverged, batches, stepper
+from model_training.training.stepping import Diverged, batches, make_stepper
 from model_training.training.training_data import TrainingSet, on_device, vocabulary_of
 from tests.unit.model_training.small_training import (
     config,
@@ -31,14 +31,14 @@ def assert_equal(one: Trained, other: Trained) -> None:
 
 
 def nmi(trained: Trained) -> float:
-    """Return how well clusters of the pictures tell their kinds."""
-    found = trained.soft_assignment(phantom_tiles().tiles).argmax(1)
-    return float(normalized_mutual_info_score(kinds(), found))
+    """Return the NMI of clusters and kinds of the pictures."""
+    clusters = trained.soft_assignment(phantom_tiles().tiles).argmax(1)
+    return float(normalized_mutual_info_score(kinds(), clusters))
 
 
 @pytest.mark.parametrize("recipe", ["veritag", "paper", "constrained", "idec", "dec"])
 def test_the_same_seed_gives_the_same_network(recipe: str) -> None:
-    """Every recipe is repeatable on one machine, with finite losses."""
+    """Every recipe gives the same network twice, with finite losses."""
     one, other = (
         train(constrained_tiles(), phantom_tiles(), config(recipe)) for _ in range(2)
     )
@@ -57,10 +57,10 @@ def test_another_seed_gives_another_network() -> None:
 
 
 def test_the_terms_are_those_of_the_recipe() -> None:
-    """The paper's has eq. 10's three, without tags; before clusters it only draws."""
+    """The paper's recipe has the three terms of eq. 10; its encoder only reconstructs."""
     trained = train(constrained_tiles(), phantom_tiles(), config("paper"))
-    told = {e.part: set(e.terms) for e in trained.history}
-    assert told == {
+    terms = {e.part: set(e.terms) for e in trained.history}
+    assert terms == {
         "encoder": {"reconstruction"},
         "clusters": {"reconstruction", "clustering", "pairwise"},
     }
@@ -69,7 +69,7 @@ def test_the_terms_are_those_of_the_recipe() -> None:
 
 
 def test_right_constraints_do_no_harm_on_kinds_that_are_apart() -> None:
-    """The paper's recipe with pairs tells kinds at least as well as its ancestor."""
+    """The paper's recipe with pairs has at least the NMI of IDEC."""
     settings = {"epochs": 30, "cluster_epochs": 10, "tol": 0.0}
     without = train(phantom_tiles(), phantom_tiles(), config("idec", **settings))
     with_pairs = train(
@@ -82,7 +82,7 @@ def test_right_constraints_do_no_harm_on_kinds_that_are_apart() -> None:
 
 
 def test_the_passes_end_when_hardly_an_image_moves() -> None:
-    """With a tolerance of all, one pass is enough; with none, all are made."""
+    """With a tolerance above 1 there is one pass, with 0 there are all."""
     for tol, passes in ((1.1, 1), (0.0, 3)):
         settings = config("idec", cluster_epochs=3, tol=tol)
         history = train(phantom_tiles(), phantom_tiles(), settings).history
@@ -90,7 +90,7 @@ def test_the_passes_end_when_hardly_an_image_moves() -> None:
 
 
 def test_the_encoder_stops_when_held_out_images_are_not_told_better() -> None:
-    """A rate of nearly nothing learns nothing: patience is all there is."""
+    """With a learning rate of 1e-12 the loss does not fall, and patience ends the training."""
     settings = config(
         "cae", epochs=20, learning_rate=1e-12, patience=2, cluster_epochs=0
     )
@@ -100,14 +100,14 @@ def test_the_encoder_stops_when_held_out_images_are_not_told_better() -> None:
 
 @pytest.mark.parametrize("recipe", ["cae", "veritag"])
 def test_an_absurd_learning_rate_is_told(recipe: str) -> None:
-    """Losses that are no numbers end the run with what to do."""
+    """Losses that are not finite end the run with advice."""
     settings = config(recipe, learning_rate=1e30, epochs=5, batch_norm=False)
     with pytest.raises(Diverged, match="lower learning rate"):
         train(phantom_tiles(), phantom_tiles(), settings)
 
 
 def test_weights_that_are_no_numbers_are_told() -> None:
-    """A network that is broken already is not trained on."""
+    """A start network with NaN weights is refused."""
     start = train(phantom_tiles(), phantom_tiles(), config("cae", epochs=1))
     with torch.no_grad():
         start.network.encoder.dense.weight.fill_(float("nan"))
@@ -116,7 +116,7 @@ def test_weights_that_are_no_numbers_are_told() -> None:
 
 
 def test_collapsed_clusters_are_told() -> None:
-    """Pictures that are all the same fill one cluster, which helps nobody."""
+    """Equal pictures fill one cluster, which ends the run."""
     same = replace(phantom_tiles(), tiles=np.full_like(phantom_tiles().tiles, 7))
     with (
         pytest.warns(Warning, match="distinct clusters"),
@@ -126,7 +126,7 @@ def test_collapsed_clusters_are_told() -> None:
 
 
 def test_a_shuffled_batch_gets_its_own_rows_of_the_target() -> None:
-    """P belongs to the whole set, and each image's is looked up by its index."""
+    """Rows of the target distribution are chosen by the indices of the batch."""
     settings = config("idec", beta=0.0, alpha=1.0)
     run = begin_run(phantom_tiles(), phantom_tiles(), settings, "cpu", None, None)
     run.trained.network.eval()
@@ -134,7 +134,7 @@ def test_a_shuffled_batch_gets_its_own_rows_of_the_target() -> None:
     q = run.trained.soft_assignment(phantom_tiles().tiles)
     p = np.random.default_rng(5).dirichlet(np.full(4, 0.5), size=len(q))
     rows = np.array([40, 3, 17, 25])
-    terms = run.objective.of_clusters(
+    terms = run.objective.cluster_terms(
         rows, torch.from_numpy(p).float(), 0.0, np.random.default_rng(1)
     )
     by_row = (p * np.log(p / q)).sum(1)
@@ -143,7 +143,7 @@ def test_a_shuffled_batch_gets_its_own_rows_of_the_target() -> None:
 
 
 def test_a_batch_shows_every_image_once() -> None:
-    """All rows come once, and no batch has one image, whose variance is nothing."""
+    """All rows come once, except a last single one."""
     parts = list(batches(33, 16, np.random.default_rng(1)))
     assert [len(p) for p in parts] == [16, 16]
     parts = list(batches(34, 16, np.random.default_rng(1)))
@@ -151,7 +151,7 @@ def test_a_batch_shows_every_image_once() -> None:
 
 
 def test_clusters_begin_where_those_of_the_model_before_were() -> None:
-    """With old clusters k-means starts from their means, so their order stays."""
+    """With old clusters k-means starts from their means, and keeps their order."""
     settings = config("cae")
     old: NDArray[np.int64] = kinds()[::-1].copy()
     trained = train(phantom_tiles(), phantom_tiles(), settings, old_clusters=old)
@@ -163,7 +163,7 @@ def test_clusters_begin_where_those_of_the_model_before_were() -> None:
 
 
 def test_a_start_keeps_its_encoder_and_its_history() -> None:
-    """Clusters go on from a network whose first part is done, which stays as it is."""
+    """Training of clusters starts from a trained encoder, and does not change the original."""
     start = train(phantom_tiles(), phantom_tiles(), config("cae"))
     before = {k: v.clone() for k, v in start.network.state_dict().items()}
     after = train(
@@ -179,28 +179,28 @@ def test_a_start_keeps_its_encoder_and_its_history() -> None:
     ("recipe", "term"), [("veritag", "tags"), ("cae", "reconstruction")]
 )
 def test_half_the_bytes_give_nearly_the_same_losses(recipe: str, term: str) -> None:
-    """bfloat16 layers train too, and what they learn is kept in float32."""
-    told: dict[str, list[EpochFigures]] = {}
+    """bfloat16 gives nearly the losses of float32, with weights in float32."""
+    history: dict[str, list[EpochFigures]] = {}
     for precision in ("fp32", "bf16"):
         settings = config(recipe, precision=precision, augment=0.0, epochs=2)
         trained = train(constrained_tiles(), phantom_tiles(), settings)
-        told[precision] = trained.history
+        history[precision] = trained.history
         assert trained.network.encoder.dense.weight.dtype == torch.float32
-    ours, theirs = (told[p][0].terms[term] for p in ("fp32", "bf16"))
+    ours, theirs = (history[p][0].terms[term] for p in ("fp32", "bf16"))
     assert ours == pytest.approx(theirs, rel=0.05)
     assert ours != theirs
 
 
 def test_the_step_goes_down_the_plain_sum_of_the_losses() -> None:
-    """Our steps and a loop as one writes it by hand reach the same weights."""
+    """The steps give the same weights as a loop written by hand."""
     settings = config("paper", batch=8, learning_rate=1e-3)
     run = begin_run(constrained_tiles(), phantom_tiles(), settings, "cpu", None, None)
     plain = begin_run(constrained_tiles(), phantom_tiles(), settings, "cpu", None, None)
     optimizer = torch.optim.Adam(plain.trained.network.parameters(), lr=1e-3)
-    ours = stepper(run.trained.network, 1e-3, 10**9, run.ranks)
+    ours = make_stepper(run.trained.network, 1e-3, 10**9, run.ranks)
     for start in range(0, 40, 8):
         rows = np.arange(start, start + 8)
-        terms, _ = run.objective.of_images(rows)
+        terms, _ = run.objective.image_terms(rows)
         ours.step(terms, 0.2)
         tiles = torch.from_numpy(phantom_tiles().tiles[rows]).float().unsqueeze(1) / 255
         optimizer.zero_grad()
@@ -220,7 +220,7 @@ def test_the_step_goes_down_the_plain_sum_of_the_losses() -> None:
 
 
 def test_a_recipe_without_augmentation_shows_images_as_they_are() -> None:
-    """The paper neither turns nor mirrors its images."""
+    """The paper's recipe draws no random variation."""
     settings = config("paper")
     data = on_device(phantom_tiles(), vocabulary_of(phantom_tiles()), 0.0, "cpu")
     run = begin_run(phantom_tiles(), phantom_tiles(), settings, "cpu", None, None)
@@ -228,12 +228,12 @@ def test_a_recipe_without_augmentation_shows_images_as_they_are() -> None:
     source = pair_source(constrained_tiles().constraints, 48, closure=False)  # type: ignore[arg-type]
     objective = Objective(run.trained.network.eval(), data, settings, source, noise)
     before = noise.get_state()
-    objective.of_images(np.arange(8))
+    objective.image_terms(np.arange(8))
     assert torch.equal(noise.get_state(), before)
 
 
 def test_a_tag_of_rare_values_is_not_told_apart() -> None:
-    """A value of fewer than four images has no place among the heads'."""
+    """A value of fewer than four images has no output in its head."""
     values = {"Modality": np.array(["CT"] * 5 + ["MR"] * 4 + ["XA"] * 3)}
     training = TrainingSet(np.zeros((12, 32, 32), np.uint8), values, np.ones(12))
     vocabulary = vocabulary_of(training)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from model_training.training.distributed import Ranks
-from model_training.training.stepping import FLOOR, Stepper, stepper
+from model_training.training.stepping import FLOOR, Stepper, make_stepper
 
 STEPS, RATE = 40, 2e-3
 
@@ -22,7 +22,7 @@ class OneParameter(nn.Module):
 
 def start() -> Stepper:
     """Return a stepper of one weight."""
-    return stepper(OneParameter(), RATE, STEPS, Ranks())  # type: ignore[arg-type]
+    return make_stepper(OneParameter(), RATE, STEPS, Ranks())  # type: ignore[arg-type]
 
 
 def rates(stepping: Stepper, steps: int) -> list[float]:
@@ -53,5 +53,5 @@ def test_a_resumed_stepper_has_the_same_rates() -> None:
     whole, interrupted, resumed = start(), start(), start()
     expected = rates(whole, STEPS)
     rates(interrupted, 15)
-    resumed.take_up(interrupted.state())
+    resumed.load_state(interrupted.state())
     assert rates(resumed, STEPS - 15) == expected[15:]

@@ -11,7 +11,7 @@ the flag rate, the reviewers' decisions and the champion's findings can show tha
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from model_training.evaluation.compare_bundles import (
 from model_training.evaluation.evaluation import Evaluation
 from model_training.evaluation.measures import entropy, share
 from veritag.records.states import GateOutcome
+from veritag.settings import Settings
 
 LEAST_EFFECTIVE = 2.0
 """Least effective number of clusters: exp of the entropy of the images per cluster."""
@@ -49,6 +50,15 @@ class GateConfig:
     least_patients: int = 20
     most_flag_change: float = 0.1
     noise: Noise = field(default_factory=Noise)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the limits of the settings."""
+        return cls(
+            least_images=settings.gate_least_images,
+            least_patients=settings.gate_least_patients,
+            most_flag_change=settings.gate_flag_change,
+        )
 
 
 @dataclass(frozen=True)

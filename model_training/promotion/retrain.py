@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 from model_training.evaluation.evaluation import evaluate_bundle
 from model_training.network.training_config import TrainingConfig
+from model_training.promotion.champion import champion_in_use, default_config
 from model_training.promotion.gate import (
     GateConfig,
     GateDecision,
@@ -37,9 +38,9 @@ from model_training.snapshots.reference_set import (
     reference_set,
 )
 from model_training.snapshots.snapshot import Snapshot
-from veritag.bundles.bundle import ModelBundle, load_bundle, resolve_bundle_path
+from veritag.bundles.bundle import ModelBundle
 from veritag.bundles.registry import promote
-from veritag.errors import BundleRejected, StopError
+from veritag.errors import StopError
 from veritag.pixels.preprocessing import Preprocessing
 from veritag.process.logs import get_logger
 from veritag.records import Records
@@ -120,21 +121,6 @@ def run_retraining(
         records.close()
 
 
-def default_config(settings: Settings) -> TrainingConfig:
-    """Return the default recipe with as many clusters as the champion or the settings.
-
-    With fewer clusters than the champion it would separate kinds less well for that
-    reason alone.
-    """
-    if settings.train_clusters:
-        return TrainingConfig(clusters=settings.train_clusters)
-    try:
-        champion = load_bundle(resolve_bundle_path(settings.bundles_dir))
-    except BundleRejected:
-        return TrainingConfig()
-    return TrainingConfig(clusters=len(champion.manifest.clusters))
-
-
 @dataclass(frozen=True)
 class _Retraining:
     """The steps of one retraining; see `run_retraining`."""
@@ -163,7 +149,7 @@ class _Retraining:
             config=self.config,
             device=self.settings.train_device,
             threads=threads_of(self.settings),
-            champion=self._champion_or_none(),
+            champion=champion_in_use(self.settings),
             with_tiles=self.settings.train_pictures,
             note=f"training run {self.run_id}",
         )
@@ -189,18 +175,11 @@ class _Retraining:
             max_frame_mb=self.settings.max_frame_mb,
         )
 
-    def _champion_or_none(self) -> ModelBundle | None:
-        try:
-            return load_bundle(resolve_bundle_path(self.settings.bundles_dir))
-        except BundleRejected as error:
-            log.warning("champion_rejected", reason=str(error))
-            return None
-
     def _decide(
         self, bundle: ModelBundle, reference: ReferenceSet
     ) -> tuple[GateDecision, str]:
         # Loaded again: another bundle may have been promoted during the training.
-        champion = self._champion_or_none()
+        champion = champion_in_use(self.settings)
         if champion is None:
             return undecided("the bundle in use is damaged, promote one by hand"), ""
         images = self._images_for(champion, bundle, reference)
@@ -210,7 +189,7 @@ class _Retraining:
         decision = decide_promotion(
             evaluate_bundle(bundle, new_images, seed=self.config.seed),
             evaluate_bundle(champion, old_images, seed=self.config.seed),
-            gate_config(self.settings),
+            GateConfig.of(self.settings),
         )
         return decision, champion.bundle_id
 
@@ -261,12 +240,3 @@ def _require_no_running_run(records: Records) -> None:
             f"training run {run.run_id} is under way since {run.started_at:%H:%M} UTC: "
             "wait until it ends"
         )
-
-
-def gate_config(settings: Settings) -> GateConfig:
-    """Return the gate's limits from the settings."""
-    return GateConfig(
-        least_images=settings.gate_least_images,
-        least_patients=settings.gate_least_patients,
-        most_flag_change=settings.gate_flag_change,
-    )

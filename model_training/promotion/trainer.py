@@ -163,12 +163,7 @@ def run_trainer(settings: Settings) -> int:
     stopping = threading.Event()
     records = Records.open(settings.records_url)
     dispatcher = Dispatcher.open(settings, "veritag.trainer.health")
-    checks = {
-        "records": availability_check(records.ping),
-        "broker": availability_check(dispatcher.ping),
-        "data": lambda: _folder_problem(settings),
-    }
-    health = HealthServer(settings.http_host, settings.trainer_http_port, checks)
+    health = _health_server(settings, records, dispatcher)
     stop_on_signals(stopping)
     log.info("trainer_started", http_port=health.start())
     try:
@@ -188,6 +183,17 @@ def run_trainer(settings: Settings) -> int:
         dispatcher.close()
         records.close()
         log.info("trainer_stopped")
+
+
+def _health_server(
+    settings: Settings, records: Records, dispatcher: Dispatcher
+) -> HealthServer:
+    checks = {
+        "records": availability_check(records.ping),
+        "broker": availability_check(dispatcher.ping),
+        "data": lambda: _folder_problem(settings),
+    }
+    return HealthServer(settings.http_host, settings.trainer_http_port, checks)
 
 
 def _folder_problem(settings: Settings) -> str | None:

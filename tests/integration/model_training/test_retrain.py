@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from model_training.network.training_config import TrainingConfig
-from model_training.promotion.retrain import default_config, run_retraining
+from model_training.promotion.champion import default_config
+from model_training.promotion.retrain import run_retraining
 from model_training.promotion.trainer import Trainer
 from model_training.snapshots.reference_set import reference_patients
 from tests.bundles import make_bundle

@@ -181,8 +181,8 @@ class Forwarder:
     def _wait(self, error: RetryableError, stop: threading.Event) -> None:
         delay = min(10.0, self._backoff.next())
         is_archive = isinstance(error, ArchiveUnavailable)
-        what = "archive_unavailable" if is_archive else "records_unavailable"
-        self._log.warning(what, reason=str(error), wait=delay)
+        event = "archive_unavailable" if is_archive else "records_unavailable"
+        self._log.warning(event, reason=str(error), wait=delay)
         stop.wait(delay)
 
 

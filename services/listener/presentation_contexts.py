@@ -77,8 +77,8 @@ def is_storage(sop_class_uid: str, accept_private: bool) -> bool:
     """
     if sop_class_uid in STORAGE_SOP_CLASSES:
         return True
-    known = sop_class_uid in UID_dictionary or _has_service(sop_class_uid)
-    return accept_private and not known
+    is_known = sop_class_uid in UID_dictionary or _has_service(sop_class_uid)
+    return accept_private and not is_known
 
 
 def contexts_for(

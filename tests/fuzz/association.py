@@ -88,12 +88,12 @@ def hostile_request(rng: Random) -> bytes:
     if rng.random() < 0.6:
         names = [b"VERITAG", b"FUZZ"]
     version = rng.choice((1, 1, 1, 0, 2, 0xFFFF))
-    found = request(items, names[0], names[1], version)
+    encoded = request(items, names[0], names[1], version)
     if rng.random() < 0.2:
-        found = changed(rng, found)
+        encoded = changed(rng, encoded)
     if rng.random() < 0.15:
-        found = pdu(1, found[6:], edge_near(rng, len(found) - 6, 4))
-    return found
+        encoded = pdu(1, encoded[6:], edge_near(rng, len(encoded) - 6, 4))
+    return encoded
 
 
 def _any(rng: Random, items: list[Item]) -> Item:

@@ -72,7 +72,7 @@ def assembled(stream: bytes, *, strict: bool) -> list[bytes]:
     strict
         Let a command begin a message anew, also in the middle of a Data Set.
     """
-    found, data = [], bytearray()
+    digests, data = [], bytearray()
     for pdv in _pdvs(stream):
         header, fragment = pdv[1], pdv[2:]
         if header & 1:
@@ -81,9 +81,9 @@ def assembled(stream: bytes, *, strict: bool) -> list[bytes]:
         else:
             data += fragment
             if header & 2:
-                found.append(bytes(data))
+                digests.append(bytes(data))
                 data.clear()
-    return found
+    return digests
 
 
 def _pdvs(stream: bytes) -> Iterator[bytes]:

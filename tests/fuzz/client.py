@@ -62,8 +62,10 @@ class Ledger:
         self.ends[outcome.end] += 1
         self.statuses.update(outcome.statuses)
         if outcome.stored or not outcome.sure:
-            found = case.complete_data_sets()
-            self.acknowledged.append((case.number, outcome.stored, outcome.sure, found))
+            data_sets = case.complete_data_sets()
+            self.acknowledged.append(
+                (case.number, outcome.stored, outcome.sure, data_sets)
+            )
 
     def add(self, other: "Ledger") -> None:
         """Add the record of another client."""
@@ -186,8 +188,8 @@ class Client:
         """Read until the case is answered; return whether the association is clean."""
         # What is right is answered, however long it takes.
         patience = HANG_SECONDS if outcome.case.kind == "right" else QUIET_SECONDS
-        while (found := connection.read(patience)) is not None:
-            kind, body = found
+        while (pdu := connection.read(patience)) is not None:
+            kind, body = pdu
             if kind != P_DATA:
                 outcome.end = {0: "reset" if body else "closed", 6: "released",
                                7: "aborted"}.get(kind, f"PDU {kind}")  # fmt: skip
@@ -208,9 +210,9 @@ class Client:
         if self._open is None:
             self._open = Connection(self._port)
             self._open.send(request(plain_items()))
-            found = self._open.read(HANG_SECONDS)
-            if found is None or found[0] != A_ASSOCIATE_AC:
-                raise Violation(f"an honest association was answered by {found!r}")
+            pdu = self._open.read(HANG_SECONDS)
+            if pdu is None or pdu[0] != A_ASSOCIATE_AC:
+                raise Violation(f"an honest association was answered by {pdu!r}")
         return self._open
 
 
@@ -228,13 +230,13 @@ def honest_store(port: int, number: int) -> tuple[str, float]:
     connection = Connection(port)
     try:
         connection.send(request(plain_items(), calling=b"HONEST"))
-        found = connection.read(HANG_SECONDS)
-        if found is None or found[0] != A_ASSOCIATE_AC:
-            raise Violation(f"an honest association was answered by {found!r}")
+        pdu = connection.read(HANG_SECONDS)
+        if pdu is None or pdu[0] != A_ASSOCIATE_AC:
+            raise Violation(f"an honest association was answered by {pdu!r}")
         connection.send(store(uid, data, 1, number).encode())
-        found = connection.read(HANG_SECONDS)
-        if found is None or found[0] != P_DATA or responses(found[1])[0][2] != SUCCESS:
-            raise Violation(f"an honest instance was answered by {found!r}")
+        pdu = connection.read(HANG_SECONDS)
+        if pdu is None or pdu[0] != P_DATA or responses(pdu[1])[0][2] != SUCCESS:
+            raise Violation(f"an honest instance was answered by {pdu!r}")
     finally:
         connection.socket.close()
     return digest(data), time.monotonic() - started

@@ -46,11 +46,11 @@ class Connection:
             If it is no PDU that a Storage SCP sends.
         """
         deadline = time.monotonic() + seconds
-        while (found := self._take()) is None:
-            left = deadline - time.monotonic()
-            if left <= 0:
+        while (pdu := self._take()) is None:
+            seconds = deadline - time.monotonic()
+            if seconds <= 0:
                 return None
-            self.socket.settimeout(left)
+            self.socket.settimeout(seconds)
             try:
                 more = self.socket.recv(1 << 16)
             except TimeoutError:
@@ -62,7 +62,7 @@ class Connection:
                     raise Violation(f"the last PDU ends early: {self._buffer[:40]!r}")
                 return 0, b""
             self._buffer += more
-        return found
+        return pdu
 
     def _take(self) -> tuple[int, bytes] | None:
         if len(self._buffer) < 6:
@@ -91,10 +91,10 @@ class Connection:
         statuses: list[int] = []
         end = "closed"
         while True:
-            found = self.read(HANG_SECONDS)
-            if found is None:
+            pdu = self.read(HANG_SECONDS)
+            if pdu is None:
                 raise Violation(f"open {HANG_SECONDS:.0f} s after our end was closed")
-            kind, body = found
+            kind, body = pdu
             if kind == 0:
                 self.socket.close()
                 return statuses, "reset" if body else end
@@ -111,16 +111,16 @@ def responses(body: bytes) -> list[tuple[int, int, int]]:
     Violation
         If it is anything but whole, right responses (PS3.7 section 9.3).
     """
-    found = []
+    dimse = []
     while body:
         if len(body) < 6:
             raise Violation(f"a PDV ends early: {body!r}")
         length, _, header = struct.unpack_from(">LBB", body)
         if header != 3 or len(body) < 4 + length:
             raise Violation(f"no whole command in a PDV: {body[:80]!r}")
-        found.append(_response(body[6 : 4 + length]))
+        dimse.append(_response(body[6 : 4 + length]))
         body = body[4 + length :]
-    return found
+    return dimse
 
 
 def _response(command: bytes) -> tuple[int, int, int]:

@@ -61,8 +61,8 @@ def identity(uid: bytes, mark: bytes = b"") -> list[Element]:
 def encode(elements: list[Element], syntax: str) -> bytes:
     """Return a Data Set, deflated if the transfer syntax requires it."""
     encoder = Encoder(syntax)
-    found = b"".join(encoder.element(*one) for one in elements)
-    return deflate(found) if syntax == DEFLATED else found
+    encoded = b"".join(encoder.element(*one) for one in elements)
+    return deflate(encoded) if syntax == DEFLATED else encoded
 
 
 def deflate(data: bytes) -> bytes:
@@ -77,12 +77,12 @@ def hostile_data_set(rng: Random, uid: bytes, syntax: str) -> bytes:
     parts = [encoder.element(*one) for one in elements]
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         rng.choice(_HARMS)(rng, encoder, parts)
-    found = b"".join(parts)
+    encoded = b"".join(parts)
     if rng.random() < 0.2:
-        found = changed(rng, found)
+        encoded = changed(rng, encoded)
     if syntax == DEFLATED:
-        found = _hostile_stream(rng, found)
-    return found
+        encoded = _hostile_stream(rng, encoded)
+    return encoded
 
 
 def _hostile_stream(rng: Random, data: bytes) -> bytes:
@@ -152,8 +152,8 @@ def _foreign(rng: Random, _encoder: Encoder, parts: list[bytes]) -> None:
 
 
 def _cut(rng: Random, _encoder: Encoder, parts: list[bytes]) -> None:
-    whole = b"".join(parts)
-    parts[:] = [whole[: rng.randrange(len(whole) + 1)]]
+    stream = b"".join(parts)
+    parts[:] = [stream[: rng.randrange(len(stream) + 1)]]
 
 
 def _other_encoding(rng: Random, _encoder: Encoder, parts: list[bytes]) -> None:

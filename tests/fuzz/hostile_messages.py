@@ -23,16 +23,17 @@ def hostile_command(rng: Random, uid: bytes, number: int) -> bytes:
     elements = store_elements(CT.encode(), uid, number)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         rng.choice(_COMMAND_HARMS)(rng, elements)
-    found = command(elements)
+    encoded = command(elements)
     if rng.random() < 0.1:
-        found = changed(rng, found)
+        encoded = changed(rng, encoded)
     if rng.random() < 0.1:
-        found = (
-            element(0, struct.pack("<L", edge_near(rng, len(found), 4))) + found[12:]
+        encoded = (
+            element(0, struct.pack("<L", edge_near(rng, len(encoded), 4)))
+            + encoded[12:]
         )
     if rng.random() < 0.05:
-        found = found[12:]
-    return found
+        encoded = encoded[12:]
+    return encoded
 
 
 def _pick(rng: Random, elements: list[Element]) -> int:
@@ -90,8 +91,8 @@ def _crowd(rng: Random, elements: list[Element]) -> None:
 
 
 def _put(elements: list[Element], tag: int, value: bytes) -> None:
-    for at, (found, _) in enumerate(elements):
-        if found == tag:
+    for at, (present, _) in enumerate(elements):
+        if present == tag:
             elements[at] = tag, value
 
 
@@ -104,12 +105,12 @@ def hostile_pdvs(rng: Random, message: Message) -> bytes:
     pdvs = list(message.pdvs)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         rng.choice(_PDV_HARMS)(rng, pdvs)
-    found = _packed(rng, pdvs)
+    pdus = _packed(rng, pdvs)
     if rng.random() < 0.1:
-        found = changed(rng, found)
+        pdus = changed(rng, pdus)
     if rng.random() < 0.1:
-        found = _with_stranger(rng, found)
-    return found
+        pdus = _with_stranger(rng, pdus)
+    return pdus
 
 
 def _packed(rng: Random, pdvs: list[Pdv]) -> bytes:
@@ -169,11 +170,11 @@ def _crumbs(rng: Random, pdvs: list[Pdv]) -> None:
     if not pdvs:
         return
     at, size = rng.randrange(len(pdvs)), rng.choice((1, 2, 7, 64))
-    whole = pdvs[at]
-    parts = fragments(whole.fragment[:600], whole.context, size)
+    pdv = pdvs[at]
+    parts = fragments(pdv.fragment[:600], pdv.context, size)
     for part in parts:
-        part.header = whole.header & ~2 & 0xFF
-    parts[-1].header = whole.header
+        part.header = pdv.header & ~2 & 0xFF
+    parts[-1].header = pdv.header
     pdvs[at : at + 1] = parts
 
 

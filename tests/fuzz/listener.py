@@ -139,9 +139,9 @@ class Target:
         if not self.indexer:
             return self.ready()
         deadline = time.monotonic() + seconds
-        while left := self.ready():
+        while files := self.ready():
             if time.monotonic() > deadline:
-                self.problems.append(f"{len(left)} files are not indexed")
+                self.problems.append(f"{len(files)} files are not indexed")
                 break
             time.sleep(0.1)
         return sorted((self.data_dir / "archive").rglob("*.dcm"))

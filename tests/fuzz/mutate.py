@@ -41,10 +41,10 @@ HOSTILE_NAMES = (
 
 def changed(rng: Random, data: bytes) -> bytes:
     """Return the bytes with one to four random changes."""
-    found = bytearray(data)
+    copy = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
-        rng.choice(_CHANGES)(rng, found)
-    return bytes(found)
+        rng.choice(_CHANGES)(rng, copy)
+    return bytes(copy)
 
 
 def edge_near(rng: Random, length: int, width: int) -> int:

@@ -41,30 +41,32 @@ def check_files(
         Digests of right instances that were sent in between, each once.
     """
     names = {}
-    left: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for path in files:
         meta = read_file_meta(path)
-        held = _data_digest(path, meta.dataset_offset)
-        left[held] += 1
-        names[held] = meta.sop_instance_uid
+        digest = _data_digest(path, meta.dataset_offset)
+        counts[digest] += 1
+        names[digest] = meta.sop_instance_uid
     problems = []
     for one in honest:
         problems += (
-            [] if left[one] == 1 else [f"honest instance is there {left[one]} times"]
+            []
+            if counts[one] == 1
+            else [f"honest instance is there {counts[one]} times"]
         )
-        del left[one]
+        del counts[one]
     for number, stored, sure, candidates in acknowledged:
-        found = sum(left.pop(candidate, 0) for candidate in set(candidates))
-        least = min(stored, 1) if once else stored
-        if found < least or (sure and found > stored):
+        count = sum(counts.pop(candidate, 0) for candidate in set(candidates))
+        minimum = min(stored, 1) if once else stored
+        if count < minimum or (sure and count > stored):
             problems.append(
-                f"case {seed}/{number}: {stored} answered 0x0000, {found} are there"
+                f"case {seed}/{number}: {stored} answered 0x0000, {count} are there"
             )
     # Of an unanswered case that lies about lengths nobody can say what it holds.
     unanswered = {
         uid_of(seed, n).decode() for n, _, sure, _ in acknowledged if not sure
     }
-    strange = [names[one] for one in left if names[one] not in unanswered]
+    strange = [names[one] for one in counts if names[one] not in unanswered]
     problems += [f"there and never acknowledged: {name}" for name in strange]
     return problems
 

@@ -59,8 +59,8 @@ class Peer:
         """Whether an instance of this modality, received from these AE titles, is for it."""
         if self.modalities and modality not in self.modalities:
             return False
-        wanted = set(self.calling_ae_titles)
-        return not wanted or not wanted.isdisjoint(calling_ae_titles)
+        titles = set(self.calling_ae_titles)
+        return not titles or not titles.isdisjoint(calling_ae_titles)
 
 
 def read_peers(value: object) -> tuple[Peer, ...]:
@@ -147,8 +147,8 @@ def _require_distinct(attribute: str, values: Iterable[str]) -> None:
 
 
 def _repeated(values: Iterable[str]) -> Iterator[str]:
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for value in values:
-        if value in seen:
+        if value in earlier:
             yield value
-        seen.add(value)
+        earlier.add(value)

@@ -119,8 +119,8 @@ def _by_contexts(outgoing: Sequence[OutgoingFile]) -> Iterator[list[OutgoingFile
     """Yield groups of files whose contexts fit into one association."""
     contexts = list(dict.fromkeys(o.context for o in outgoing))
     for start in range(0, len(contexts), _MAX_CONTEXTS):
-        wanted = set(contexts[start : start + _MAX_CONTEXTS])
-        yield [o for o in outgoing if o.context in wanted]
+        batch = set(contexts[start : start + _MAX_CONTEXTS])
+        yield [o for o in outgoing if o.context in batch]
 
 
 def _send_group(

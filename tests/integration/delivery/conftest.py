@@ -92,13 +92,13 @@ class Site:
         """Index what is in the spool."""
         spool, archive = self.spool, Archive(self.settings.archive_dir)
         archive.root.mkdir(parents=True, exist_ok=True)
-        found = [describe(spool.path(name)) for name in names]
-        for instance in found:
+        instances = [describe(spool.path(name)) for name in names]
+        for instance in instances:
             archive.put(spool.path(instance.spool_name), instance.digest)
-        register(self.records, found)
+        register(self.records, instances)
         for name in names:
             spool.remove(name)
-        return found
+        return instances
 
 
 @pytest.fixture
@@ -154,30 +154,30 @@ class Destination:
 
     def received(self) -> dict[str, bytes]:
         """Return the encoded Data Sets by SOP Instance UID."""
-        found = {}
+        data_sets = {}
         for path in self.folder.iterdir():
             meta, offset = split_dataset(path)
             assert meta.TransferSyntaxUID == IMPLICIT
             uid = str(dcmread(path, stop_before_pixels=True).SOPInstanceUID)
-            found[uid] = path.read_bytes()[offset:]
-        return found
+            data_sets[uid] = path.read_bytes()[offset:]
+        return data_sets
 
 
 @pytest.fixture
 def destination(tmp_path: Path) -> Iterator[Callable[..., Destination]]:
     """Return a function that makes destinations, running by default."""
-    made: list[Destination] = []
+    destinations: list[Destination] = []
 
     def make(*arguments: str, running: bool = True) -> Destination:
-        found = Destination(tmp_path / f"destination-{len(made)}", arguments)
-        made.append(found)
-        found.folder.mkdir()
+        new = Destination(tmp_path / f"destination-{len(destinations)}", arguments)
+        destinations.append(new)
+        new.folder.mkdir()
         if running:
-            found.start()
-        return found
+            new.start()
+        return new
 
     yield make
-    for each in made:
+    for each in destinations:
         each.stop()
 
 
@@ -228,10 +228,10 @@ def deliver(site: Site) -> Iterator[Callable[..., Delivery]]:
     started: list[Delivery] = []
 
     def start(*peers: str, **changes: Any) -> Delivery:
-        made = Delivery(site.data_dir, ",".join(peers), changes)
-        started.append(made)
-        made.start()
-        return made
+        new = Delivery(site.data_dir, ",".join(peers), changes)
+        started.append(new)
+        new.start()
+        return new
 
     yield start
     for each in started:

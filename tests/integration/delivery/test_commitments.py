@@ -126,14 +126,16 @@ def test_what_is_in_spool_or_archive_is_committed(site: Site) -> None:
     ask(site, *(ReferencedInstance(CT_IMAGE_STORAGE, f"1.2.3.{n}") for n in (1, 2)))
     with requestor.listening(), thread_of(commitments(site, requestor).run):
         wait_for(lambda: commitment_counts(site.records).reported)
-    ((event_type, told),) = requestor.reports
+    ((event_type, information),) = requestor.reports
     assert event_type == 1
-    assert told.TransactionUID == "1.2.3.99"
-    assert [str(i.ReferencedSOPInstanceUID) for i in told.ReferencedSOPSequence] == [
+    assert information.TransactionUID == "1.2.3.99"
+    assert [
+        str(i.ReferencedSOPInstanceUID) for i in information.ReferencedSOPSequence
+    ] == [
         "1.2.3.1",
         "1.2.3.2",
     ]
-    assert "FailedSOPSequence" not in told
+    assert "FailedSOPSequence" not in information
     (role,) = requestor.roles
     assert (role.scu_role, role.scp_role) == (False, True)
     assert requestor.callers == ["VERITAG"]
@@ -144,9 +146,9 @@ def test_what_is_in_spool_or_archive_is_committed(site: Site) -> None:
 def test_what_is_not_safe_is_told_with_the_reason(site: Site) -> None:
     """An unknown instance, one of another class, and one without a file are failures."""
     requestor = Requestor()
-    _, gone = site.index(site.receive("1.2.3.1"), site.receive("1.2.3.2"))
+    _, removed = site.index(site.receive("1.2.3.1"), site.receive("1.2.3.2"))
     site.receive("1.2.3.3")
-    Archive(site.settings.archive_dir).path(gone.archive_key).unlink()
+    Archive(site.settings.archive_dir).path(removed.archive_key).unlink()
     ask(
         site,
         ReferencedInstance(CT_IMAGE_STORAGE, "1.2.3.1"),
@@ -157,12 +159,12 @@ def test_what_is_not_safe_is_told_with_the_reason(site: Site) -> None:
     )
     with requestor.listening(), thread_of(commitments(site, requestor).run):
         wait_for(lambda: requestor.reports)
-    ((event_type, told),) = requestor.reports
+    ((event_type, information),) = requestor.reports
     assert event_type == 2
-    assert len(told.ReferencedSOPSequence) == 1
+    assert len(information.ReferencedSOPSequence) == 1
     failed = [
         (str(i.ReferencedSOPClassUID), str(i.ReferencedSOPInstanceUID), i.FailureReason)
-        for i in told.FailedSOPSequence
+        for i in information.FailedSOPSequence
     ]
     assert failed == [
         (MR, "1.2.3.1", CLASS_CONFLICT),
@@ -260,8 +262,8 @@ def test_a_request_is_reported_once_by_two_processes(site: Site) -> None:
     works = [commitments(site, requestor) for _ in range(2)]
     works[0].record_requests()
     with requestor.listening(), ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(w.report_due, pool) for w in works]:
-            done.result()
+        for attempt in [pool.submit(w.report_due, pool) for w in works]:
+            attempt.result()
     assert len(requestor.reports) == 1
 
 
@@ -295,20 +297,20 @@ def test_orthanc_gets_its_report(
     requestor = Requestor()
     scp = listener(f"SCANNER1@127.0.0.1:{requestor.port}")
     site.index(site.receive("1.2.3.1"))
-    asked = [[CT_IMAGE_STORAGE, "1.2.3.1"], [CT_IMAGE_STORAGE, "1.2.3.2"]]
+    references = [[CT_IMAGE_STORAGE, "1.2.3.1"], [CT_IMAGE_STORAGE, "1.2.3.2"]]
     settings = {"DicomServerEnabled": True, "DicomPort": requestor.port}
     with (
         orthanc(tmp_path, scp.port, {**settings, "DicomAet": "SCANNER1"}) as archive,
         thread_of(commitments(site, requestor).run),
     ):
-        body = json.dumps({"DicomInstances": asked}).encode()
-        where = archive.ask("modalities/veritag/storage-commitment", body)["Path"]
-        wait_for(lambda: archive.ask(where[1:])["Status"] != "Pending")
-        told = archive.ask(where[1:])
-    assert told["Status"] == "Failure"
-    assert [i["SOPInstanceUID"] for i in told["Success"]] == ["1.2.3.1"]
-    assert [i["SOPInstanceUID"] for i in told["Failures"]] == ["1.2.3.2"]
-    assert told["Failures"][0]["FailureReason"] == NO_SUCH_INSTANCE, told
+        body = json.dumps({"DicomInstances": references}).encode()
+        path = archive.ask("modalities/veritag/storage-commitment", body)["Path"]
+        wait_for(lambda: archive.ask(path[1:])["Status"] != "Pending")
+        results = archive.ask(path[1:])
+    assert results["Status"] == "Failure"
+    assert [i["SOPInstanceUID"] for i in results["Success"]] == ["1.2.3.1"]
+    assert [i["SOPInstanceUID"] for i in results["Failures"]] == ["1.2.3.2"]
+    assert results["Failures"][0]["FailureReason"] == NO_SUCH_INSTANCE, results
     assert newest(site).state == "reported"
 
 

@@ -47,8 +47,8 @@ MR = "1.2.840.10008.5.1.4.1.1.4"
 
 def peer(port: int, more: str = "", name: str = "pacs") -> Peer:
     """Return a destination on this machine."""
-    (found,) = read_peers([f"{name}=PACS@127.0.0.1:{port};forward{more}"])
-    return found
+    (only,) = read_peers([f"{name}=PACS@127.0.0.1:{port};forward{more}"])
+    return only
 
 
 def add(site: Site, *peers: Peer) -> None:
@@ -104,8 +104,8 @@ def test_a_destination_that_is_away_is_waited_for(
     site: Site, destination: Callable[..., Destination]
 ) -> None:
     """Instances stay queued with the reason, are sent later, and delay no other queue."""
-    away, there = destination(running=False), destination()
-    peers = peer(away.port, name="away"), peer(there.port, name="there")
+    stopped, running = destination(running=False), destination()
+    peers = peer(stopped.port, name="away"), peer(running.port, name="there")
     add(site, *peers)
     site.index(site.receive("1.2.3.1"), site.receive("1.2.3.2"))
     works = [forwarder_of(site, to) for to in peers]
@@ -115,9 +115,9 @@ def test_a_destination_that_is_away_is_waited_for(
         waiting = state_of(site, "away")
         assert waiting.waiting == 2
         assert "does not answer" in str(waiting.last_failure)
-        away.start()
+        stopped.start()
         wait_for(lambda: state_of(site, "away").sent == 2)
-    assert away.received() == there.received() == site.sent
+    assert stopped.received() == running.received() == site.sent
 
 
 def test_what_a_destination_never_takes_is_parked_and_tried_again_on_demand(
@@ -161,11 +161,11 @@ def _ct_only(site: Site) -> object:
 @contextmanager
 def answering(statuses: Mapping[str, int]) -> Iterator[tuple[Peer, list[str]]]:
     """Run an archive with a status by SOP Instance UID; yield it and what it received."""
-    seen: list[str] = []
+    uids: list[str] = []
 
     def store(event: Any) -> int:
-        seen.append(str(event.request.AffectedSOPInstanceUID))
-        return statuses.get(seen[-1], 0x0000)
+        uids.append(str(event.request.AffectedSOPInstanceUID))
+        return statuses.get(uids[-1], 0x0000)
 
     ae = AE(ae_title="PACS")
     ae.supported_contexts = AllStoragePresentationContexts
@@ -174,7 +174,7 @@ def answering(statuses: Mapping[str, int]) -> Iterator[tuple[Peer, list[str]]]:
     server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
     assert server is not None
     try:
-        yield peer(port), seen
+        yield peer(port), uids
     finally:
         server.shutdown()
 
@@ -184,13 +184,13 @@ def test_a_warning_is_a_success_and_a_refusal_is_tried_again_until_it_is_parked(
 ) -> None:
     """0xB000 counts as sent; 0xC000 is tried as often as is set, and others are sent."""
     monkeypatch.setattr(forwarder, "_FIRST_REFUSAL", 0.05)
-    with answering({"1.2.3.1": 0xC000, "1.2.3.2": 0xB000}) as (to, seen):
+    with answering({"1.2.3.1": 0xC000, "1.2.3.2": 0xB000}) as (to, uids):
         add(site, to)
         site.index(*(site.receive(f"1.2.3.{n}") for n in (1, 2, 3)))
         with thread_of(forwarder_of(site, to, attempts=3).run):
             wait_for(lambda: state_of(site).parked)
     assert state_of(site).sent == 2
-    assert Counter(seen) == {"1.2.3.1": 3, "1.2.3.2": 1, "1.2.3.3": 1}
+    assert Counter(uids) == {"1.2.3.1": 3, "1.2.3.2": 1, "1.2.3.3": 1}
     (parked,) = parked_forwards(site.records, state_of(site).destination_id)
     assert parked.attempts == 3
     assert "0xC000" in str(parked.reason)
@@ -202,7 +202,7 @@ def test_a_full_destination_is_waited_for_and_nothing_is_parked(
     """0xA700 concerns the destination, not the instance, and is tried again."""
     monkeypatch.setattr(forwarder, "_POSTPONED", timedelta(seconds=0.05))
     statuses = {"1.2.3.1": 0xA700, "1.2.3.2": 0xA700}
-    with answering(statuses) as (to, seen):
+    with answering(statuses) as (to, uids):
         add(site, to)
         site.index(*(site.receive(f"1.2.3.{n}") for n in (1, 2)))
         with thread_of(forwarder_of(site, to, attempts=1).run):
@@ -213,14 +213,14 @@ def test_a_full_destination_is_waited_for_and_nothing_is_parked(
             statuses.clear()
             wait_for(lambda: state_of(site).sent == 2)
     assert state_of(site).parked == 0
-    assert set(seen[-2:]) == {"1.2.3.1", "1.2.3.2"}
+    assert set(uids[-2:]) == {"1.2.3.1", "1.2.3.2"}
 
 
 def test_an_instance_that_is_too_much_for_a_destination_holds_up_no_other(
     site: Site,
 ) -> None:
     """An instance that always gets 0xA700 is postponed while the others are sent."""
-    with answering({"1.2.3.1": 0xA700}) as (to, _seen):
+    with answering({"1.2.3.1": 0xA700}) as (to, _uids):
         add(site, to)
         site.index(*(site.receive(f"1.2.3.{n}") for n in (1, 2, 3)))
         with thread_of(forwarder_of(site, to, attempts=1).run):
@@ -232,8 +232,8 @@ def test_an_instance_that_is_too_much_for_a_destination_holds_up_no_other(
 def test_an_archive_that_is_away_is_waited_for(site: Site, *, more: str) -> None:
     """An empty mount point does not cause instances to be skipped or parked."""
     root = site.settings.archive_dir
-    with answering({}) as (found, seen):
-        to = peer(found.port, more)
+    with answering({}) as (receiver, uids):
+        to = peer(receiver.port, more)
         add(site, to)
         site.index(site.receive("1.2.3.1"))
         work = forwarder_of(site, to)
@@ -243,21 +243,21 @@ def test_an_archive_that_is_away_is_waited_for(site: Site, *, more: str) -> None
             work.round(threading.Event())
         elsewhere.rename(root)
         assert work.round(threading.Event()) == 1
-    assert seen == ["1.2.3.1"]
+    assert uids == ["1.2.3.1"]
     assert state_of(site).sent == 1
 
 
 def test_what_a_filter_cannot_read_is_neither_sent_nor_skipped(site: Site) -> None:
     """An instance with an unreadable file is tried again, and the others are sent."""
-    with answering({}) as (found, seen):
-        to = peer(found.port, ";modality=CT")
+    with answering({}) as (receiver, uids):
+        to = peer(receiver.port, ";modality=CT")
         add(site, to)
         odd, _ = site.index(site.receive("1.2.3.1"), site.receive("1.2.3.2"))
         path = Archive(site.settings.archive_dir).path(odd.archive_key)
         path.unlink()
         path.mkdir()
         forwarder_of(site, to).round(threading.Event())
-    assert seen == ["1.2.3.2"]
+    assert uids == ["1.2.3.2"]
     state = state_of(site)
     assert (state.sent, state.waiting, state.skipped, state.parked) == (1, 1, 0, 0)
 
@@ -267,10 +267,10 @@ def test_a_destination_by_tls_gets_our_certificate(
 ) -> None:
     """DCMTK requires a certificate and presents a trusted one; plain TCP is refused."""
     authority = Authority.create(tmp_path, "hospital")
-    theirs, ours = authority.issue("pacs"), authority.issue("veritag")
+    identity, veritag = authority.issue("pacs"), authority.issue("veritag")
     pacs = destination(
         "--accept-all",
-        *("+tls", str(theirs.key), str(theirs.certificate)),
+        *("+tls", str(identity.key), str(identity.certificate)),
         *("+cf", str(authority.file)),
     )
     secured, plain = peer(pacs.port, ";tls"), peer(pacs.port, name="plain")
@@ -278,8 +278,8 @@ def test_a_destination_by_tls_gets_our_certificate(
     site.index(site.receive("1.2.3.1"))
     settings = site.settings.model_copy(
         update={
-            "dicom_tls_certificate": ours.certificate,
-            "dicom_tls_key": ours.key,
+            "dicom_tls_certificate": veritag.certificate,
+            "dicom_tls_key": veritag.key,
             "dicom_tls_ca": authority.file,
         }
     )
@@ -357,13 +357,13 @@ def test_a_kill_in_mid_batch_loses_nothing(
     deliver: Callable[..., Delivery],
 ) -> None:
     """After SIGKILL during sending every instance arrives, byte for byte."""
-    held = site.data_dir / "held"
-    held.touch()
+    folder = site.data_dir / "held"
+    folder.touch()
     pacs = destination(
         "--accept-all", "--exec-sync", "--exec-on-reception", running=False
     )
     # After the eighth it takes nothing until it is let go.
-    many = f'test "$(ls {pacs.folder} | wc -l)" -ge 8 -a -e {held}'
+    many = f'test "$(ls {pacs.folder} | wc -l)" -ge 8 -a -e {folder}'
     pacs.arguments += (f"while {many}; do sleep 0.05; done",)
     pacs.start()
     line = f"pacs=PACS@127.0.0.1:{pacs.port};forward"
@@ -373,7 +373,7 @@ def test_a_kill_in_mid_batch_loses_nothing(
     process = deliver(line)
     wait_for(lambda: pacs.count() >= 8)
     assert process.end(signal.SIGKILL) == -signal.SIGKILL
-    held.unlink()
+    folder.unlink()
     assert state_of(site).waiting, "all was sent before the kill"
     process = deliver(line)
     wait_for(lambda: state_of(site).sent == 60)

@@ -148,9 +148,9 @@ class Broker:
 
 
 def _redis_server() -> str:
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    require(found, "neither redis-server nor valkey-server is on the PATH")
-    return str(found)
+    path = shutil.which("redis-server") or shutil.which("valkey-server")
+    require(path, "neither redis-server nor valkey-server is on the PATH")
+    return str(path)
 
 
 @pytest.fixture

@@ -90,12 +90,12 @@ def pynetdicom_send(
     associations as it takes.
     """
     metas = [read_file_meta_info(path) for path in files]
-    wanted = [(m.MediaStorageSOPClassUID, m.TransferSyntaxUID) for m in metas]
-    contexts = list(dict.fromkeys(wanted))
+    pairs = [(m.MediaStorageSOPClassUID, m.TransferSyntaxUID) for m in metas]
+    contexts = list(dict.fromkeys(pairs))
     statuses: dict[Path, int | None] = {}
     for start in range(0, len(contexts), MOST_CONTEXTS):
         batch = contexts[start : start + MOST_CONTEXTS]
-        group = [f for f, w in zip(files, wanted, strict=True) if w in batch]
+        group = [f for f, w in zip(files, pairs, strict=True) if w in batch]
         statuses |= _send_group(port, called, batch, group)
     return [statuses[path] for path in files]
 

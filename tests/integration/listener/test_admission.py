@@ -96,10 +96,10 @@ def test_only_listed_hosts_connect(listen: Callable[..., Listening]) -> None:
     """Connections of other hosts are closed without an answer, and counted."""
     listening = listen(allowed_hosts="127.0.0.2,10.0.0.0/8")
     before = rejected("host")
-    with connect(listening.port) as stranger:
-        assert stranger.recv(1) == b""
-    with connect(listening.port, "127.0.0.2") as known:
-        assert answer(known)[0] == 2
+    with connect(listening.port) as refused:
+        assert refused.recv(1) == b""
+    with connect(listening.port, "127.0.0.2") as allowed:
+        assert answer(allowed)[0] == 2
     assert rejected("host") == before + 1
 
 
@@ -177,9 +177,9 @@ def test_the_busiest_host_gives_way(
     listening, before = listen(), rejected("too_many_connections")
     with (
         silent(listening.port, 1, "127.0.0.2") as (other,),
-        silent(listening.port, 10) as crowd,
+        silent(listening.port, 10) as connections,
     ):
-        for first in crowd[:3]:
+        for first in connections[:3]:
             assert first.recv(1) == b""
         assert is_served(listening.port)
         assert answer(other)[0] == 2
@@ -269,7 +269,9 @@ def test_hostile_requests_are_aborted_undecoded(
     assert len(hostile) < 1 << 20
     start = time.process_time()
     with monkeypatch.context() as patch, connect(listening.port) as peer:
-        patch.setattr(A_ASSOCIATE_RQ, "decode", lambda *told: decoded.append(told))
+        patch.setattr(
+            A_ASSOCIATE_RQ, "decode", lambda *arguments: decoded.append(arguments)
+        )
         peer.sendall(hostile)
         assert peer.recv(4096) == bytes.fromhex("07000000000400000000")
         assert peer.recv(1) == b""
@@ -319,12 +321,12 @@ def test_high_descriptors_are_served(
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
     listening = listen(reception=reception)
-    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    descriptors = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
     try:
-        assert max(taken) > 1024
+        assert max(descriptors) > 1024
         assert is_served(listening.port)
     finally:
-        for descriptor in taken:
+        for descriptor in descriptors:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -359,8 +361,8 @@ def test_refusals_are_logged_once_in_a_while() -> None:
         refusals.refuse("host", host="10.0.0.2")
         refusals.refuse("protocol", host="10.0.0.1")
     assert rejected("host") == before + 501
-    told = [(e["reason"], e["peer_address"]) for e in logs]
-    assert told == [
+    entries = [(e["reason"], e["peer_address"]) for e in logs]
+    assert entries == [
         ("host", "10.0.0.1"),
         ("host", "10.0.0.2"),
         ("protocol", "10.0.0.1"),

@@ -69,18 +69,18 @@ def site(listening: Listening, records: Records) -> Site:
 
 def at_once(site: Site, sent: list[bytes]) -> list[int]:
     """Send from several threads that start together; return the statuses."""
-    barrier, said = threading.Barrier(len(sent)), []
+    barrier, statuses = threading.Barrier(len(sent)), []
 
     def send(data: bytes) -> None:
         barrier.wait(60)
-        said.append(site.store(data))
+        statuses.append(site.store(data))
 
     threads = [threading.Thread(target=send, args=(data,)) for data in sent]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    return said
+    return statuses
 
 
 def test_one_instance_from_several_senders_at_once(site: Site) -> None:
@@ -127,8 +127,8 @@ def test_dcmtk_senders_of_one_series_at_once(site: Site, tmp_path: Path) -> None
         )
         for _ in range(3)
     ]
-    said = [sender.communicate(timeout=120)[0] for sender in senders]
-    assert all("with status SUCCESS  : 4" in text for text in said), said[0]
+    outputs = [sender.communicate(timeout=120)[0] for sender in senders]
+    assert all("with status SUCCESS  : 4" in text for text in outputs), outputs[0]
     site.index()
     assert len(site.files()) == 4
     assert site.kinds() == {ReceptionKind.NEW: 4, ReceptionKind.IDENTICAL: 8}

@@ -142,20 +142,20 @@ def test_an_association_is_told_at_its_end(
         wait_for(lambda: len(lines(file)) == 1)  # the start
         peer.release()
     wait_for(lambda: len(lines(file)) == 4)
-    told = lines(file)
-    assert [code for code, _ in told] == ["110100", "110104", "110104", "110104"]
+    messages = lines(file)
+    assert [code for code, _ in messages] == ["110100", "110104", "110104", "110104"]
     studies = {
-        found.get("ParticipantObjectID"): {
-            c.get("UID"): c.get("NumberOfInstances") for c in found.iter("SOPClass")
+        item.get("ParticipantObjectID"): {
+            c.get("UID"): c.get("NumberOfInstances") for c in item.iter("SOPClass")
         }
-        for _, audit in told
-        for found in audit.iter("ParticipantObjectIdentification")
+        for _, audit in messages
+        for item in audit.iter("ParticipantObjectIdentification")
     }
     assert studies == {
         "1.2.3": {CT_IMAGE_STORAGE: "3"},
         "7.7.7": {MR_IMAGE_STORAGE: "1"},
     }
-    assert outcome(told[-1][1]) == ("4", "instances refused: mismatch=1")
+    assert outcome(messages[-1][1]) == ("4", "instances refused: mismatch=1")
     listening.acceptor.stop(1)
     wait_for(lambda: len(lines(file)) == 5)
     assert lines(file)[-1][0] == "110100"
@@ -243,16 +243,16 @@ def test_over_tls_with_certificates_on_both_sides(
 ) -> None:
     """The certificate of the repository is verified, and it may require ours."""
     authority = Authority.create(tmp_path, "authority")
-    ours, theirs = authority.issue("listener"), authority.issue("repository")
-    assert ours.key
-    both = tmp_path / "both.pem"
-    both.write_bytes(ours.certificate.read_bytes() + ours.key.read_bytes())
-    tls = server_context(ServerTls(theirs, authority.file))
+    own, other = authority.issue("listener"), authority.issue("repository")
+    assert own.key
+    chain = tmp_path / "both.pem"
+    chain.write_bytes(own.certificate.read_bytes() + own.key.read_bytes())
+    tls = server_context(ServerTls(other, authority.file))
     with contextlib.closing(Repository(tls)) as repository:
         listening = listen(
             audit_syslog=f"tls://127.0.0.1:{repository.port}",
             audit_tls_ca=authority.file,
-            audit_tls_certificate=both,
+            audit_tls_certificate=chain,
         )
         assert read(repository.next())[0] == "110100"
         listening.acceptor.stop(1)
@@ -266,8 +266,8 @@ def test_an_unknown_repository_gets_nothing(
     ours, other = (Authority.create(tmp_path, name) for name in ("ours", "other"))
     tls = ServerTls(other.issue("repository"), client_certificates="none")
     with contextlib.closing(Repository(server_context(tls))) as repository:
-        where = f"tls://127.0.0.1:{repository.port}"
-        listen(audit_syslog=where, audit_tls_ca=ours.file)
+        url = f"tls://127.0.0.1:{repository.port}"
+        listen(audit_syslog=url, audit_tls_ca=ours.file)
         wait_for(lambda: repository.refusals)
         assert repository.messages.empty()
 
@@ -286,8 +286,8 @@ def test_reception_goes_on_without_the_repository(
             assert peer.store(data, CT_IMAGE_STORAGE, f"1.{number}").status == 0
             peer.release()
         assert time.monotonic() - start < 20
-    with contextlib.closing(Repository(port=repository.port)) as again:
-        assert [read(again.next())[0] for _ in range(3)] == ["110104"] * 3
+    with contextlib.closing(Repository(port=repository.port)) as reopened:
+        assert [read(reopened.next())[0] for _ in range(3)] == ["110104"] * 3
 
 
 def test_what_is_too_much_is_dropped_and_counted(

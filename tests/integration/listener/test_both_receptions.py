@@ -63,8 +63,8 @@ def _cut(data: bytes, size: int) -> list[bytes]:
 
 def _pdvs(data: bytes, size: int, header: int) -> list[bytes]:
     """Return PDVs of so many bytes, with the flag of the last fragment on the last one."""
-    *most, last = _cut(data, size)
-    return [pdv(part, STORAGE, header) for part in most] + [
+    *first, last = _cut(data, size)
+    return [pdv(part, STORAGE, header) for part in first] + [
         pdv(last, STORAGE, header | 2)
     ]
 

@@ -291,5 +291,5 @@ def test_a_request_and_its_folder_are_durable_before_the_answer(
     monkeypatch.setattr("veritag.storage.commitment_folder.sync_folder", note_folder)
     with scanner(hospital) as assoc:
         assert ask(assoc, asking("1.2.3.1")).Status == 0x0000
-        told = [name for name in synced if name]
-    assert told == ["spool", ".json", "commitments"]
+        folders = [name for name in synced if name]
+    assert folders == ["spool", ".json", "commitments"]

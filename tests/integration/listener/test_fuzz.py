@@ -56,12 +56,12 @@ class Attack:
         self.honest.add(honest_store(self.target.port, 2)[0])
         files = [p for p in self.target.ready() if p.name not in self.first]
         acknowledged = self.client.ledger.acknowledged
-        found = check_files(SEED, files, acknowledged, self.honest, once=False)
+        problems = check_files(SEED, files, acknowledged, self.honest, once=False)
         self.target.look_for_strays()
         self.target.read_log()
-        found += check_metrics(self.target.metrics())
+        problems += check_metrics(self.target.metrics())
         self.target.stop()
-        return found + self.target.problems
+        return problems + self.target.problems
 
 
 @pytest.fixture(scope="module", params=["fast", "stock"])
@@ -99,9 +99,9 @@ def test_no_ae_title_harms_the_listener(
     connection = Connection(attack.target.port)
     with connection.socket:
         connection.send(request(plain_items(), called[:16], calling[:16]))
-        found = connection.read(HANG_SECONDS)
-        assert found is not None
-        assert found[0] in (A_ASSOCIATE_AC, 3, 7)
+        pdu = connection.read(HANG_SECONDS)
+        assert pdu is not None
+        assert pdu[0] in (A_ASSOCIATE_AC, 3, 7)
         connection.drain()
 
 

@@ -41,11 +41,11 @@ def _end_of(connection: Connection) -> list[int]:
     kinds: list[int] = []
     with connection.socket:
         while ABORT not in kinds:
-            found = connection.read(HANG_SECONDS)
-            assert found is not None, "the connection stays open"
-            if not found[0]:
+            pdu = connection.read(HANG_SECONDS)
+            assert pdu is not None, "the connection stays open"
+            if not pdu[0]:
                 break
-            kinds.append(found[0])
+            kinds.append(pdu[0])
     return kinds
 
 

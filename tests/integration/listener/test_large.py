@@ -27,8 +27,8 @@ def test_a_large_instance_goes_to_disk_as_it_comes(listening: Listening) -> None
         peer.release()
     (stored,) = listening.received()
     meta = read_file_meta(stored)
-    kept = stored.read_bytes()[meta.dataset_offset :]
-    assert hashlib.sha256(kept).digest() == hashlib.sha256(data).digest()
+    body = stored.read_bytes()[meta.dataset_offset :]
+    assert hashlib.sha256(body).digest() == hashlib.sha256(data).digest()
     assert pydicom.dcmread(stored, stop_before_pixels=True).SOPInstanceUID == "1.2.3"
     assert list(listening.spool.incoming.iterdir()) == []
 

@@ -46,12 +46,12 @@ def test_each_encoding_is_stored_as_received(
     finally:
         assoc.release()
     (stored,) = listening.received()
-    ours = read_file_meta(stored)
-    assert ours.transfer_syntax_uid == ENCODINGS[name]
-    assert stored.read_bytes()[ours.dataset_offset :] == encoded(path)
-    assert ours.provenance.calling_ae_title == "CT1"
-    assert ours.provenance.called_ae_title == "ARCHIVE"
-    assert ours.provenance.peer_address == "127.0.0.1"
+    stored_meta = read_file_meta(stored)
+    assert stored_meta.transfer_syntax_uid == ENCODINGS[name]
+    assert stored.read_bytes()[stored_meta.dataset_offset :] == encoded(path)
+    assert stored_meta.provenance.calling_ae_title == "CT1"
+    assert stored_meta.provenance.called_ae_title == "ARCHIVE"
+    assert stored_meta.provenance.peer_address == "127.0.0.1"
 
 
 def test_pydicom_reads_what_is_stored(listening: Listening) -> None:
@@ -59,9 +59,9 @@ def test_pydicom_reads_what_is_stored(listening: Listening) -> None:
     path = FOLDER / "CT_small.dcm"
     assert dcmtk("storescu", "127.0.0.1", listening.port, path).returncode == 0
     (stored,) = listening.received()
-    ours, theirs = pydicom.dcmread(stored), pydicom.dcmread(path)
-    del theirs.DataSetTrailingPadding  # storescu leaves it out
-    assert ours == theirs
+    received, sent = pydicom.dcmread(stored), pydicom.dcmread(path)
+    del sent.DataSetTrailingPadding  # storescu leaves it out
+    assert received == sent
 
 
 def test_echoscu_is_answered(listening: Listening) -> None:
@@ -97,8 +97,8 @@ def test_dcmsend_goes_on_after_a_file_that_it_misread(
     bad = tmp_path / "bad.dcm"
     write_file(bad, CT_IMAGE_STORAGE, "1.2.3.4", EXPLICIT, _unknown_vrs("1.2.3.4"))
     more = [FOLDER / "MR_small_RLE.dcm", FOLDER / "JPEG2000.dcm"]
-    where = "127.0.0.1", listening.port
-    sent = dcmtk("dcmsend", "-v", "-dn", "-nh", "-nuc", *where, *good, bad, *more)
+    address = "127.0.0.1", listening.port
+    sent = dcmtk("dcmsend", "-v", "-dn", "-nh", "-nuc", *address, *good, bad, *more)
     assert sent.stderr.count("C-STORE Response (Success)") == 4, sent.stderr
     assert sent.stderr.count("C-STORE Response (Refused: SOPClassNotSupported)") == 1
     assert len(listening.received()) == 4

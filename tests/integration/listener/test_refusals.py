@@ -70,8 +70,10 @@ def test_what_has_no_identity_is_not_understood(
     """A Data Set with unreadable UIDs gets 0xC000."""
     with Peer(listening.port).associate() as peer:
         assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0xC000
-        again = peer.store(data_set(CT_IMAGE_STORAGE, "1.2"), CT_IMAGE_STORAGE, "1.2")
-        assert again.status == 0x0000
+        repeated = peer.store(
+            data_set(CT_IMAGE_STORAGE, "1.2"), CT_IMAGE_STORAGE, "1.2"
+        )
+        assert repeated.status == 0x0000
     assert len(listening.received()) == 1
 
 

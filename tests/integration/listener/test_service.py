@@ -65,13 +65,13 @@ def test_a_listener_receives_and_indexes(service: Service) -> None:
 
 
 def _indexers(service: Service) -> list[psutil.Process]:
-    found = []
+    indexers = []
     for process in psutil.process_iter(["cmdline", "environ"]):
         environment = process.info["environ"] or {}
         mine = environment.get("VERITAG_DATA_DIR") == str(service.data_dir)
         if mine and "index" in (process.info["cmdline"] or []):
-            found.append(process)
-    return found
+            indexers.append(process)
+    return indexers
 
 
 def test_the_log_is_json_without_patient_data(service: Service) -> None:

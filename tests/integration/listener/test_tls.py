@@ -147,11 +147,11 @@ def test_dcmtk_sends_by_each_profile(
     listening = listen_tls(
         dicom_tls_certificate=server.certificate, dicom_tls_key=server.key
     )
-    done = storescu(listening.port, ours, client, profile)
-    assert done.returncode == 0, done.stderr
+    process = storescu(listening.port, ours, client, profile)
+    assert process.returncode == 0, process.stderr
     (stored,) = listening.received()
-    theirs, kept = pydicom.dcmread(CT), pydicom.dcmread(stored)
-    assert kept.PixelData == theirs.PixelData
+    sent, received = pydicom.dcmread(CT), pydicom.dcmread(stored)
+    assert received.PixelData == sent.PixelData
 
 
 @pytest.mark.parametrize("version", ["-tls1", "-tls1_1"])
@@ -166,15 +166,15 @@ def test_old_versions_are_refused(
         "-connect",
         f"127.0.0.1:{listening.port}",
     ]
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, version, "-cipher", "DEFAULT@SECLEVEL=0"],
         capture_output=True,
         check=False,
         stdin=subprocess.DEVNULL,
         timeout=120,
     )
-    assert done.returncode != 0
-    assert b"alert protocol version" in done.stderr
+    assert process.returncode != 0
+    assert b"alert protocol version" in process.stderr
     wait_for(lambda: rejected("tls_protocol") == before + 1)
 
 
@@ -198,7 +198,7 @@ def test_new_versions_are_taken(
         f"127.0.0.1:{listening.port}",
     ]
     files = ["-cert", modality.certificate, "-key", modality.key, "-CAfile", ours.file]
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, *options, *map(str, files), "-brief"],
         capture_output=True,
         text=True,
@@ -206,9 +206,9 @@ def test_new_versions_are_taken(
         stdin=subprocess.DEVNULL,
         timeout=120,
     )
-    assert f"Protocol version: {version}" in done.stderr
-    assert "GCM" in done.stderr or "CHACHA20" in done.stderr
-    assert "Verification: OK" in done.stderr
+    assert f"Protocol version: {version}" in process.stderr
+    assert "GCM" in process.stderr or "CHACHA20" in process.stderr
+    assert "Verification: OK" in process.stderr
 
 
 def test_weak_suites_are_refused(
@@ -250,8 +250,8 @@ def test_dcmtk_with_a_foreign_certificate_is_refused(
     """A storescu with a certificate of another authority is refused."""
     listening, before = listen_tls(), rejected("tls_certificate")
     intruder = theirs.issue("intruder")
-    done = storescu(listening.port, ours, intruder)
-    assert done.returncode != 0
+    process = storescu(listening.port, ours, intruder)
+    assert process.returncode != 0
     wait_for(lambda: rejected("tls_certificate") == before + 1)
     assert listening.received() == []
 
@@ -286,13 +286,13 @@ def test_a_plain_port_may_stand_beside(
     secured = listening.acceptor.tls_port
     assert secured not in (None, listening.port)
     with Peer(listening.port).associate() as plain:
-        done = storescu(int(secured or 0), ours, modality)
-        assert done.returncode != 0
-        assert "Local Limit Exceeded" in done.stderr
+        process = storescu(int(secured or 0), ours, modality)
+        assert process.returncode != 0
+        assert "Local Limit Exceeded" in process.stderr
         plain.release()
     wait_for(lambda: not listening.acceptor.associations)
-    done = storescu(int(secured or 0), ours, modality)
-    assert done.returncode == 0, done.stderr
+    process = storescu(int(secured or 0), ours, modality)
+    assert process.returncode == 0, process.stderr
 
 
 def test_plain_dicom_is_no_way_into_the_tls_port(
@@ -389,8 +389,10 @@ def test_a_new_certificate_is_used_without_a_restart(
         wait_for(lambda: _serial_in_use(listening, tls) != first)
         data = data_set(CT_IMAGE_STORAGE, "1.2.3")
         assert peer.store(data, CT_IMAGE_STORAGE, "1.2.3").status == 0
-    left = REGISTRY.get_sample_value("veritag_tls_certificate_expiry_timestamp_seconds")
-    assert 59 < (float(left or 0) - time.time()) / 86400 < 61
+    expiry = REGISTRY.get_sample_value(
+        "veritag_tls_certificate_expiry_timestamp_seconds"
+    )
+    assert 59 < (float(expiry or 0) - time.time()) / 86400 < 61
 
 
 @pytest.mark.usefixtures("_look_often")
@@ -475,15 +477,15 @@ def test_the_command_sends_by_tls(
     command = [sys.executable, "-m", "veritag.cli", "send"]
     files = ["--tls-ca", ours.file, "--tls-certificate", modality.certificate]
     files += ["--tls-key", modality.key]
-    where = ["127.0.0.1", str(listening.port), str(CT), "--calling-aet", "CT1"]
+    arguments = ["127.0.0.1", str(listening.port), str(CT), "--calling-aet", "CT1"]
     for tls, status in ((["--tls"], 0), ([], 2)):
-        done = subprocess.run(
-            [*command, *tls, *map(str, files), *where],
+        process = subprocess.run(
+            [*command, *tls, *map(str, files), *arguments],
             capture_output=True,
             check=False,
             timeout=120,
         )
-        assert done.returncode == status, done.stderr
+        assert process.returncode == status, process.stderr
     assert len(listening.received()) == 1
 
 
@@ -517,7 +519,7 @@ def test_sending_by_tls_says_what_is_wrong(
     """A wrong host name, authority or certificate is named in the error."""
     monkeypatch.setattr(association_module, "_TLS_SECONDS", 45.0)
     elsewhere = ours.issue("elsewhere", host="192.0.2.1")
-    changes, tls, told = {
+    changes, tls, reason = {
         "host name": (
             {
                 "dicom_tls_certificate": elsewhere.certificate,
@@ -530,6 +532,6 @@ def test_sending_by_tls_says_what_is_wrong(
         "no certificate": ({}, PeerTls(ours.file), "CERTIFICATE_REQUIRED"),
     }[kind]
     listening = listen_tls(**changes)
-    with pytest.raises(ReceiverUnavailable, match=told):
+    with pytest.raises(ReceiverUnavailable, match=reason):
         send(Receiver("127.0.0.1", listening.port, tls=tls), [CT])
     assert listening.received() == []

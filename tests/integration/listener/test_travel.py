@@ -73,13 +73,13 @@ def _of_class(folder: Path, number: int, sop_class: str) -> Path:
 def _as_sent(listening: Listening, files: list[Path]) -> None:
     """Compare the files in the spool with the sent ones, in order."""
     for sent, stored in zip(files, listening.received(), strict=True):
-        theirs, ours = read_file_meta(sent), read_file_meta(stored)
-        assert ours.sop_class_uid == theirs.sop_class_uid
-        assert ours.sop_instance_uid == theirs.sop_instance_uid
-        assert ours.transfer_syntax_uid == theirs.transfer_syntax_uid
-        assert ours.provenance.calling_ae_title == "CT1"
-        assert ours.provenance.called_ae_title == "ANY-SCP"
-        assert ours.provenance.peer_address == "127.0.0.1"
+        sent_meta, stored_meta = read_file_meta(sent), read_file_meta(stored)
+        assert stored_meta.sop_class_uid == sent_meta.sop_class_uid
+        assert stored_meta.sop_instance_uid == sent_meta.sop_instance_uid
+        assert stored_meta.transfer_syntax_uid == sent_meta.transfer_syntax_uid
+        assert stored_meta.provenance.calling_ae_title == "CT1"
+        assert stored_meta.provenance.called_ae_title == "ANY-SCP"
+        assert stored_meta.provenance.peer_address == "127.0.0.1"
         assert kept(stored) == encoded(sent)
 
 
@@ -146,8 +146,8 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     files = {}
     for syntax, (tool, *options) in CONVERSIONS.items():
         path = folder / f"{syntax}.dcm"
-        made = dcmtk(tool, *options, folder / "picture.dcm", path)
-        assert made.returncode == 0, made.stderr
+        process = dcmtk(tool, *options, folder / "picture.dcm", path)
+        assert process.returncode == 0, process.stderr
         assert pydicom.filereader.read_file_meta_info(path).TransferSyntaxUID == syntax
         files[syntax] = path
     return files
@@ -165,18 +165,18 @@ def test_what_dcmtk_encodes_travels_unchanged(
     listening: Listening, converted: dict[str, Path]
 ) -> None:
     """Each transfer syntax that DCMTK encodes and sends is stored byte for byte."""
-    where = "127.0.0.1", listening.port
+    address = "127.0.0.1", listening.port
     for syntax, proposal in PROPOSALS.items():
-        assert dcmtk("storescu", proposal, *where, converted[syntax]).returncode == 0
+        assert dcmtk("storescu", proposal, *address, converted[syntax]).returncode == 0
     others = [p for syntax, p in converted.items() if syntax not in PROPOSALS]
-    sent = dcmtk("dcmsend", "-dn", "-nuc", *where, *others)
+    sent = dcmtk("dcmsend", "-dn", "-nuc", *address, *others)
     assert sent.returncode == 0, sent.stderr
     stored = {read_file_meta(p).transfer_syntax_uid: p for p in listening.received()}
     assert stored.keys() == CONVERSIONS.keys()
     for syntax, path in converted.items():
         # DCMTK deflates anew what it sends.
-        same = _inflated if syntax == DEFLATED else bytes
-        assert same(kept(stored[syntax])) == same(encoded(path)), syntax
+        content = _inflated if syntax == DEFLATED else bytes
+        assert content(kept(stored[syntax])) == content(encoded(path)), syntax
 
 
 # Why the rest of the 754 files is not sent, or not taken; most are malformed on purpose.
@@ -270,10 +270,10 @@ def test_pixel_data_travels_unchanged_from_dcmtk(
 ) -> None:
     """Real files sent by dcmsend arrive with the same pixel data."""
     files = _some(corpus)
-    where = "127.0.0.1", listening.port
-    sent = dcmtk("dcmsend", "-v", "-dn", "-nh", "-nuc", *where, *files)
+    address = "127.0.0.1", listening.port
+    process = dcmtk("dcmsend", "-v", "-dn", "-nh", "-nuc", *address, *files)
     received = listening.received()
-    assert sent.stderr.count("C-STORE Response (Success)") == len(received) > 200
+    assert process.stderr.count("C-STORE Response (Success)") == len(received) > 200
     # Some are the same instance in other transfer syntaxes.
-    theirs = set(map(_pixel_data, files))
-    assert [path for path in received if _pixel_data(path) not in theirs] == []
+    sent = set(map(_pixel_data, files))
+    assert [path for path in received if _pixel_data(path) not in sent] == []

@@ -208,14 +208,14 @@ class Peer:
         """Wait for a C-STORE-RSP or a C-ECHO-RSP."""
         kind, body = self.read()
         assert kind == 4, f"PDU type {kind} answers the message"
-        command, found = body[6:], {}
+        command, elements = body[6:], {}
         while command:
             group, number, length = struct.unpack_from("<HHL", command)
-            found[group << 16 | number] = command[8 : 8 + length]
+            elements[group << 16 | number] = command[8 : 8 + length]
             command = command[8 + length :]
-        status = struct.unpack("<H", found[0x00000900])[0]
-        comment = found.get(0x00000902, b"").decode().strip()
-        message_id = struct.unpack("<H", found[0x00000120])[0]
+        status = struct.unpack("<H", elements[0x00000900])[0]
+        comment = elements.get(0x00000902, b"").decode().strip()
+        message_id = struct.unpack("<H", elements[0x00000120])[0]
         return Answer(status, comment, message_id, body[4])
 
     def release(self) -> None:

@@ -104,11 +104,11 @@ def require_valid(element: ET.Element) -> None:
     required, optional, children = SCHEMA[element.tag]
     assert required <= element.attrib.keys() <= required | optional, element.tag
     tags, position = [child.tag for child in element], 0
-    for tag, least, most in children:
+    for tag, minimum, maximum in children:
         count = 0
         while position < len(tags) and tags[position] == tag:
             position, count = position + 1, count + 1
-        assert least <= count <= most, (element.tag, tag)
+        assert minimum <= count <= maximum, (element.tag, tag)
     assert position == len(tags), (element.tag, tags[position:])
     for child in element:
         require_valid(child)
@@ -169,8 +169,10 @@ def test_a_transfer_names_study_classes_and_numbers() -> None:
     study = message.find("ParticipantObjectIdentification")
     assert study is not None
     assert study.get("ParticipantObjectID") == "1.2.3"
-    found = {c.get("UID"): c.get("NumberOfInstances") for c in message.iter("SOPClass")}
-    assert found == {"1.2.840.10008.5.1.4.1.1.2": "300", "1.2.9": "1"}
+    counts = {
+        c.get("UID"): c.get("NumberOfInstances") for c in message.iter("SOPClass")
+    }
+    assert counts == {"1.2.840.10008.5.1.4.1.1.2": "300", "1.2.9": "1"}
 
 
 @given(st.text(max_size=40), st.text(max_size=80))
@@ -190,9 +192,9 @@ def test_nothing_from_the_network_breaks_out(title: str, text: str) -> None:
 def test_a_separator_in_an_ae_title_makes_no_second_one() -> None:
     """The AE title `A;B` stays one title."""
     message = parse(encode(Event(SECURITY_ALERT, "E", (sender("A;B"),)), ORIGIN))
-    found = message.find("ActiveParticipant")
-    assert found is not None
-    assert found.get("AlternativeUserID") == r"AETITLES=A\x3bB"
+    participant = message.find("ActiveParticipant")
+    assert participant is not None
+    assert participant.get("AlternativeUserID") == r"AETITLES=A\x3bB"
 
 
 def test_syslog_says_how_grave_it_is() -> None:

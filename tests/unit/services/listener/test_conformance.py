@@ -27,10 +27,10 @@ def page() -> str:
 @pytest.fixture(scope="module")
 def make() -> Callable[[], str]:
     """The function that generates the statement."""
-    made: Callable[[], str] = runpy.run_path(str(DOCS / "make_conformance.py"))[
+    page: Callable[[], str] = runpy.run_path(str(DOCS / "make_conformance.py"))[
         "conformance_page"
     ]
-    return made
+    return page
 
 
 def test_the_statement_is_up_to_date(page: str, make: Callable[[], str]) -> None:

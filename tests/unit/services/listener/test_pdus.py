@@ -14,7 +14,7 @@ def _received(sent: bytes, limit: int, pieces: list[int]) -> list[bytes]:
     """Send in pieces of these sizes; return the PDUs that the buffer returns."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        buffer, found, position = PduBuffer(limit), [], 0
+        buffer, taken_pdus, position = PduBuffer(limit), [], 0
         for size in [*pieces, len(sent)]:
             piece = sent[position : position + size]
             position += len(piece)
@@ -22,9 +22,9 @@ def _received(sent: bytes, limit: int, pieces: list[int]) -> list[bytes]:
                 theirs.sendall(piece)
                 assert buffer.fill(ours)
             while (pdu := buffer.take()) is not None:
-                found.append(bytes(pdu))
+                taken_pdus.append(bytes(pdu))
         assert buffer.is_empty
-    return found
+    return taken_pdus
 
 
 @given(
@@ -36,8 +36,8 @@ def test_however_the_bytes_are_cut_the_same_pdus_come(
 ) -> None:
     """The PDUs do not depend on the segments."""
     sent = b"".join(p_data(1, 2, value) for value in values)
-    found = _received(sent, 70, pieces)
-    assert [bytes(f) for pdu in found for _, _, f in split(memoryview(pdu))] == values
+    pdus = _received(sent, 70, pieces)
+    assert [bytes(f) for pdu in pdus for _, _, f in split(memoryview(pdu))] == values
 
 
 def test_a_long_pdu_is_refused_before_it_is_there() -> None:
@@ -62,13 +62,13 @@ def test_pdvs_add_up_or_are_refused(pdu: bytes) -> None:
 
 
 @given(st.binary(max_size=300), st.integers(7, 64))
-def test_an_answer_is_cut_to_what_the_peer_takes(value: bytes, most: int) -> None:
+def test_an_answer_is_cut_to_what_the_peer_takes(value: bytes, limit: int) -> None:
     """No PDU is longer than the limit, and only the last PDV has the flag."""
-    sent, found = p_data(3, 0x03, value, most), []
+    sent, pdvs = p_data(3, 0x03, value, limit), []
     while sent:
         length = int.from_bytes(sent[2:6], "big")
-        assert length <= most
-        found += split(memoryview(sent)[6 : 6 + length])
+        assert length <= limit
+        pdvs += split(memoryview(sent)[6 : 6 + length])
         sent = sent[6 + length :]
-    assert b"".join(bytes(fragment) for _, _, fragment in found) == value
-    assert [control for _, control, _ in found] == [0x01] * (len(found) - 1) + [0x03]
+    assert b"".join(bytes(fragment) for _, _, fragment in pdvs) == value
+    assert [control for _, control, _ in pdvs] == [0x01] * (len(pdvs) - 1) + [0x03]

@@ -26,8 +26,8 @@ Admit = Callable[[PendingConnection], Refusal | None]
 @pytest.fixture
 def selector() -> Iterator[selectors.BaseSelector]:
     """The selector of the connections."""
-    with selectors.DefaultSelector() as made:
-        yield made
+    with selectors.DefaultSelector() as new:
+        yield new
 
 
 @pytest.fixture

@@ -58,6 +58,6 @@ def test_only_what_is_asked_for_is_offered() -> None:
 
 def test_contexts_of_one_class_are_put_together() -> None:
     """A class with a context for each transfer syntax is supported with all of them."""
-    asked = [build_context(CT, syntax) for syntax in sorted(TRANSFER_SYNTAXES)]
-    _, offer = contexts_for(asked, False)
+    requested = [build_context(CT, syntax) for syntax in sorted(TRANSFER_SYNTAXES)]
+    _, offer = contexts_for(requested, False)
     assert set(offer.transfer_syntax) == TRANSFER_SYNTAXES

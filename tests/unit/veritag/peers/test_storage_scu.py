@@ -160,7 +160,6 @@ def test_the_command_names_what_the_data_set_is(
     """The command has the UIDs of the Data Set, not those of the file meta.
 
     storescp compares command and Data Set, and answers a difference with 0xA900.
-
     """
     ds = pydicom.dcmread(phantom_files[0])
     path = tmp_path / "renamed.dcm"
@@ -181,10 +180,10 @@ def scp(
     contexts: Sequence[PresentationContext], status: int = 0x0000
 ) -> Iterator[tuple[Receiver, set[object]]]:
     """Run a receiver of these contexts; yield it and the associations that it accepted."""
-    seen: set[object] = set()
+    associations: set[object] = set()
 
     def answer(event: evt.Event) -> int:
-        seen.add(event.assoc)
+        associations.add(event.assoc)
         return status
 
     handlers: list[Any] = [(evt.EVT_C_STORE, answer)]
@@ -193,7 +192,7 @@ def scp(
     )
     assert server is not None
     try:
-        yield Receiver("127.0.0.1", server.server_address[1]), seen
+        yield Receiver("127.0.0.1", server.server_address[1]), associations
     finally:
         server.shutdown()
 
@@ -214,10 +213,10 @@ def test_more_contexts_than_one_association_holds(tmp_path: Path) -> None:
         ds.file_meta.TransferSyntaxUID = UID(syntax)
         files.append(tmp_path / f"{n}.dcm")
         ds.save_as(files[-1], enforce_file_format=True)
-    with scp([build_context(c, syntaxes) for c in classes]) as (receiver, seen):
+    with scp([build_context(c, syntaxes) for c in classes]) as (receiver, associations):
         outcomes = send(receiver, files)
     assert [o.reason for o in outcomes] == [None] * 150
-    assert len(seen) == 2
+    assert len(associations) == 2
 
 
 def test_a_refused_context_is_the_reason(phantom_files: list[Path]) -> None:
@@ -259,10 +258,10 @@ def test_progress_ends_with_a_summary(
     assert send_with_progress(storescp.receiver, phantom_files)
     (tmp_path / "notes.txt").write_text("no picture here")
     assert not send_with_progress(storescp.receiver, [tmp_path / "notes.txt"])
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "6 of 6 files stored" in said.err
-    assert "0 of 1 files stored" in said.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "6 of 6 files stored" in output.err
+    assert "0 of 1 files stored" in output.err
 
 
 def test_no_answer_is_lost_to_the_thread_beside(
@@ -280,9 +279,9 @@ def test_no_answer_is_lost_to_the_thread_beside(
 
     def counted(*arguments: Any, **options: Any) -> Association:
         association = associate(*arguments, **options)
-        late = LateEvent()
-        late.set()
-        association._reactor_checkpoint = late
+        checkpoint = LateEvent()
+        checkpoint.set()
+        association._reactor_checkpoint = checkpoint
         associations.append(association)
         return association
 
@@ -306,8 +305,8 @@ def test_a_file_that_vanishes_on_the_way_holds_up_no_other(
 ) -> None:
     """A file removed during sending gets a reason that is not lasting."""
     first, second, *_ = phantom_files
-    found = send(storescp.receiver, phantom_files, lambda _: second.unlink(True))
-    by_path = {outcome.path: outcome for outcome in found}
+    outcomes = send(storescp.receiver, phantom_files, lambda _: second.unlink(True))
+    by_path = {outcome.path: outcome for outcome in outcomes}
     assert by_path[first].stored
     assert (by_path[second].stored, by_path[second].lasting) == (False, False)
     assert len(storescp.received()) == len(phantom_files) - 1

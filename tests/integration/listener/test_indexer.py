@@ -163,7 +163,7 @@ def test_an_unparsable_data_set_is_kept_with_the_reason(site: Site) -> None:
     assert len(site.archived()) == 2
 
 
-STEPS = ["_archive_one", "_archive_all", "_register", "_forget", "_index"]
+STEPS = ["_archive_one", "_archive_all", "_register", "_remove", "_index"]
 
 
 def _struck(step: str, moment: str) -> type[Indexer]:

@@ -1,6 +1,7 @@
 """The `veritag` command, with the sub-commands whose packages are installed."""
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -54,8 +55,24 @@ def _order(point: EntryPoint) -> tuple[bool, str]:
 
 def main() -> None:
     """Run the command; an error of Veritag ends it with a message and no traceback."""
+    _run(build_app())
+
+
+def run_room(register: Callable[[typer.Typer], None]) -> None:
+    """Run the commands of one room like `main`, without loading the other rooms."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.callback()(_keep_names)
+    register(app)
+    _run(app)
+
+
+def _keep_names() -> None:
+    """Run commands by their names: Typer runs a single command without its name."""
+
+
+def _run(app: typer.Typer) -> None:
     try:
-        build_app()()
+        app()
     except RetryableError as error:
         _exit_with(error, EXIT_TRY_AGAIN)
     except VeritagError as error:

@@ -1,16 +1,7 @@
-"""`python -m services.listener`: the command of the listener alone."""
-
-import typer
+"""`python -m services.listener`: the command of the listener without those of other rooms."""
 
 from services.listener.commands import register
-
-
-def _main() -> None:
-    """Keep `listen` a subcommand: an application of one command would not name it."""
-
+from veritag.cli import run_room
 
 if __name__ == "__main__":
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.callback()(_main)
-    register(app)
-    app()
+    run_room(register)

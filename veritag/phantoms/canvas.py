@@ -88,6 +88,11 @@ class Canvas:
             shift=_SHIFT,
         )
 
+    def fill_both_sides(self, outline: Outline, value: float) -> None:
+        """Set the inside of the outline and of its mirror image to a value."""
+        self.fill(outline, value)
+        self.fill(mirrored(outline), value)
+
     def mask(self, outline: Outline, blur: float = 0.0) -> Picture:
         """Return 1 inside the outline and 0 outside, with an edge `blur` wide."""
         mask = np.zeros(self.image.shape, np.float32)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from veritag.phantoms import projections, sections
+from veritag.phantoms import ct_sections, mr_sections, projections
 from veritag.phantoms.canvas import Canvas
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -96,17 +96,17 @@ _MAMMO = {
 }
 
 _ALL = (
-    PhantomKind("CT-HEAD", CT, "CT", "HEAD", sections.ct_head, 512, 512, -1024, 3071, 4095, 9,
+    PhantomKind("CT-HEAD", CT, "CT", "HEAD", ct_sections.ct_head, 512, 512, -1024, 3071, 4095, 9,
          AXIAL, 0.45, tags={**_CT, "ExposureTime": 1000, "Exposure": 300}),
-    PhantomKind("CT-CHEST", CT, "CT", "CHEST", sections.ct_chest, 512, 512, -1024, 3071, 4095, 18,
+    PhantomKind("CT-CHEST", CT, "CT", "CHEST", ct_sections.ct_chest, 512, 512, -1024, 3071, 4095, 18,
          AXIAL, 0.75, tags={**_CT, "ExposureTime": 500, "Exposure": 90}),
-    PhantomKind("CT-ABDOMEN", CT, "CT", "ABDOMEN", sections.ct_abdomen, 512, 512, -1024, 3071, 4095, 16,
+    PhantomKind("CT-ABDOMEN", CT, "CT", "ABDOMEN", ct_sections.ct_abdomen, 512, 512, -1024, 3071, 4095, 16,
          AXIAL, 0.8, tags={**_CT, "ExposureTime": 600, "Exposure": 180}),
-    PhantomKind("MR-BRAIN", MR, "MR", "BRAIN", sections.mr_brain, 256, 256, 0, 1200, 1200, 14,
+    PhantomKind("MR-BRAIN", MR, "MR", "BRAIN", mr_sections.mr_brain, 256, 256, 0, 1200, 1200, 14,
          AXIAL, 0.9, tags={**_MR, "PatientPosition": "HFS", "EchoTime": 90}),
-    PhantomKind("MR-KNEE", MR, "MR", "KNEE", sections.mr_knee, 256, 256, 0, 1200, 1200, 16,
+    PhantomKind("MR-KNEE", MR, "MR", "KNEE", mr_sections.mr_knee, 256, 256, 0, 1200, 1200, 16,
          SAGITTAL, 0.65, tags={**_MR, "PatientPosition": "FFS", "EchoTime": 30, "Laterality": "L"}),
-    PhantomKind("MR-LSPINE", MR, "MR", "LSPINE", sections.mr_lspine, 256, 256, 0, 1200, 1200, 14,
+    PhantomKind("MR-LSPINE", MR, "MR", "LSPINE", mr_sections.mr_lspine, 256, 256, 0, 1200, 1200, 14,
          SAGITTAL, 1.1, tags={**_MR, "PatientPosition": "HFS", "EchoTime": 100}),
     PhantomKind("CR-CHEST", CR, "CR", "CHEST", projections.cr_chest, 1024, 1024, -0.1, 1.5, 4095, 0.012,
          spacing=0.4, tags={**_XRAY, "ViewPosition": "PA", "KVP": 120, "ExposureTime": 10, "Exposure": 3}),

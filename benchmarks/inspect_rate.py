@@ -28,7 +28,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,19 +37,15 @@ import numpy as np
 import onnxruntime as ort
 import pydicom
 import structlog
-from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     CTImageStorage,
     ExplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLSLossless,
-    generate_uid,
 )
 
+from benchmarks.ct_files import SYNTAXES, write_ct
 from veritag.bundles.bundle import (
     ModelBundle,
     load_bundle,
-    seal_bundle,
     starter_bundle_path,
 )
 from veritag.judging.judge import judge_series
@@ -65,39 +60,6 @@ from worker.inference import Model
 from worker.pipeline import Pipeline
 from worker.process import open_context
 from worker.tasks import inspect_instances
-
-SIZE = 512
-
-
-SYNTAXES = {"jpeg-ls": JPEGLSLossless, "jpeg-2000": JPEG2000Lossless}
-
-
-def write_ct(path: Path, rng: np.random.Generator, syntax: str) -> None:
-    """Write one CT slice of 512 x 512 pixels, 525 kB if native."""
-    y, x = np.mgrid[-1:1:512j, -1:1:512j]
-    body = ((x / 0.8) ** 2 + (y / 0.6) ** 2) < 1
-    pixels = np.where(body, 1040, 24) + rng.normal(0, 20, (SIZE, SIZE))
-    ds = Dataset()
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.file_meta.MediaStorageSOPClassUID = CTImageStorage
-    ds.SOPClassUID = CTImageStorage
-    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    ds.StudyInstanceUID = ds.SeriesInstanceUID = "1.2.3"
-    ds.Modality, ds.BodyPartExamined, ds.PatientPosition = "CT", "CHEST", "HFS"
-    ds.Manufacturer, ds.ExposureTime, ds.Exposure = "BENCHMARK", 500, 100
-    ds.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    ds.ImagePositionPatient = [0, 0, 0]
-    ds.PixelSpacing, ds.SliceThickness = [0.8, 0.8], 1.0
-    ds.RescaleSlope, ds.RescaleIntercept = 1, -1024
-    ds.Rows = ds.Columns = SIZE
-    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 12, 11
-    ds.PixelRepresentation = 0
-    ds.PixelData = np.clip(pixels, 0, 4095).astype("<u2").tobytes()
-    if syntax in SYNTAXES:
-        ds.compress(SYNTAXES[syntax], generate_instance_uid=False)
-    ds.save_as(path, enforce_file_format=True)
 
 
 def bare_loop(
@@ -187,27 +149,6 @@ def _stored(path: Path, home: Path) -> StoredInstance:
     )
 
 
-def untrained(size: int, folder: Path) -> Path:
-    """Make a bundle with the paper's encoder and K = 25, without training."""
-    from benchmarks.untrained import untrained_graph
-    from model_training.bundles.export import export_onnx
-    from model_training.network.encoder import EMBEDDING, Encoder
-
-    centers = np.random.default_rng(1).normal(size=(25, EMBEDDING))
-    starter = load_bundle(starter_bundle_path()).manifest
-    references = len(next(iter(starter.neighbor_concepts.values())))
-    model = untrained_graph(
-        Encoder(size), centers, neighbors=references, concepts=starter.concepts
-    )
-    export_onnx(model, size, folder / "model.onnx")
-    manifest = replace(
-        starter,
-        preprocessing=replace(starter.preprocessing, size=size),
-        clusters=starter.clusters[:25],
-    )
-    return seal_bundle(folder, manifest).path
-
-
 Variant = Callable[[], Callable[[], None]]
 """Prepares one repetition and returns the function to measure."""
 
@@ -220,7 +161,9 @@ def main() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
     )
     if options.size:
-        options.bundle = untrained(options.size, Path(tempfile.mkdtemp()))
+        from benchmarks.untrained import untrained_bundle  # loads torch
+
+        options.bundle = untrained_bundle(options.size, Path(tempfile.mkdtemp()))
     bundle = load_bundle(options.bundle)
     model, session = Model(bundle), _session(bundle)
     rng = np.random.default_rng(1)

@@ -1,9 +1,12 @@
-"""Untrained graphs of any shape, for benchmarks and for tests of the export."""
+"""Untrained graphs and bundles of any shape, for benchmarks and tests of the export."""
+
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from model_training.bundles.export import InspectionModel
-from model_training.network.encoder import Encoder
+from model_training.bundles.export import InspectionModel, export_onnx
+from model_training.network.encoder import EMBEDDING, Encoder
 from model_training.tag_model.novelty import (
     COMPONENTS,
     NoveltyModel,
@@ -12,6 +15,11 @@ from model_training.tag_model.novelty import (
 )
 from model_training.tag_model.tag_pool import NeighborImages, TagSources
 from model_training.tag_model.tag_predictor import TagPredictor
+from veritag.bundles.bundle import (
+    load_bundle,
+    seal_bundle,
+    starter_bundle_path,
+)
 from veritag.judging.tag_probabilities import Floats
 
 CONCEPTS = {"Modality": ("CT", "MR", "US"), "BodyPartExamined": ("CHEST", "HEAD")}
@@ -60,6 +68,23 @@ def untrained_graph(
     first = len(next(iter(vocabulary.values())))
     novelty = NoveltyScore(model, [slice(0, first)])
     return InspectionModel(encoder, predictor, novelty, half=half)
+
+
+def untrained_bundle(size: int, folder: Path) -> Path:
+    """Make a bundle with the paper's encoder and K = 25, without training."""
+    centers = np.random.default_rng(1).normal(size=(25, EMBEDDING))
+    starter = load_bundle(starter_bundle_path()).manifest
+    references = len(next(iter(starter.neighbor_concepts.values())))
+    model = untrained_graph(
+        Encoder(size), centers, neighbors=references, concepts=starter.concepts
+    )
+    export_onnx(model, size, folder / "model.onnx")
+    manifest = replace(
+        starter,
+        preprocessing=replace(starter.preprocessing, size=size),
+        clusters=starter.clusters[:25],
+    )
+    return seal_bundle(folder, manifest).path
 
 
 def _sources(

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from tests.faults.ledger import MISMATCH, OUT_OF_RESOURCES, SUCCESS, Fate, Ledger
 from tests.faults.load import Load, Task, Way
-from tests.faults.testbed import Testbed
+from tests.faults.testbed import SystemUnderTest
 from veritag.dicom.part10 import read_file_meta
 from veritag.findings import FindingCode
 from veritag.records.schema import (
@@ -66,7 +66,7 @@ class Kept:
     doubled_findings: int
 
 
-def read_records(testbed: Testbed) -> Kept:
+def read_records(testbed: SystemUnderTest) -> Kept:
     """Read the content to compare."""
     with testbed.records.read() as connection:
         rows: defaultdict[str, list[tuple[int, str, str, bool]]] = defaultdict(list)
@@ -107,7 +107,7 @@ def _doubled(connection: Connection) -> int:
     return len(connection.execute(doubled).all())
 
 
-def check(testbed: Testbed, load: Load, ledger: Ledger) -> list[Claim]:
+def check(testbed: SystemUnderTest, load: Load, ledger: Ledger) -> list[Claim]:
     """Return every claim with the cases that break it."""
     kept = read_records(testbed)
     said = ledger.acknowledged
@@ -122,7 +122,7 @@ def check(testbed: Testbed, load: Load, ledger: Ledger) -> list[Claim]:
 
 
 def _on_disk(
-    testbed: Testbed, load: Load, kept: Kept, said: dict[str, Fate]
+    testbed: SystemUnderTest, load: Load, kept: Kept, said: dict[str, Fate]
 ) -> Iterator[Claim]:
     text = "every acknowledged instance is in the archive, byte for byte"
     broken = []
@@ -171,7 +171,9 @@ def _miscounted(kept: Kept, said: dict[str, Fate]) -> Iterator[str]:
                 yield f"{digest}: {fate.acknowledged} <= {came} <= {fate.begun}"
 
 
-def _forwarded(testbed: Testbed, load: Load, said: dict[str, Fate]) -> Iterator[Claim]:
+def _forwarded(
+    testbed: SystemUnderTest, load: Load, said: dict[str, Fate]
+) -> Iterator[Claim]:
     if not testbed.destination.is_there:
         return
     sent: defaultdict[str, list[Task]] = defaultdict(list)
@@ -237,7 +239,7 @@ def _refused(load: Load, ledger: Ledger) -> Iterator[Claim]:
     yield _claim("all else was taken in the end", len(right), left)
 
 
-def _tidy(testbed: Testbed, kept: Kept) -> Claim:
+def _tidy(testbed: SystemUnderTest, kept: Kept) -> Claim:
     spool, archive = testbed.data_dir / "spool", testbed.data_dir / "archive"
     files = [p for p in archive.rglob("*") if p.is_file()]
     keys = {row[2] for found in kept.rows.values() for row in found}

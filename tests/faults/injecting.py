@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import redis
 
 from tests.faults.places import Postgres
-from tests.faults.testbed import RESERVE_MB, UP, Testbed
+from tests.faults.testbed import RESERVE_MB, UP, SystemUnderTest
 
 _RECOVERY_SECONDS = 150.0
 _LOOK_SECONDS = 0.2
@@ -54,52 +54,52 @@ class Fault:
 
     name: str
     weight: int
-    strike: Callable[[Testbed], int | None]
+    strike: Callable[[SystemUnderTest], int | None]
     kills: bool = False
     seconds: tuple[float, float] | None = None
-    relieve: Callable[[Testbed], None] = lambda _: None
+    relieve: Callable[[SystemUnderTest], None] = lambda _: None
     concerned: tuple[str, ...] = ()
-    possible: Callable[[Testbed], bool] = lambda _: True
+    possible: Callable[[SystemUnderTest], bool] = lambda _: True
 
 
-def _kill(role: str) -> Callable[[Testbed], int | None]:
+def _kill(role: str) -> Callable[[SystemUnderTest], int | None]:
     return lambda testbed: testbed.signal(role, signal.SIGKILL) and 1
 
 
-def _kill_database(testbed: Testbed) -> int:
+def _kill_database(testbed: SystemUnderTest) -> int:
     assert isinstance(testbed.database, Postgres)
     testbed.database.kill()
     return 1
 
 
-def _resume_broker(testbed: Testbed) -> None:
+def _resume_broker(testbed: SystemUnderTest) -> None:
     testbed.signal("broker", signal.SIGCONT)
 
 
-def _flush(testbed: Testbed) -> None:
+def _flush(testbed: SystemUnderTest) -> None:
     with suppress(redis.RedisError), testbed.broker() as client:
         client.flushall()
 
 
-def _jump(testbed: Testbed) -> None:
+def _jump(testbed: SystemUnderTest) -> None:
     """Move the clock two hours ahead, the next time half an hour back."""
     # Each jump is followed by one back to the true time.
     testbed.clock.jump(-1800 if testbed.clock.jumps // 2 % 2 else 7200)
 
 
-def _clock_back(testbed: Testbed) -> None:
+def _clock_back(testbed: SystemUnderTest) -> None:
     testbed.clock.jump(0)
 
 
-def _fill(leave_mb: int) -> Callable[[Testbed], None]:
+def _fill(leave_mb: int) -> Callable[[SystemUnderTest], None]:
     return lambda testbed: testbed.disk.fill(leave_mb)
 
 
-def _own_disk(testbed: Testbed) -> bool:
+def _own_disk(testbed: SystemUnderTest) -> bool:
     return testbed.disk.is_own
 
 
-def _forwards(testbed: Testbed) -> bool:
+def _forwards(testbed: SystemUnderTest) -> bool:
     return testbed.destination.is_there
 
 
@@ -181,7 +181,9 @@ FAULTS = (
 )
 
 
-def possible_faults(testbed: Testbed, wanted: Sequence[str] = ()) -> list[Fault]:
+def possible_faults(
+    testbed: SystemUnderTest, wanted: Sequence[str] = ()
+) -> list[Fault]:
     """Return the faults whose names begin with one of the prefixes; default: all."""
     names = tuple(wanted) or ("",)
     return [f for f in FAULTS if f.name.startswith(names) and f.possible(testbed)]
@@ -218,7 +220,7 @@ def _draw(rng: random.Random, faults: Sequence[Fault], count: int) -> Iterator[F
 class Injector:
     """Injects faults and watches until the system has recovered."""
 
-    def __init__(self, testbed: Testbed, seed: int) -> None:
+    def __init__(self, testbed: SystemUnderTest, seed: int) -> None:
         self.testbed = testbed
         self.incidents: list[Incident] = []
         self.failures: list[str] = []

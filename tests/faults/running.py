@@ -21,7 +21,7 @@ from tests.faults.places import (
     Sqlite,
 )
 from tests.faults.senders import Meeting, Pace, Sender
-from tests.faults.testbed import Testbed
+from tests.faults.testbed import SystemUnderTest
 from veritag.errors import RecordsUnavailable
 from veritag.records.states import ForwardState
 from veritag.records.status import SystemCounts, system_counts
@@ -85,7 +85,7 @@ def _silent(
 
 
 @contextmanager
-def _testbed(plan: Plan, root: Path) -> Iterator[Testbed]:
+def _testbed(plan: Plan, root: Path) -> Iterator[SystemUnderTest]:
     disk, clock = Disk(root, plan.disk_mb), Clock(root)
     destination = Destination(root)
     database: Database = Sqlite(disk.path / "data" / "records.sqlite3")
@@ -96,7 +96,9 @@ def _testbed(plan: Plan, root: Path) -> Iterator[Testbed]:
         clock.make()
         database.make()
         destination.make()
-        testbed = Testbed(root, disk, clock, database, destination, plan.settings)
+        testbed = SystemUnderTest(
+            root, disk, clock, database, destination, plan.settings
+        )
         yield testbed
     finally:
         destination.remove()
@@ -126,7 +128,7 @@ def _run(plan: Plan, tell: Told, root: Path) -> Result:
             testbed.records.close()
 
 
-def _strike(plan: Plan, testbed: Testbed, tell: Told, begun: float) -> Result:
+def _strike(plan: Plan, testbed: SystemUnderTest, tell: Told, begun: float) -> Result:
     load, ledger = Load(plan.seed, plan.instances), Ledger()
     pace, meeting = Pace(load, plan.seconds), Meeting()
     senders = [
@@ -183,7 +185,7 @@ def _let_happen(
 
 def _finish(
     plan: Plan,
-    testbed: Testbed,
+    testbed: SystemUnderTest,
     senders: Sequence[Sender],
     tell: Told,
     pace: Pace,
@@ -210,14 +212,14 @@ def _finish(
     return notes
 
 
-def _quiet(testbed: Testbed) -> bool:
+def _quiet(testbed: SystemUnderTest) -> bool:
     now = _counts(testbed)
     if now is None or any((testbed.data_dir / "spool" / "ready").iterdir()):
         return False
     return now.backlog == 0 and _all_done(testbed)
 
 
-def _all_done(testbed: Testbed) -> bool:
+def _all_done(testbed: SystemUnderTest) -> bool:
     """Return whether every series has settled and every instance is forwarded."""
     from sqlalchemy import exists, or_, select
 
@@ -229,7 +231,7 @@ def _all_done(testbed: Testbed) -> bool:
         return not connection.scalar(select(or_(open_series, unsent)))
 
 
-def _counts(testbed: Testbed) -> SystemCounts | None:
+def _counts(testbed: SystemUnderTest) -> SystemCounts | None:
     try:
         return system_counts(testbed.records)
     except RecordsUnavailable:

@@ -13,7 +13,7 @@ from tests.faults.checking import check
 from tests.faults.ledger import Ledger
 from tests.faults.load import Load
 from tests.faults.places import Destination
-from tests.faults.testbed import Testbed
+from tests.faults.testbed import SystemUnderTest
 from veritag.dicom.part10 import encode_file_meta
 from veritag.findings import SeriesJudgement, Verdict, VerdictStatus
 from veritag.records import Records
@@ -47,7 +47,7 @@ class Ended:
 
     def broken(self) -> set[str]:
         """Return the broken claims."""
-        claims = check(cast("Testbed", self.kept), self.load, self.ledger)
+        claims = check(cast("SystemUnderTest", self.kept), self.load, self.ledger)
         return {claim.text for claim in claims if not claim.holds}
 
     def files(self) -> list[Path]:

@@ -44,7 +44,7 @@ _STOP_SECONDS = 60.0
 
 
 @dataclass
-class Testbed:
+class SystemUnderTest:
     """The system with its disk, clock, database and destination."""
 
     root: Path

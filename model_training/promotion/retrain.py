@@ -1,4 +1,4 @@
-"""A retraining: learn from the archive, compare with the champion, promote what is better.
+"""A retraining: learn from the archive, compare with the champion, promote a better bundle.
 
 The bundle in use, the champion, is replaced by the promotion alone, which is one rename
 of a small file: a run that is interrupted or finds the disk full changes nothing.

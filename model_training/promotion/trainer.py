@@ -110,7 +110,7 @@ class Trainer:
                 # Either the child has just recorded its success, or the run was given up.
                 return None if child.ended(1.0) else "stopped: the run was given up"
         except RecordsUnavailable:
-            # The child needs no database for hours: it goes on.
+            # The child needs no database while it trains: it continues.
             log.warning("heartbeat_missed", run_id=run_id)
         return child.excess()
 

@@ -7,10 +7,10 @@ from typing import Any
 from model_training.network.training_config import TrainingConfig
 
 VERITAG = TrainingConfig()
-"""The loss on tags, then clusters with tags, targets and careful pairs together."""
+"""The loss on tags first; then clusters, with tags, targets and careful pairs."""
 
 CONTRASTIVE = replace(VERITAG, recipe="contrastive", contrast=0.3, pretrain_pairs=1.0)
-"""Ours, with images told from one another and pairs from the start: three times as slow."""
+"""With the contrastive loss and pairs from the start: three times as slow."""
 
 LARGE = replace(
     VERITAG,
@@ -20,7 +20,7 @@ LARGE = replace(
     epochs=18,
     restyle=0.5,
 )
-"""Ours with a larger encoder, for images of many sources: four times as slow."""
+"""With a larger encoder, for images of many sources: four times as slow."""
 
 RECIPES: Mapping[str, TrainingConfig] = {
     "veritag": VERITAG,
@@ -30,6 +30,6 @@ RECIPES: Mapping[str, TrainingConfig] = {
 
 
 def chosen_recipe(name: str, **settings: Any) -> TrainingConfig:
-    """Return a recipe with some settings changed; None leaves the recipe's own."""
-    changed = {key: value for key, value in settings.items() if value is not None}
-    return replace(RECIPES[name], **changed)
+    """Return a recipe with changed settings; None keeps the recipe's value."""
+    changes = {key: value for key, value in settings.items() if value is not None}
+    return replace(RECIPES[name], **changes)

@@ -113,5 +113,5 @@ def _keep_beating(records: Records, run_id: int, ended: threading.Event) -> None
         try:
             record_heartbeat(records, run_id)
         except RecordsUnavailable as error:
-            # The training goes on while the database is away for a while.
+            # The training does not need the database: it continues without it.
             log.warning("heartbeat_missed", run_id=run_id, reason=str(error))

@@ -82,7 +82,9 @@ def _picture(entry: ImageEntry, preprocessing: Preprocessing) -> tuple[Tile, Sam
     try:
         image = cv2.imread(str(entry.path), cv2.IMREAD_GRAYSCALE)
     except cv2.error as error:
-        raise UnusableInstance("a picture over the size that is read") from error
+        raise UnusableInstance(
+            "a picture over the largest size that is read"
+        ) from error
     if image is None:
         raise UnusableInstance("no readable picture")
     tile = tile_from_gray(image, preprocessing)

@@ -1,4 +1,4 @@
-"""A bundle that really was trained on systematically wrong tags, at the gate."""
+"""The gate on a bundle that was trained on systematically wrong tags."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ LIMITS = GateConfig(least_images=60, least_patients=20)
 
 
 def flagging(body: dict[str, Any]) -> None:
-    """Give the limits that a calibration on more images than a test's would find."""
+    """Set the limits that a calibration on many images would find."""
     for tag in ("Modality", "BodyPartExamined"):
         body["calibration"][tag] |= {
             "threshold": 0.8,
@@ -45,7 +45,7 @@ def flagging(body: dict[str, Any]) -> None:
 
 
 def trained(snapshot: Snapshot, folder: Path) -> ModelBundle:
-    """Return the bundle of a real training, seconds long."""
+    """Return the bundle of a short training."""
     split, _ = split_learnable(snapshot, CONFIG)
     training, held_out = training_sets(snapshot, split, CONFIG)
     learnt = fit_bundle(
@@ -61,13 +61,13 @@ def trained(snapshot: Snapshot, folder: Path) -> ModelBundle:
 
 @pytest.fixture(scope="module")
 def learnt_from() -> Snapshot:
-    """What a site has received, with its tags as they should be."""
+    """The images of a site, with right tags."""
     return reference_images(KINDS, patients=16, instances=2, pre=PRE, first=0)
 
 
 @pytest.fixture(scope="module")
 def reference() -> Snapshot:
-    """Images of other patients, frozen while the tags were right."""
+    """Images of other patients, with right tags."""
     return reference_images(KINDS, patients=10, instances=2, pre=PRE, first=500)
 
 
@@ -83,7 +83,7 @@ def champion(
 def poisoned(
     learnt_from: Snapshot, tmp_path_factory: pytest.TempPathFactory
 ) -> ModelBundle:
-    """The same after somebody has copied a protocol: every CT of a head says ABDOMEN."""
+    """A bundle trained on images with ABDOMEN on every CT of a head."""
     wrong = relabelled(learnt_from, "ABDOMEN", "CT HEAD")
     return trained(wrong, tmp_path_factory.mktemp("poisoned"))
 
@@ -91,7 +91,7 @@ def poisoned(
 def decide(
     challenger: ModelBundle, champion: ModelBundle, reference: Snapshot
 ) -> GateDecision:
-    """Return what the gate says."""
+    """Return the gate's decision."""
     return decide_promotion(
         evaluate_bundle(challenger, reference),
         evaluate_bundle(champion, reference),
@@ -102,7 +102,7 @@ def decide(
 def test_the_gate_stops_it(
     champion: ModelBundle, poisoned: ModelBundle, reference: Snapshot
 ) -> None:
-    """It flags the right tags of new CTs of heads, and the reasons say so."""
+    """A poisoned bundle flags the right tags of CTs of heads and is kept out."""
     decision = decide(poisoned, champion, reference)
     assert decision.outcome == "kept"
     reasons = " ".join(decision.reasons)
@@ -113,7 +113,7 @@ def test_the_gate_stops_it(
 def test_a_sound_bundle_after_a_poisoned_one_is_for_a_person_to_promote(
     champion: ModelBundle, poisoned: ModelBundle, reference: Snapshot
 ) -> None:
-    """Its false alarms are better, and the jump in flags says that something was wrong."""
+    """A sound bundle has fewer false alarms; the changed flags stop it nevertheless."""
     decision = decide(champion, poisoned, reference)
     better = {c.name for c in decision.comparisons if c.verdict == "better"}
     assert {"false_alarm_rate", "precision"} <= better
@@ -123,7 +123,7 @@ def test_a_sound_bundle_after_a_poisoned_one_is_for_a_person_to_promote(
 def test_poison_in_both_shows_in_what_is_no_longer_flagged(
     champion: ModelBundle, poisoned: ModelBundle, reference: Snapshot
 ) -> None:
-    """A reference with the same error makes it look good: the champion's flags do not."""
+    """With the same error in the reference, the champion's missing flags stop the bundle."""
     blind = relabelled(reference, "ABDOMEN", "CT HEAD")
     decision = decide(poisoned, champion, blind)
     assert decision.outcome == "kept"

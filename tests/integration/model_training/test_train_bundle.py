@@ -1,4 +1,4 @@
-"""A whole training run, tiny, from files to a sealed bundle."""
+"""A whole training run on few images, from files to a sealed bundle."""
 
 from dataclasses import replace
 from importlib.util import find_spec
@@ -75,7 +75,7 @@ def test_profiles_are_shares(bundle: ModelBundle) -> None:
 
 
 def test_a_handful_of_images_flags_nothing(bundle: ModelBundle) -> None:
-    """With a dozen held-out images no tag has been shown."""
+    """A dozen held-out images are too few for any threshold."""
     thresholds = [c.threshold for c in bundle.manifest.calibration.values()]
     assert thresholds == [None] * 8
 
@@ -88,7 +88,7 @@ def test_the_report_shows_pictures_and_needs_nothing_else(bundle: ModelBundle) -
 
 
 def test_the_model_answers_batches_of_any_size(bundle: ModelBundle) -> None:
-    """One tile or many, the outputs have the promised names, shapes and sums."""
+    """For one tile and many, the outputs have the documented names, shapes and sums."""
     session = onnxruntime.InferenceSession(str(bundle.model_path))
     for n in (1, 5):
         tiles = np.zeros((n, 32, 32), np.uint8)
@@ -100,7 +100,7 @@ def test_the_model_answers_batches_of_any_size(bundle: ModelBundle) -> None:
 
 
 def test_losses_go_to_tensorboard(phantom_folder: Path, tmp_path: Path) -> None:
-    """Each part has its curves; without the package it is said what to install."""
+    """Each part has its curves; without the package the error says what to install."""
     request = TrainingRequest(
         replace(CONFIG, epochs=2, cluster_epochs=1),
         images=(phantom_folder,),
@@ -124,7 +124,7 @@ def test_losses_go_to_tensorboard(phantom_folder: Path, tmp_path: Path) -> None:
 def test_half_precision_is_told_in_the_bundle(
     phantom_folder: Path, tmp_path: Path
 ) -> None:
-    """With --half the model calculates in float16, and the bundle says what it costs."""
+    """With --half the model calculates in float16; the bundle holds the differences."""
     request = TrainingRequest(
         replace(CONFIG, half=True, epochs=1),
         images=(phantom_folder,),
@@ -137,7 +137,7 @@ def test_half_precision_is_told_in_the_bundle(
 
 
 def test_an_existing_folder_is_not_overwritten(tmp_path: Path) -> None:
-    """--out that holds something is refused before any work."""
+    """A folder --out that is not empty is refused before any work."""
     (tmp_path / "precious").touch()
     with pytest.raises(ConfigurationError, match="not an empty folder"):
         run_training(TrainingRequest(TrainingConfig(), out=tmp_path), Settings())
@@ -149,8 +149,8 @@ def test_a_tile_size_that_does_not_halve_is_named() -> None:
         run_training(TrainingRequest(TrainingConfig(size=50)), Settings())
 
 
-def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
-    """An empty folder ends in a sentence."""
+def test_nothing_to_learn_from_is_an_error(tmp_path: Path) -> None:
+    """An empty folder ends in an error and creates nothing."""
     empty = tmp_path / "empty"
     empty.mkdir()
     request = TrainingRequest(TrainingConfig(), images=(empty,), out=tmp_path / "out")
@@ -160,7 +160,7 @@ def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
 
 
 def test_the_command_is_shown_with_its_options() -> None:
-    """`veritag train --help` names what the documentation promises."""
+    """`veritag train --help` lists the documented options."""
     result = CliRunner().invoke(
         build_app(), ["train", "--help"], env={"COLUMNS": "200"}
     )

@@ -38,14 +38,14 @@ def ask(site: Site) -> int:
 
 
 def run(site: Site, run_id: int) -> TrainingRun:
-    """Return what the records say of a run."""
+    """Return a recorded run."""
     row = training_run(site.records, run_id)
     assert row is not None
     return row
 
 
 def grandchild(site: Site) -> int:
-    """Return the process that the training has started, once it has."""
+    """Wait for the process that the training starts; return its id."""
     log = site.settings.data_dir / "logs/training.log"
     site.until(lambda: log.is_file() and log.read_text().strip().isdigit())
     return int(log.read_text())
@@ -105,7 +105,7 @@ def test_a_stopped_trainer_takes_its_training_with_it(make_site: MakeSite) -> No
 
 
 def test_a_killed_trainer_leaves_no_training_behind(make_site: MakeSite) -> None:
-    """The child ends with it; silence of the heartbeat marks the run as failed."""
+    """The child ends with the trainer; the missing heartbeat fails the run."""
     site = make_site(train_least_instances=10_000)
     process = site.start(TRAIN, ENDLESS)
     run_id = ask(site)

@@ -1,16 +1,16 @@
-"""Recipes of the compared methods: the paper's numbers, and what its ancestors lack."""
+"""Recipes of the compared methods: the paper's numbers, and those of its ancestors."""
 
 from model_training.compare.methods.recipes import METHODS
 from model_training.network.encoder import EMBEDDING, FILTERS
 
 
 def test_each_method_names_itself() -> None:
-    """The lineage of a trained network tells its method."""
+    """The recipe of each method is its name."""
     assert all(config.recipe == name for name, config in METHODS.items())
 
 
 def test_the_paper_s_numbers() -> None:
-    """Weights 0.1, 1 and 10, Adam at 0.001 with batches of 50, 100 passes, no tricks."""
+    """Weights 0.1, 1 and 10, Adam at 0.001, batches of 50, 100 passes, no additions."""
     paper = METHODS["paper"]
     assert (paper.alpha, paper.beta, paper.gamma) == (0.1, 1.0, 10.0)
     assert (paper.learning_rate, paper.batch, paper.epochs) == (1e-3, 50, 100)

@@ -60,7 +60,7 @@ def wrong_values(
     """Return a wrong value for each right one, of shape (N,), empty where there is none.
 
     Half are plausible confusions, half are drawn from the values in `right` by their
-    frequency. None is compatible with the right value: CHEST for THORAX is no error.
+    frequency. None is compatible with the right value.
     """
     occurring = Counter(v for v in right.tolist() if v)
     return np.array(

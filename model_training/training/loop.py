@@ -112,7 +112,7 @@ def train_encoder(run: LoopState) -> None:
         error = run.ranks.from_main(
             held_out_loss(
                 network,
-                run.held,
+                run.held_out,
                 run.objective.config,
                 batch_size(torch.device(run.device)),
             )

@@ -31,7 +31,7 @@ class LoopState:
 
     trained: Trained
     training: TrainingSet
-    held: DeviceData
+    held_out: DeviceData
     objective: Objective
     ranks: Ranks
     device: str
@@ -111,7 +111,7 @@ def begin_run(
     vocabulary = vocabulary_of(training)
     data = on_device(training, vocabulary, config.balance, device)
     # Without held-out patients the training images decide when to stop.
-    held = on_device(held_out or training, vocabulary, config.balance, device)
+    held_out_data = on_device(held_out or training, vocabulary, config.balance, device)
     network = _network(config, vocabulary.sizes(), start)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     ranks.copy_from_main(network)
@@ -130,7 +130,7 @@ def begin_run(
             vocabulary.values,
         ),
         training,
-        held,
+        held_out_data,
         Objective(network, data, config, pairs, torch.Generator(device)),
         ranks,
         device,

@@ -68,7 +68,7 @@ class Objective:
     def cluster_terms(
         self, rows: Rows, target: Tensor, gamma: float, rng: np.random.Generator
     ) -> Terms:
-        """Return all terms of eq. 10, with the target distribution (N, K) of eq. 12."""
+        """Return all terms of eq. 10: eq. 13 with the target (N, K) of eq. 12, and eq. 14."""
         terms, z = self.image_terms(rows)
         log_q = self.network.log_soft_assignment(z)
         chosen = target[torch.from_numpy(rows).to(target.device)]
@@ -90,7 +90,7 @@ class Objective:
     def _embedded_pairs(
         self, source: PairSource, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return embeddings of both images of drawn pairs, and which must link."""
+        """Return embeddings of both images of drawn pairs, and which must-link."""
         pairs, is_must = source.draw(self.config.pairs, rng)
         z = self.network.embed(self._varied(self._mirrored(pairs.T.ravel())))
         first, second = z.chunk(2)
@@ -144,7 +144,7 @@ def weighted_losses(
 
 @torch.no_grad()
 def held_out_loss(
-    network: ClusteringNetwork, held: DeviceData, config: TrainingConfig, batch: int
+    network: ClusteringNetwork, held_out: DeviceData, config: TrainingConfig, batch: int
 ) -> float:
     """Return the mean loss over held-out images without variation.
 
@@ -153,11 +153,11 @@ def held_out_loss(
     network.eval()
     if not (config.beta or network.heads):
         return math.nan
-    total, count = 0.0, len(held.weights)
+    total, count = 0.0, len(held_out.weights)
     for start in range(0, count, batch):
         rows = np.arange(start, min(count, start + batch))
-        images = held.images(rows)
+        images = held_out.images(rows)
         _, drawn, logits = network(images, reconstruct=config.beta > 0)
-        terms = weighted_losses(held, rows, images, drawn, logits, config)
+        terms = weighted_losses(held_out, rows, images, drawn, logits, config)
         total += float(sum(term.item() for term in terms.values())) * len(rows)
     return total / max(1, count)

@@ -38,7 +38,7 @@ _CLAIM = timedelta(minutes=2)
 _RECORDS_DELAY = 5.0
 
 
-class Commitments:
+class CommitmentReports:
     """Records and reports the requests of one host.
 
     Parameters

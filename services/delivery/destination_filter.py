@@ -29,7 +29,7 @@ class FilterResult:
     unread: list[Forward] = field(default_factory=list)
 
 
-class Filter:
+class DestinationFilter:
     """The filter of one peer, over archive and records."""
 
     def __init__(self, peer: Peer, records: Records, archive: Archive) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from services.delivery.destination_filter import Filter
+from services.delivery.destination_filter import DestinationFilter
 from veritag.errors import ArchiveUnavailable, RetryableError
 from veritag.peers.association import Receiver, ReceiverUnavailable
 from veritag.peers.storage_scu import SendOutcome, send
@@ -61,11 +61,15 @@ class Forwarder:
         receiver: Receiver,
         records: Records,
         archive: Archive,
-        filter_: Filter,
+        destination_filter: DestinationFilter,
         max_attempts: int,
     ) -> None:
         self._id, self._name, self._receiver = destination_id, name, receiver
-        self._records, self._archive, self._filter = records, archive, filter_
+        self._records, self._archive, self._filter = (
+            records,
+            archive,
+            destination_filter,
+        )
         self._max_attempts = max_attempts
         self._backoff = Backoff()
         self._log = get_logger().bind(destination=name)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from services.delivery.commitment_check import CommitmentCheck
-from services.delivery.commitment_reports import Commitments
-from services.delivery.destination_filter import Filter
+from services.delivery.commitment_reports import CommitmentReports
+from services.delivery.destination_filter import DestinationFilter
 from services.delivery.forwarder import Forwarder
 from services.delivery.gauges import set_commitment_gauges, set_destination_gauges
 from services.delivery.receivers import receiver_of
@@ -79,7 +79,7 @@ def run_delivery(settings: Settings, *, forwarding: bool) -> None:
 
 def _work(parts: _Parts, forwarding: bool, stop: threading.Event) -> None:
     destinations = [p for p in parts.settings.peers if p.forward and forwarding]
-    works: list[Work] = [_commitments(parts).run]
+    works: list[Work] = [_commitment_reports(parts).run]
 
     def prepare() -> None:
         works.extend(forwarder.run for forwarder in _forwarders(parts, destinations))
@@ -96,7 +96,7 @@ def _work(parts: _Parts, forwarding: bool, stop: threading.Event) -> None:
     _join(threads, parts.settings.stop_grace_seconds)
 
 
-def _commitments(parts: _Parts) -> Commitments:
+def _commitment_reports(parts: _Parts) -> CommitmentReports:
     settings = parts.settings
     folder = CommitmentFolder(settings.spool_dir)
     folder.prepare()
@@ -105,7 +105,7 @@ def _commitments(parts: _Parts) -> Commitments:
         peer.ae_title: receiver_of(peer, settings) for peer in settings.peers[::-1]
     }
     check = CommitmentCheck(parts.spool, parts.archive, parts.records)
-    return Commitments(
+    return CommitmentReports(
         folder, parts.records, check, receivers, settings.commitment_hours
     )
 
@@ -121,7 +121,7 @@ def _forwarders(parts: _Parts, peers: Iterable[Peer]) -> list[Forwarder]:
             receiver_of(peer, parts.settings),
             parts.records,
             parts.archive,
-            Filter(peer, parts.records, parts.archive),
+            DestinationFilter(peer, parts.records, parts.archive),
             parts.settings.forward_attempts,
         )
         for name, peer in by_name.items()

@@ -10,10 +10,10 @@ from pynetdicom import AE, _config
 from services.listener.connections.admission import MAX_ENDING_ASSOCIATIONS, Admission
 from services.listener.connections.server import StorageRequestHandler, StorageServer
 from services.listener.connections.storage_association import StorageAssociation
-from services.listener.connections.tls_contexts import TlsContexts, tls_of
+from services.listener.connections.tls_contexts import TlsContexts, server_tls
 from services.listener.fast.fast_upper_layer import FastUpperLayer
 from services.listener.fast.negotiation_cache import cache_negotiations
-from services.listener.fast.pynetdicom_check import unexpected
+from services.listener.fast.pynetdicom_check import missing_internal
 from services.listener.handlers import Reception
 from services.listener.presentation_contexts import VERIFICATION
 from veritag.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -61,7 +61,7 @@ class Acceptor:
         self, reception: Reception
     ) -> tuple[StorageServer | None, StorageServer | None]:
         """Return the servers of the plain and of the TLS port."""
-        settings, tls = self._settings, tls_of(self._settings)
+        settings, tls = self._settings, server_tls(self._settings)
         contexts = TlsContexts(tls) if tls else None
         plain = secured = None
         if settings.dicom_plain:
@@ -100,7 +100,7 @@ class Acceptor:
         """Return FAST, or STOCK by setting or for a pynetdicom that FAST does not know."""
         if self._settings.reception == STOCK:
             return STOCK
-        problem = unexpected()
+        problem = missing_internal()
         if problem:
             get_logger().warning("reception_falls_back", reason=problem)
             return STOCK

@@ -10,7 +10,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pynetdicom import evt
 
-from services.listener.audit.reception import ReceptionAudit, study_of
+from services.listener.audit.reception import ReceptionAudit, read_study_instance_uid
 from services.listener.audit.trail import AuditTrail
 from services.listener.commitment.requests import CommitmentRequests
 from services.listener.connections.admission import (
@@ -22,11 +22,11 @@ from services.listener.connections.admission import (
 from services.listener.message_buffer import DataSetBuffer
 from services.listener.presentation_contexts import contexts_for
 from services.listener.store_rules import (
-    Negotiated,
+    AcceptedContext,
     StoreRequest,
-    compare,
-    header_of,
+    part10_header,
     refusing_disk_failures,
+    require_matching_uids,
     require_storable,
 )
 from services.listener.store_status import (
@@ -128,7 +128,7 @@ class Reception:
             str(message.AffectedSOPClassUID or ""),
             str(message.AffectedSOPInstanceUID or ""),
         )
-        context = Negotiated(
+        context = AcceptedContext(
             str(event.context.abstract_syntax), str(event.context.transfer_syntax)
         )
         try:
@@ -141,7 +141,7 @@ class Reception:
         return SUCCESS.code
 
     def _store(
-        self, event: Any, request: StoreRequest, context: Negotiated
+        self, event: Any, request: StoreRequest, context: AcceptedContext
     ) -> tuple[str, str]:
         """Return the spool name and, for the audit trail, the Study Instance UID."""
         buffer = event.request.DataSet
@@ -152,11 +152,13 @@ class Reception:
             require_storable(request, context)
             study = ""
             if buffer.failure is None:
-                compare(buffer.elements(), request, context)
+                require_matching_uids(buffer.elements(), request, context)
                 if self.audit.is_enabled:
-                    study = study_of(buffer.elements(), context.transfer_syntax)
+                    study = read_study_instance_uid(
+                        buffer.elements(), context.transfer_syntax
+                    )
             with refusing_disk_failures():
-                header = partial(header_of, event.assoc, request, context)
+                header = partial(part10_header, event.assoc, request, context)
                 return buffer.commit(header), study
 
     def require_authorized(self, assoc: Any) -> None:

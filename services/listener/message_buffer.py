@@ -16,7 +16,7 @@ from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
 from pynetdicom.pdu_primitives import P_DATA
 
-from services.listener.store_command import keep_usable
+from services.listener.store_command import remove_unusable_elements
 from veritag.process.logs import get_logger
 from veritag.storage.incoming_file import Chunk, IncomingFile
 from veritag.storage.spool import Spool, SpoolFull
@@ -136,7 +136,7 @@ class IncomingMessage(DIMSEMessage):
         """Add a fragment; return whether the message is complete."""
         is_complete = super().decode_msg(primitive, assoc)
         if isinstance(self, C_STORE_RQ):
-            keep_usable(self.command_set)
+            remove_unusable_elements(self.command_set)
             cast(DataSetBuffer, self.data_set).require_room()
         return is_complete
 

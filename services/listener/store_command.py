@@ -15,7 +15,7 @@ _COMMAND_FIELD, _MESSAGE_ID, _DATA_SET_TYPE = 0x00000100, 0x00000110, 0x00000800
 _REQUIRED = {_COMMAND_FIELD, _MESSAGE_ID, _DATA_SET_TYPE}
 
 
-def keep_usable(command_set: Dataset) -> None:
+def remove_unusable_elements(command_set: Dataset) -> None:
     """Remove invalid UIDs, and elements that reception does not use, such as Priority."""
     usable = _REQUIRED | {
         tag

@@ -41,14 +41,14 @@ class StoreRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Negotiated:
+class AcceptedContext:
     """An accepted presentation context."""
 
     abstract_syntax: str
     transfer_syntax: str
 
 
-def require_storable(request: StoreRequest, context: Negotiated) -> None:
+def require_storable(request: StoreRequest, context: AcceptedContext) -> None:
     """Check the command, before its Data Set is read.
 
     Raises
@@ -65,7 +65,9 @@ def require_storable(request: StoreRequest, context: Negotiated) -> None:
         raise StoreRefused(NOT_UNDERSTOOD, "The command has no usable SOP Instance UID")
 
 
-def compare(stream: BinaryIO, request: StoreRequest, context: Negotiated) -> None:
+def require_matching_uids(
+    stream: BinaryIO, request: StoreRequest, context: AcceptedContext
+) -> None:
     """Compare the UIDs of a Data Set with those of the command.
 
     Raises
@@ -91,7 +93,7 @@ class TooShort(Exception):
     """The beginning of a Data Set ends before the elements that were looked for."""
 
 
-class Beginning(io.BytesIO):
+class DataSetBeginning(io.BytesIO):
     """The first bytes of a Data Set; a read beyond them is an error, not its end."""
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -108,8 +110,11 @@ class Beginning(io.BytesIO):
         return data
 
 
-def header_of(
-    assoc: Any, request: StoreRequest, context: Negotiated, length: int | None = None
+def part10_header(
+    assoc: Any,
+    request: StoreRequest,
+    context: AcceptedContext,
+    length: int | None = None,
 ) -> bytes:
     """Return preamble and File Meta Information, padded to `length` bytes if given."""
     return encode_file_meta(

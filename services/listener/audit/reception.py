@@ -41,7 +41,7 @@ _MAX_SECONDS = 900.0
 _MAX_STUDIES = 100
 
 
-def study_of(beginning: BinaryIO, transfer_syntax: str) -> str:
+def read_study_instance_uid(beginning: BinaryIO, transfer_syntax: str) -> str:
     """Return the Study Instance UID, empty where the bytes do not contain it."""
     try:
         uids = read_uids(beginning, transfer_syntax, (STUDY_INSTANCE_UID,))

@@ -21,7 +21,7 @@ _CHECK_SECONDS = 2.0
 _Signatures = tuple[tuple[int, int, int] | None, ...]
 
 
-def tls_of(settings: Settings) -> ServerTls | None:
+def server_tls(settings: Settings) -> ServerTls | None:
     """Return the TLS parameters of the DICOM TLS port, None without such a port.
 
     Raises

@@ -25,7 +25,7 @@ def is_readable(connection: socket.socket, seconds: float) -> bool:
     return _has_buffered(connection) or bool(_poll((connection,), seconds))
 
 
-def let_block(connection: socket.socket, seconds: float | None) -> bool:
+def use_kernel_timeout(connection: socket.socket, seconds: float | None) -> bool:
     """Give a socket a timeout of the kernel; return whether that is possible.
 
     A timeout of Python costs a poll() before each read.

@@ -23,7 +23,7 @@ from typing import Any, cast
 from pynetdicom.pdu import A_ASSOCIATE_AC
 
 from services.listener.connections.upper_layer import BoundedSocket, UpperLayer
-from services.listener.connections.wakeups import let_block
+from services.listener.connections.wakeups import use_kernel_timeout
 from services.listener.fast.incoming_store import IncomingStore
 from services.listener.fast.negotiation_cache import decode_request, use_encoded_items
 from services.listener.fast.pdus import (
@@ -37,7 +37,7 @@ from services.listener.fast.pdus import (
 from services.listener.fast.preallocated_file import PreallocatedFile
 from services.listener.fast.store_messages import encode_response, read_request
 from services.listener.handlers import Reception
-from services.listener.store_rules import Negotiated
+from services.listener.store_rules import AcceptedContext
 from veritag.storage.spool import Spool
 
 _COMMAND, _LAST = 0x01, 0x02  # PS3.8 annex E.2
@@ -119,7 +119,7 @@ class FastUpperLayer(UpperLayer):
         """Handle PDUs until none follows, or one is for pynetdicom."""
         pdus, connection = self._pdus, self._connection
         if not self._has_stored:
-            self._blocks = let_block(connection, self.assoc.network_timeout)
+            self._blocks = use_kernel_timeout(connection, self.assoc.network_timeout)
         while True:
             deadline = time.monotonic() + (self.assoc.network_timeout or 0.0)
             while (pdu := pdus.take()) is None:
@@ -174,11 +174,11 @@ class FastUpperLayer(UpperLayer):
             return False
         self._command.clear()
         self._context_id = context_id
-        negotiated = Negotiated(
+        accepted = AcceptedContext(
             str(context.abstract_syntax), str(context.transfer_syntax[0])
         )
         self._store = IncomingStore(
-            self._reception, self._next_file, self.assoc, request, negotiated
+            self._reception, self._next_file, self.assoc, request, accepted
         )
         self._reception.receiving.add(self)
         self._store.begin()

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from services.listener.audit.reception import study_of
+from services.listener.audit.reception import read_study_instance_uid
 from services.listener.fast.preallocated_file import PreallocatedFile
 from services.listener.handlers import Reception
 from services.listener.store_rules import (
-    Beginning,
-    Negotiated,
+    AcceptedContext,
+    DataSetBeginning,
     StoreRequest,
     TooShort,
-    compare,
-    header_of,
+    part10_header,
     refusing_disk_failures,
+    require_matching_uids,
     require_storable,
 )
 from services.listener.store_status import NOT_UNDERSTOOD, SUCCESS, StoreRefused
@@ -38,7 +38,7 @@ class IncomingStore:
         file: PreallocatedFile,
         assoc: Any,
         request: StoreRequest,
-        context: Negotiated,
+        context: AcceptedContext,
     ) -> None:
         self.request = request
         self._reception = reception
@@ -78,14 +78,18 @@ class IncomingStore:
             self._refuse(refusal)
 
     def _write_header(self, incoming: IncomingFile) -> None:
-        header = header_of(self._assoc, self.request, self._context)
+        header = part10_header(self._assoc, self.request, self._context)
         with refusing_disk_failures():
             incoming.write(header)
         self._header_length = len(header)
 
     def _compare_beginning(self, fragment: memoryview) -> None:
         try:
-            compare(Beginning(fragment[:_COMPARED_BYTES]), self.request, self._context)
+            require_matching_uids(
+                DataSetBeginning(fragment[:_COMPARED_BYTES]),
+                self.request,
+                self._context,
+            )
         except TooShort:
             return  # `_commit` compares the complete file
         self._is_compared = True
@@ -117,8 +121,10 @@ class IncomingStore:
         elif self.is_stored:
             study = ""
             if self._beginning:
-                beginning = Beginning(self._beginning)
-                study = study_of(beginning, self._context.transfer_syntax)
+                beginning = DataSetBeginning(self._beginning)
+                study = read_study_instance_uid(
+                    beginning, self._context.transfer_syntax
+                )
             self._reception.stored(self._assoc, self.request, self._name, study)
 
     def _commit(self) -> str:
@@ -130,7 +136,7 @@ class IncomingStore:
         if not self._is_compared:
             with refusing_disk_failures():
                 elements = incoming.read_from(self._header_length)
-                compare(elements, self.request, self._context)
+                require_matching_uids(elements, self.request, self._context)
         self._incoming = None  # from here on the spool removes the file after an error
         with refusing_disk_failures():
             return self._file.spool.commit(incoming)

@@ -11,7 +11,7 @@ from pynetdicom.dul import DULServiceProvider
 _VERSION = "3.0."
 
 
-def unexpected() -> str | None:
+def missing_internal() -> str | None:
     """Return what is missing from pynetdicom for fast reception, None if nothing is."""
     if not pynetdicom.__version__.startswith(_VERSION):
         return f"pynetdicom {pynetdicom.__version__} is not {_VERSION}x"

@@ -20,7 +20,7 @@ from services.delivery.commitment_check import (
     NO_SUCH_INSTANCE,
     CommitmentCheck,
 )
-from services.delivery.commitment_reports import Commitments
+from services.delivery.commitment_reports import CommitmentReports
 from services.delivery.event_report import ReportRejected, send_report
 from services.listener.acceptor import Acceptor
 from tests.acceptance.orthanc import orthanc
@@ -101,10 +101,10 @@ def ask(site: Site, *references: ReferencedInstance, age_hours: float = 0) -> No
     folder.store(request)
 
 
-def commitments(site: Site, requestor: Requestor) -> Commitments:
+def commitments(site: Site, requestor: Requestor) -> CommitmentReports:
     """Return the commitment work for requests of SCANNER1."""
     archive = Archive(site.settings.archive_dir)
-    return Commitments(
+    return CommitmentReports(
         CommitmentFolder(site.settings.spool_dir),
         site.records,
         CommitmentCheck(site.spool, archive, site.records),

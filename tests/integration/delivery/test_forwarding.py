@@ -14,7 +14,7 @@ import pytest
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from services.delivery import forwarder
-from services.delivery.destination_filter import Filter
+from services.delivery.destination_filter import DestinationFilter
 from services.delivery.forwarder import Forwarder
 from services.delivery.receivers import receiver_of
 from tests.certificates import Authority
@@ -68,7 +68,7 @@ def forwarder_of(
         receiver_of(to, settings or site.settings),
         site.records,
         archive,
-        Filter(to, site.records, archive),
+        DestinationFilter(to, site.records, archive),
         attempts,
     )
 

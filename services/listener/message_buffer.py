@@ -135,7 +135,7 @@ class IncomingMessage(DIMSEMessage):
     def decode_msg(self, primitive: P_DATA, assoc: Any = None) -> bool:
         """Add a fragment; return whether the message is complete."""
         is_complete = super().decode_msg(primitive, assoc)
-        if isinstance(self, C_STORE_RQ):
+        if isinstance(self, C_STORE_RQ):  # from the last fragment of the command on
             remove_unusable_elements(self.command_set)
             cast(DataSetBuffer, self.data_set).require_room()
         return is_complete

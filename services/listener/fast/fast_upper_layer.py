@@ -118,9 +118,10 @@ class FastUpperLayer(UpperLayer):
     def _read_pdus(self) -> None:
         """Handle PDUs until none follows, or one is for pynetdicom."""
         pdus, connection = self._pdus, self._connection
-        if not self._has_stored:
+        if not self._has_stored:  # once: it costs two system calls
             self._blocks = use_kernel_timeout(connection, self.assoc.network_timeout)
         while True:
+            # For the whole PDU: single bytes must not keep the thread.
             deadline = time.monotonic() + (self.assoc.network_timeout or 0.0)
             while (pdu := pdus.take()) is None:
                 if pdus.is_empty and not self._awaits_pdu(connection):
@@ -130,7 +131,7 @@ class FastUpperLayer(UpperLayer):
                 if not pdus.fill(connection, whole=self._blocks):
                     self._end("Evt17")
                     return
-                if pdus.next_type() != P_DATA_TF:
+                if pdus.next_type() != P_DATA_TF:  # release, abort, or invalid
                     self._leave(b"")
                     return
             if not self._handle_pdu(pdu):
@@ -147,7 +148,7 @@ class FastUpperLayer(UpperLayer):
 
     def _handle_pdu(self, pdu: memoryview) -> bool:
         """Handle the PDVs of a PDU; return False when pynetdicom must go on."""
-        self._idle_timer.restart()
+        self._idle_timer.restart()  # as pynetdicom does in its loop
         pdvs = split(pdu)
         for index, (context_id, control, fragment) in enumerate(pdvs):
             if control & _COMMAND:
@@ -168,6 +169,7 @@ class FastUpperLayer(UpperLayer):
             raise BadPdu("a command that does not end")
         if not control & _LAST:
             return True
+        # A message that pynetdicom has not answered comes first: responses keep order.
         request = read_request(self._command)
         context = self.assoc._accepted_cx.get(context_id)  # noqa: SLF001
         if request is None or context is None or cast(Any, self.assoc).is_busy:

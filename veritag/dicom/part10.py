@@ -91,6 +91,7 @@ def encode_file_meta(
 
 def _pad(body: bytes, length: int) -> bytes:
     """Pad the last element, the JSON text of the Private Information, with spaces."""
+    # JSON ignores trailing spaces, so a reader needs no knowledge of the padding.
     start = body.rindex(struct.pack("<HH2sH", 2, 0x0102, b"OB", 0))
     value = body[start + 12 :].ljust(length - start - 12)
     if start + 12 + len(value) != length:
@@ -146,6 +147,7 @@ def _text(value: bytes) -> str:
 
 def _read_elements(file: BinaryIO) -> tuple[int, dict[int, bytes]]:
     head = file.read(len(_PREAMBLE) + _GROUP_LENGTH)
+    # encode_file_meta always writes (0002,0000) first, so anything else is not Veritag's.
     start = len(_PREAMBLE)
     if head[128:132] != b"DICM" or head[start : start + 6] != b"\2\0\0\0UL":
         raise UnusableInstance("not a Part 10 file")

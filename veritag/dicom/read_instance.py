@@ -104,6 +104,7 @@ def _open(path: Path) -> Dataset:
         if _DEFLATED in head:
             _require_bounded(file, head)
         file.seek(0)
+        # Forced, because old archives hold bare Data Sets without preamble and prefix.
         ds = pydicom.dcmread(file, force=True)
     if not _has_prefix(head):
         _require_plausible(ds)

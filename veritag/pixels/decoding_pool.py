@@ -75,6 +75,7 @@ class DecodingPool:
 
     def _acquire(self) -> DecodingProcess:
         while self._idle:
+            # A list needs no lock: pop and append are atomic in CPython.
             try:
                 process = self._idle.pop()
             except IndexError:

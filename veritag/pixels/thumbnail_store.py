@@ -39,6 +39,7 @@ class ThumbnailStore:
         if path.exists():
             return
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        # A unique name, because several processes can draw the same instance.
         part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
         try:
             with part.open("wb") as file:
@@ -48,5 +49,6 @@ class ThumbnailStore:
             part.rename(path)
         finally:
             part.unlink(missing_ok=True)
+        # All levels, because each of these folders may be new.
         for folder in (path.parent, self.root, self.root.parent):
             sync_folder(folder)

@@ -60,6 +60,7 @@ def _resize(pixels: NDArray[Any], size: int) -> NDArray[Any]:
     width = min(size, max(1, round(columns * scale)))
     if (height, width) == (rows, columns):
         return pixels
+    # Averages over areas avoid aliasing, but only when the picture shrinks.
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return cv2.resize(pixels, (width, height), interpolation=interpolation)
 
@@ -75,6 +76,7 @@ def _window(small: NDArray[np.float32], low: float, high: float) -> Tile:
     values = small.ravel()
     first = math.floor(low / 100 * (values.size - 1))
     last = math.ceil(high / 100 * (values.size - 1))
+    # Two order statistics are enough: a partition is faster than sorting all values.
     ordered = np.partition(values, (first, last))
     darkest, brightest = ordered[first], ordered[last]
     if brightest <= darkest:

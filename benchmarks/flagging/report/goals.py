@@ -85,34 +85,19 @@ def _ours(cell: Mapping[str, Any], tag: str, part: str = "all") -> Mapping[str, 
 def _of_cell(kind: str, cell: Mapping[str, Any]) -> Iterator[Goal]:
     least = {REGION: 0.96, MODALITY: 0.97}
     for tag, name in ((REGION, "region"), (MODALITY, "modality")):
-        ours = _ours(cell, tag)
-        yield _goal(
-            f"Average precision, {name}, {kind}", least[tag], ours, "average_precision"
-        )
-        yield _goal(
-            f"Recall at 1 % false alarms, {name}, {kind}",
-            0.94,
-            ours,
-            "recall_at_1_percent",
-        )
-        yield _goal(
-            f"Precision of flags, {name}, {kind}", PRECISION - SLACK, ours, "precision"
-        )
-        yield _goal(
-            f"Calibration error, {name}, {kind}",
-            0.03,
-            ours,
-            "calibration_error",
-            at_least=False,
-        )
+        measures = _ours(cell, tag)
+        for title, goal, column, at_least in (
+            ("Average precision", least[tag], "average_precision", True),
+            ("Recall at 1 % false alarms", 0.94, "recall_at_1_percent", True),
+            ("Precision of flags", PRECISION - SLACK, "precision", True),
+            ("Calibration error", 0.03, "calibration_error", False),
+        ):
+            full_name = f"{title}, {name}, {kind}"
+            yield _goal(full_name, goal, measures, column, at_least=at_least)
         yield from _margin(kind, name, cell, tag)
     unifesp = _ours(cell, REGION, "UNIFESP")
-    yield _goal(
-        f"Average precision, region, UNIFESP alone, {kind}",
-        0.85,
-        unifesp,
-        "average_precision",
-    )
+    full_name = f"Average precision, region, UNIFESP alone, {kind}"
+    yield _goal(full_name, 0.85, unifesp, "average_precision")
 
 
 def _goal(

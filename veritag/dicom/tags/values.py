@@ -49,6 +49,7 @@ def raw_value(ds: Dataset, keyword: str) -> Any:
         raw = element.value
         if is_text and isinstance(raw, bytes) and _may_be_text(element.VR):
             head = raw[:_MAX_READ]
+            # ASCII means the same in every character set, unless it is switched.
             if head.isascii() and _ESCAPE not in head:
                 return head.decode("ascii")
         return ds[tag].value

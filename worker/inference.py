@@ -62,8 +62,8 @@ class Model:
         self.bundle = bundle
         try:
             self._session = _open_session(str(bundle.model_path), threads)
+        # ONNX Runtime's exceptions have no common base but Exception.
         except Exception as error:
-            # ONNX Runtime's exceptions share no base but Exception.
             raise BundleRejected(
                 f"{bundle.path}: ONNX Runtime cannot load the model: {error}"
             ) from error
@@ -105,7 +105,7 @@ class Model:
         manifest = self.bundle.manifest
         size = manifest.preprocessing.size
         for bucket in self.buckets:
-            outputs = self._run_batch(np.zeros((bucket, size, size), np.uint8))
+            outputs = self._try(np.zeros((bucket, size, size), np.uint8))
             lengths = {
                 BATCH_AXIS: bucket,
                 "K": len(manifest.clusters),
@@ -116,6 +116,14 @@ class Model:
                     f"{self.bundle.path}: the model's outputs do not fit its manifest: "
                     + "; ".join(wrong)
                 )
+
+    def _try(self, tiles: Tiles) -> GraphOutputs[NDArray[Any]]:
+        try:
+            return self._run_batch(tiles)
+        except Exception as error:
+            raise BundleRejected(
+                f"{self.bundle.path}: ONNX Runtime cannot run the model: {error}"
+            ) from error
 
 
 def _first(outputs: GraphOutputs[NDArray[Any]], n: int) -> GraphOutputs[NDArray[Any]]:

@@ -11,6 +11,7 @@ from tests.bundles import make_bundle
 from tests.real_parts import require
 from veritag.bundles.bundle import ModelBundle, load_bundle, seal_bundle
 from veritag.errors import BundleRejected
+from veritag.pixels.preprocessing import Preprocessing
 from worker import inference
 from worker.inference import CPU, CUDA, Model
 
@@ -108,6 +109,18 @@ def test_a_model_without_an_output_is_rejected(
     onnx.save(graph, path / "model.onnx")
     with pytest.raises(BundleRejected, match="has no output neighbors"):
         Model(seal_bundle(path, bundle.manifest))
+
+
+def test_a_model_of_another_tile_size_is_rejected(
+    bundle: ModelBundle, tmp_path: Path
+) -> None:
+    """A model that cannot take the tiles of its manifest is refused with the reason."""
+    path = tmp_path / "small"
+    path.mkdir()
+    shutil.copy(bundle.model_path, path)
+    smaller = replace(bundle.manifest, preprocessing=Preprocessing(size=32))
+    with pytest.raises(BundleRejected, match="ONNX Runtime cannot run the model"):
+        Model(seal_bundle(path, smaller))
 
 
 def test_the_test_bundle_is_a_real_one(tmp_path: Path) -> None:

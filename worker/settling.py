@@ -1,7 +1,9 @@
 """Judging of a settled series."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from veritag.findings import Finding
 from veritag.judging.judge import judge_series
 from veritag.process.logs import get_logger
 from veritag.process.metrics import FINDINGS, SERIES_SETTLED, modality_label
@@ -61,9 +63,7 @@ def _judge(context: Context, model: Model, snapshot: SeriesSnapshot) -> None:
             withdraw=not snapshot.missing,
         )
     )
-    SERIES_SETTLED.labels(reason).inc()
-    for finding in opened:
-        FINDINGS.labels(finding.code.value, modality_label(snapshot.modality)).inc()
+    _count(snapshot, reason, opened)
     log.info(
         "series_settled",
         series_id=snapshot.series_id,
@@ -73,6 +73,16 @@ def _judge(context: Context, model: Model, snapshot: SeriesSnapshot) -> None:
         opened=len(opened),
         bundle_id=bundle.bundle_id,
     )
+
+
+def _count(
+    snapshot: SeriesSnapshot, reason: SettleReason, opened: Sequence[Finding]
+) -> None:
+    """Count the series and its new findings in the metrics."""
+    SERIES_SETTLED.labels(reason).inc()
+    modality = modality_label(snapshot.modality)
+    for finding in opened:
+        FINDINGS.labels(finding.code.value, modality).inc()
 
 
 def _reason(snapshot: SeriesSnapshot, idle_seconds: float) -> SettleReason:

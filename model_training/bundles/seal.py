@@ -37,6 +37,7 @@ from veritag.bundles.graph import GraphOutputs
 from veritag.bundles.manifest import BundleManifest, ClusterProfile, TagCalibration
 from veritag.judging.tag_probabilities import Floats
 from veritag.judging.tag_scores import is_known_kind
+from veritag.pixels.preprocessing import Preprocessing
 
 EXEMPLARS = 6
 PARITY_TILES = 32
@@ -74,38 +75,48 @@ def make_bundle(
     if half:
         figures["half_precision"] = cost_of_half(_graph(fitted), q, tiles)
     ids, next_id = _ids(q, tiles, champion)
+    figures["occupancy"] = _occupancy(outputs, ids)
     clusters = with_identity(_clusters(fitted.model), ids)
     write_pages(clusters)
-    return seal_bundle(
-        out,
-        BundleManifest(
-            preprocessing=snapshot.preprocessing,
-            clusters=clusters,
-            calibration={
-                tag: _with_figures(fitted, tag) for tag in fitted.calibration.tags
-            },
-            sharpness=fitted.model.clusters.sharpness,
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            concepts=fitted.model.concepts,
-            mixture=_mixture(fitted.model),
-            familiar=fitted.model.novelty.novelty(fitted.calibration.flagging_limit),
-            correlation=fitted.correlation,
-            neighbor_concepts={
-                tag: tuple(one.carried.tolist())
-                for tag, one in fitted.model.sources.items()
-            },
-            detectability=fitted.detectability,
-            training={**figures, "occupancy": _occupancy(outputs, ids)},
-            lineage={
-                "code_version": veritag.__version__,
-                "configuration": asdict(fitted.config),
-                "configuration_digest": fitted.config.digest(),
-                "snapshot": snapshot.summary(),
-                "parent": champion.bundle_id if champion else None,
-                NEXT_ID: next_id,
-                **lineage,
-            },
-        ),
+    origin = {
+        "snapshot": snapshot.summary(),
+        "parent": champion.bundle_id if champion else None,
+        NEXT_ID: next_id,
+        **lineage,
+    }
+    pre = snapshot.preprocessing
+    return seal_bundle(out, _manifest(fitted, pre, clusters, figures, origin))
+
+
+def _manifest(
+    fitted: FittedBundle,
+    preprocessing: Preprocessing,
+    clusters: tuple[ClusterProfile, ...],
+    figures: dict[str, Any],
+    lineage: dict[str, Any],
+) -> BundleManifest:
+    calibration, sources = fitted.calibration, fitted.model.sources
+    return BundleManifest(
+        preprocessing=preprocessing,
+        clusters=clusters,
+        calibration={tag: _with_figures(fitted, tag) for tag in calibration.tags},
+        sharpness=fitted.model.clusters.sharpness,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        concepts=fitted.model.concepts,
+        mixture=_mixture(fitted.model),
+        familiar=fitted.model.novelty.novelty(calibration.flagging_limit),
+        correlation=fitted.correlation,
+        neighbor_concepts={
+            tag: tuple(one.carried.tolist()) for tag, one in sources.items()
+        },
+        detectability=fitted.detectability,
+        training=figures,
+        lineage={
+            "code_version": veritag.__version__,
+            "configuration": asdict(fitted.config),
+            "configuration_digest": fitted.config.digest(),
+            **lineage,
+        },
     )
 
 

@@ -60,7 +60,7 @@ class TagScores:
         threshold = self.calibration.threshold
         if threshold is None:
             return np.zeros(self.score.shape, dtype=bool)
-        flagged: Mask = np.nan_to_num(self.score, nan=-1.0) >= threshold
+        flagged: Mask = self.score >= threshold  # never true of NaN
         return flagged
 
 

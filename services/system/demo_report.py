@@ -241,7 +241,7 @@ def _lines(report: DemoReport, unknown_kinds: int) -> list[str]:
         ),
         (
             f"planted errors {report.planted}: found {report.found}, missed {report.missed}; "
-            f"clean synthetic series flagged: {report.false_alarms}"
+            f"clean synthetic series with a false alarm: {report.false_alarms}"
         ),
         f"series of a kind the bundle does not know: {unknown_kinds}",
         (

@@ -15,8 +15,8 @@ class AuditSettings(Section):
 
     audit_syslog: SyslogUrl | None = Field(
         None,
-        description="Where audit messages go (docs/security.md): udp://, tcp:// or tls:// "
-        "with host and port; default: nowhere.",
+        description="Receiver of audit messages (docs/security.md): udp://, tcp:// or "
+        "tls:// with host and port; default: none.",
     )
     audit_tls_ca: Path | None = Field(
         None,
@@ -24,12 +24,12 @@ class AuditSettings(Section):
         "audit repository; default: those of the operating system.",
     )
     audit_tls_certificate: Path | None = Field(
-        None, description="PEM file of the certificate shown to it, the key in it too."
+        None, description="PEM file of the client certificate for it, with the key."
     )
     audit_file: Path | None = Field(
         None,
-        description="File to which audit messages are appended, beside or in place of "
-        "syslog; default: none.",
+        description="File to which audit messages are appended, with or without syslog; "
+        "default: none.",
     )
     audit_source_id: Annotated[str, Field(max_length=255)] = Field(
         "", description="Audit Source ID of the messages; default: the host's name."

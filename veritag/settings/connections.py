@@ -23,5 +23,5 @@ class ConnectionSettings(Section):
     visibility_timeout_seconds: int = Field(
         600,
         ge=30,
-        description="Time after which Redis redelivers a message whose worker fell silent.",
+        description="Time after which Redis delivers an unacknowledged message again.",
     )

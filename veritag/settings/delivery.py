@@ -15,8 +15,8 @@ class DeliverySettings(Section):
     peers: Peers = Field(
         (),
         description="Other Application Entities, each as `[NAME=]AE_TITLE@HOST:PORT` with "
-        "`;forward`, `;tls` and more (docs/delivery.md): who may ask for storage commitment, "
-        "and who gets what is received.",
+        "`;forward`, `;tls` and more (docs/delivery.md): each may request storage "
+        "commitment; those with `;forward` receive what is received here.",
     )
     forward_attempts: int = Field(
         5,
@@ -26,6 +26,6 @@ class DeliverySettings(Section):
     )
     commitment_hours: Annotated[float, Field(gt=0)] = Field(
         72.0,
-        description="Hours after which a report of storage commitment that its requestor "
-        "does not take is given up.",
+        description="Hours after which an undelivered report of storage commitment is "
+        "given up.",
     )

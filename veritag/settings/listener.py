@@ -29,7 +29,7 @@ class ListenerSettings(Section):
     dicom_port: Port = Field(11112, description="TCP port of the Storage SCP.")
     dicom_plain: bool = Field(
         True,
-        description="Whether that port is open; without it only DICOM TLS is spoken.",
+        description="Whether that port is open; 0: DICOM TLS only.",
     )
     dicom_tls_port: Port | None = Field(
         None,
@@ -38,7 +38,7 @@ class ListenerSettings(Section):
     )
     dicom_tls_certificate: Path | None = Field(
         None,
-        description="PEM file of our certificate, intermediate ones after it. It and the "
+        description="PEM file of the certificate, followed by intermediate ones. It and the "
         "next three files are read again when they change.",
     )
     dicom_tls_key: Path | None = Field(
@@ -62,7 +62,7 @@ class ListenerSettings(Section):
         "the Storage SCP; empty: all.",
     )
     check_called_ae_title: bool = Field(
-        False, description="Refuse associations that call another AE title than ours."
+        False, description="Refuse associations whose Called AE Title is not AE_TITLE."
     )
     calling_ae_titles: AETitles = Field(
         (), description="Calling AE titles that may associate; empty: all."
@@ -81,19 +81,22 @@ class ListenerSettings(Section):
         "the one above.",
     )
     max_pdu_bytes: int = Field(
-        131_072, ge=4096, le=1 << 24, description="Largest PDU we announce, in bytes."
+        131_072,
+        ge=4096,
+        le=1 << 24,
+        description="Maximum Length of PDUs that the SCP announces, in bytes.",
     )
     reception: Literal["fast", "stock"] = Field(
         "fast",
-        description="How C-STORE data is taken from the network: fast (in place, straight "
-        "to disk) or stock (through pynetdicom's own message handling).",
+        description="How C-STORE data is received: fast (from the network straight to "
+        "disk) or stock (by pynetdicom's own message handling).",
     )
     listener_processes: int = Field(
         1,
         ge=1,
         le=64,
         description="Processes that accept associations on the same port (SO_REUSEPORT); "
-        "limits on associations hold for each.",
+        "the limits on associations apply to each.",
     )
     accept_private_sop_classes: bool = Field(
         False, description="Also accept private and unknown storage SOP classes."
@@ -103,7 +106,7 @@ class ListenerSettings(Section):
     )
     stop_grace_seconds: Seconds = Field(
         20.0,
-        description="Time on SIGTERM to finish what is being received or inspected.",
+        description="Time after SIGTERM to finish receptions and inspections.",
     )
     disk_reserve_mb: int = Field(
         512, ge=0, description="Free MB below which C-STORE is refused with 0xA700."

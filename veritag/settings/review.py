@@ -16,8 +16,8 @@ class ReviewSettings(Section):
         0.0,
         ge=0,
         le=10_000,
-        description="Contradictions of the image that are opened per 1,000 series, the "
-        "best ones; 0: all that reach their threshold.",
+        description="Findings of tags that contradict the image that are opened per 1,000 "
+        "series, those with the highest scores; 0: all that reach their threshold.",
     )
     review_host: str = Field(
         "127.0.0.1", description="Address the review pages bind to."
@@ -27,8 +27,8 @@ class ReviewSettings(Section):
     )
     review_host_names: HostNames = Field(
         (),
-        description="Names by which browsers reach the review pages, beside localhost, "
-        "IP addresses and this machine's own name.",
+        description="Host names under which browsers reach the review pages, besides localhost, "
+        "IP addresses and the name of this machine.",
     )
     review_user_header: str | None = Field(
         None, description="HTTP header in which a trusted proxy names the reviewer."

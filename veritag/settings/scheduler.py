@@ -13,16 +13,16 @@ class SchedulerSettings(Section):
     title: ClassVar[str] = "Scheduler"
 
     settle_idle_seconds: Seconds = Field(
-        30.0, description="Silence after which a series settles."
+        30.0, description="Time without new instances after which a series settles."
     )
     settle_cap_seconds: Seconds = Field(
         900.0,
-        description="Age at which a series settles although instances still arrive.",
+        description="Age at which a series settles even if instances still arrive.",
     )
     retain_days: Annotated[float, Field(ge=0)] = Field(
         0.0,
-        description="Days since its last reception after which the archive lets go of an "
-        "instance that is inspected, settled and without open findings; 0: never.",
+        description="Days since its last reception after which the file of an inspected, "
+        "settled instance without open findings is deleted; 0: never.",
     )
     schedule_seconds: Seconds = Field(
         1.0, description="Interval of the scheduler's rounds."

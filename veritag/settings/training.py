@@ -16,7 +16,7 @@ class TrainingSettings(Section):
         "0 2 * * 0",
         # pydantic-settings validates defaults: every process would load Celery for this.
         validate_default=False,
-        description="When training starts by time, as minute, hour, day of the month, month "
+        description="Schedule of training as minute, hour, day of the month, month "
         "and day of the week (0: Sunday) in local time; or `never`.",
     )
     train_least_instances: int = Field(
@@ -43,7 +43,7 @@ class TrainingSettings(Section):
     train_drift_instances: int = Field(
         1000,
         ge=1,
-        description="Recent verdicts below which neither of the two is looked at.",
+        description="Recent verdicts below which neither of the two is computed.",
     )
     train_clusters: int = Field(
         0,
@@ -56,8 +56,8 @@ class TrainingSettings(Section):
     )
     train_pictures: bool = Field(
         True,
-        description="Whether bundles of scheduled training hold pictures of their "
-        "clusters, for reviewers to compare with; they are of patients of the archive.",
+        description="Whether bundles of scheduled training hold example images of their "
+        "clusters for reviewers; the images are of patients of the archive.",
     )
     train_threads: int = Field(
         0,
@@ -80,7 +80,7 @@ class TrainingSettings(Section):
     reference_images: int = Field(
         2000,
         ge=1,
-        description="Images that the gate's reference set holds at most.",
+        description="Maximum number of images in the reference set of the gate.",
     )
     gate_least_images: int = Field(
         200,
@@ -94,6 +94,6 @@ class TrainingSettings(Section):
     )
     gate_flag_change: Share = Field(
         0.1,
-        description="Share of the reference's images that a new bundle may flag anew, or "
-        "flag no longer, and still be promoted without a person.",
+        description="Share of the reference images whose flag a new bundle may change, set "
+        "or clear, and still be promoted automatically.",
     )

@@ -32,14 +32,13 @@ class WorkerSettings(Section):
     )
     decode_seconds: Annotated[float, Field(gt=0, le=100)] = Field(
         60.0,
-        description="Time in seconds after which the reading of one compressed or large "
-        "file is ended.",
+        description="Limit in seconds for decoding one compressed or large file.",
     )
     decode_memory_mb: int = Field(
         4096,
         ge=64,
-        description="Memory in MB that the reading of one such file may take, for each of "
-        "the decode_threads. Linux only.",
+        description="Limit of memory in MB for decoding one such file, for each of the "
+        "decode_threads. Linux only.",
     )
     body_parts_file: Path | None = Field(
         None,

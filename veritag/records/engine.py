@@ -169,7 +169,9 @@ def _translated() -> Iterator[None]:
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise
-        raise RecordsUnavailable(f"the database went away: {error.orig}") from error
+        raise RecordsUnavailable(
+            f"the connection to the database was lost: {error.orig}"
+        ) from error
 
 
 def _options(url: Any) -> dict[str, Any]:

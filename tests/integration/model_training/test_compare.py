@@ -104,3 +104,18 @@ def test_sweeps_are_drawn_beside_their_tables(
     assert "Table 2" in page
     assert "30% labelled" in page
     assert page.count('class="plot"') == 3
+
+
+def test_the_report_escapes_reasons_of_failures(
+    labelled_folder: Path, tmp_path: Path
+) -> None:
+    """Markup in the message of an error is shown as text."""
+    request = ComparisonRequest(
+        (labelled_folder,), out=tmp_path, budget=TINY, minutes=0
+    )
+    failure = {"digest": "d", "failed": "<script>1</script>"}
+    run_comparison(request).add(Cell("k", "paper", 1, x=5.0), failure)
+    run_comparison(request)
+    page = (tmp_path / "report.html").read_text()
+    assert "k at 5, seed 1: &lt;script&gt;1&lt;/script&gt;" in page
+    assert "<script>" not in page

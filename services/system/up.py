@@ -92,16 +92,16 @@ def _run(system: System, directory: RunDirectory, errors: Console) -> None:
 def _start(supervisor: Supervisor, settings: Settings, errors: Console) -> None:
     """Start the processes and wait until each can do its work."""
     with StartDisplay([p.role for p in supervisor.programs], errors) as display:
-        first, rest = _split_broker(supervisor.programs)
-        for program in first:
+        broker, others = _split_broker(supervisor.programs)
+        for program in broker:
             supervisor.start(program.role)
         _prepare_records(settings)
-        _wait_ready(supervisor, first, display)
+        _wait_ready(supervisor, broker, display)
         if supervisor.stopping:
             return
-        for program in rest:
+        for program in others:
             supervisor.start(program.role)
-        _wait_ready(supervisor, rest, display)
+        _wait_ready(supervisor, others, display)
 
 
 def _split_broker(programs: Sequence[Program]) -> tuple[list[Program], list[Program]]:

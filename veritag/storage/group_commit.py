@@ -50,7 +50,7 @@ class GroupCommit(Generic[T]):
             while self._busy and not waiter.done:
                 self._changed.wait()
             if not waiter.done:
-                # Nobody works: this caller works for all that wait.
+                # No run is in progress: this caller runs the work for all that wait.
                 self._busy = True
                 batch, self._waiting = self._waiting, []
         if not waiter.done:

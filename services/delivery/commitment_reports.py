@@ -93,6 +93,7 @@ class CommitmentReports:
                 self._log.error("commitment_damaged", request=name)
                 self._folder.set_aside(name)
                 continue
+            # In this order: after a crash in between the request is recorded once more.
             add_commitment(self._records, name, request)
             self._folder.remove(name)
 
@@ -111,6 +112,7 @@ class CommitmentReports:
 
     def _report(self, commitment: DueCommitment) -> None:
         now = datetime.now(UTC)
+        # Several hosts with the same records may see it due at the same time.
         if not claim_commitment(self._records, commitment, now + _CLAIM):
             return
         try:

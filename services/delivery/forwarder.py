@@ -130,7 +130,7 @@ class Forwarder:
                 send(self._receiver, readable, batch.add)
         except _Interrupted:
             return
-        finally:
+        finally:  # also after a loss: unstored instances would be sent again
             batch.store()
 
     def _files(self, forwards: Sequence[Forward]) -> dict[Path, Forward]:
@@ -167,7 +167,7 @@ class Forwarder:
         """Store outcomes, and count the sent instances."""
         settle_forwards(self._records, self._id, outcomes)
         sent = sum(outcome.state == ForwardState.SENT for outcome in outcomes)
-        if sent:
+        if sent:  # the destination works, even if the batch fails later
             self._backoff.reset()
             FORWARDED.labels(self._name).inc(sent)
             self._log.info("instances_forwarded", instances=sent)
@@ -183,6 +183,7 @@ class Forwarder:
         stop.wait(delay)
 
     def _wait(self, error: RetryableError, stop: threading.Event) -> None:
+        # Shorter than for a destination: all queues wait for records and archive.
         delay = min(10.0, self._backoff.next())
         is_archive = isinstance(error, ArchiveUnavailable)
         event = "archive_unavailable" if is_archive else "records_unavailable"

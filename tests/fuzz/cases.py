@@ -53,7 +53,7 @@ class Case:
 
     def complete_data_sets(self) -> list[str]:
         """Return the digests of the Data Sets that the bytes hold to their end."""
-        # A length that lies may reach into what follows.
+        # A false length may extend into the next message.
         sent = self.stream + (echo(FENCE) if self.fenced else b"")
         readings = [assembled(sent, strict=strict) for strict in (True, False)]
         return [digest(data) for reading in readings for data in reading]

@@ -21,7 +21,7 @@ from tests.fuzz.connection import (
 from tests.fuzz.data_sets import encode, identity
 from tests.fuzz.messages import FENCE, echo, message_id, store
 
-# Nothing came for so long: the case is over, or the listener waits for more of it.
+# Silence after which a case is over, or the listener waits for more of it.
 QUIET_SECONDS = 2.0
 CASES_PER_ASSOCIATION = 400
 
@@ -141,7 +141,7 @@ class Client:
                 outcome.end, outcome.sure = "not reached", False
             elif not self._listen(connection, outcome):
                 self._finish(connection, outcome)
-                outcome.stored = 0  # what came late may answer the cases after it
+                outcome.stored = 0  # a late answer may be one to a later case
         if connection.cases >= CASES_PER_ASSOCIATION:
             self.close()
         return outcomes
@@ -180,8 +180,8 @@ class Client:
             outcome.statuses += more
         connection.socket.close()
         outcome.stored = outcome.statuses.count(SUCCESS)
-        # An abort overtakes an answer, and who hangs up misses one: the instance may
-        # be stored although nobody was told. A sender would send it again.
+        # An abort can overtake an answer, and a closed connection loses one: the instance
+        # may be stored without an answer. A sender would send it again.
         outcome.sure = False
 
     def _listen(self, connection: Connection, outcome: Outcome) -> bool:

@@ -8,7 +8,7 @@ from tests.fuzz.association import CT, ECHO_CONTEXT, VERIFICATION, pdu
 COMMAND_LAST, COMMAND, DATA_LAST, DATA = 3, 1, 2, 0
 C_STORE_RQ, C_ECHO_RQ = 0x0001, 0x0030
 NO_DATA_SET = 0x0101
-# Message ID of the C-ECHO that is sent after a case, to learn that it was taken in.
+# Message ID of the C-ECHO after a case, whose answer shows that the case was read.
 FENCE = 0xFEED
 
 Element = tuple[int, bytes]

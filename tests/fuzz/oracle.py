@@ -62,7 +62,7 @@ def check_files(
             problems.append(
                 f"case {seed}/{number}: {stored} answered 0x0000, {count} are there"
             )
-    # Of an unanswered case that lies about lengths nobody can say what it holds.
+    # The Data Sets of an unanswered case with false lengths are not known.
     unanswered = {
         uid_of(seed, n).decode() for n, _, sure, _ in acknowledged if not sure
     }

@@ -71,7 +71,7 @@ def associate(
             evt_handlers=[(evt.EVT_CONN_OPEN, disable_nagle)],
             tls_args=tls,
         )
-    except (OSError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:  # of the address; others are only logged
         reason = getattr(error, "strerror", None) or error
         raise ReceiverUnavailable(
             f"{receiver}: its address is not found: {reason}"
@@ -79,6 +79,7 @@ def associate(
     leave_answers_to_requests(association)
     if association.is_rejected:
         raise ReceiverUnavailable(f"{receiver} rejects the association")
+    # With every context rejected pynetdicom aborts the association; not an error here.
     if not association.is_established and not association.rejected_contexts:
         raise ReceiverUnavailable(f"{receiver} does not answer{_tls_problem(receiver)}")
     return association
@@ -114,7 +115,7 @@ def _tls_args(receiver: Receiver) -> tuple[ssl.SSLContext, str] | None:
 
 
 def _tls_problem(receiver: Receiver) -> str:
-    """Return why TLS fails, by a connection of our own: pynetdicom does not tell."""
+    """Return why TLS fails, by a connection of our own: pynetdicom gives no reason."""
     if receiver.tls is None:
         return ""
     context, address = client_context(receiver.tls), (receiver.host, receiver.port)

@@ -112,6 +112,7 @@ def send(
 
 def _is_lasting(cause: BaseException | None) -> bool:
     """Whether an error is one of the file, not of the disk, which can recover."""
+    # pydicom raises some of its own errors as OSError, without an errno.
     return not (isinstance(cause, OSError) and cause.errno is not None)
 
 
@@ -141,7 +142,7 @@ def _send_group(
         try:
             while queued:
                 outcome = _store(association, accepted, queued[0])
-                queued.popleft()
+                queued.popleft()  # not before: after a loss it is sent again
                 add(outcome)
                 losses = 0
         except _AssociationLost:

@@ -188,7 +188,7 @@ class PendingConnections:
         pending.is_refused = True
         pending.deadline = time.monotonic() + _CLOSE_SECONDS
         self._request_bytes -= len(pending.request)
-        # Not cleared: the traceback of a BadRequest may hold a view, which forbids it.
+        # Replaced, not cleared: a BadRequest's traceback may hold a memoryview of it.
         pending.request = bytearray()
         with contextlib.suppress(OSError):
             pending.connection.send(answer)

@@ -103,7 +103,7 @@ class FastUpperLayer(UpperLayer):
         except BadPdu:
             self._end("Evt19")  # invalid PDU: A-ABORT (PS3.8 table 9-10, AA-8)
         except (TimeoutError, BlockingIOError):  # the latter from SO_RCVTIMEO
-            self._end("Evt19")  # the rest of a message does not come: A-ABORT
+            self._end("Evt19")  # an incomplete message: A-ABORT
         except OSError:
             self._end("Evt17")  # the transport connection is closed
 

@@ -362,7 +362,7 @@ def test_a_kill_in_mid_batch_loses_nothing(
     pacs = destination(
         "--accept-all", "--exec-sync", "--exec-on-reception", running=False
     )
-    # After the eighth it takes nothing until it is let go.
+    # After the eighth instance it blocks until it is released.
     many = f'test "$(ls {pacs.folder} | wc -l)" -ge 8 -a -e {folder}'
     pacs.arguments += (f"while {many}; do sleep 0.05; done",)
     pacs.start()

@@ -77,7 +77,7 @@ def test_a_helper_that_dies_is_started_again_and_ends_with_its_listener(
     # A connection that the kernel had given to the dead one is gone with it.
     wait_for(lambda: _is_taken(service.port, "1.2.0"))
     assert {_send(service.port, f"1.2.{n}") for n in range(1, 8)} == {0x0000}
-    # The next one may have taken some of these already.
+    # The new process may have received some of these already.
     wait_for(lambda: _received(second) >= 0)
     (helper,) = psutil.Process(service.process.pid).children()
     service.signal(signal.SIGKILL)

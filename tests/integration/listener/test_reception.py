@@ -14,7 +14,7 @@ from veritag.dicom.part10 import read_file_meta
 from veritag.peers.association import leave_answers_to_requests
 
 FOLDER = Path(pydicom.__file__).parent / "data" / "test_files"
-# One file for each way of encoding that ships with pydicom.
+# One file of pydicom for each transfer syntax.
 ENCODINGS = {
     "CT_small.dcm": "1.2.840.10008.1.2.1",
     "MR_small_implicit.dcm": "1.2.840.10008.1.2",

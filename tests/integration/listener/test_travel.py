@@ -174,12 +174,12 @@ def test_what_dcmtk_encodes_travels_unchanged(
     stored = {read_file_meta(p).transfer_syntax_uid: p for p in listening.received()}
     assert stored.keys() == CONVERSIONS.keys()
     for syntax, path in converted.items():
-        # DCMTK deflates anew what it sends.
+        # DCMTK deflates the Data Set again.
         content = _inflated if syntax == DEFLATED else bytes
         assert content(kept(stored[syntax])) == content(encoded(path)), syntax
 
 
-# Why the rest of the 754 files is not sent, or not taken; most are malformed on purpose.
+# Why some of the 754 files are not sent or not accepted; most are malformed on purpose.
 NOT_SENT = {
     "it lacks SOP Class UID or SOP Instance UID": 7,
     "not a DICOM file": 1,
@@ -191,7 +191,7 @@ NOT_SENT = {
     "status 0xC000: The Data Set lacks SOP Class or Instance UID": 2,
     "status 0xC000: SOP Instance UID is not a UID": 1,
 }
-# Their File Meta Information is absent or incomplete: the sender encodes them anew.
+# Their File Meta Information is absent or incomplete: the sender encodes them again.
 ENCODED_ANEW = 6
 
 
@@ -234,7 +234,7 @@ def _archived(listening: Listening) -> set[bytes]:
     settings.archive_dir.mkdir()
     records = Records.open(settings.records_url)
     records.migrate()
-    # Nobody listens there: the broker is told later, and need not be for this.
+    # There is no broker at this address, and none is needed here.
     dispatcher = Dispatcher.open(Settings(broker_url="redis://127.0.0.1:1/0"))
     publisher = Publisher(records, dispatcher, 0.05)
     archive = Archive(settings.archive_dir)

@@ -129,6 +129,7 @@ def choose_threshold(
     distinct = np.unique(
         np.r_[LEAST_THRESHOLD, *(r[r >= LEAST_THRESHOLD] for r in right)]
     )
+    # A score equal to the threshold is flagged: just above excludes that right score.
     candidates = (distinct + 1e-6)[distinct + 1e-6 < 1]
     holds = np.ones(len(candidates), dtype=bool)
     for n, (part, r, w) in enumerate(zip(scores, right, wrong, strict=True)):
@@ -136,6 +137,7 @@ def choose_threshold(
         found = len(w) - np.searchsorted(np.sort(w), candidates)
         carried = int(part.carries(tag).sum())
         holds &= _precise(alarms, found)
+        # Few images of new stations cannot show that false alarms are rare.
         if n == 0 or carried >= ENOUGH:
             holds &= _rare(alarms, carried)
     kept = candidates[holds]

@@ -65,6 +65,7 @@ def check_unseen(
         right = images.values[tag]
         if not (right != "").any():
             continue
+        # Errors at the usual rate, not one for each image: counts are those of use.
         received, is_wrong = inject_errors(tag, right, np.random.default_rng(seed))
         threshold = calibration.tags[tag].threshold
         flagged = np.zeros(len(right), dtype=bool)

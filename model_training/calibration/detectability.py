@@ -76,6 +76,7 @@ def _row(
     concept, _, modality = cell.partition("|")
     n_right, n_alarms = int(right.sum()), int((right & alarms).sum())
     n_wrong, n_found = int(wrong.sum()), int((wrong & found).sum())
+    # Shrunk towards the rates of the tag, because most rows have few images.
     alarm_rate = (n_alarms + PRIOR_IMAGES * overall[0]) / (n_right + PRIOR_IMAGES)
     recall = (n_found + PRIOR_IMAGES * overall[1]) / (n_wrong + PRIOR_IMAGES)
     precision = precision_of(recall, alarm_rate)

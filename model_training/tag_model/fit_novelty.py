@@ -60,6 +60,7 @@ def fit_space(embedding: Floats, statistics: Floats) -> NoveltySpace:
     ]
     scale = 1.0 / (deviation * np.sqrt(width))
     centered = (features - mean) * scale
+    # Eigenvectors come in ascending order of variance.
     _, axes = np.linalg.eigh(centered.T @ centered)
     return NoveltySpace(mean, scale[:, None] * axes[:, ::-1][:, :COMPONENTS])
 
@@ -69,6 +70,7 @@ def _usual_distances(neighbors: Floats, kinds: NDArray[np.str_]) -> Floats:
     squared = squared_distances(neighbors, neighbors)
     np.fill_diagonal(squared, np.inf)
     nearest = np.sqrt(np.maximum(squared.min(axis=1), LEAST**2))
+    # A single neighbor image has no other: any distance will do.
     nearest[~np.isfinite(nearest)] = 1.0
     overall = float(np.median(nearest))
     usual = np.empty(len(neighbors))

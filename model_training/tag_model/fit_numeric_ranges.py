@@ -45,6 +45,7 @@ def fit_ranges(weights: Floats, numbers: Numbers) -> Ranges:
         ends = np.full((2, weights.shape[1]), np.nan)
         usable = np.isfinite(values) & (values > 0)
         for k in np.unique(nearest[usable]):
+            # Logarithms, because times and doses of one kind differ by factors.
             logs = np.log(values[usable & (nearest == k)])
             if len(logs) >= LEAST_VALUES:
                 ends[:, k] = _range(logs)

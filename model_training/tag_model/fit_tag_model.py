@@ -42,6 +42,7 @@ def fit_tag_model(
     """
     neighbors = choose_neighbors(training.embedding, kinds, trained.config.seed)
     sources = tag_sources(trained, clusters, neighbors, training.values)
+    # The sources must be read before their weights can be fitted.
     unweighted = _predictor(clusters, neighbors, sources)
     sources = with_weights(unweighted, sources, held_out.embedding, held_out.values)
     novelty = fit_novelty(

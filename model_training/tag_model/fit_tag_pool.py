@@ -151,6 +151,7 @@ def fit_weights(logs: Floats, right: Floats, wrong: Floats) -> Floats:
     start = np.full(logs.shape[1], EVEN_WEIGHT)
     if len(logs) < LEAST_HELD_OUT:
         return start
+    # Opponents are wrong values of other images: what counts is the order over images.
     turns = [np.roll(np.arange(len(logs)), 1 + n * SHIFT) for n in range(OPPONENTS)]
 
     def loss(weights: Floats) -> float:
@@ -193,6 +194,7 @@ def with_weights(
     weighted = {}
     for tag, one in sources.items():
         column = values[tag]
+        # The pool cannot fit a value that no training image has.
         known = np.isin(column, one.concepts)
         right = column[known]
         wrong = wrong_values(tag, right, np.random.default_rng(len(right)))

@@ -125,6 +125,7 @@ class NoveltyScore(nn.Module):
         entropy = torch.zeros_like(distance[:, 0])
         for column in self.columns:
             p = probability[:, column]
+            # Clamped inside the logarithm alone: 0 log 0 is 0.
             entropy = entropy - (p * torch.log(p.clamp(min=LEAST))).sum(1)
         nearest = torch.log(distance.amin(1).clamp(min=NEAREST))
         log_entropy = torch.log(entropy.clamp(min=0.0) + LEAST_ENTROPY)

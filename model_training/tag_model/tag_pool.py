@@ -133,6 +133,7 @@ class TagPool(nn.Module):
 
     def _complete(self, mass: Tensor) -> Tensor:
         """Give the mass that a source leaves out to the overall shares; rows sum to 1."""
+        # Clusters without a profile and neighbors without the tag give no mass.
         return mass + (1 - mass.sum(1, keepdim=True)).clamp(min=0) * self.overall
 
     def _head(self, z: Tensor) -> Tensor:

@@ -70,6 +70,7 @@ class TagPredictor(nn.Module):
         """Return the indices of the nearest neighbor images and their distances, (N, k)."""
         own = (z**2).sum(1, keepdim=True)
         squared = own - 2.0 * (z @ self.neighbor_embedding) + self.neighbor_squares
+        # Rounding may leave a square below 0, which has no root.
         nearest, rows = torch.topk(-squared, self.count, dim=1)
         return rows, torch.sqrt((-nearest).clamp(min=0.0))
 

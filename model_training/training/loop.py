@@ -101,6 +101,7 @@ def train_encoder(run: LoopState) -> None:
     saved = run.state_of(ENCODER)
     stepping.load_state(saved)
     best, since_best = saved.get("best", math.inf), saved.get("since_best", 0)
+    # A copy, because training changes the tensors in place.
     best_state = saved.get("best_state", copy.deepcopy(network.state_dict()))
     for epoch in range(saved.get("epoch", 0) + 1, config.epochs + 1):
         if since_best > config.patience:

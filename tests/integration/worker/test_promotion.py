@@ -1,4 +1,4 @@
-"""Another bundle is promoted while messages flow."""
+"""Promotion and rollback while a worker inspects."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -48,18 +48,19 @@ def test_workers_swap_without_restart_and_lose_no_message(
     send_one_by_one(site, patient=0)
     site.until_inspected(2)
     second = promote(bundles, "second")
-    # Some of the first are mostly still waiting; these are certainly the second's.
+    # Instances of the first series are mostly still pending; those of this one are
+    # certainly inspected by the second bundle.
     send_one_by_one(site, patient=1)
     site.until(lambda: verdicts_by_bundle(site)[second.bundle_id] >= 4)
     first = rollback(bundles)
     send_one_by_one(site, patient=2)
     site.until_inspected(24)
-    made = verdicts_by_bundle(site)
-    assert set(made) == {first.bundle_id, second.bundle_id}
-    assert made.total() == 24
+    counts = verdicts_by_bundle(site)
+    assert set(counts) == {first.bundle_id, second.bundle_id}
+    assert counts.total() == 24
     assert process.poll() is None
-    counted = site.counts()
-    assert (counted.backlog, counted.dead_letters) == (0, 0)
+    system = site.counts()
+    assert (system.backlog, system.dead_letters) == (0, 0)
     loaded = [li for li in site.log(WORK) if li["event"] == "bundle_loaded"]
     assert [li["bundle_id"] for li in loaded] == [
         first.bundle_id,
@@ -71,7 +72,7 @@ def test_workers_swap_without_restart_and_lose_no_message(
 def test_an_old_finding_keeps_the_bundle_that_made_it(
     make_site: MakeSite, bundles: Path
 ) -> None:
-    """What was found before the promotion is still said to be the first bundle's."""
+    """A finding of before the promotion still names the first bundle."""
     site = make_site(bundle_dir=bundles, settle_idle_seconds=0.5)
     site.start(SCHEDULE)
     site.start(WORK)
@@ -86,11 +87,11 @@ def test_an_old_finding_keeps_the_bundle_that_made_it(
     second = promote(bundles, "second")
     site.send(wrong[1])
     site.until(lambda: site.counts().series_settled == 2)
-    made_by = []
+    bundle_ids = []
     for series in wrong:
         study = study_detail(site.records, series[0].StudyInstanceUID)
         assert study is not None
-        found, *_ = study.series[0].findings
-        made_by.append(found.bundle_id)
-    assert made_by[1] == second.bundle_id
-    assert made_by[0] not in {second.bundle_id, ""}
+        first, *_ = study.series[0].findings
+        bundle_ids.append(first.bundle_id)
+    assert bundle_ids[1] == second.bundle_id
+    assert bundle_ids[0] not in {second.bundle_id, ""}

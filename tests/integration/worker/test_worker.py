@@ -1,3 +1,5 @@
+"""The worker as a process, with real records, archive and broker."""
+
 import json
 import signal
 import time
@@ -44,7 +46,7 @@ def test_a_series_travels_from_message_to_worklist(
         "LATERALITY_CONTRADICTS_BODY_PART",
     }
     assert page.rows[0].patient_id == wrong[0].PatientID
-    # What is on the records is logged, and counted before that, a moment later.
+    # The metrics are counted after the records are written, and before the log line.
     site.until(lambda: len(settled(site)) == 2)
     status, metrics = site.http(WORK, "/metrics")
     assert status == 200
@@ -75,7 +77,7 @@ def test_a_ready_worker_says_so(make_site: MakeSite) -> None:
 def test_a_lightly_loaded_worker_answers_within_a_second(make_site: MakeSite) -> None:
     """From acknowledgement to stored verdict, p95 stays far below a second.
 
-    What else the machine does only adds to it: one quiet series is enough to tell.
+    Other load on the machine only adds to it: one series without such load is enough.
     """
     site = make_site()
     site.start(WORK)
@@ -88,19 +90,19 @@ def test_a_lightly_loaded_worker_answers_within_a_second(make_site: MakeSite) ->
 
 def delays(site: Site, patient: int) -> list[float]:
     """Send a series one by one; return how long each took until its verdict."""
-    told = []
+    seconds = []
     for ds in phantom_series("CT-CHEST", patient=patient, instances=20, seed=3):
         before, sent = site.counts().inspected, time.monotonic()
         site.send([ds])
         while site.counts().inspected == before:
             assert time.monotonic() - sent < 60
             time.sleep(0.005)
-        told.append(time.monotonic() - sent)
-    return told
+        seconds.append(time.monotonic() - sent)
+    return seconds
 
 
 def test_a_repeated_message_leaves_one_verdict(make_site: MakeSite) -> None:
-    """At-least-once delivery has its effect once."""
+    """A message that is delivered three times has its effect once."""
     site = make_site()
     ids = site.send(phantom_series("CT-HEAD", patient=1, instances=3, seed=1))
     site.dispatcher.inspect(ids)
@@ -114,8 +116,10 @@ def test_a_repeated_message_leaves_one_verdict(make_site: MakeSite) -> None:
     assert sorted(i for line in lines for i in line["instance_ids"]) == sorted(ids)
 
 
-def test_sigterm_ends_the_worker_after_what_it_is_about(make_site: MakeSite) -> None:
-    """It stops within the grace time with exit 0; the scheduler brings the rest back."""
+def test_sigterm_ends_the_worker_after_its_present_instances(
+    make_site: MakeSite,
+) -> None:
+    """It stops within the grace time with exit 0; the scheduler publishes the rest."""
     site = make_site(republish_seconds=0.5, stop_grace_seconds=30)
     sent = phantom_series("CT-CHEST", patient=1, instances=32, seed=1)
     first = site.start(WORK, SLOW)
@@ -131,7 +135,7 @@ def test_sigterm_ends_the_worker_after_what_it_is_about(make_site: MakeSite) -> 
 
 
 def test_sigkill_in_a_batch_loses_and_doubles_nothing(make_site: MakeSite) -> None:
-    """What the dead worker held is published again from the records."""
+    """Instances of a killed worker are published again from the records."""
     site = make_site(republish_seconds=0.5, settle_idle_seconds=1.0)
     site.start(SCHEDULE)
     first = site.start(WORK, SLOW)
@@ -151,7 +155,7 @@ def test_sigkill_in_a_batch_loses_and_doubles_nothing(make_site: MakeSite) -> No
 def test_an_instance_that_ends_the_worker_is_isolated(
     make_site: MakeSite, name: str, poison: str
 ) -> None:
-    """It becomes a dead letter with the reason; its companions get their verdicts."""
+    """It becomes a dead letter with the reason; the others get their verdicts."""
     site = make_site(republish_seconds=0.5, max_attempts=2, settle_idle_seconds=1.0)
     sent = phantom_series("CT-CHEST", patient=1, instances=6, seed=1)
     sent[2].PatientName = name
@@ -174,7 +178,7 @@ def test_an_instance_that_ends_the_worker_is_isolated(
 def test_a_bomb_costs_neither_the_worker_nor_its_companions(
     make_site: MakeSite,
 ) -> None:
-    """What takes too long is a dead letter of the process that inspects the others."""
+    """A file that takes too long is a dead letter; the worker inspects the others."""
     site = make_site(republish_seconds=0.5, max_attempts=2, decode_seconds=0.5)
     sent = phantom_series("CT-CHEST", patient=1, instances=4, seed=1)
     slow = bombs.image(RLELossless, rows=30_000, columns=16_384)
@@ -191,7 +195,7 @@ def test_a_bomb_costs_neither_the_worker_nor_its_companions(
 
 
 def test_a_file_missing_from_the_archive_is_given_up(make_site: MakeSite) -> None:
-    """It is tried again for a while, then it is a dead letter; the rest flows on."""
+    """It is tried twice, then it is a dead letter; the others get their verdicts."""
     site = make_site(republish_seconds=0.3, max_attempts=2)
     sent = phantom_series("CT-CHEST", patient=1, instances=3, seed=1)
     ids = site.receive(sent)
@@ -209,7 +213,7 @@ def test_a_file_missing_from_the_archive_is_given_up(make_site: MakeSite) -> Non
 def test_the_worker_resumes_when_the_broker_comes_back(
     make_site: MakeSite, when: str
 ) -> None:
-    """Killed and started again on the same address, Redis is found without help."""
+    """Redis is killed and started again on the same address; the worker reconnects."""
     site = make_site(republish_seconds=2.0)
     site.start(SCHEDULE)
     site.start(WORK, SLOW if when == "working" else "")
@@ -218,8 +222,8 @@ def test_the_worker_resumes_when_the_broker_comes_back(
         site.until_inspected(2)
         time.sleep(0.5)
     else:
-        # Its message can then not be acknowledged.
-        # On a busy machine it may be done before anybody looks.
+        # Its message cannot be acknowledged then. On a busy machine the instances may
+        # be inspected before the first look.
         site.until(
             lambda: all(i.attempts for i in pending_instances(site.records, [1]))
         )
@@ -235,7 +239,7 @@ def test_the_worker_resumes_when_the_broker_comes_back(
 
 
 def test_a_missing_gpu_keeps_a_worker_from_being_ready(make_site: MakeSite) -> None:
-    """VERITAG_REQUIRE_GPU=1: it stays unready, says why and takes no message."""
+    """With VERITAG_REQUIRE_GPU=1 it stays unready, and readiness names the reason."""
     site = make_site(require_gpu=True)
     process = site.start(WORK)
     site.until(lambda: "not_ready" in [line["event"] for line in site.log(WORK)])
@@ -247,7 +251,7 @@ def test_a_missing_gpu_keeps_a_worker_from_being_ready(make_site: MakeSite) -> N
 
 
 def test_a_late_instance_opens_its_series_again(make_site: MakeSite) -> None:
-    """The series is judged anew, and a finding that no longer holds is withdrawn."""
+    """The series is judged again, and a finding that no longer holds is withdrawn."""
     site = make_site(settle_idle_seconds=0.3)
     site.start(SCHEDULE)
     site.start(WORK)
@@ -273,7 +277,7 @@ def test_a_late_instance_opens_its_series_again(make_site: MakeSite) -> None:
 def test_a_budget_opens_the_first_flag_and_keeps_the_next(
     make_site: MakeSite,
 ) -> None:
-    """What the budget does not pay for is judged, and not opened."""
+    """A flag beyond the budget is judged, and no finding is opened."""
     site = make_site(settle_idle_seconds=0.3, review_budget_per_1000=1)
     site.start(SCHEDULE)
     site.start(WORK)
@@ -281,21 +285,20 @@ def test_a_budget_opens_the_first_flag_and_keeps_the_next(
         wrong = phantom_series("CT-HEAD", patient=patient, instances=2, seed=1)
         plant_wrong_tag(wrong, "BodyPartExamined", "CHEST")
         site.send(wrong)
-    # A line of the log comes after what it tells is on the records.
+    # The line of the log is written after the records.
     site.until(lambda: len(settled(site)) == 2)
-    told = [line["findings"].count("TAG_CONTRADICTS_IMAGE") for line in settled(site)]
-    assert told == [1, 1]
+    flags = [line["findings"].count("TAG_CONTRADICTS_IMAGE") for line in settled(site)]
+    assert flags == [1, 1]
     assert site.counts().findings_open == 1
 
 
 def settled(site: Site) -> list[dict[str, Any]]:
+    """Return the log lines of settled series."""
     return [line for line in site.log(WORK) if line["event"] == "series_settled"]
 
 
-def test_one_bundle_answers_for_a_whole_series(
-    make_site: MakeSite, tmp_path: Path
-) -> None:
-    """What an older bundle inspected is inspected again before the series is judged."""
+def test_a_series_is_judged_by_one_bundle(make_site: MakeSite, tmp_path: Path) -> None:
+    """Instances of an older bundle are inspected again before the series is judged."""
     home = tmp_path / "bundles"
     make_bundle(home / "old", ["CT-HEAD"])
     newer = make_bundle(home / "new", ["CT-HEAD", "MR-KNEE"])
@@ -313,8 +316,8 @@ def test_one_bundle_answers_for_a_whole_series(
     site.until(lambda: site.counts().series_settled == 1)
     detail = study_detail(site.records, sent[0].StudyInstanceUID)
     assert detail is not None
-    found = {row.code.value: row for row in detail.series[0].findings}
-    row = found["TAG_CONTRADICTS_IMAGE"]
+    by_code = {row.code.value: row for row in detail.series[0].findings}
+    row = by_code["TAG_CONTRADICTS_IMAGE"]
     assert row.evidence["instances"] == 6
     assert row.bundle_id == newer.bundle_id
 
@@ -322,7 +325,7 @@ def test_one_bundle_answers_for_a_whole_series(
 def test_an_unreadable_instance_gets_a_verdict_with_the_reason(
     make_site: MakeSite,
 ) -> None:
-    """Damaged pixels are no failure of the worker: they are what was found."""
+    """Damaged pixels are a finding, not a failure of the worker."""
     site = make_site(settle_idle_seconds=0.3)
     site.start(SCHEDULE)
     site.start(WORK)

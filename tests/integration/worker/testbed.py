@@ -48,7 +48,7 @@ configure_logging(settings, "test")
 sys.exit({run}(settings))
 """
 
-# Stands for a decoder that crashes: the patient's name picks the instance.
+# A decoder that crashes on the instance with this patient's name.
 CRASH = """
 import os, signal
 from worker import preparation
@@ -60,8 +60,8 @@ def crash(ds, *args, **kwargs):
 preparation.make_tile = crash
 """
 
-# Stands for a decoder that never ends and holds the interpreter's lock meanwhile. The
-# others wait for the start of the decoding processes, which takes its time.
+# A decoder that never ends and holds the interpreter's lock. The time limit leaves time
+# for the start of the decoding processes, which the other instances wait for.
 HANG = """
 from worker import inspect_batch, preparation
 inspect_batch.INSTANCE_SECONDS = 8.0
@@ -74,7 +74,7 @@ def hang(ds, *args, **kwargs):
 preparation.make_tile = hang
 """
 
-# Stands for a slow decoder, so that a signal comes while a message is being worked on.
+# A slow decoder, so that a signal arrives during the work on a message.
 SLOW = """
 import time
 from worker import preparation
@@ -152,7 +152,7 @@ class Site:
     def log(self, run: str) -> list[dict[str, Any]]:
         """Return the log lines of a worker or scheduler."""
         written = (self.data_dir / f"{run}.log").read_text()
-        # The last line may still be on its way.
+        # The last line may be incomplete.
         lines = written.rpartition("\n")[0].splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
@@ -193,11 +193,11 @@ class Site:
         """Return the counts of the records."""
         return system_counts(self.records)
 
-    def until(self, true: Callable[[], bool], seconds: float = 120.0) -> None:
-        """Wait until something holds; fail after so many seconds."""
+    def until(self, condition: Callable[[], bool], seconds: float = 120.0) -> None:
+        """Wait until a condition holds; fail after so many seconds."""
         deadline = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < deadline, "it did not happen in time"
+        while not condition():
+            assert time.monotonic() < deadline, "the condition did not hold in time"
             time.sleep(0.05)
 
     def until_inspected(self, count: int) -> None:

@@ -26,6 +26,7 @@ from typing import Any
 
 from benchmarks.flagging.errors import ERROR_KINDS
 from model_training.process.torch_runtime import keep_memory
+from model_training.runs.recipes import RECIPES
 
 MAIN_POISON, MAIN_RATE = 0.05, 0.05
 SECTIONS = ("single", "series", "cost")
@@ -54,7 +55,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--minutes", type=float, help="start no part after so many minutes"
     )
     parser.add_argument("--size", type=int, default=64, help="side of tiles, pixels")
-    parser.add_argument("--recipe", default="veritag")
+    parser.add_argument("--recipe", default="veritag", choices=sorted(RECIPES))
     parser.add_argument(
         "--bundle", type=Path,
         help="measure this bundle instead of new ones; trained by veritag train on the "

@@ -111,8 +111,9 @@ def rollback(bundles_dir: Path) -> ModelBundle:
     if not before:
         raise BundleRejected(f"{bundles_dir}: no bundle was in use before")
     bundle = find(bundles_dir, _name(before[-1]))
-    _write(bundles_dir / HISTORY, "\n".join(before))
+    # In this order a rollback that a crash interrupts can be repeated.
     _set_active(bundles_dir, _folder_name(bundle))
+    _write(bundles_dir / HISTORY, "\n".join(before))
     return bundle
 
 
@@ -137,6 +138,7 @@ def _activate(bundles_dir: Path, name: str) -> None:
         # `active` was written by hand: a rollback leads back to that bundle.
         lines.append(in_use)
     if _name(lines[-1]) != name:
+        # First, so that no bundle is ever in use that the history lacks.
         lines.append(f"{name} {datetime.now(UTC).isoformat(timespec='seconds')}")
         _write(bundles_dir / HISTORY, "\n".join(lines))
     _set_active(bundles_dir, name)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from veritag.bundles import registry
 from veritag.bundles.bundle import (
     load_bundle,
     resolve_bundle_path,
@@ -76,6 +77,25 @@ def test_promoting_the_same_twice_leaves_one_step_back(
     for _ in range(2):
         promote(bundles, str(other))
     assert rollback(bundles).path == starter_bundle_path()
+
+
+@pytest.mark.parametrize("step", ["_set_active", "_write"])
+def test_an_interrupted_rollback_can_be_repeated(
+    tmp_path: Path, other: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """A rollback that stops at either of its two steps ends when it is repeated."""
+    bundles = tmp_path / "bundles"
+    promote(bundles, str(other))
+
+    def fail(*_arguments: object) -> None:
+        raise OSError(5, "the disk fails")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, step, fail)
+        with pytest.raises(OSError, match="the disk fails"):
+            rollback(bundles)
+    assert rollback(bundles).path == starter_bundle_path()
+    assert resolve_bundle_path(bundles) == starter_bundle_path()
 
 
 def test_a_damaged_bundle_is_never_put_to_use(tmp_path: Path, other: Path) -> None:

@@ -91,7 +91,7 @@ def sample_constraints(
 ) -> Constraints:
     """Sample n constraints, half of each kind, from the samples' tags.
 
-    Instances whose Modality or BodyPartExamined a reviewer settled come first, with one
+    Instances whose Modality or BodyPartExamined a reviewer verified come first, with one
     pair of each kind where the rules allow one. A cannot-link inside a must-link
     component is a contradiction, because components are used as a whole; it is left out
     unless the config keeps it. With Modality and BodyPartExamined both required and
@@ -116,7 +116,7 @@ def sample_constraints(
     rng = np.random.default_rng(seed)
     tags = tag_tuples(samples, config)
     # Pairs of reviewed images are drawn first, because their tags are right.
-    first = np.flatnonzero([_is_settled(s) for s in samples]).astype(np.int64)
+    first = np.flatnonzero([_is_verified(s) for s in samples]).astype(np.int64)
     n_must = n_constraints // 2
     n_cannot = n_constraints - n_must
     must = _sample_must_links(tags, n_must, first, config, rng)
@@ -172,7 +172,7 @@ def _sample_cannot_links(
     return as_pairs(codes, len(tags.tuples.of_instance))
 
 
-def _is_settled(sample: Sample) -> bool:
+def _is_verified(sample: Sample) -> bool:
     return any(tag in sample.verified and tag in sample.tags for tag in KIND)
 
 

@@ -57,7 +57,7 @@ class TagEncoding:
 
         A value that did not occur in fitting counts as missing, because it has no
         similarities. Signs of ImageOrientationPatient count: a reversed axis mirrors
-        the image. Where a reviewer settled another plane, or only the plane is known,
+        the image. Where a reviewer gave another plane, or only the plane is known,
         the usual orientation of that plane is used.
         """
         return np.column_stack([self._codes(samples), _numbers(samples)])
@@ -166,7 +166,7 @@ def _number(sample: Sample, tag: str) -> tuple[float, ...]:
 def _orientation(sample: Sample, values: tuple[float, ...]) -> tuple[float, ...]:
     plane = sample.tags.get(ORIENTATION, "")
     received = normalize(ORIENTATION, values)
-    is_settled = ORIENTATION in sample.verified
-    if received and (received == plane or not is_settled):
+    is_verified = ORIENTATION in sample.verified
+    if received and (received == plane or not is_verified):
         return values
     return _PLANES.get(plane, ())

@@ -32,7 +32,7 @@ from veritag.process.lifecycle import (
     stop_on_signals,
 )
 from veritag.process.logs import get_logger
-from veritag.process.memory import settle_memory_later
+from veritag.process.memory import release_memory_later
 from veritag.records import Records
 from veritag.records.states import RunStatus
 from veritag.records.training.runs import (
@@ -146,7 +146,7 @@ class TrainingTask(Task):  # type: ignore[misc]  # Celery has no types
         except RejectError as error:
             log.warning("message_rejected", task=self.name, reason=str(error))
         except RecordsUnavailable as error:
-            log.warning("message_put_off", task=self.name, reason=str(error))
+            log.warning("message_postponed", task=self.name, reason=str(error))
         except OSError as error:
             log.error("message_failed", task=self.name, reason=error.strerror)  # noqa: TRY400
 
@@ -171,7 +171,7 @@ def run_trainer(settings: Settings) -> int:
             return 0
         trainer = Trainer(settings, records, stopping)
         name = f"{socket.gethostname()}:{os.getpid()}"
-        settle_memory_later()
+        release_memory_later()
         return consume(
             build_app(settings, trainer),
             (QUEUE_TRAINING,),

@@ -34,7 +34,7 @@ class Sample:
         The numeric tags as received: ImageOrientationPatient (6 direction cosines),
         ExposureTime (1, ms) and Exposure (1, mAs); absent ones are left out.
     verified
-        Keywords that a reviewer settled: the value in `tags` is right or, where `tags`
+        Keywords that a reviewer decided on: the value in `tags` is right or, where `tags`
         has none, the received value is wrong.
     weight
         Weight in training; reviewed images count more.

@@ -24,7 +24,7 @@ from veritag.records.delivery.forwarding import (
     Forward,
     ForwardOutcome,
     due_forwards,
-    settle_forwards,
+    store_outcomes,
 )
 from veritag.records.states import ForwardState
 from veritag.storage.archive import Archive
@@ -112,7 +112,7 @@ class Forwarder:
 
     def _send(self, due: Sequence[Forward], stop: threading.Event) -> None:
         result = self._filter.apply(due)
-        settle_forwards(
+        store_outcomes(
             self._records,
             self._id,
             [
@@ -165,7 +165,7 @@ class Forwarder:
 
     def store(self, outcomes: Sequence[ForwardOutcome]) -> None:
         """Store outcomes, and count the sent instances."""
-        settle_forwards(self._records, self._id, outcomes)
+        store_outcomes(self._records, self._id, outcomes)
         sent = sum(outcome.state == ForwardState.SENT for outcome in outcomes)
         if sent:  # the destination works, even if the batch fails later
             self._backoff.reset()

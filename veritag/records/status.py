@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import func, select
 
+from veritag.records.conditions import awaits_verdict
 from veritag.records.engine import Records
-from veritag.records.reception.dispatching import awaits_verdict
 from veritag.records.schema import (
     dead_letters,
     findings,

@@ -11,7 +11,7 @@ from veritag.decisions import Decision
 from veritag.dicom.tags import JUDGED_TAGS
 from veritag.findings import FindingCode, TagValue
 from veritag.judging.observed_tags import as_text
-from veritag.records.training.training_data import SettledTag
+from veritag.records.training.training_data import DecidedTag
 from veritag.terms.concepts import normalize
 
 REVIEWED_WEIGHT = 5.0
@@ -44,17 +44,17 @@ class ReviewedTags:
         return REVIEWED_WEIGHT if right else 1.0
 
 
-def settles_value(settled: SettledTag) -> bool:
+def decides_value(decided: DecidedTag) -> bool:
     """Return whether a decision shows that a learnt tag's value is right or wrong."""
-    if settled.tag not in JUDGED_TAGS:
+    if decided.tag not in JUDGED_TAGS:
         return False
-    if settled.decision is Decision.CONFIRMED:
-        return settled.code in _WRONG_VALUE_CODES
-    return settled.decision is Decision.CORRECTED or settled.code in _IMAGE_CODES
+    if decided.decision is Decision.CONFIRMED:
+        return decided.code in _WRONG_VALUE_CODES
+    return decided.decision is Decision.CORRECTED or decided.code in _IMAGE_CODES
 
 
 def apply_decisions(
-    received: Mapping[str, TagValue], settled: Iterable[SettledTag]
+    received: Mapping[str, TagValue], decisions: Iterable[DecidedTag]
 ) -> ReviewedTags:
     """Return an instance's tags after the decisions on its series, the oldest first.
 
@@ -64,9 +64,9 @@ def apply_decisions(
     """
     values = dict(received)
     verified: set[str] = set()
-    for decided in settled:
+    for decided in decisions:
         tag = decided.tag
-        if not settles_value(decided) or not _concerns(decided, received.get(tag)):
+        if not decides_value(decided) or not _concerns(decided, received.get(tag)):
             continue
         verified.add(tag)
         right = _right_value(decided, received)
@@ -80,25 +80,25 @@ def apply_decisions(
     )
 
 
-def _concerns(settled: SettledTag, value: TagValue | None) -> bool:
+def _concerns(decided: DecidedTag, value: TagValue | None) -> bool:
     """Return whether a decision holds for an instance with this received value."""
-    if settled.decision is Decision.CORRECTED:
+    if decided.decision is Decision.CORRECTED:
         return True
-    if value is None or settled.observed is None:
+    if value is None or decided.observed is None:
         return False
     # Compared by meaning: series of THORAX and CHEST are of one finding.
-    meaning = _meaning(settled.tag, value)
+    meaning = _meaning(decided.tag, value)
     if meaning is None:
-        return as_text(value) == settled.observed
-    return meaning == _meaning(settled.tag, _parsed(settled.tag, settled.observed))
+        return as_text(value) == decided.observed
+    return meaning == _meaning(decided.tag, _parsed(decided.tag, decided.observed))
 
 
 def _right_value(
-    settled: SettledTag, received: Mapping[str, TagValue]
+    decided: DecidedTag, received: Mapping[str, TagValue]
 ) -> TagValue | None:
-    if settled.decision is Decision.CORRECTED:
-        return _parsed(settled.tag, settled.corrected_value or "")
-    return received[settled.tag] if settled.decision is Decision.DISMISSED else None
+    if decided.decision is Decision.CORRECTED:
+        return _parsed(decided.tag, decided.corrected_value or "")
+    return received[decided.tag] if decided.decision is Decision.DISMISSED else None
 
 
 def _parsed(tag: str, text: str) -> TagValue:

@@ -32,8 +32,8 @@ from veritag.pixels.preprocessing import Preprocessing
 from veritag.pixels.tile import Tile, make_tile
 from veritag.records import Records
 from veritag.records.training.training_data import (
+    DecidedTag,
     LearnableInstance,
-    SettledTag,
     learnable_instances,
 )
 from veritag.storage.archive import Archive
@@ -44,9 +44,9 @@ GONE = "no longer in the archive, and no tile was kept"
 _ROWS_AT_ONCE = 1024
 
 
-def sample_of(instance: LearnableInstance, settled: Sequence[SettledTag]) -> Sample:
+def sample_of(instance: LearnableInstance, decided: Sequence[DecidedTag]) -> Sample:
     """Return the sample of an instance after the decisions on its series."""
-    reviewed = apply_decisions(instance.tags, settled)
+    reviewed = apply_decisions(instance.tags, decided)
     maker, name = instance.manufacturer or "", instance.station_name or ""
     return Sample(
         tags=reviewed.tags,
@@ -80,8 +80,8 @@ class SnapshotBuilder:
         instances = learnable_instances(records, self.plan.ids.tolist())
         while page := list(islice(instances, _ROWS_AT_ONCE)):
             for instance in self._with_tile(page, store):
-                settled = self.plan.settled.get(instance.series_id, ())
-                self.samples.append(intern(sample_of(instance, settled)))
+                decided = self.plan.decided.get(instance.series_id, ())
+                self.samples.append(intern(sample_of(instance, decided)))
                 self.digests.append(instance.digest)
             self.on_step(len(page))
 

@@ -8,21 +8,21 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.snapshots.archive.reviewed_tags import settles_value
+from model_training.snapshots.archive.reviewed_tags import decides_value
 from model_training.snapshots.image_sampling import SamplingConfig, choose_images
 from model_training.snapshots.samples import kind_of
 from veritag.records import Records
 from veritag.records.training.training_data import (
-    SettledTag,
+    DecidedTag,
+    decided_tags,
     learnable_kinds,
     not_learnable,
-    settled_tags,
 )
 from veritag.terms.concepts import normalize
 
 NOT_CHOSEN = "more of a common kind or series than are learnt from"
 
-Settled: TypeAlias = Mapping[int, Sequence[SettledTag]]
+Decided: TypeAlias = Mapping[int, Sequence[DecidedTag]]
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class SnapshotPlan:
     ----------
     ids
         Instance ids in ascending order, of shape (N,).
-    settled
+    decided
         Series id to the decisions on its tags, the oldest first.
     left_out
         Reason to number of instances left out.
     """
 
     ids: NDArray[np.int64]
-    settled: Settled
+    decided: Decided
     left_out: Mapping[str, int]
 
     def __len__(self) -> int:
@@ -55,18 +55,18 @@ def plan_snapshot(records: Records, config: SamplingConfig) -> SnapshotPlan:
     RecordsUnavailable
         If the database does not answer.
     """
-    settled = {
+    decided = {
         series_id: useful
-        for series_id, decisions in settled_tags(records).items()
-        if (useful := tuple(d for d in decisions if settles_value(d)))
+        for series_id, decisions in decided_tags(records).items()
+        if (useful := tuple(d for d in decisions if decides_value(d)))
     }
     ids, series, kinds = _columns(records)
-    reviewed = np.isin(series, np.fromiter(settled, np.int64))
+    reviewed = np.isin(series, np.fromiter(decided, np.int64))
     chosen = choose_images(ids, series, kinds, config, reviewed=reviewed)
     left_out = not_learnable(records)
     if not chosen.all():
         left_out[NOT_CHOSEN] = int((~chosen).sum())
-    return SnapshotPlan(ids[chosen], settled, left_out)
+    return SnapshotPlan(ids[chosen], decided, left_out)
 
 
 def _columns(

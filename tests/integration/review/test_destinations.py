@@ -13,7 +13,7 @@ from veritag.records.delivery.destinations import sync_destinations
 from veritag.records.delivery.forwarding import (
     ForwardOutcome,
     due_forwards,
-    settle_forwards,
+    store_outcomes,
 )
 from veritag.records.states import CommitmentState, ForwardState
 from veritag.storage.commitment_folder import CommitmentRequest, ReferencedInstance
@@ -30,7 +30,7 @@ def sending(testbed: ReviewTestbed) -> ReviewTestbed:
     reason = "the receiver does not accept <CR> Image Storage"
     outcomes = [ForwardOutcome(f.forward_id, ForwardState.SENT) for f in due[:2]]
     parked = ForwardOutcome(due[2].forward_id, ForwardState.PARKED, reason)
-    settle_forwards(testbed.records, ids["pacs"], [*outcomes, parked])
+    store_outcomes(testbed.records, ids["pacs"], [*outcomes, parked])
     sync_destinations(testbed.records, {"pacs": None})
     request = CommitmentRequest(
         "1.2.3",

@@ -119,7 +119,7 @@ def senders_of(records: Records, instance_ids: Sequence[int]) -> dict[int, set[s
     return titles
 
 
-def settle_forwards(
+def store_outcomes(
     records: Records, destination_id: int, outcomes: Sequence[ForwardOutcome]
 ) -> None:
     """Store the outcomes of attempts; those lost by a power cut are repeated."""

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import and_, func, select, update
 
+from veritag.records.conditions import awaits_verdict
 from veritag.records.engine import Records, clean_text
-from veritag.records.reception.dispatching import awaits_verdict
 from veritag.records.schema import attempts, instances
 
 

@@ -14,6 +14,7 @@ from veritag.findings import (
     FindingCode,
     SeriesJudgement,
 )
+from veritag.records.conditions import awaits_verdict
 from veritag.records.engine import Records, clean_text
 from veritag.records.inspection.judgements import (
     open_contradictions,
@@ -21,7 +22,6 @@ from veritag.records.inspection.judgements import (
     store_judgements,
 )
 from veritag.records.inspection.series_snapshot import SeriesSnapshot, version_of
-from veritag.records.reception.dispatching import awaits_verdict
 from veritag.records.schema import findings, instances, series
 from veritag.records.states import SettleReason
 
@@ -128,6 +128,7 @@ def _wait_for_arrivals(connection: Connection, series_id: int) -> None:
     Otherwise an instance that is recorded but not committed would be missed: this
     transaction does not see it, and its own still sees the series as open.
     """
+    # SQLite ignores FOR UPDATE: BEGIN IMMEDIATE has made this the only writer.
     connection.execute(
         select(series.c.id).where(series.c.id == series_id).with_for_update()
     )

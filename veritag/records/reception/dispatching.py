@@ -4,19 +4,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import func, or_, select, update
 
+from veritag.records.conditions import awaits_verdict
 from veritag.records.engine import Records
 from veritag.records.schema import instances
 
 # Tolerated difference between the clocks of hosts. A moment further ahead comes from a
 # wrong clock, and would delay an instance until that moment.
 _CLOCKS_DIFFER = timedelta(minutes=1)
-
-
-def awaits_verdict() -> Any:
-    """Return the SQL condition: neither a verdict nor a dead letter."""
-    return and_(instances.c.inspected_at.is_(None), instances.c.dead_at.is_(None))
 
 
 def undispatched_instances(records: Records, limit: int = 1024) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, exists, select, update
 
-from veritag.findings import VerdictStatus
+from veritag.records.conditions import has_picture
 from veritag.records.engine import Records
 from veritag.records.schema import (
     findings,
@@ -20,7 +20,6 @@ from veritag.records.schema import (
     instances,
     receptions,
     series,
-    verdicts,
 )
 from veritag.records.states import ForwardState
 
@@ -51,23 +50,15 @@ def removable_instances(
     They are inspected, their series has settled without open findings, and they do not
     wait to be forwarded. Dead letters stay in the archive, for analysis.
     """
-    has_picture = _has_picture().label("has_picture")
     columns = instances.c.id, instances.c.archive_key, instances.c.size
     with records.read() as connection:
         rows = connection.execute(
-            select(*columns, has_picture)
+            select(*columns, has_picture())
             .where(_is_removable(days))
             .order_by(instances.c.received_at)
             .limit(limit)
         )
         return [RemovableInstance(*row) for row in rows]
-
-
-def _has_picture() -> Any:
-    return exists().where(
-        verdicts.c.instance_id == instances.c.id,
-        verdicts.c.status == VerdictStatus.INSPECTED,
-    )
 
 
 def _is_removable(days: float) -> Any:

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Select, exists, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from veritag.decisions import Decision
 from veritag.findings import FindingCode, TagValue, VerdictStatus
+from veritag.records.conditions import awaits_verdict, has_picture
 from veritag.records.engine import Records
 from veritag.records.schema import (
     decisions,
@@ -49,7 +50,7 @@ class LearnableInstance:
 
 
 @dataclass(frozen=True, slots=True)
-class SettledTag:
+class DecidedTag:
     """The newest decision on a finding about one tag of a series.
 
     Attributes
@@ -97,26 +98,19 @@ def _page(last: int, page: int) -> Select[Any]:
             series.c.body_part_examined,
         )
         .join(series, instances.c.series_id == series.c.id)
-        .where(instances.c.id > last, _has_picture())
+        .where(instances.c.id > last, has_picture())
         .order_by(instances.c.id)
         .limit(page)
     )
 
 
-def _has_picture() -> Any:
-    return exists().where(
-        verdicts.c.instance_id == instances.c.id,
-        verdicts.c.status == VerdictStatus.INSPECTED,
-    )
-
-
 def not_learnable(records: Records) -> dict[str, int]:
     """Return the number of instances without a picture to learn from, by reason."""
-    waiting = instances.c.inspected_at.is_(None) & instances.c.dead_at.is_(None)
+    waiting = awaits_verdict()
     conditions = {
         "not inspected yet": waiting,
-        "no picture that can be read": ~waiting & ~_has_picture(),
-        "of no known series": _has_picture() & instances.c.series_id.is_(None),
+        "no picture that can be read": ~waiting & ~has_picture(),
+        "of no known series": has_picture() & instances.c.series_id.is_(None),
     }
     with records.read() as connection:
         counts = {
@@ -172,13 +166,13 @@ def _as_received(tags: dict[str, Any]) -> dict[str, TagValue]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in tags.items()}
 
 
-def settled_tags(records: Records) -> dict[int, tuple[SettledTag, ...]]:
+def decided_tags(records: Records) -> dict[int, tuple[DecidedTag, ...]]:
     """Return series id to the decisions on its tags, the oldest first.
 
     Only the newest decision of each finding, also of withdrawn findings.
     """
     newest = select(func.max(decisions.c.id)).group_by(decisions.c.finding_id)
-    by_series: dict[int, tuple[SettledTag, ...]] = {}
+    by_series: dict[int, tuple[DecidedTag, ...]] = {}
     with records.read() as connection:
         rows = connection.execute(
             select(
@@ -194,13 +188,6 @@ def settled_tags(records: Records) -> dict[int, tuple[SettledTag, ...]]:
             .order_by(decisions.c.id)
         )
         for series_id, tag, code, observed, decision, corrected in rows:
-            settled = SettledTag(
-                series_id,
-                tag,
-                code,
-                observed,
-                decision,
-                corrected,
-            )
-            by_series[series_id] = (*by_series.get(series_id, ()), settled)
+            decided = DecidedTag(series_id, tag, code, observed, decision, corrected)
+            by_series[series_id] = (*by_series.get(series_id, ()), decided)
     return by_series

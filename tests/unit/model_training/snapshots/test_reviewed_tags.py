@@ -10,7 +10,7 @@ from model_training.snapshots.archive.reviewed_tags import (
 )
 from veritag.decisions import Decision
 from veritag.findings import FindingCode, TagValue
-from veritag.records.training.training_data import SettledTag
+from veritag.records.training.training_data import DecidedTag
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 RECEIVED: dict[str, TagValue] = {
@@ -21,15 +21,15 @@ RECEIVED: dict[str, TagValue] = {
 }
 
 
-def settled(
+def decided(
     decision: Decision,
     tag: str = "BodyPartExamined",
     observed: str | None = "BRAIN",
     value: str | None = None,
     code: FindingCode = FindingCode.TAG_CONTRADICTS_IMAGE,
-) -> SettledTag:
+) -> DecidedTag:
     """Return a decision on a tag of a series."""
-    return SettledTag(1, tag, code, observed, decision, value)
+    return DecidedTag(1, tag, code, observed, decision, value)
 
 
 def test_without_a_decision_the_received_values_stand() -> None:
@@ -43,7 +43,7 @@ def test_without_a_decision_the_received_values_stand() -> None:
 
 def test_a_correction_also_reaches_instances_that_lack_the_tag() -> None:
     """A correction holds for the series: an instance without the tag gets the value."""
-    one = settled(
+    one = decided(
         Decision.CORRECTED,
         "PatientPosition",
         None,
@@ -59,7 +59,7 @@ def test_a_correction_also_reaches_instances_that_lack_the_tag() -> None:
 @pytest.mark.parametrize("decision", [Decision.CONFIRMED, Decision.DISMISSED])
 def test_an_instance_with_another_value_is_not_meant(decision: Decision) -> None:
     """A decision on HAND has no effect on an instance with BRAIN."""
-    reviewed = apply_decisions(RECEIVED, [settled(decision, observed="HAND")])
+    reviewed = apply_decisions(RECEIVED, [decided(decision, observed="HAND")])
     assert reviewed.tags["BodyPartExamined"] == "BRAIN"
     assert reviewed.verified == frozenset()
 
@@ -81,7 +81,7 @@ def test_a_decision_says_no_more_than_its_finding_asked(
     code: FindingCode, decision: Decision, stays: bool, verified: bool
 ) -> None:
     """A coarse or misspelled value is not wrong; a mixed series names no value."""
-    reviewed = apply_decisions(RECEIVED, [settled(decision, code=code)])
+    reviewed = apply_decisions(RECEIVED, [decided(decision, code=code)])
     assert ("BodyPartExamined" in reviewed.tags) == stays
     assert ("BodyPartExamined" in reviewed.verified) == verified
 
@@ -89,8 +89,8 @@ def test_a_decision_says_no_more_than_its_finding_asked(
 def test_the_later_of_two_findings_about_a_tag_has_the_word() -> None:
     """A dismissal after a correction restores the received value."""
     twice = [
-        settled(Decision.CORRECTED, value="KNEE"),
-        settled(Decision.DISMISSED, code=FindingCode.TAG_TOO_COARSE),
+        decided(Decision.CORRECTED, value="KNEE"),
+        decided(Decision.DISMISSED, code=FindingCode.TAG_TOO_COARSE),
     ]
     assert apply_decisions(RECEIVED, twice).tags["BodyPartExamined"] == "BRAIN"
     assert apply_decisions(RECEIVED, twice[::-1]).tags["BodyPartExamined"] == "KNEE"
@@ -108,7 +108,7 @@ def test_a_plane_is_corrected_by_its_name_or_its_cosines(
     value: str, plane: str | None, numbers: tuple[float, ...] | None
 ) -> None:
     """A corrected plane replaces the cosines; an unknown text verifies nothing."""
-    one = settled(
+    one = decided(
         Decision.CORRECTED, "ImageOrientationPatient", "1\\0\\0\\0\\1\\0", value
     )
     reviewed = apply_decisions(RECEIVED, [one])
@@ -131,7 +131,7 @@ def test_numbers_are_reviewed_too(
 ) -> None:
     """Numbers are compared by their text."""
     reviewed = apply_decisions(
-        RECEIVED, [settled(decision, "ExposureTime", "500", value)]
+        RECEIVED, [decided(decision, "ExposureTime", "500", value)]
     )
     numbers = {k: v for k, v in reviewed.numbers.items() if k == "ExposureTime"}
     assert numbers == left
@@ -139,5 +139,5 @@ def test_numbers_are_reviewed_too(
 
 def test_tags_that_are_not_learnt_from_are_left_alone() -> None:
     """A decision on a UID or a date has no effect."""
-    one = settled(Decision.CORRECTED, "SOPInstanceUID", None, "1.2.3")
+    one = decided(Decision.CORRECTED, "SOPInstanceUID", None, "1.2.3")
     assert apply_decisions(RECEIVED, [one]).verified == frozenset()

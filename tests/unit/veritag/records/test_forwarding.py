@@ -15,7 +15,7 @@ from veritag.records.delivery.forwarding import (
     parked_forwards,
     retry_parked,
     senders_of,
-    settle_forwards,
+    store_outcomes,
 )
 from veritag.records.reception.registration import register
 from veritag.records.states import ForwardState
@@ -58,7 +58,7 @@ def test_outcomes_move_instances_and_are_counted(
         ForwardOutcome(due[2].forward_id, ForwardState.PARKED, "not accepted\x00"),
         ForwardOutcome(due[3].forward_id, ForwardState.WAITING, "busy", soon),
     ]
-    settle_forwards(records, ids["one"], outcomes)
+    store_outcomes(records, ids["one"], outcomes)
     assert [f.forward_id for f in due_forwards(records, ids["one"], 10)] == [
         due[4].forward_id
     ]
@@ -79,7 +79,7 @@ def test_what_was_refused_comes_after_the_others(
     refused = ForwardOutcome(
         first.forward_id, ForwardState.WAITING, "full", before, counted=False
     )
-    settle_forwards(records, ids["one"], [refused])
+    store_outcomes(records, ids["one"], [refused])
     assert due_forwards(records, ids["one"], 10) == [second, third, first]
     assert due_forwards(records, ids["one"], 2) == [second, third]
 
@@ -91,7 +91,7 @@ def test_parked_instances_are_tried_again_by_a_person(
     ids = sync_destinations(records, {"one": None})
     register(records, [reception()])
     (due,) = due_forwards(records, ids["one"], 10)
-    settle_forwards(
+    store_outcomes(
         records, ids["one"], [ForwardOutcome(due.forward_id, ForwardState.PARKED, "no")]
     )
     (parked,) = parked_forwards(records, ids["one"])
@@ -113,7 +113,7 @@ def test_a_clock_that_was_set_back_delays_nothing_for_long(
     register(records, [reception()])
     (due,) = due_forwards(records, ids["one"], 10)
     tomorrow = datetime.now(UTC) + timedelta(days=1)
-    settle_forwards(
+    store_outcomes(
         records,
         ids["one"],
         [ForwardOutcome(due.forward_id, ForwardState.WAITING, "busy", tomorrow)],

@@ -23,10 +23,10 @@ from veritag.records.reception.registration import register
 from veritag.records.review.decisions import decide
 from veritag.records.states import SettleReason
 from veritag.records.training.training_data import (
+    decided_tags,
     learnable_instances,
     learnable_kinds,
     not_learnable,
-    settled_tags,
 )
 from veritag.storage.stored_instance import StoredInstance
 
@@ -152,12 +152,12 @@ def test_the_newest_decision_of_each_finding_is_told(records: Records) -> None:
     decide(records, 3, Decision.DISMISSED, "A", shown={})
     decide(records, 1, Decision.DISMISSED, "A", shown={})
     decide(records, 2, Decision.CORRECTED, "B", corrected_value="CHEST", shown={})
-    (settled,) = settled_tags(records).values()
-    assert [(one.tag, one.decision, one.corrected_value) for one in settled] == [
+    (decided,) = decided_tags(records).values()
+    assert [(one.tag, one.decision, one.corrected_value) for one in decided] == [
         ("Modality", Decision.DISMISSED, None),
         ("BodyPartExamined", Decision.CORRECTED, "CHEST"),
     ]
-    assert settled[0].observed == "MR"
+    assert decided[0].observed == "MR"
 
 
 @pytest.mark.usefixtures("received")
@@ -166,4 +166,4 @@ def test_a_decision_outlives_its_finding(records: Records) -> None:
     found(records, wrong("BodyPartExamined"))
     decide(records, 1, Decision.DISMISSED, "A", shown={})
     found(records)
-    assert [one.tag for one in settled_tags(records)[1]] == ["BodyPartExamined"]
+    assert [one.tag for one in decided_tags(records)[1]] == ["BodyPartExamined"]

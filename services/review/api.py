@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 from pydantic import AwareDatetime
 
 from services.review.answers import FindingAnswer, StudyAnswer
-from services.review.decision_form import DecisionRequest, store_decision
+from services.review.decision_request import DecisionRequest, store_decision
 from services.review.dependencies import (
     Id,
     ProxyReviewer,

@@ -42,13 +42,13 @@ API_ROUTERS = (
     destinations.api,
 )
 PAGE_ROUTERS = (
-    worklist.router,
-    dead_letters.router,
+    worklist.pages,
+    dead_letters.pages,
     models.pages,
     destinations.pages,
     detectability.pages,
     stations.pages,
-    study.router,
+    study.pages,
     exemplars.router,
     thumbnails.router,
 )

@@ -19,7 +19,7 @@ def review() -> None:
     """Serve the review pages and the JSON API until SIGTERM."""
     from veritag.process.memory import (
         UNNEEDED_PACKAGES,
-        settle_memory_later,
+        release_memory_later,
         skip_packages,
     )
 
@@ -53,7 +53,7 @@ def review() -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=int(settings.stop_grace_seconds),
     )
-    settle_memory_later()
+    release_memory_later()
     uvicorn.Server(config).run(sockets=[listening])
     log.info("review_stopped")
 

@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from services.review.decision_form import DecisionConflict, InvalidDecision
+from services.review.decision_request import DecisionConflict, InvalidDecision
 from services.review.templating import render
 from veritag.errors import RetryableError
 from veritag.records.delivery.forwarding import NothingParked

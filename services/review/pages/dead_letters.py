@@ -9,10 +9,10 @@ from veritag.records.inspection.dead_letters import dead_letters
 
 PAGE_SIZE = 50
 
-router = APIRouter(default_response_class=HTMLResponse)
+pages = APIRouter(default_response_class=HTMLResponse)
 
 
-@router.get("/dead-letters")
+@pages.get("/dead-letters")
 def show_dead_letters(
     _reviewer: ProxyReviewer, records: RecordsDep, page: PageNumber = 1
 ) -> HTMLResponse:

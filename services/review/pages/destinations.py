@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from services.review.decision_form import InvalidDecision, Reviewer, problems
+from services.review.decision_request import InvalidDecision, Reviewer, problems
 from services.review.dependencies import (
     CookieReviewer,
     Id,
@@ -42,7 +42,7 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 @dataclass(frozen=True, slots=True)
-class DestinationView:
+class DestinationAnswer:
     """A destination with its parked instances; `address` where the settings have one."""
 
     state: DestinationState
@@ -131,7 +131,7 @@ def get_destinations(
     records: RecordsDep,
     settings: SettingsDep,
     limit: Limit = PARKED,
-) -> list[DestinationView]:
+) -> list[DestinationAnswer]:
     """Return every destination with its newest parked instances."""
     return _views(records, settings, limit)
 
@@ -161,10 +161,10 @@ def _retry(records: Records, destination_id: int, reviewer: str | None) -> int:
     return retry_parked(records, destination_id, reviewer)
 
 
-def _views(records: Records, settings: Settings, limit: int) -> list[DestinationView]:
+def _views(records: Records, settings: Settings, limit: int) -> list[DestinationAnswer]:
     peers = {peer.name: peer for peer in settings.peers if peer.forward}
     return [
-        DestinationView(
+        DestinationAnswer(
             state,
             _address(peers.get(state.name)),
             tuple(parked_forwards(records, state.destination_id, limit)),

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, ValidationError
 
-from services.review.decision_form import (
+from services.review.decision_request import (
     DecisionConflict,
     DecisionRequest,
     InvalidDecision,
@@ -35,7 +35,7 @@ from veritag.records.review.worklist import worklist
 from veritag.records.states import FindingState
 from veritag.settings import Settings
 
-router = APIRouter(default_response_class=HTMLResponse)
+pages = APIRouter(default_response_class=HTMLResponse)
 
 
 class DecisionForm(BaseModel):
@@ -71,7 +71,7 @@ class Problem:
     form: DecisionForm = field(default_factory=DecisionForm)
 
 
-@router.get("/studies/{study_instance_uid}")
+@pages.get("/studies/{study_instance_uid}")
 def show_study(
     study_instance_uid: StudyUid,
     records: RecordsDep,
@@ -148,7 +148,7 @@ def _next_study(records: Records) -> str | None:
     return rows[0].study_instance_uid if rows else None
 
 
-@router.post("/studies/{study_instance_uid}/findings/{finding_id}/decisions")
+@pages.post("/studies/{study_instance_uid}/findings/{finding_id}/decisions")
 def post_decision(
     request: Request,
     study_instance_uid: StudyUid,

@@ -26,7 +26,7 @@ from veritag.settings import Settings
 
 PAGE_SIZE = 50
 
-router = APIRouter(default_response_class=HTMLResponse)
+pages = APIRouter(default_response_class=HTMLResponse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class WorklistFilter:
         return "/?" + urlencode(given | {"page": page})
 
 
-@router.get("/")
+@pages.get("/")
 def show_worklist(
     _reviewer: ProxyReviewer,
     records: RecordsDep,

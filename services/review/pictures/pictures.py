@@ -39,7 +39,7 @@ class Pictures:
         self._kept = kept
         self._max_frame_mb = max_frame_mb
         self._decoding = DecodingPool(limits, *DRAWING_MODULES)
-        self._turn = threading.BoundedSemaphore(threads)
+        self._slots = threading.BoundedSemaphore(threads)
         self._small = lru_cache(maxsize=CACHED)(self._draw)
 
     def close(self) -> None:
@@ -60,5 +60,5 @@ class Pictures:
         path = self._archive.path(archive_key)
         if not path.exists() and (kept := self._kept.read(archive_key)) is not None:
             return kept
-        with self._turn:
+        with self._slots:
             return self._decoding.call(draw_thumbnail, path, size, self._max_frame_mb)

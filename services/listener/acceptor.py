@@ -152,20 +152,24 @@ class Acceptor:
         for server in self._servers:
             server.shutdown()
         self._stopped = True
-        deadline = time.monotonic() + grace_seconds
-        aborting: dict[StorageAssociation, threading.Thread] = {}
+        aborts = self._abort_all(time.monotonic() + grace_seconds)
+        for thread in aborts:
+            thread.join(timeout=2.0)
+        self._audit.stop()
+        get_logger().info("reception_stopped", aborted=len(aborts))
+
+    def _abort_all(self, deadline: float) -> list[threading.Thread]:
+        """Abort each association once it is idle, all at the deadline."""
+        aborts: dict[StorageAssociation, threading.Thread] = {}
         while associations := self.associations:
             is_late = time.monotonic() >= deadline
             for assoc in associations:
-                if assoc not in aborting and (is_late or _is_idle(assoc)):
-                    aborting[assoc] = _abort(assoc)
-            if is_late and all(assoc in aborting for assoc in associations):
+                if assoc not in aborts and (is_late or _is_idle(assoc)):
+                    aborts[assoc] = _abort(assoc)
+            if is_late:  # each is in `aborts` now
                 break
             time.sleep(_POLL_SECONDS)
-        for thread in aborting.values():
-            thread.join(timeout=2.0)
-        self._audit.stop()
-        get_logger().info("reception_stopped", aborted=len(aborting))
+        return list(aborts.values())
 
 
 def _is_idle(assoc: StorageAssociation) -> bool:
@@ -177,6 +181,7 @@ def _is_idle(assoc: StorageAssociation) -> bool:
 
 
 def _abort(assoc: StorageAssociation) -> threading.Thread:
+    # In a thread each: `end` waits up to half a second until the A-ABORT is sent.
     thread = threading.Thread(target=assoc.end, name="abort", daemon=True)
     thread.start()
     return thread

@@ -13,7 +13,7 @@ from services.system.private_broker import prepare_broker
 from services.system.programs import System, require_extras
 from services.system.up_display import StartDisplay, summary
 from veritag.errors import ConfigurationError, StopError
-from veritag.process.memory import settle_memory
+from veritag.process.memory import release_memory
 from veritag.process.run_directory import SYSTEM, RunDirectory
 from veritag.process.supervised_process import SupervisedProcess
 from veritag.process.supervisor import Program, Supervisor
@@ -83,7 +83,7 @@ def _run(system: System, directory: RunDirectory, errors: Console) -> None:
             description = system.describe()
             directory.write(SYSTEM, description)
             Console().print(summary(description))
-        settle_memory()
+        release_memory()
         while not supervisor.stopping:
             supervisor.wait(3600)
         errors.print("stopping ...")
@@ -140,24 +140,25 @@ def _wait_ready(
     supervisor: Supervisor, programs: Sequence[Program], display: StartDisplay
 ) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    waiting = list(programs)
+    waiting: Sequence[Program] = programs
     while waiting and not supervisor.stopping:
-        for program in list(waiting):
-            reason = program.check()
+        reasons = [(program, program.check()) for program in waiting]
+        for program, reason in reasons:
             display.update(program.role, reason)
-            if reason is None:
-                waiting.remove(program)
-            elif time.monotonic() > deadline:
+            if reason is not None and time.monotonic() > deadline:
                 raise _failure(supervisor, program.role, f"is not ready: {reason}")
-        for child in supervisor.children:
-            if child.starts >= _MAX_STARTS and not child.running:
-                raise _failure(
-                    supervisor,
-                    child.name,
-                    f"ended with status {child.last_status}",
-                )
+        _require_running(supervisor)
+        waiting = [program for program, reason in reasons if reason is not None]
         if waiting:
             supervisor.wait(0.2)
+
+
+def _require_running(supervisor: Supervisor) -> None:
+    """Raise StartFailed if a process has ended for the last time that is tolerated."""
+    for child in supervisor.children:
+        if child.starts >= _MAX_STARTS and not child.running:
+            problem = f"ended with status {child.last_status}"
+            raise _failure(supervisor, child.name, problem)
 
 
 def _failure(supervisor: Supervisor, role: str, problem: str) -> StartFailed:

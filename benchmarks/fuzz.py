@@ -30,7 +30,7 @@ from typing import Any
 from benchmarks.running import exit_on_sigterm
 from tests.fuzz.client import Client, Ledger, honest_store
 from tests.fuzz.connection import Violation
-from tests.fuzz.listener import Figures, Target
+from tests.fuzz.listener import ProcessUsage, Target
 from tests.fuzz.oracle import check_files, check_metrics
 
 BATCH = 10_000
@@ -54,7 +54,7 @@ class FuzzRun:
     cases: int = 0
     seconds: float = 0.0
     ledger: Ledger = field(default_factory=Ledger)
-    figures: list[Figures] = field(default_factory=list)
+    figures: list[ProcessUsage] = field(default_factory=list)
     honest_seconds: list[float] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     events: dict[str, int] = field(default_factory=dict)
@@ -167,7 +167,7 @@ def _check(
         raise SystemExit(f"the listener has ended:\n{target.root / 'log'}")
     assert target.process.pid == pid
     run.problems += batch.violations
-    run.figures.append(target.settled(run.figures[0]))
+    run.figures.append(target.idle_usage(run.figures[0]))
     files = target.kept()
     run.problems += check_files(
         run.seed, files, batch.acknowledged, honest, once=run.indexer
@@ -196,7 +196,7 @@ def fuzz(options: argparse.Namespace, reception: str, cases: int) -> FuzzRun:
         time.sleep(1.0)
         for path in target.kept():
             path.unlink(missing_ok=True)
-        run.figures.append(target.figures())
+        run.figures.append(target.usage())
         for numbers in _batches(options, cases):
             started = time.monotonic()
             one_batch(target, run, numbers, options.processes, options.threads)

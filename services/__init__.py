@@ -1,1 +1,1 @@
-"""The long-running processes that people and scanners talk to."""
+"""The long-running processes, and the commands that run them together."""

@@ -38,7 +38,7 @@ class ObservedTask(Task):
             try:
                 self.act(self.context, payload)
             except RetryableError as error:
-                log.warning("message_put_off", task=self.name, reason=str(error))
+                log.warning("message_postponed", task=self.name, reason=str(error))
             except RejectError as error:
                 log.warning("message_rejected", task=self.name, reason=str(error))
             except Exception as error:  # noqa: BLE001

@@ -50,7 +50,7 @@ class Context:
         Raises
         ------
         RecordsUnavailable
-            If they are after a minute, or when the process shall end.
+            If they still are after a minute, or the process shall end.
         """
         delays = Backoff(first=0.25, longest=15.0)
         deadline = time.monotonic() + _RETRY_SECONDS

@@ -164,7 +164,7 @@ def _options(threads: int) -> Any:
 
 
 def _has_cuda_driver() -> bool:
-    """Tell whether the package was built with CUDA and the machine has the driver."""
+    """Return whether the package was built with CUDA and the machine has the driver."""
     if CUDA not in ort.get_available_providers():
         return False
     name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"

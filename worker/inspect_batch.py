@@ -62,7 +62,8 @@ def inspect_pending(
         if context.stopping.is_set():
             # The rest was not begun: the scheduler publishes it again.
             log.info(
-                "message_left", instance_ids=[one.instance_id for one in instances]
+                "message_interrupted",
+                instance_ids=[one.instance_id for one in instances],
             )
             return
         _inspect_batch(context, model, batch)

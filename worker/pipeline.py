@@ -55,17 +55,17 @@ class Pipeline:
     def __init__(self, threads: int, max_frame_mb: int, limits: DecodingLimits) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._threads, self._ahead = threads, _AHEAD * threads
-        self._confined = DecodingPool(limits, prepare.__module__)
+        self._decoding = DecodingPool(limits, prepare.__module__)
         self._max_frame_mb = max_frame_mb
 
     def warm(self) -> list[Future[None]]:
         """Start the decoding processes in the background, which takes a second."""
-        return [self._pool.submit(self._confined.warm) for _ in range(self._threads)]
+        return [self._pool.submit(self._decoding.warm) for _ in range(self._threads)]
 
     def close(self) -> None:
         """Stop the threads and their processes."""
         self._pool.shutdown(cancel_futures=True)
-        self._confined.close()
+        self._decoding.close()
 
     def _prepare(
         self, path: Path, pre: Preprocessing, *, identify: bool, received_at: datetime
@@ -78,7 +78,7 @@ class Pipeline:
             identify=identify,
             received_at=received_at,
         )
-        prepared = job() if is_small_native(path) else self._confined.call(job)
+        prepared = job() if is_small_native(path) else self._decoding.call(job)
         for stage, seconds in prepared.seconds.items():
             STAGE_SECONDS.labels(stage).observe(seconds)
         return prepared
@@ -92,7 +92,7 @@ class Pipeline:
     ) -> Generator[Inspected[Key], None, None]:
         """Yield an outcome for each file, in the order of the files.
 
-        A file that cannot be inspected has the error in its outcome; the others go on.
+        A file that cannot be inspected has the error in its outcome; the others continue.
 
         Parameters
         ----------

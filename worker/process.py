@@ -15,7 +15,7 @@ from veritag.process.lifecycle import (
     stop_on_signals,
 )
 from veritag.process.logs import get_logger
-from veritag.process.memory import settle_memory_later
+from veritag.process.memory import release_memory_later
 from veritag.process.metrics import (
     FINDINGS,
     INSPECTED,
@@ -108,14 +108,14 @@ def _make_ready(context: Context) -> bool:
     context.bundle.current()
     problem = missing_gpu(context)
     if problem:
-        # Not an exit: the readiness probe reports the problem, and no message is taken.
+        # Not an exit: the readiness probe reports the problem, and no message is fetched.
         log.error("not_ready", reason=problem)
         context.stopping.wait()
     return not context.stopping.is_set()
 
 
 def _consume(settings: Settings, context: Context) -> int:
-    settle_memory_later()
+    release_memory_later()
     return consume(
         build_app(settings, context),
         (QUEUE_INSPECTION, QUEUE_SETTLING),

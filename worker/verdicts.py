@@ -38,7 +38,7 @@ def verdicts_of(
     weighed in a series; the verdict keeps q as the model computes it.
     """
     manifest = bundle.manifest
-    # Six digits are what the records keep; rounded all at once it costs nothing.
+    # Rounded as one array: number by number takes far longer.
     q = outputs.soft_assignment.astype(np.float64)
     weights = sharpened(q, manifest.sharpness)
     nearest = outputs.distance.argmin(axis=1).tolist()

@@ -23,7 +23,7 @@ from veritag.process.lifecycle import (
     stop_on_signals,
 )
 from veritag.process.logs import configure_logging, get_logger
-from veritag.process.memory import settle_memory_later
+from veritag.process.memory import release_memory_later
 from veritag.records import Records
 from veritag.records.delivery.destinations import sync_destinations
 from veritag.settings import Settings
@@ -91,7 +91,7 @@ def _work(parts: _Parts, forwarding: bool, stop: threading.Event) -> None:
     ]
     for thread in threads:
         thread.start()
-    settle_memory_later()
+    release_memory_later()
     _watch(parts.records, {peer.name for peer in destinations}, stop)
     _join(threads, parts.settings.stop_grace_seconds)
 

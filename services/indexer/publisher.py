@@ -134,8 +134,9 @@ class Publisher:
         Raises
         ------
         BrokerUnavailable
+            The ids that were not published stay unmarked in the records.
         RecordsUnavailable
-            In both cases the ids that were not published stay unmarked in the records.
+            Published ids stay unmarked, and are published again.
         """
         sent: list[int] = []
         try:
@@ -144,6 +145,7 @@ class Publisher:
                 self._dispatcher.inspect(message)
                 sent.extend(message)
         finally:
+            # After a failure too: else the next sweep would publish these ids again.
             if sent:
                 dispatching.mark_dispatched(self._records, sent)
                 self._log.info("instances_dispatched", instance_ids=tuple(sent))

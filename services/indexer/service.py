@@ -8,7 +8,7 @@ from veritag.messaging.dispatcher import Dispatcher
 from veritag.process.health import HealthServer
 from veritag.process.lifecycle import claim_spool, end_with_parent, stop_on_signals
 from veritag.process.logs import configure_logging, get_logger
-from veritag.process.memory import settle_memory_later
+from veritag.process.memory import release_memory_later
 from veritag.process.metrics import SPOOL_READY
 from veritag.records import Records
 from veritag.settings import Settings
@@ -57,7 +57,7 @@ def run_indexer(settings: Settings, parent: int | None = None) -> None:
         if parent is not None:
             end_with_parent(parent, stop)
         get_logger().info("indexing", http_port=http_port)
-        settle_memory_later()
+        release_memory_later()
         indexer.run(stop)
         dispatcher.close()
         records.close()

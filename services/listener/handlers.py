@@ -167,6 +167,7 @@ class Reception:
         Raises
         ------
         StoreRefused
+            With NOT_AUTHORIZED.
         """
         allowed = self._settings.calling_ae_titles
         if allowed and assoc.requestor.ae_title.strip() not in allowed:

@@ -92,7 +92,9 @@ class DataSetBuffer(io.BytesIO):
         Raises
         ------
         SpoolFull
+            If the reserve is reached.
         OSError
+            If the disk fails or failed before; nothing is left behind.
         """
         if self.failure is not None:
             raise self.failure

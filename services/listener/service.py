@@ -14,7 +14,7 @@ from veritag.process.lifecycle import (
     stop_on_signals,
 )
 from veritag.process.logs import configure_logging, get_logger
-from veritag.process.memory import settle_memory
+from veritag.process.memory import release_memory
 from veritag.process.metrics import SPOOL_FREE_BYTES
 from veritag.process.supervised_process import SupervisedProcess
 from veritag.settings import Settings
@@ -86,7 +86,7 @@ def _receive(
         ae_title=settings.ae_title,
         reception=acceptor.reception,
     )
-    settle_memory()
+    release_memory()
     helpers.watch(stop)
     started = time.monotonic()
     helpers.terminate()  # they finish what they receive at the same time as we do

@@ -48,6 +48,7 @@ class Retention:
         Raises
         ------
         RecordsUnavailable
+            If the database does not answer; the next round continues.
         """
         if not self._days:
             return 0

@@ -21,7 +21,7 @@ from veritag.process.lifecycle import (
     stop_on_signals,
 )
 from veritag.process.logs import get_logger
-from veritag.process.memory import settle_memory_later
+from veritag.process.memory import release_memory_later
 from veritag.process.metrics import (
     BACKLOG,
     BACKLOG_OLDEST,
@@ -197,7 +197,7 @@ def run_scheduler(settings: Settings) -> int:
     scheduler = Scheduler(settings, records, dispatcher)
     try:
         if retry_until_available(records.migrate, stopping):
-            settle_memory_later()
+            release_memory_later()
             scheduler.run(stopping)
         return 0
     finally:

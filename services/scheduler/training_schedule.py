@@ -217,7 +217,7 @@ class TrainingSchedule:
         if run.status != RunStatus.REQUESTED:
             return
         if now - run.started_at > GIVE_UP_AFTER:
-            log.error("training_not_taken", run_id=run.run_id)
+            log.error("training_not_accepted", run_id=run.run_id)
             fail_run(self._records, run.run_id, NO_TRAINER)
         elif run.heartbeat_at is not None and now - run.heartbeat_at > REPUBLISH_AFTER:
             if not self._dispatcher.waiting(QUEUE_TRAINING):

@@ -1,1 +1,1 @@
-"""Programs that run the whole system: up, demo, status, config, models."""
+"""Programs that run the whole system: up, demo, send, status, config, models."""

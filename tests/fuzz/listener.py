@@ -40,7 +40,7 @@ EVENTS = {
 
 
 @dataclass
-class Figures:
+class ProcessUsage:
     """Memory, threads and descriptors of the listener process."""
 
     rss_mb: float
@@ -110,17 +110,17 @@ class Target:
             self.process.kill()
             self.process.wait()
 
-    def figures(self) -> Figures:
-        """Return the present numbers."""
+    def usage(self) -> ProcessUsage:
+        """Return what the process uses now."""
         with self.process.oneshot():
             rss = self.process.memory_info().rss / 1e6
-            return Figures(rss, self.process.num_threads(), self.process.num_fds())
+            return ProcessUsage(rss, self.process.num_threads(), self.process.num_fds())
 
-    def settled(self, base: Figures, seconds: float = 30.0) -> Figures:
-        """Wait until threads and descriptors are as before, or note a problem."""
+    def idle_usage(self, base: ProcessUsage, seconds: float = 30.0) -> ProcessUsage:
+        """Return the usage once threads and descriptors are as before, or note a problem."""
         deadline = time.monotonic() + seconds
         while True:
-            now = self.figures()
+            now = self.usage()
             if now.threads <= base.threads and now.descriptors <= base.descriptors:
                 return now
             if time.monotonic() > deadline:

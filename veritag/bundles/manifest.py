@@ -15,7 +15,7 @@ class ClusterProfile:
     cluster_id
         Stable over retrains; not the index of the model's output.
     profiles
-        Keyword of a tag to (normalised value to weight), the q-weighted share of each
+        Keyword of a tag to (normalized value to weight), the q-weighted share of each
         value among the cluster's images that carry the tag; each sums to 1.
     support
         Keyword of a tag to the q-weighted number of images that carry it.

@@ -117,12 +117,12 @@ def _neighbors(
     if places is None or len(nearest) == 0:
         return Counter()
     nearest = nearest[(nearest >= 0) & (nearest < len(places))]
-    found, counts = np.unique(places[nearest], return_counts=True)
+    distinct, counts = np.unique(places[nearest], return_counts=True)
     concepts = tables.manifest.concepts.get(tag, ())
     return Counter(
         {
             concepts[place]: count
-            for place, count in zip(found.tolist(), counts.tolist(), strict=True)
+            for place, count in zip(distinct.tolist(), counts.tolist(), strict=True)
             if 0 <= place < len(concepts)
         }
     )

@@ -26,7 +26,7 @@ _MANIFESTS = 4
 
 
 def has_learnt(tag: str, value: str, concepts: Iterable[str]) -> bool:
-    """Tell whether any of the learnt concepts may be meant by a received value.
+    """Return whether a received value may mean one of the learnt concepts.
 
     Coarse concepts count for themselves only: they are compatible with everything.
     """
@@ -79,7 +79,7 @@ class ManifestTables:
         return partial(fit, tag)
 
     def may_judge(self, tag: str, concept: str, modality: str | None) -> bool:
-        """Tell whether the bundle may judge a received value.
+        """Return whether the bundle may judge a received value.
 
         It may not where it has learnt nothing that the value could mean: the pictures
         of such a body part are unknown, and nothing shows that the value is wrong.
@@ -96,10 +96,10 @@ class ManifestTables:
         return self._learnt[key] and self._is_judged(tag, concept, modality)
 
     def _is_judged(self, tag: str, concept: str, modality: str | None) -> bool:
-        # The received Modality is at hand for every series; a false one is flagged by
-        # itself. A received Modality is looked up under its own name. A value without a
-        # row was never right on that Modality, so that there was no false alarm to
-        # count: then the threshold of the whole tag decides.
+        # The Modality as received, which every series has; a wrong one gets a finding
+        # of its own, and is itself looked up under its own name. A value without a row
+        # was never right on that Modality, so no false alarms could be counted: the
+        # threshold of the whole tag decides.
         pictures = concept if tag == "Modality" else modality or ""
         return self.judged.get((tag, concept, pictures), True)
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from veritag.findings import Verdict
 from veritag.judging.manifest_tables import ManifestTables
 from veritag.judging.tag_probabilities import Floats
+from veritag.judging.tag_scores import Mask
 from veritag.terms.concepts import compatible
 
 SURE = 0.9
@@ -31,8 +31,6 @@ _LEAST_PICTURES = 3
 
 _TAGS = ("Modality", "BodyPartExamined", "ImageOrientationPatient")
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,11 @@ def kinds_of(
 
 
 def _connected(
-    tag: str, concepts: Sequence[str], found: Sequence[int]
+    tag: str, concepts: Sequence[str], places: Sequence[int]
 ) -> list[list[int]]:
-    """Return the connected groups of the found concepts, as places in `concepts`."""
+    """Return the connected groups of places in `concepts`."""
     groups: list[list[int]] = []
-    for place in found:
+    for place in places:
         connected = [
             group
             for group in groups

@@ -130,9 +130,9 @@ def _belief(tag: str, posterior: Mapping[str, float], value: str) -> float:
 
 
 def _counts(tag: str, value: str, candidate: str) -> bool:
-    """Tell whether the probability of a value is added to that of a candidate."""
-    kind = relation(tag, value, candidate)
-    if kind is Relation.OVERLAPS:
+    """Return whether the probability of a value is added to that of a candidate."""
+    related = relation(tag, value, candidate)
+    if related is Relation.OVERLAPS:
         # CR and DX show the same: their probabilities together stand for either.
         return tag == "Modality"
-    return kind in (Relation.EQUAL, Relation.NARROWER)
+    return related in (Relation.EQUAL, Relation.NARROWER)

@@ -20,7 +20,7 @@ class StrictRequest(Request):  # type: ignore[misc]  # Celery has no types
     """A request that raises an error if its message cannot be acknowledged.
 
     Celery only logs the failure. The message then counts as in progress for ever, and a
-    worker that takes one message at a time never fetches another. The raised error of
+    worker that fetches one message at a time never fetches another. The raised error of
     the connection makes the worker reconnect.
     """
 
@@ -40,7 +40,7 @@ def consume(
     stopping: threading.Event,
     grace_seconds: float,
 ) -> int:
-    """Take messages until SIGTERM or SIGINT; return the exit status.
+    """Consume messages until SIGTERM or SIGINT; return the exit status.
 
     Parameters
     ----------
@@ -51,7 +51,8 @@ def consume(
     grace_seconds
         Time after the signal until the process ends, even with a message in progress.
     """
-    # Containers run as root and accept JSON only; Celery 6 deprecations are not errors.
+    # Celery warns of running as root, where a pickle would run anyone's code: messages
+    # are JSON here. It also announces changes of Celery 6.
     for category in (SecurityWarning, CPendingDeprecationWarning):
         warnings.simplefilter("ignore", category)
 

@@ -138,6 +138,7 @@ class Dispatcher:
     def _drop(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
+            # Not `close`: with RabbitMQ it would wait for an answer of the lost broker.
             connection = producer.connection
             producer.channel = None
             connection.collect()

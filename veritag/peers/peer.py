@@ -20,7 +20,7 @@ _LINE = re.compile(
 )
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}\Z")
 _FLAGS = ("forward", "tls")
-_LISTS = ("modality", "calling")
+_LISTS = {"modality": "modalities", "calling": "calling_ae_titles"}
 _LARGEST_PORT = 65535
 
 
@@ -121,8 +121,7 @@ def _options(address: str, options: Iterable[str]) -> dict[str, Any]:
         if key in _FLAGS and not value:
             values[key] = True
         elif key in _LISTS and value:
-            field_name = "modalities" if key == "modality" else "calling_ae_titles"
-            values[field_name] = tuple(part.strip() for part in value.split("|"))
+            values[_LISTS[key]] = tuple(part.strip() for part in value.split("|"))
         elif key == "since" and value:
             values["since"] = _start_time(address, value)
         else:

@@ -90,7 +90,9 @@ def send(
     Raises
     ------
     ReceiverUnavailable
-        If no association is established.
+        If no association is established, for the first files or after a loss.
+    ConfigurationError
+        If a TLS file cannot be used.
     """
     outcomes: list[SendOutcome] = []
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from veritag.errors import DecodingEnded, OutOfMemory, VeritagError, describe_error
-from veritag.process.memory import settle_memory, skip_packages
+from veritag.process.memory import release_memory, skip_packages
 
 LENGTH = struct.Struct("<Q")
 """Prefix of each job and each answer: its length in bytes."""
@@ -31,7 +31,7 @@ def main(memory_mb: str, seconds: str, *modules: str) -> None:
     skip_packages("requests")  # pydicom would import it to download test files
     for name in modules:
         importlib.import_module(name)
-    settle_memory()
+    release_memory()
     answers = _silence_output()
     _limit(int(memory_mb))
     # Ctrl-C in a terminal reaches the parent too, which then closes stdin.

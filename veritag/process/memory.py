@@ -32,7 +32,7 @@ def skip_packages(*names: str) -> None:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
-def settle_memory() -> None:
+def release_memory() -> None:
     """Give back the memory that only the start needed."""
     gc.collect()
     # Modules and classes never become garbage: the collector need not visit them.
@@ -44,8 +44,8 @@ def settle_memory() -> None:
             trim(0)
 
 
-def settle_memory_later(seconds: float = 10.0) -> None:
+def release_memory_later(seconds: float = 10.0) -> None:
     """Settle the memory after the first connections, which load the drivers."""
-    timer = threading.Timer(seconds, settle_memory)
+    timer = threading.Timer(seconds, release_memory)
     timer.daemon = True
     timer.start()

@@ -58,7 +58,7 @@ class RunDirectory:
         self._lock: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock.
+        """Lock the folder.
 
         Raises
         ------

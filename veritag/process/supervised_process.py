@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from veritag.process.backoff import Backoff
 
 # A process that ran this long works: after its end the delays begin with the first.
-_SETTLED_SECONDS = 10.0
+_STABLE_SECONDS = 10.0
 
 
 def _restart_delays() -> Backoff:
@@ -96,7 +96,7 @@ class SupervisedProcess:
 
     def _note_end(self, status: int) -> None:
         self.last_status, self.process = status, None
-        if time.monotonic() - self.started_at > _SETTLED_SECONDS:
+        if time.monotonic() - self.started_at > _STABLE_SECONDS:
             self._delays.reset()
         self._plan_start()
 

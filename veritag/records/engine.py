@@ -101,7 +101,11 @@ class Records:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Run a reading transaction; raises RecordsUnavailable."""
+        """Run a reading transaction; raises RecordsUnavailable.
+
+        On SQLite all of its statements see one state. On PostgreSQL (READ COMMITTED)
+        each statement sees what was committed when it began.
+        """
         with _translated(), self.engine.connect() as connection, connection.begin():
             yield connection
 
@@ -201,6 +205,8 @@ def _prepare_sqlite(engine: Engine, database: str | None) -> None:
     def _begin(connection: Connection) -> None:
         options = connection.get_execution_options()
         write = options.get(_WRITE)
+        # Before BEGIN: SQLite refuses to change it within a transaction. It stays with
+        # the connection, so it is set only where the pooled connection has another one.
         if write and connection.info.get(_DURABLE) != options[_DURABLE]:
             level = "FULL" if options[_DURABLE] else "NORMAL"
             connection.exec_driver_sql(f"PRAGMA synchronous={level}")

@@ -84,6 +84,7 @@ class CommitmentFolder:
         Raises
         ------
         NoRoom
+            If the reserve is reached, or too many requests wait.
         OSError
             If the disk fails; nothing is left behind.
         """

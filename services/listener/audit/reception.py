@@ -76,7 +76,7 @@ class _Tally:
 
 
 class ReceptionAudit:
-    """Reports reception to an audit trail; free of cost without channels."""
+    """Reports reception to an audit trail; does nothing without channels."""
 
     def __init__(self, trail: AuditTrail, ae_title: str) -> None:
         self._trail = trail
@@ -101,8 +101,8 @@ class ReceptionAudit:
         self._trail.stop()
 
     def _report_activity(self, activity: Code) -> None:
-        us = this_process(self._ae_title, APPLICATION)
-        self._trail.add(Event(APPLICATION_ACTIVITY, "E", (us,), activity))
+        listener = this_process(self._ae_title, APPLICATION)
+        self._trail.add(Event(APPLICATION_ACTIVITY, "E", (listener,), activity))
 
     def stored(self, assoc: Any, sop_class: str, study: str) -> None:
         """Count an instance that was acknowledged."""
@@ -144,8 +144,8 @@ class ReceptionAudit:
                 self._trail.add(event)
 
     def _events(self, tally: _Tally) -> Iterator[Event]:
-        us = this_process(self._ae_title, DESTINATION)
-        participants = tally.sender, us
+        listener = this_process(self._ae_title, DESTINATION)
+        participants = tally.sender, listener
         for study, classes in tally.stored.items():
             if study:
                 studies = (Study(study, classes),)
@@ -180,13 +180,13 @@ class ReceptionAudit:
         description += f" ({detail})" if detail else ""
         if suppressed:
             description += f"; {suppressed} more like the last one"
-        us = this_process(self._ae_title)
+        listener = this_process(self._ae_title)
         peer = Participant(host, is_requestor=True, address=host)
         self._trail.add(
             Event(
                 SECURITY_ALERT,
                 "E",
-                (us, peer),
+                (listener, peer),
                 NODE_AUTHENTICATION,
                 SERIOUS_FAILURE,
                 description,

@@ -99,6 +99,7 @@ def read_references(
     NotUnderstood
         If one of both is missing, or the Data Set cannot be read.
     TooManyReferences
+        If there are more than `limit`.
     """
     reader = _Reader(
         io.BytesIO(encoded),

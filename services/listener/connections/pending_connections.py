@@ -144,7 +144,7 @@ class PendingConnections:
         self._request_admission(pending)
 
     def _read(self, pending: PendingConnection, missing: int) -> int:
-        """Read no further than the request goes; return 0 once the connection is over."""
+        """Read at most the missing bytes; return their number, 0 once the connection ended."""
         part = pending.connection.recv(min(missing, _CHUNK))
         pending.request += part
         self._request_bytes += len(part)

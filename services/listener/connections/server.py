@@ -213,7 +213,7 @@ class StorageServer(AssociationServer):
         return cast(StorageAssociation, handler.association)
 
     def shutdown(self) -> None:
-        """Stop accepting and close pending connections; associations go on."""
+        """Stop accepting and close pending connections; associations continue."""
         self._stopping.set()
         self._ended.wait()
         self.server_close()

@@ -132,8 +132,9 @@ def _expiry(certificate: Path) -> datetime:
     Raises
     ------
     ConfigurationError
+        If the file cannot be read, or holds no certificate.
     """
-    # Imported here to spare the memory of it where there is no TLS.
+    # Imported here: a listener without TLS does not need its memory.
     from cryptography.x509 import load_pem_x509_certificates
 
     try:

@@ -162,7 +162,7 @@ class UpperLayer(DULServiceProvider):
         except InvalidEventError:
             # Both ends acted at the same moment, as with an answer and an A-ABORT: an event
             # that the present state does not have is ignored (PS3.8 table 9-10, blank).
-            get_logger().debug("event_left_out")
+            get_logger().debug("event_ignored")
             self._drop_unsendable()
         except Exception as error:  # noqa: BLE001 - pynetdicom raises anything for a bad value
             get_logger().warning("pdu_not_understood", error=type(error).__name__)

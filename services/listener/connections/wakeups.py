@@ -1,8 +1,8 @@
 """Blocking waits for the two threads of an association, which would poll otherwise.
 
 Both threads of pynetdicom sleep for a millisecond between polls. An open but idle
-association takes 4 % of a core so, and each message crosses both threads twice, which adds
-milliseconds. Here the upper layer waits for its socket or a wake signal, the association
+association then takes 4 % of a core, and each message crosses both threads twice, which
+adds milliseconds. Here the upper layer waits for its socket or a wake signal, the association
 for a message.
 """
 
@@ -133,12 +133,12 @@ class WakeCheckpoint(threading.Event):
         self._awake.set()
 
     def set(self) -> None:
-        """Set the event, as pynetdicom means it, and wake the thread."""
+        """Set the event, as pynetdicom expects, and wake the thread."""
         super().set()
         self._awake.set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait as pynetdicom means it, then for work, for POLL_SECONDS at most."""
+        """Wait as pynetdicom expects, then for work, for POLL_SECONDS at most."""
         passed = super().wait(timeout)
         if not self._has_work():
             self._awake.wait(POLL_SECONDS)

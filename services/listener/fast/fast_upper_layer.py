@@ -132,12 +132,12 @@ class FastUpperLayer(UpperLayer):
                     self._end("Evt17")
                     return
                 if pdus.next_type() != P_DATA_TF:  # release, abort, or invalid
-                    self._leave(b"")
+                    self._hand_over(b"")
                     return
             if not self._handle_pdu(pdu):
                 return
             if pdus.next_type() not in (None, P_DATA_TF):
-                self._leave(b"")
+                self._hand_over(b"")
                 return
 
     def _awaits_pdu(self, connection: Any) -> bool:
@@ -147,7 +147,7 @@ class FastUpperLayer(UpperLayer):
         return self.is_receiving or self._wake.wait(connection)
 
     def _handle_pdu(self, pdu: memoryview) -> bool:
-        """Handle the PDVs of a PDU; return False when pynetdicom must go on."""
+        """Handle the PDVs of a PDU; return False when pynetdicom must continue."""
         self._idle_timer.restart()  # as pynetdicom does in its loop
         pdvs = split(pdu)
         for index, (context_id, control, fragment) in enumerate(pdvs):
@@ -157,7 +157,7 @@ class FastUpperLayer(UpperLayer):
                 is_handled = self._add_data(control, fragment)
             if not is_handled:
                 later = (p_data(c, h, bytes(f)) for c, h, f in pdvs[index + 1 :])
-                self._leave(self._unhandled(context_id, control, fragment, *later))
+                self._hand_over(self._unhandled(context_id, control, fragment, *later))
                 return False
         return True
 
@@ -229,8 +229,8 @@ class FastUpperLayer(UpperLayer):
         self._command.clear()
         return p_data(context_id, control, value) + b"".join(later)
 
-    def _leave(self, unhandled: bytes) -> None:
-        """Let pynetdicom read the given bytes first, and go on."""
+    def _hand_over(self, unhandled: bytes) -> None:
+        """Let pynetdicom continue; it reads the given bytes first."""
         self._reset()
         self._bounded_socket.unread += unhandled + self._pdus.rest()
         super()._read_pdu_data()

@@ -29,7 +29,7 @@ class IncomingStore:
     """Writes the fragments of one Data Set.
 
     Fragments after a refusal are discarded, so that the sender gets an answer and the
-    association goes on.
+    association continues.
     """
 
     def __init__(

@@ -55,6 +55,7 @@ class PduBuffer:
         Raises
         ------
         OSError
+            If the connection is lost, or its timeout passes.
         """
         if not self._buffer:  # an association without messages takes no memory
             self._buffer = bytearray(HEADER + self._limit + _READ_AHEAD)

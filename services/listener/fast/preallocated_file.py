@@ -25,7 +25,9 @@ class PreallocatedFile:
         Raises
         ------
         SpoolFull
+            If the reserve is reached.
         OSError
+            If the disk fails.
         """
         self.spool.require_room()
         incoming, self._incoming = self._incoming, None

@@ -114,12 +114,10 @@ def _unrecorded(
 
 def _known_uids(connection: Connection, fresh: Sequence[StoredInstance]) -> set[str]:
     uids = [clean_uid(i.sop_instance_uid) for i in fresh]
-    found = connection.scalars(
-        select(instances.c.sop_instance_uid).where(
-            instances.c.sop_instance_uid.in_(uids)
-        )
+    query = select(instances.c.sop_instance_uid).where(
+        instances.c.sop_instance_uid.in_(uids)
     )
-    return set(found)
+    return set(connection.scalars(query))
 
 
 def _insert_instances(
@@ -147,6 +145,7 @@ def _insert_instances(
                 "indexed_at": now,
             },
         )
+    # Only inserted rows are returned, not those in conflict: that tells what is new.
     inserted = connection.execute(
         records.insert(instances)
         .on_conflict_do_nothing()

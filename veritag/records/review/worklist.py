@@ -138,16 +138,16 @@ def _rows(connection: Connection, study_ids: Sequence[int]) -> tuple[WorklistRow
         ).where(series.c.study_id.in_(study_ids))
     ):
         study_findings[row.study_id].append(row)
-    shapes = _shapes(connection, study_ids)
+    contents = _contents(connection, study_ids)
     return tuple(
-        _row(heads[id_], study_findings[id_], shapes[id_]) for id_ in study_ids
+        _row(heads[id_], study_findings[id_], contents[id_]) for id_ in study_ids
     )
 
 
-_Shape = tuple[tuple[str, ...], tuple[str, ...], int]
+_Contents = tuple[tuple[str, ...], tuple[str, ...], int]
 
 
-def _shapes(connection: Connection, study_ids: Sequence[int]) -> dict[int, _Shape]:
+def _contents(connection: Connection, study_ids: Sequence[int]) -> dict[int, _Contents]:
     """Return study id to its modalities, body parts and number of instances."""
     rows = connection.execute(
         select(
@@ -170,7 +170,9 @@ def _shapes(connection: Connection, study_ids: Sequence[int]) -> dict[int, _Shap
     }
 
 
-def _row(head: Row[Any], findings: Sequence[Row[Any]], shape: _Shape) -> WorklistRow:
+def _row(
+    head: Row[Any], findings: Sequence[Row[Any]], contents: _Contents
+) -> WorklistRow:
     decided = sum(f.decision is not None for f in findings)
     return WorklistRow(
         study_instance_uid=head.study_instance_uid,
@@ -179,9 +181,9 @@ def _row(head: Row[Any], findings: Sequence[Row[Any]], shape: _Shape) -> Worklis
         study_date=head.study_date,
         study_description=head.study_description,
         last_received_at=head.last_received_at,
-        modalities=shape[0],
-        body_parts=shape[1],
-        instances=shape[2],
+        modalities=contents[0],
+        body_parts=contents[1],
+        instances=contents[2],
         findings_open=len(findings) - decided,
         findings_decided=decided,
         worst=min((f.severity for f in findings), key=lambda severity: severity.rank),

@@ -15,7 +15,7 @@ LEAST_LOG = math.log(1e-8)
 
 
 def reconstruction_loss(reconstruction: Tensor, tiles: Tensor) -> Tensor:
-    """Return the mean squared error over all pixels of all tiles."""
+    """Return eq. 13 as a mean over all pixels of all tiles, not as a sum."""
     return F.mse_loss(reconstruction, tiles)
 
 
@@ -50,7 +50,7 @@ def log_student_t(squared: Tensor, degrees: float = 1.0) -> Tensor:
 
 
 def clustering_loss(target: Tensor, log_q: Tensor) -> Tensor:
-    """Return KL(P || Q) of eq. 13 as a mean over images; both of shape (N, K)."""
+    """Return KL(P || Q) of eq. 10 as a mean over images; both of shape (N, K)."""
     return F.kl_div(log_q.clamp(min=LEAST_LOG), target, reduction="batchmean")
 
 

@@ -45,7 +45,7 @@ class TrainingConfig:
         Whether the embedding is whitened, to uncorrelated components of equal variance,
         before k-means places the first centers.
     alpha, beta, gamma
-        Weights of clustering, reconstruction and pairwise loss, eq. 10 of the paper.
+        Weights of clustering, reconstruction and pairwise loss, eq. 15 of the paper.
     tags
         Weight of the cross-entropy of the tags that each image has.
     contrast

@@ -2,7 +2,7 @@
 
 Manojlovic and Stajduhar, Diagnostics 2021, 11(10):1920: an autoencoder is trained,
 k-means on its embedding gives the first cluster centers, then both are trained with
-alpha * L_clustering + beta * L_reconstruction + gamma * L_pairwise (eq. 10). The loss on
+alpha * L_clustering + beta * L_reconstruction + gamma * L_pairwise (eq. 15). The loss on
 tags of our recipes is a further term, whose weight is 0 in theirs.
 """
 

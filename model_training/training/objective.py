@@ -68,7 +68,7 @@ class Objective:
     def cluster_terms(
         self, rows: Rows, target: Tensor, gamma: float, rng: np.random.Generator
     ) -> Terms:
-        """Return all terms of eq. 10: eq. 13 with the target (N, K) of eq. 12, and eq. 14."""
+        """Return the terms of eq. 15: eq. 10 with the target (N, K) of eq. 12, and eq. 14."""
         terms, z = self.image_terms(rows)
         log_q = self.network.log_soft_assignment(z)
         chosen = target[torch.from_numpy(rows).to(target.device)]

@@ -66,7 +66,7 @@ def test_reconstruction_loss_by_hand() -> None:
 
 
 def test_clustering_loss_by_hand() -> None:
-    """KL of (0.9, 0.1) to (0.6, 0.4) and of equals, as a mean of two images, eq. 13."""
+    """KL of (0.9, 0.1) to (0.6, 0.4) and of equals, as a mean of two images, eq. 10."""
     target = torch.tensor([[0.9, 0.1], [0.5, 0.5]], dtype=torch.float64)
     loss = clustering_loss(target, logs([0.6, 0.4], [0.5, 0.5]))
     expected = (0.9 * math.log(0.9 / 0.6) + 0.1 * math.log(0.1 / 0.4)) / 2

@@ -57,7 +57,7 @@ def test_another_seed_gives_another_network() -> None:
 
 
 def test_the_terms_are_those_of_the_recipe() -> None:
-    """The paper's recipe has the three terms of eq. 10; its encoder only reconstructs."""
+    """The paper's recipe has the three terms of eq. 15; its encoder only reconstructs."""
     trained = train(constrained_tiles(), phantom_tiles(), config("paper"))
     terms = {e.part: set(e.terms) for e in trained.history}
     assert terms == {

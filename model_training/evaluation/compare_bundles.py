@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,14 @@ from model_training.evaluation.evaluation import (
 )
 from veritag.judging.tag_probabilities import Floats
 
-BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "same", "not comparable"
+
+class FigureChange(StrEnum):
+    """How a figure of the challenger differs from the champion's."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    SAME = "same"
+    UNKNOWN = "not comparable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,7 @@ class Comparison:
     challenger: float | None
     low: float | None
     high: float | None
-    verdict: str
+    verdict: FigureChange
 
 
 def compare(
@@ -122,10 +130,10 @@ def compare(
     old, new = pair(None)
     drawn = [pair(weights) for weights in _resamples(challenger, noise)]
     comparisons = [_comparison(name, old, new, drawn, noise) for name in FIGURES]
-    better = {c.name for c in comparisons if c.verdict == BETTER}
+    better = {c.name for c in comparisons if c.verdict == FigureChange.BETTER}
     return [
-        replace(c, verdict=SAME)
-        if c.verdict == WORSE and FIGURES[c.name].outweighed_by in better
+        replace(c, verdict=FigureChange.SAME)
+        if c.verdict == FigureChange.WORSE and FIGURES[c.name].outweighed_by in better
         else c
         for c in comparisons
     ]
@@ -167,21 +175,32 @@ def _verdict(
     new: float | None,
     low: float | None,
     high: float | None,
-) -> str:
-    fine = _is_fine(figure, new)
+) -> FigureChange:
+    """Return how a figure changed, given the interval of the difference new - old."""
     if old is None or new is None or low is None or high is None:
-        # A champion that flags nothing has no precision: then the new one must be good.
-        alone = new is not None and old is None and figure.fine is not None
-        return WORSE if alone and not fine else UNKNOWN
-    least, most = sorted((figure.sign * low, figure.sign * high))
-    change = figure.sign * (new - old)
-    if most < 0 and change <= -figure.least:
-        return SAME if fine else WORSE
-    better = least > 0 and change >= figure.least and not _is_fine(figure, old)
-    return BETTER if better else SAME
+        return _verdict_without_interval(figure, old, new)
+    least_gain, most_gain = sorted((figure.sign * low, figure.sign * high))
+    gain = figure.sign * (new - old)
+    # Both must hold: a difference beyond the noise, and one large enough to matter.
+    if most_gain < 0 and gain <= -figure.least and not _is_fine(figure, new):
+        return FigureChange.WORSE
+    if least_gain > 0 and gain >= figure.least and not _is_fine(figure, old):
+        return FigureChange.BETTER
+    return FigureChange.SAME
+
+
+def _verdict_without_interval(
+    figure: ComparedFigure, old: float | None, new: float | None
+) -> FigureChange:
+    # A champion without any flag has no precision; the challenger's must then be fine.
+    is_first = old is None and new is not None and figure.fine is not None
+    if is_first and not _is_fine(figure, new):
+        return FigureChange.WORSE
+    return FigureChange.UNKNOWN
 
 
 def _is_fine(figure: ComparedFigure, value: float | None) -> bool:
+    """Tell whether a value is good enough; no value is where the figure has no `fine`."""
     if figure.fine is None or value is None:
         return False
     return figure.sign * (value - figure.fine) >= 0

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import silhouette_score
 
+from model_training.calibration.detectability import precision_of
 from model_training.evaluation.measures import (
     adjusted_rand,
     brier,
@@ -172,11 +173,10 @@ def _finding_figures(
 
 
 def _precision(recall: float | None, false_alarms: float | None) -> float | None:
-    """Return the share of flags that are right; None where nothing is flagged."""
-    if recall is None or false_alarms is None or recall + false_alarms == 0:
+    """Return the share of right flags; None without flags or without known tags."""
+    if recall is None or false_alarms is None:
         return None
-    true, false = ERROR_RATE * recall, (1 - ERROR_RATE) * false_alarms
-    return true / (true + false)
+    return precision_of(recall, false_alarms)
 
 
 def _probability_figures(

@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.evaluation.compare_bundles import (
-    BETTER,
-    WORSE,
     Comparison,
+    FigureChange,
     Noise,
     compare,
     sentence,
@@ -114,9 +113,9 @@ def decide_promotion(
     against = [
         *_collapse(challenger),
         *_changed_flags(flags, config),
-        *(sentence(c) for c in comparisons if c.verdict == WORSE),
+        *(sentence(c) for c in comparisons if c.verdict == FigureChange.WORSE),
     ]
-    in_favor = [sentence(c) for c in comparisons if c.verdict == BETTER]
+    in_favor = [sentence(c) for c in comparisons if c.verdict == FigureChange.BETTER]
     if challenger.bundle_id == champion.bundle_id:
         against.append("it is the bundle that is in use")
     elif not against and not in_favor:
@@ -143,9 +142,9 @@ def _too_small(evaluation: Evaluation, config: GateConfig) -> str | None:
 
 def _collapse(challenger: Evaluation) -> list[str]:
     """Return why the clusters are unusable: most are empty, or all images are unknown."""
-    asked = challenger.questions
+    region = challenger.questions.region
     occupancy = np.array([n for _, _, n in challenger.clusters], dtype=np.float64)
-    regions = asked.region[asked.region >= 0]
+    regions = region[region >= 0]
     # Images of two regions need two clusters, images of one region only one.
     kinds = float(np.exp(entropy(np.bincount(regions).astype(np.float64))))
     effective = float(np.exp(entropy(occupancy)))
@@ -173,8 +172,10 @@ def flag_changes(challenger: Evaluation, champion: Evaluation) -> dict[str, floa
 
 def _flagged(evaluation: Evaluation) -> NDArray[np.bool_]:
     """Return which images have a flag on any received value, of shape (N,)."""
-    answers = evaluation.predictions.tags.values()
-    flagged: NDArray[np.bool_] = np.any([a.received.flagged for a in answers], axis=0)
+    predictions = evaluation.predictions.tags.values()
+    flagged: NDArray[np.bool_] = np.any(
+        [tag.received.flagged for tag in predictions], axis=0
+    )
     return flagged
 
 

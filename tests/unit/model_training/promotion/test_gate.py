@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from model_training.evaluation.compare_bundles import SAME, WORSE, compare
+from model_training.evaluation.compare_bundles import FigureChange, compare
 from model_training.evaluation.evaluation import evaluate_bundle
 from model_training.promotion.gate import GateConfig, GateDecision, decide_promotion
 from model_training.snapshots.snapshot import Snapshot
@@ -173,7 +173,10 @@ def test_a_champion_that_flags_nothing_has_no_precision_to_lose(
     careless = evaluate_bundle(wrong_region(tmp_path / "careless"), reference)
     compared = compare(careless, evaluate_bundle(mute, reference), CONFIG.noise)
     verdicts = {c.name: c.verdict for c in compared}
-    assert (verdicts["precision"], verdicts["false_alarm_rate"]) == (WORSE, WORSE)
+    assert (verdicts["precision"], verdicts["false_alarm_rate"]) == (
+        FigureChange.WORSE,
+        FigureChange.WORSE,
+    )
 
 
 def test_false_alarms_within_the_promise_are_not_worse(
@@ -186,7 +189,7 @@ def test_false_alarms_within_the_promise_are_not_worse(
     verdicts = {c.name: c for c in compare(new, old, CONFIG.noise)}
     rate = verdicts["false_alarm_rate"]
     assert 0 < (rate.challenger or 0) < 0.01
-    assert rate.verdict == SAME
+    assert rate.verdict == FigureChange.SAME
 
 
 def test_evaluations_of_different_images_are_never_compared(

@@ -181,8 +181,9 @@ def is_flagged(
     """Tell which images within the novelty limit reach the threshold, of shape (n,)."""
     if threshold is None:
         return np.zeros(len(scores), dtype=np.bool_)
-    high: NDArray[np.bool_] = np.nan_to_num(scores, nan=-1.0) >= threshold
-    return high & part.within(limit)
+    # NaN, no opinion, is below every threshold.
+    flagged: NDArray[np.bool_] = (scores >= threshold) & part.within(limit)
+    return flagged
 
 
 def _tag_calibration(

@@ -58,8 +58,8 @@ def check_unseen(
 ) -> dict[str, dict[str, Any]]:
     """Return the figures of every carried tag, over all images and per modality."""
     probabilities = model.probabilities(images.embedding)
-    familiar = is_within(model, images, calibration.flagging_limit)
-    silent = {(d.tag, d.concept, d.modality) for d in detectability if not d.judged}
+    within_limit = is_within(model, images, calibration.flagging_limit)
+    not_judged = {(d.tag, d.concept, d.modality) for d in detectability if not d.judged}
     figures = {}
     for tag in JUDGED_TAGS:
         right = images.values[tag]
@@ -71,8 +71,8 @@ def check_unseen(
         flagged = np.zeros(len(right), dtype=bool)
         if threshold is not None:
             scores = model.scores(probabilities, tag, received)
-            high = np.nan_to_num(scores, nan=-1.0) >= threshold
-            flagged = high & familiar & _is_judged(silent, tag, received, images)
+            judged = _is_judged(not_judged, tag, received, images)
+            flagged = (scores >= threshold) & within_limit & judged
         figures[tag] = _figures(right, images.values["Modality"], is_wrong, flagged)
     return figures
 
@@ -87,12 +87,12 @@ def is_within(
 
 
 def _is_judged(
-    silent: Cells, tag: str, received: NDArray[np.str_], images: EmbeddedImages
+    not_judged: Cells, tag: str, received: NDArray[np.str_], images: EmbeddedImages
 ) -> NDArray[np.bool_]:
     """Tell where the received value is judged on its Modality, of shape (n,)."""
     modality = received if tag == "Modality" else images.values["Modality"]
     cells = zip(received.tolist(), modality.tolist(), strict=True)
-    return np.array([(tag, *cell) not in silent for cell in cells], dtype=bool)
+    return np.array([(tag, *cell) not in not_judged for cell in cells], dtype=bool)
 
 
 def _figures(

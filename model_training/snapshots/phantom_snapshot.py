@@ -11,7 +11,8 @@ from veritag.pixels.preprocessing import Preprocessing
 from veritag.pixels.tile import Tile, make_tile
 from veritag.terms.concepts import normalize
 
-SOURCE = "veritag.phantoms.series"
+SOURCE = "veritag phantoms"
+"""Name of the source in bundles and model cards."""
 SLICES = 4
 # Tests and the demo use other seeds: the model must not know their phantoms.
 SEED = 7_000_003

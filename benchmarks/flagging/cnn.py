@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.flagging.measures import Floats
-from model_training.network.augment import mirrored, varied
+from model_training.network.augment import jitter, random_flip
 from model_training.training.stepping import batches, step_count
 from model_training.training.training_data import as_images
 
@@ -152,8 +152,8 @@ def _fit(
         network.train()
         losses = []
         for rows in batches(len(tiles), BATCH, rng):
-            images = varied(as_images(torch.from_numpy(tiles[rows])), noise)
-            loss = _loss(network(mirrored(images, noise)), targets, rows)
+            images = jitter(as_images(torch.from_numpy(tiles[rows])), noise)
+            loss = _loss(network(random_flip(images, noise)), targets, rows)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

@@ -1,4 +1,4 @@
-"""Embedding of a snapshot, of its varied copies and of blank images."""
+"""Embedding of a snapshot, of its augmented copies and of blank images."""
 
 import numpy as np
 import torch
@@ -31,13 +31,13 @@ def embed_blank(trained: Trained, seed: int) -> EmbeddedImages:
 def embed_views(
     trained: Trained, snapshot: Snapshot, split: Split, own: EmbeddedImages
 ) -> EmbeddedImages:
-    """Return the training part followed by varied copies, which have no statistics."""
+    """Return the training part followed by augmented copies, which have no statistics."""
     config = trained.config
     tiles = snapshot.tiles[as_slice(split.training)]
     device = trained.network.cluster_centers.device
     parts = [own.embedding]
     for view in range(1, config.views + 1):
-        noise = torch.Generator(device).manual_seed(config.seed * 1000 + view)
-        parts.append(trained.embed(tiles, noise))
+        generator = torch.Generator(device).manual_seed(config.seed * 1000 + view)
+        parts.append(trained.embed(tiles, generator))
     values = {tag: np.tile(column, len(parts)) for tag, column in own.values.items()}
     return EmbeddedImages(np.concatenate(parts), own.statistics, values)

@@ -13,7 +13,7 @@ DATA, TRAINING, MACHINE, OUTPUT = "Data", "Training", "Machine", "Output"
 
 
 class RecipeName(StrEnum):
-    """Names in `model_training.runs.recipes`; a test holds the two together."""
+    """Names in `model_training.runs.recipes`, repeated here because that loads torch."""
 
     VERITAG = "veritag"
     LARGE = "large"
@@ -130,7 +130,7 @@ def train(
         int,
         typer.Option(
             help="Seed of the split, the weights, the order, the pairs and the "
-            "variations.",
+            "augmentation.",
             rich_help_panel=TRAINING,
         ),
     ] = 1,
@@ -231,7 +231,7 @@ def train(
         resume=resume,
         tensorboard=tensorboard,
     )
-    if train_as_worker(request):  # torchrun started us; the first process does the rest
+    if train_as_worker(request):  # not the first process of torchrun
         return
     bundle = run_training(request, load_settings())
     typer.echo(bundle.path)

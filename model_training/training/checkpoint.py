@@ -57,6 +57,7 @@ class Checkpoint:
             with partial.open("wb") as file:
                 torch.save({**state, "key": self.key}, file)
                 file.flush()
+                # Synced before the rename: the name never refers to unwritten content.
                 os.fsync(file.fileno())
             partial.replace(self.path)
         except (OSError, RuntimeError) as error:

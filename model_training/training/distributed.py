@@ -36,6 +36,7 @@ class Ranks:
     def batch_part(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return this process's rows of a batch, at least one."""
         own = rows[self.rank :: self.size]
+        # Every process takes part in each exchange: none may skip a step.
         return own if len(own) else rows[:1]
 
     def average_gradients(self, network: nn.Module, values: Tensor) -> Tensor:
@@ -60,6 +61,7 @@ class Ranks:
         flat = torch.cat([value.reshape(-1) for value in values])
         dist.broadcast(flat, src=0)
         _fill(values, flat)
+        # Buffers differ in type (counts of batches are integers): one message each.
         for buffer in network.buffers():
             dist.broadcast(buffer, src=0)
 

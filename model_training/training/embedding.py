@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model_training.network.augment import mirrored, varied
+from model_training.network.augment import jitter, random_flip
 from model_training.network.clustering import Floats
 from model_training.network.losses import log_soft_assignment
 from model_training.network.network import ClusteringNetwork
@@ -31,14 +31,14 @@ def embed(
     network: ClusteringNetwork,
     tiles: Tiles,
     strength: float = 0.0,
-    noise: torch.Generator | None = None,
+    generator: torch.Generator | None = None,
 ) -> Floats:
     """Return embeddings of tiles (N, size, size), of shape (N, D).
 
     Parameters
     ----------
-    strength, noise
-        With a generator, tiles are varied first, see `model_training.network.augment`.
+    strength, generator
+        With a generator, tiles are augmented first, see `model_training.network.augment`.
     """
     network.eval()
     device = network.cluster_centers.device
@@ -48,8 +48,8 @@ def embed(
         # A copy, because torch warns of read-only arrays such as mapped tiles.
         batch = np.array(tiles[start : start + size])
         x = as_images(torch.from_numpy(batch).to(device))
-        if noise is not None:
-            x = varied(mirrored(x, noise), noise, strength)
+        if generator is not None:
+            x = jitter(random_flip(x, generator), generator, strength)
         parts.append(as_floats(network.encoder(x)))
     return np.concatenate(parts)
 
@@ -70,9 +70,9 @@ def statistics(network: ClusteringNetwork, tiles: Tiles) -> Floats:
 
 @torch.no_grad()
 def settle_norms(network: ClusteringNetwork, tiles: Tiles) -> None:
-    """Set the statistics of all norms from tiles without variation, (n, size, size).
+    """Set the statistics of all norms from tiles (n, size, size) without augmentation.
 
-    Running means lag behind after a short training, and are those of varied images.
+    Running means lag behind after a short training, and are those of augmented tiles.
     """
     norms = [
         module

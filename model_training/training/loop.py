@@ -75,7 +75,7 @@ def train(
     Raises
     ------
     Diverged
-        If the loss becomes infinite or fewer than two clusters are left.
+        If a loss is not finite any more, or fewer than two clusters are left.
     """
     run = begin_run(training, held_out, config, device, start, checkpoint)
     run.on_step, run.on_epoch = on_step, on_epoch
@@ -108,6 +108,7 @@ def train_encoder(run: LoopState) -> None:
             break
         network.train()
         _train_pass(run, stepping, ENCODER, epoch)
+        # Before the held-out loss, which is measured with these statistics.
         settle_norms(network, run.training.tiles[:: max(1, count // NORM_TILES)])
         run.ranks.copy_from_main(network)
         error = run.ranks.from_main(
@@ -138,6 +139,7 @@ def train_clusters(run: LoopState) -> None:
     stepping = make_stepper(network, config.cluster_learning_rate, steps, run.ranks)
     saved = run.state_of(CLUSTERS)
     stepping.load_state(saved)
+    # A run that ended its last pass and was interrupted before the bundle.
     if saved.get("settled") or not config.cluster_epochs:
         return
     q = assign(run)
@@ -178,6 +180,7 @@ def _train_pass(
     """Train on every image once; with a target distribution also on clusters."""
     config, count = run.config, len(run.training)
     order, pair_rng = run.generators(part, epoch)
+    # The first centers are rough: pairs at full weight would pull clusters together.
     gamma = config.gamma * min(1.0, epoch / max(1, config.gamma_ramp))
     p = None if target is None else torch.from_numpy(target).float().to(run.device)
     stepping.begin_pass()

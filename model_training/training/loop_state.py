@@ -55,12 +55,12 @@ class LoopState:
         """Return the generators of a pass, for the order of images and for pairs.
 
         Seeded for each pass, so that a resumed run draws like an uninterrupted one. All
-        processes share the order, but not pairs and variations.
+        processes share the order, but not pairs and augmentation.
         """
         names = ENCODER, CLUSTERS
         key = self.config.seed, names.index(part), epoch
         own = np.random.default_rng((*key, 1 + self.ranks.rank))
-        self.objective.noise.manual_seed(int(own.integers(1 << 62)))
+        self.objective.generator.manual_seed(int(own.integers(1 << 62)))
         return np.random.default_rng((*key, 0)), own
 
     def end_pass(self, figures: EpochFigures, **state: Any) -> None:

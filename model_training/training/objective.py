@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model_training.constraints.pair_source import PairSource
-from model_training.network.augment import mirrored, restyled, varied
+from model_training.network.augment import jitter, random_flip, restyle
 from model_training.network.losses import (
     clustering_loss,
     contrastive_loss,
@@ -34,29 +34,33 @@ class Objective:
     ----------
     pairs
         Source of the pairs; None for a recipe without pairwise losses.
-    noise
-        Generator of the variations, on the device.
+    generator
+        Random numbers of the augmentation, on the device.
     """
 
     network: ClusteringNetwork
     data: DeviceData
     config: TrainingConfig
     pairs: PairSource | None
-    noise: torch.Generator
+    generator: torch.Generator
 
     def image_terms(self, rows: Rows) -> tuple[Terms, Tensor]:
         """Return the losses of single images and their tags, and the embeddings."""
-        clean = self._mirrored(rows)
-        z, drawn, logits = self.network(
-            self._varied(clean), reconstruct=self.config.beta > 0
+        # The reconstruction is compared with the image before jitter: noise is not learnt.
+        images = self._flipped(rows)
+        z, reconstruction, logits = self.network(
+            self._augmented(images), reconstruct=self.config.beta > 0
         )
-        return weighted_losses(self.data, rows, clean, drawn, logits, self.config), z
+        terms = weighted_losses(
+            self.data, rows, images, reconstruction, logits, self.config
+        )
+        return terms, z
 
     def encoder_terms(self, rows: Rows, rng: np.random.Generator) -> Terms:
         """Return the terms of the encoder's training, without clusters."""
         terms, z = self.image_terms(rows)
         if self.config.contrast:
-            other = self.network.embed(self._varied(self._mirrored(rows)))
+            other = self.network.embed(self._augmented(self._flipped(rows)))
             terms["contrast"] = self.config.contrast * contrastive_loss(z, other)
         if self.config.pretrain_pairs and self.pairs is not None:
             first, second, kinds = self._embedded_pairs(self.pairs, rng)
@@ -92,41 +96,42 @@ class Objective:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return embeddings of both images of drawn pairs, and which must-link."""
         pairs, is_must = source.draw(self.config.pairs, rng)
-        z = self.network.embed(self._varied(self._mirrored(pairs.T.ravel())))
+        z = self.network.embed(self._augmented(self._flipped(pairs.T.ravel())))
         first, second = z.chunk(2)
         return first, second, torch.from_numpy(is_must).to(self.data.device)
 
-    def _mirrored(self, rows: Rows) -> Tensor:
+    def _flipped(self, rows: Rows) -> Tensor:
         images = self.data.images(rows)
-        return mirrored(images, self.noise) if self.config.augment else images
+        return random_flip(images, self.generator) if self.config.augment else images
 
-    def _varied(self, images: Tensor) -> Tensor:
+    def _augmented(self, images: Tensor) -> Tensor:
         if self.config.augment:
-            images = varied(images, self.noise, self.config.augment)
+            images = jitter(images, self.generator, self.config.augment)
         if self.config.restyle:
-            images = self._restyled(images)
+            images = self._restyled_share(images)
         return images
 
-    def _restyled(self, images: Tensor) -> Tensor:
-        """Return images of which a share looks as if made by other devices."""
-        device = self.noise.device
-        drawn = torch.rand(len(images), generator=self.noise, device=device)
-        chosen = (drawn < self.config.restyle).view(-1, 1, 1, 1)
-        return torch.where(chosen, restyled(images, self.noise), images)
+    def _restyled_share(self, images: Tensor) -> Tensor:
+        """Return the images, a share of them in the style of other devices."""
+        device = self.generator.device
+        uniform = torch.rand(len(images), generator=self.generator, device=device)
+        chosen = (uniform < self.config.restyle).view(-1, 1, 1, 1)
+        return torch.where(chosen, restyle(images, self.generator), images)
 
 
 def weighted_losses(
     data: DeviceData,
     rows: Rows,
-    clean: Tensor,
-    drawn: Tensor | None,
+    images: Tensor,
+    reconstruction: Tensor | None,
     logits: dict[str, Tensor],
     config: TrainingConfig,
 ) -> Terms:
     """Return the weighted losses of reconstruction and of tags."""
     terms: Terms = {}
-    if drawn is not None:
-        terms["reconstruction"] = config.beta * reconstruction_loss(drawn, clean)
+    if reconstruction is not None:
+        loss = reconstruction_loss(reconstruction, images)
+        terms["reconstruction"] = config.beta * loss
     if logits:
         chosen = torch.from_numpy(rows).to(data.device)
         losses = [
@@ -146,9 +151,9 @@ def weighted_losses(
 def held_out_loss(
     network: ClusteringNetwork, held_out: DeviceData, config: TrainingConfig, batch: int
 ) -> float:
-    """Return the mean loss over held-out images without variation.
+    """Return the mean loss over held-out images without augmentation.
 
-    NaN where all losses of the recipe need variations or pairs.
+    NaN where all losses of the recipe need augmented copies or pairs.
     """
     network.eval()
     if not (config.beta or network.heads):
@@ -157,7 +162,7 @@ def held_out_loss(
     for start in range(0, count, batch):
         rows = np.arange(start, min(count, start + batch))
         images = held_out.images(rows)
-        _, drawn, logits = network(images, reconstruct=config.beta > 0)
-        terms = weighted_losses(held_out, rows, images, drawn, logits, config)
+        _, reconstruction, logits = network(images, reconstruct=config.beta > 0)
+        terms = weighted_losses(held_out, rows, images, reconstruction, logits, config)
         total += float(sum(term.item() for term in terms.values())) * len(rows)
     return total / max(1, count)

@@ -16,7 +16,7 @@ from model_training.training.objective import Terms
 from veritag.errors import StopError
 
 FLOOR = 0.05
-"""Share of the learning rate at the end of the cosine."""
+"""Share of the learning rate at the end of the cosine: the last steps still learn."""
 CHECK_EVERY = 50
 """Steps on a GPU between two checks that the losses are finite."""
 

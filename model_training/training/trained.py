@@ -32,7 +32,7 @@ class EpochFigures:
     terms
         Name of each loss to its weighted mean.
     held_out
-        Loss on held-out images without variation; None in the second part.
+        Loss on held-out images without augmentation; None in the second part.
     changed
         Share of assignments that differ from the pass before; None in the first part.
     empty
@@ -79,13 +79,13 @@ class Trained:
         return as_floats(self.network.cluster_centers)
 
     def embed(
-        self, tiles: NDArray[np.uint8], noise: torch.Generator | None = None
+        self, tiles: NDArray[np.uint8], generator: torch.Generator | None = None
     ) -> Floats:
         """Return embeddings of tiles (N, size, size), of shape (N, D).
 
-        With a generator, of varied tiles.
+        With a generator, of augmented tiles.
         """
-        return embed(self.network, tiles, self.config.augment, noise)
+        return embed(self.network, tiles, self.config.augment, generator)
 
     def statistics(self, tiles: NDArray[np.uint8]) -> Floats:
         """Return channel statistics of tiles (N, size, size), of shape (N, S)."""

@@ -139,5 +139,6 @@ def class_weights_of(indices: Tensor, n_values: int, balance: float) -> Tensor:
     balance
         Exponent: 0 gives all images the same weight, 1 all values the same total.
     """
+    # One more of each, so that no weight is infinite.
     counts = torch.bincount(indices[indices >= 0], minlength=n_values).float() + 1
     return (counts.mean() / counts) ** balance

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from model_training.network.augment import gray_pieces, mirrored, restyled, varied
+from model_training.network.augment import gray_pieces, jitter, random_flip, restyle
 from model_training.network.clustering import fit_whitening
 from model_training.network.encoder import Decoder, Doubled, DoubledToOne, Encoder
 from model_training.network.network import ClusteringNetwork
@@ -125,21 +125,21 @@ def test_variation_keeps_shape_and_range() -> None:
     """Augmented tiles keep shape and range, and with strength 0 their values."""
     tiles = torch.rand(8, 1, 32, 32)
     generator = torch.Generator().manual_seed(1)
-    changed = varied(mirrored(tiles, generator), generator)
+    changed = jitter(random_flip(tiles, generator), generator)
     assert changed.shape == tiles.shape
     assert 0 <= changed.min() <= changed.max() <= 1
-    torch.testing.assert_close(varied(tiles, generator, 0.0), tiles, atol=1e-4, rtol=0)
+    torch.testing.assert_close(jitter(tiles, generator, 0.0), tiles, atol=1e-4, rtol=0)
 
 
 def test_restyled_tiles_stay_tiles_and_keep_their_order_of_grays() -> None:
     """Thousands of gray curves rise within [0, 1]; none makes a number that is none."""
     generator = torch.Generator().manual_seed(1)
     ramp = torch.linspace(0, 1, 32).expand(4000, 1, 32, 32)
-    changed = restyled(ramp, generator)
+    changed = restyle(ramp, generator)
     assert changed.shape == ramp.shape
     assert torch.isfinite(changed).all()
     assert 0 <= changed.min() <= changed.max() <= 1
-    row = restyled(ramp[:64], generator, 0.0)[:, 0, 16, 1:-1]
+    row = restyle(ramp[:64], generator, 0.0)[:, 0, 16, 1:-1]
     assert (row.diff(dim=1) >= -1e-5).all()
 
 

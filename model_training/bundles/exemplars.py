@@ -19,7 +19,7 @@ def write_exemplars(
     clusters: Sequence[ClusterProfile],
     out: Path,
 ) -> None:
-    """Write a strip of each cluster's nearest reference images, named by its id."""
+    """Write a strip of each cluster's nearest neighbor images, named by its id."""
     folder = out / FOLDER
     folder.mkdir()
     rows = np.flatnonzero(fitted.split.training)[fitted.model.neighbors.rows]

@@ -34,6 +34,7 @@ HALF_TOLERANCE = 3e-2
 NOVELTY_SLACK = 20.0
 """Novelty is an exponential: only the side of 1 on which it lies matters."""
 EXACT_BATCH = 64
+"""Tiles per batch of the float32 model in `cost_of_half`."""
 
 
 class InspectionModel(nn.Module):
@@ -157,14 +158,15 @@ def _difference(
 ) -> float:
     """Return the largest difference of any output, relative to its largest value."""
     differences = []
-    for name, ours, theirs in zip(OUTPUTS, actual, expected, strict=True):
+    for name, exported, tensor in zip(OUTPUTS, actual, expected, strict=True):
         if name == "neighbors":
             continue  # equally near ones may swap places
-        reference = theirs.numpy()
-        scale = max(float(np.abs(reference).max()), 1e-6)
+        trained = tensor.numpy()
+        # Relative to the largest value, because the outputs differ in scale.
+        scale = max(float(np.abs(trained).max()), 1e-6)
         if name == "novelty":
             scale *= NOVELTY_SLACK
-        differences.append(float(np.abs(ours - reference).max()) / scale)
+        differences.append(float(np.abs(exported - trained).max()) / scale)
     return float(np.max(differences))
 
 

@@ -121,7 +121,7 @@ def _profiles(fitted: FittedBundle, k: int) -> Iterator[str]:
     """Yield the most frequent values of the k-th cluster, tag by tag."""
     for tag in ("Modality", "BodyPartExamined"):
         profiles = fitted.model.clusters.profiles.get(tag)
-        if profiles is None or not profiles.knows[k]:
+        if profiles is None or not profiles.has_profile[k]:
             continue
         row = profiles.table[k]
         first = np.argsort(-row)[:VALUES_SHOWN]

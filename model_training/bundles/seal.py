@@ -40,7 +40,9 @@ from veritag.judging.tag_scores import is_known_kind
 from veritag.pixels.preprocessing import Preprocessing
 
 EXEMPLARS = 6
+"""Neighbor images of each cluster that the manifest names."""
 PARITY_TILES = 32
+"""Images on which the graph is compared with the trained model."""
 MATCHING_TILES = 4000
 """Images on which clusters are compared with those of the champion."""
 
@@ -148,6 +150,7 @@ def _graph(fitted: FittedBundle, *, half: bool = False) -> InspectionModel:
 
 
 def _mixture(model: TagModel) -> dict[str, dict[str, float]]:
+    """Return keyword to the weights of the pool's sources, the manifest's `mixture`."""
     return {
         tag: {
             name: round(float(weight), 4)

@@ -27,7 +27,9 @@ from veritag.dicom.tags import JUDGED_TAGS
 from veritag.judging.tag_probabilities import Floats, cautious
 
 MOST_FALSE_ALARMS = 0.01
+"""Promise: largest share of right tags that are flagged."""
 LEAST_PRECISION = 0.9
+"""Promise: least share of flags that are right, at `ERROR_RATE`."""
 ENOUGH = 300
 """Right tags of new stations needed to bound their false alarm rate: with fewer, even no
 false alarm leaves the bound above 1 %, and only precision is required of them."""
@@ -38,6 +40,7 @@ KNOWN_SHARE = 0.99
 FLAGGING_SHARES = (0.99, 0.98, 0.95, 0.9, 0.8, 0.7)
 """Shares of them whose tags may be flagged; the best is chosen."""
 LEAST_THRESHOLD = 0.5
+"""A value that is more probably right than wrong is never flagged."""
 
 
 @dataclass(frozen=True)

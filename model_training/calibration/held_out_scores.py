@@ -21,6 +21,7 @@ from veritag.judging.tag_probabilities import Floats
 INJECTED_SHARES = (0.4, 0.5, 0.6, 0.7, 0.8)
 """Shares of the injected values above the thresholds at which received ones are counted."""
 MOST_CONTAMINATED = 0.4
+"""Largest estimate: kinds that the model confuses look like wrong tags, too."""
 NUMBER = "number"
 """Stands for any value of a numeric tag, which has no concepts."""
 

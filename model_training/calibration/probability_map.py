@@ -7,9 +7,11 @@ from model_training.tag_model.error_injection import ERROR_RATE
 from veritag.judging.tag_probabilities import JUST_BELOW, Floats
 
 KNOTS = 24
+"""Knots towards 1, besides the steps of the regression."""
 RISE = 2e-4
 """Of probability over all knots: flat steps rise a little, so that scores keep their order."""
 MOST_CERTAIN = 0.999
+"""Probabilities lie between 1 - this and this: no sample is large enough for more."""
 
 
 def fit_probability_map(

@@ -36,7 +36,7 @@ def contradictions(must_link: Pairs, cannot_link: Pairs, n: int) -> Mask:
     return np.asarray(components[cannot_link[:, 0]] == components[cannot_link[:, 1]])
 
 
-def share_held(pairs: Pairs, labels: NDArray[np.str_], *, alike: bool) -> float:
+def share_agreeing(pairs: Pairs, labels: NDArray[np.str_], *, alike: bool) -> float:
     """Return the share of pairs whose labels are (not) alike, NaN without pairs.
 
     Pairs with an empty label are left out.

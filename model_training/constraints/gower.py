@@ -127,12 +127,12 @@ def describe_columns(
     is_category = np.asarray(categorical, dtype=np.bool_)
     widths = value_ranges(values, is_category, "minmax") if ranges is None else ranges
     tags = np.arange(count) if groups is None else groups
-    counts = np.ones(count) if weights is None else weights
+    tag_weights = np.ones(count) if weights is None else weights
     return Columns(
         categorical=is_category,
         ranges=np.asarray(widths, dtype=np.float64),
         groups=np.asarray(tags, dtype=np.int64),
-        weights=np.asarray(counts, dtype=np.float64),
+        weights=np.asarray(tag_weights, dtype=np.float64),
         similarities=similarities or {},
     )
 
@@ -147,11 +147,11 @@ def paired_distance(
     shape = np.broadcast_shapes(a.shape[:-1], b.shape[:-1])
     unlike, weight = np.zeros(shape), np.zeros(shape)
     comparable = np.zeros(shape, dtype=np.int64)
-    for counts, members in columns.tags():
+    for tag_weight, members in columns.tags():
         of_tag = tag_dissimilarity(a, b, columns, members)
         known = ~np.isnan(of_tag)
-        unlike += np.where(known, counts * of_tag, 0.0)
-        weight += counts * known
+        unlike += np.where(known, tag_weight * of_tag, 0.0)
+        weight += tag_weight * known
         comparable += known
     # The mean over what is known: missing values count neither for nor against.
     known = (comparable >= least_comparable) & (weight > 0)

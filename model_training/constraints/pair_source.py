@@ -39,6 +39,7 @@ class PairSource:
 
         A draw of two or more has pairs of both kinds, where both exist.
         """
+        # Both kinds in every step, as the paper's batch sampler has it.
         must = count // 2 if len(self.cannot_link) else count
         if not len(self.must_link):
             must = 0
@@ -47,7 +48,7 @@ class PairSource:
         return np.concatenate(drawn), kinds
 
     def _must(self, count: int, rng: np.random.Generator) -> Pairs:
-        chosen = _some(self.must_link, count, rng)
+        chosen = _draw_rows(self.must_link, count, rng)
         if self.component is None:
             return chosen
         # One image of the pair is kept, the other is replaced within its component.
@@ -55,14 +56,15 @@ class PairSource:
         return np.stack([chosen[:, 0], partners], axis=1)
 
     def _cannot(self, count: int, rng: np.random.Generator) -> Pairs:
-        chosen = _some(self.cannot_link, count, rng)
+        chosen = _draw_rows(self.cannot_link, count, rng)
         if self.component is None:
             return chosen
+        # A cannot-link separates the components of both images as a whole.
         ends = [self._others(chosen[:, end], rng) for end in (0, 1)]
         return np.stack(ends, axis=1)
 
     def _others(self, rows: Rows, rng: np.random.Generator) -> Rows:
-        """Return a random member of each row's component."""
+        """Return a random member of each row's component, perhaps the row itself."""
         assert self.component is not None  # noqa: S101 -- for the type checker
         components = self.component[rows]
         draws = rng.random(len(rows))
@@ -86,7 +88,8 @@ def pair_source(constraints: Constraints, n: int, *, closure: bool) -> PairSourc
     return PairSource(*pairs, tuple(members), component)
 
 
-def _some(pairs: Pairs, count: int, rng: np.random.Generator) -> Pairs:
+def _draw_rows(pairs: Pairs, count: int, rng: np.random.Generator) -> Pairs:
+    """Return `count` of the pairs, drawn with replacement; none where there are none."""
     if not len(pairs):
         return np.empty((0, 2), dtype=np.int64)
     return pairs[rng.integers(len(pairs), size=count)]

@@ -16,7 +16,7 @@ from model_training.constraints.closure import (
     Purity,
     contradictions,
     must_link_components,
-    share_held,
+    share_agreeing,
 )
 from model_training.constraints.constraint_config import (
     KIND,
@@ -77,8 +77,8 @@ def purity(constraints: Constraints, labels: NDArray[np.str_]) -> Purity:
     `labels` (N,) are the true ones; pairs with an empty label are left out.
     """
     return Purity(
-        share_held(constraints.must_link, labels, alike=True),
-        share_held(constraints.cannot_link, labels, alike=False),
+        share_agreeing(constraints.must_link, labels, alike=True),
+        share_agreeing(constraints.cannot_link, labels, alike=False),
     )
 
 
@@ -116,11 +116,12 @@ def sample_constraints(
     rng = np.random.default_rng(seed)
     tags = tag_tuples(samples, config)
     # Pairs of reviewed images are drawn first, because their tags are right.
-    first = np.flatnonzero([_is_verified(s) for s in samples]).astype(np.int64)
+    verified = np.flatnonzero([_is_verified(s) for s in samples]).astype(np.int64)
     n_must = n_constraints // 2
     n_cannot = n_constraints - n_must
-    must = _sample_must_links(tags, n_must, first, config, rng)
-    drawn = _sample_cannot_links(tags, n_cannot, first, config, rng)
+    must = _sample_must_links(tags, n_must, verified, config, rng)
+    drawn = _sample_cannot_links(tags, n_cannot, verified, config, rng)
+    # Left out after the draw: only all must-links together show the components.
     contradict = contradictions(must, drawn, len(samples))
     cannot = drawn if config.keep_contradictions else drawn[~contradict]
     report = {
@@ -133,8 +134,8 @@ def sample_constraints(
         "left_out": len(drawn) - len(cannot),
         **_components(must, len(samples)),
         **_balance(tags, must, cannot),
-        "verified": len(first),
-        "verified_in": int(np.isin(first, np.concatenate([must, cannot])).sum()),
+        "verified": len(verified),
+        "verified_in": int(np.isin(verified, np.concatenate([must, cannot])).sum()),
         "shortfall": _shortfall(
             n_must - len(must), n_cannot - len(drawn), len(drawn) - len(cannot)
         ),
@@ -145,29 +146,30 @@ def sample_constraints(
 def _sample_must_links(
     tags: TagTuples,
     n: int,
-    first: Indices,
+    verified: Indices,
     config: ConstraintConfig,
     rng: np.random.Generator,
 ) -> Pairs:
     draw = must_links(tags, config, rng)
-    codes = pairs_of_instances(draw, first, np.empty(0, np.int64), n, rng)
+    codes = pairs_of_instances(draw, verified, np.empty(0, np.int64), n, rng)
     return as_pairs(add_pairs(draw, codes, n, rng), len(tags.tuples.of_instance))
 
 
 def _sample_cannot_links(
     tags: TagTuples,
     n: int,
-    first: Indices,
+    verified: Indices,
     config: ConstraintConfig,
     rng: np.random.Generator,
 ) -> Pairs:
     codes = np.empty(0, np.int64)
     anywhere = cannot_links(tags, config, rng, within_modality=False)
     if config.within_modality > 0:
+        # Drawn first: the others then fill what a single modality cannot give.
         within = cannot_links(tags, config, rng, within_modality=True)
-        codes = pairs_of_instances(within, first, codes, n, rng)
+        codes = pairs_of_instances(within, verified, codes, n, rng)
         codes = add_pairs(within, codes, int(config.within_modality * n), rng)
-    codes = pairs_of_instances(anywhere, first, codes, n, rng)
+    codes = pairs_of_instances(anywhere, verified, codes, n, rng)
     codes = add_pairs(anywhere, codes, n, rng)
     return as_pairs(codes, len(tags.tuples.of_instance))
 

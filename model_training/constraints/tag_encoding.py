@@ -35,6 +35,7 @@ _PLANES: Mapping[str, tuple[float, ...]] = {
     "SAGITTAL": (0, 1, 0, 0, 0, -1),
 }
 _GROUPS = np.array([*range(5), *[5] * 6, 6, 7])
+"""Index in `JUDGED_TAGS` of each of the 13 columns."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +106,14 @@ def fit_tags(
         for tag in CONCEPTS
         if concepts and vocabularies[tag]
     }
-    given = weights or {}
-    counts = np.array([given.get(tag, 1.0) for tag in JUDGED_TAGS])
+    by_tag = weights or {}
+    tag_weights = np.array([by_tag.get(tag, 1.0) for tag in JUDGED_TAGS])
     columns = describe_columns(
         np.empty((0, len(_GROUPS))),
         categorical=len(CATEGORIES) > _GROUPS,
         ranges=_fit_ranges(_numbers(samples), ranges),
         groups=_GROUPS,
-        weights=counts[_GROUPS],
+        weights=tag_weights[_GROUPS],
         similarities=similarities,
     )
     return TagEncoding(vocabularies, columns)
@@ -144,12 +145,13 @@ def _fit_ranges(numbers: Floats, ranges: Ranges) -> Floats:
 
 
 def _numbers(samples: Sequence[Sample]) -> Floats:
-    """Return the numeric tags of samples, of shape (N, 8), NaN where missing."""
+    """Return the numeric tags of samples as columns, (N, 8), NaN where missing."""
     parts = [
         np.array([_number(s, tag) for s in samples]).reshape(-1, length)
         for tag, length in _LENGTHS.items()
     ]
     for part in parts:
+        # An orientation with one unusable cosine counts as missing.
         part[~np.isfinite(part).all(axis=1)] = np.nan
     parts[0] = parts[0].round(COSINE_DIGITS)
     return np.column_stack(parts)

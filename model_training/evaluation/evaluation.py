@@ -190,6 +190,7 @@ def _probability_figures(
         chosen = judged(predictions, tag) if among is None else among[tag]
         scores = predictions.tags[tag]
         for values, is_wrong in ((scores.right, False), (scores.wrong, True)):
+            # Each image has one right and one wrong value: weighed by their usual rates.
             rate = ERROR_RATE if is_wrong else 1 - ERROR_RATE
             truth = np.full(int(chosen.sum()), is_wrong)
             parts.append((values.probability[chosen], truth, w[chosen] * rate))

@@ -73,6 +73,7 @@ def initial_centers(
     if old_clusters is not None:
         start = _old_means(embedding, n_clusters, seed, old_clusters)
     if len(embedding) > MANY:
+        # Mini-batches depend more on the start; given means need no second try.
         tries = 3 if old_clusters is None else 1
         means = MiniBatchKMeans(
             n_clusters, init=start, random_state=seed, n_init=tries, batch_size=4096
@@ -130,10 +131,12 @@ def fit_whitening(embedding: Floats, power: float = 1.0) -> Whitening:
     """
     mean = embedding.mean(axis=0)
     variances, axes = np.linalg.eigh(np.cov(embedding - mean, rowvar=False))
+    # eigh sorts ascending; rounding can make a variance of 0 negative.
     order = np.argsort(variances)[::-1]
     variances, axes = np.maximum(variances[order], 0.0), axes[:, order]
     floor = max(float(variances[0]) * LEAST_VARIANCE, 1e-12)
     scale = np.maximum(variances, floor) ** (-power / 2)
     matrix = axes * scale
+    # With any power the mean variance is 1, so that distances keep their scale.
     spread = np.sqrt((variances * scale**2).sum() / len(variances))
     return Whitening(mean, matrix / max(float(spread), 1e-12))

@@ -12,6 +12,8 @@ from torch import Tensor
 
 LEAST_LOG = math.log(1e-8)
 """Lower bound of logarithms of probabilities, which keeps divergences finite."""
+SMOOTHING = 0.05
+"""Label smoothing, because some received tags are wrong."""
 
 
 def reconstruction_loss(reconstruction: Tensor, tiles: Tensor) -> Tensor:
@@ -45,6 +47,7 @@ def log_soft_assignment(
 
 def log_student_t(squared: Tensor, degrees: float = 1.0) -> Tensor:
     """Return log q of eq. 11 from squared distances to the centers (N, K)."""
+    # log1p keeps small distances, which 1 + d / degrees would round away.
     kernel = torch.log1p(squared / degrees) * (-(degrees + 1) / 2)
     return F.log_softmax(kernel, dim=1)
 
@@ -57,6 +60,7 @@ def clustering_loss(target: Tensor, log_q: Tensor) -> Tensor:
 def divergence(log_q: Tensor, log_r: Tensor) -> Tensor:
     """Return KL(q || r) of each row, of shape (N,)."""
     q, r = log_q.clamp(min=LEAST_LOG), log_r.clamp(min=LEAST_LOG)
+    # KL is never negative; rounding and clamped logarithms can make it slightly so.
     return (log_q.exp() * (q - r)).sum(1).clamp(min=0)
 
 
@@ -75,6 +79,7 @@ def pairwise_loss(
         True for must-links, False for cannot-links, of shape (M,).
     """
     apart = divergence(log_q_j, log_q_i)
+    # Beyond the margin a cannot-link has no gradient: KL has no upper bound.
     return torch.where(is_must_link, apart, F.relu(margin - apart)).mean()
 
 
@@ -86,7 +91,7 @@ def contrastive_loss(first: Tensor, second: Tensor, temperature: float = 0.2) ->
     Parameters
     ----------
     first, second
-        Embeddings of two variations of the same images, of shape (N, D).
+        Embeddings of two augmented copies of the same images, of shape (N, D).
     """
     cosines = F.normalize(first, dim=1) @ F.normalize(second, dim=1).T
     return F.cross_entropy(
@@ -143,8 +148,5 @@ def tag_loss(
         label_smoothing=SMOOTHING,
     )
     total = (class_weights[indices] * masked).sum()
+    # The least positive number makes 0 / 0 a 0 where no image has the tag.
     return (losses * masked).sum() / total.clamp(min=torch.finfo(total.dtype).tiny)
-
-
-SMOOTHING = 0.05
-"""Label smoothing, because some received tags are wrong."""

@@ -40,7 +40,8 @@ class TrainingConfig:
     cluster_learning_rate
         The same for the passes with clusters.
     patience
-        Passes without a better held-out loss after which the encoder's part ends.
+        Most passes in a row without a better held-out loss; one more ends the
+        encoder's part.
     whiten
         Whether the embedding is whitened, to uncorrelated components of equal variance,
         before k-means places the first centers.
@@ -50,7 +51,7 @@ class TrainingConfig:
         Weight of the cross-entropy of the tags that each image has.
     contrast
         Weight of `contrastive_loss`, before there are clusters: each image is to be
-        recognized in its batch by another variation of itself.
+        recognized in its batch by another augmented copy.
     pretrain_pairs
         Weight of the pairs before there are clusters; see `embedding_pair_loss`.
     balance

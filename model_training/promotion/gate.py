@@ -87,7 +87,7 @@ class GateDecision:
 
 
 def undecided(reason: str) -> GateDecision:
-    """Return an undecided gate: the champion stays because nothing can be compared."""
+    """Return an undecided gate: the champion stays, because no comparison is possible."""
     return GateDecision(
         GateOutcome.UNDECIDED, (f"not decided, the champion stays: {reason}",)
     )

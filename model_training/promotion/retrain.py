@@ -1,7 +1,7 @@
 """A retraining: learn from the archive, compare with the champion, promote a better bundle.
 
 The bundle in use, the champion, is replaced by the promotion alone, which is one rename
-of a small file: a run that is interrupted or finds the disk full changes nothing.
+of a small file: a run that is interrupted or finds the disk full leaves it in use.
 """
 
 import getpass

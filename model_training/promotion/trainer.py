@@ -48,6 +48,7 @@ log = get_logger()
 BEAT_SECONDS = 15.0
 LOG = "training.log"
 _TRIES = 15
+"""Attempts to record the end of a run while the database does not answer."""
 
 
 class Trainer:
@@ -104,7 +105,7 @@ class Trainer:
 
     def _reason_to_end(self, child: TrainingChild, run_id: int) -> str | None:
         if self._stopping.is_set():
-            return "stopped: the trainer was asked to end"
+            return "stopped: the trainer is shutting down"
         try:
             if not record_heartbeat(self._records, run_id):
                 # Either the child has just recorded its success, or the run was given up.
@@ -121,7 +122,11 @@ class Trainer:
             try:
                 run = training_run(self._records, run_id)
                 if run is not None and run.status == RunStatus.RUNNING:
-                    fail_run(self._records, run_id, problem or "it ended silently")
+                    fail_run(
+                        self._records,
+                        run_id,
+                        problem or "the training process recorded no result",
+                    )
                 break
             except RecordsUnavailable:
                 # If this goes on, the scheduler finds the missing heartbeat.

@@ -19,6 +19,7 @@ from veritag.process.supervisor import die_with_parent
 from veritag.settings import Settings
 
 GRACE_SECONDS = 10.0
+"""Between SIGTERM and SIGKILL."""
 _POLL_SECONDS = 0.25
 _TAIL_BYTES = 20_000
 _LONGEST_ERROR = 1000
@@ -89,15 +90,12 @@ class TrainingChild:
                 env={**os.environ, **dict.fromkeys(_THREAD_VARIABLES, threads)},
                 # A group of its own: signals reach the descendants and not the trainer.
                 start_new_session=True,
-                preexec_fn=self._prepare(),  # noqa: PLW1509 - two system calls
+                preexec_fn=_ChildSetup(self._limits.nice),  # noqa: PLW1509 - two system calls
             )
         self._started = time.monotonic()
 
-    def _prepare(self) -> "_Prepare":
-        return _Prepare(self._limits.nice)
-
     def ended(self, seconds: float, stopping: threading.Event | None = None) -> bool:
-        """Return whether the process ends within so many seconds, or before `stopping`."""
+        """Wait; return whether the process ended, before the deadline and `stopping`."""
         deadline = time.monotonic() + seconds
         while self._running.poll() is None:
             if time.monotonic() >= deadline or (stopping and stopping.is_set()):
@@ -157,7 +155,7 @@ class TrainingChild:
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-class _Prepare:
+class _ChildSetup:
     """Function that runs in the child between fork and exec.
 
     Another thread may hold a lock at the fork: it makes system calls only.
@@ -165,12 +163,12 @@ class _Prepare:
 
     def __init__(self, nice: int) -> None:
         self._nice = nice
-        self._tie = die_with_parent()
+        self._die_with_parent = die_with_parent()
 
     def __call__(self) -> None:
         os.nice(self._nice)
-        if self._tie is not None:
-            self._tie()
+        if self._die_with_parent is not None:
+            self._die_with_parent()
 
 
 def last_error(log: Path) -> str | None:

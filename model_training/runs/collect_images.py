@@ -8,7 +8,7 @@ from rich.progress import Progress
 from model_training.runs.training_request import TrainingRequest
 from model_training.snapshots.archive.archive_snapshot import service_snapshot
 from model_training.snapshots.image_sampling import SamplingConfig
-from model_training.snapshots.image_sources import archive_folder, image_entries
+from model_training.snapshots.image_sources import image_entries
 from model_training.snapshots.phantom_snapshot import phantom_count, phantom_snapshot
 from model_training.snapshots.snapshot import Snapshot, join_snapshots, take_snapshot
 from model_training.snapshots.snapshot_check import require_images
@@ -40,7 +40,7 @@ def collect_images(
             parts.append(archive)
         else:
             # A copy of an archive without records is read like any folder of files.
-            folders.append(archive_folder(settings.data_dir))
+            folders.append(settings.archive_dir)
     if folders:
         parts.append(_folders(folders, request, preprocessing, progress))
     if request.phantoms:

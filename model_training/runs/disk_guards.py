@@ -36,6 +36,7 @@ def full_disk_reported(bundles_dir: Path) -> Iterator[None]:
             bundles_dir.mkdir(parents=True, exist_ok=True)
             yield
     except Exception as error:
+        # Libraries hide ENOSPC in errors of their own: the free space tells.
         if shutil.disk_usage(bundles_dir).free > LEAST_FREE or FULL in str(error):
             raise
         raise StopError(
@@ -62,6 +63,7 @@ def remove_scratch(bundles_dir: Path) -> None:
     """Remove the unfinished bundles of killed runs; none of them can be loaded."""
     for folder in bundles_dir.glob(f"{SCRATCH_PREFIX}*"):
         try:
+            # Younger ones may belong to a `veritag train` beside this run.
             if time.time() - folder.stat().st_mtime > SCRATCH_AGE:
                 shutil.rmtree(folder, ignore_errors=True)
         except FileNotFoundError:

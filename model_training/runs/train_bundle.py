@@ -48,9 +48,9 @@ def run_training(request: TrainingRequest, settings: Settings) -> ModelBundle:
     Raises
     ------
     ConfigurationError
-        If the folder of the bundle is in use, or the tile size does not halve.
+        If the folder of the bundle is in use, or its tile size cannot be halved in every stage.
     StopError
-        If there is nothing to learn from, or too little.
+        If there are no images, or too few to learn from.
     """
     _require_valid(request)
     if request.data is not None:
@@ -72,13 +72,13 @@ def train_bundle(request: TrainingRequest, settings: Settings) -> ModelBundle:
         snapshot = _without_reference(images, request, settings)
         checkpoint = _checkpoint(request, snapshot, parent)
         try:
-            learnt = _learn(request, snapshot, device, checkpoint, progress, write)
+            fitted = _fit(request, snapshot, device, checkpoint, progress, write)
         except Diverged:
             # Resuming from there would diverge again.
             checkpoint.discard()
             raise
     with full_disk_reported(parent):
-        place = write_bundle(learnt, snapshot, request, parent)
+        place = write_bundle(fitted, snapshot, request, parent)
     # Only now: a run that is interrupted while it seals can be resumed.
     checkpoint.discard()
     return load_bundle(place)
@@ -129,7 +129,7 @@ def _checkpoint(
     return checkpoint
 
 
-def _learn(
+def _fit(
     request: TrainingRequest,
     snapshot: Snapshot,
     device: str,
@@ -143,6 +143,7 @@ def _learn(
     parts = training_sets(snapshot, split, config)
     for text in (*remarks, *_missing_pairs(parts[0])):
         remark(progress, text)
+    # With torchrun, the other processes wait for these images in `train_as_worker`.
     ranks = join_ranks(device)
     training, held_out = (ranks.images_from_main(part) for part in parts)
     bar = TrainingProgress(progress, device, config, len(training), write)
@@ -158,14 +159,14 @@ def _learn(
     )
     bar.complete(len(trained.history))
     on_step = steps_bar(progress, "clusters", FIT_STEPS)
-    learnt = fit_bundle(snapshot, split, trained, on_step=on_step)
+    fitted = fit_bundle(snapshot, split, trained, on_step=on_step)
     if training.constraints is not None:
-        learnt.figures["constraints"] = training.constraints.report
-    return learnt
+        fitted.figures["constraints"] = training.constraints.report
+    return fitted
 
 
 def _missing_pairs(training: TrainingSet) -> tuple[str, ...]:
-    """Return why there are fewer pairs than requested, nothing where all are there."""
+    """Return why there are fewer pairs than requested, empty where all are there."""
     if training.constraints is None:
         return ()
     shortfall = training.constraints.report["shortfall"]

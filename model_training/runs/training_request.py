@@ -16,8 +16,8 @@ class TrainingRequest:
     tensorboard
         Folder for the losses of each pass.
     without
-        Keys in the tables of `images` of patients that are kept out for a check of
-        one's own.
+        Patients that are kept out for a check of one's own, by their keys in the
+        tables of `images`.
     champion
         Bundle whose cluster ids are continued; None: ids start at 0.
     """

@@ -23,7 +23,7 @@ REPORT = "report.html"
 
 
 def write_bundle(
-    learnt: FittedBundle, snapshot: Snapshot, request: TrainingRequest, parent: Path
+    fitted: FittedBundle, snapshot: Snapshot, request: TrainingRequest, parent: Path
 ) -> Path:
     """Make the bundle in a hidden folder beside its place; return its place.
 
@@ -32,14 +32,15 @@ def write_bundle(
     work = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=parent))
     try:
         sealed = make_bundle(
-            learnt,
+            fitted,
             snapshot,
             work,
             _lineage(request),
             request.champion,
-            write_pages=partial(_write_pages, learnt, snapshot, work, request),
+            write_pages=partial(_write_pages, fitted, snapshot, work, request),
         )
         place = request.out or parent / sealed.bundle_id
+        # mkdtemp makes private folders; the worker may run as another user.
         work.chmod(0o755)
         work.rename(place)
     finally:
@@ -48,17 +49,17 @@ def write_bundle(
 
 
 def _write_pages(
-    learnt: FittedBundle,
+    fitted: FittedBundle,
     snapshot: Snapshot,
     folder: Path,
     request: TrainingRequest,
     clusters: Sequence[ClusterProfile],
 ) -> None:
     """Write report, model card and exemplars into the folder of the bundle."""
-    page = report_html(learnt, snapshot, clusters, with_tiles=request.with_tiles)
+    page = report_html(fitted, snapshot, clusters, with_tiles=request.with_tiles)
     (folder / REPORT).write_text(page, encoding="utf-8")
     card = card_markdown(
-        learnt,
+        fitted,
         snapshot,
         version=veritag.__version__,
         note=request.note,
@@ -66,7 +67,7 @@ def _write_pages(
     )
     (folder / CARD).write_text(card, encoding="utf-8")
     if request.with_tiles:
-        write_exemplars(learnt, snapshot, clusters, folder)
+        write_exemplars(fitted, snapshot, clusters, folder)
 
 
 def _lineage(request: TrainingRequest) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class ImageEntry:
     patient
         Equal for images of one patient; None: the file's Patient ID.
     license
-        As the source states it; empty where nothing is stated.
+        As the source states it; empty where it states none.
     """
 
     path: Path
@@ -65,11 +65,6 @@ def image_entries(folder: Path, *, with_research: bool = False) -> Iterator[Imag
     else:
         files = (p for p in folder.rglob("*") if p.is_file() and p.name[0] != ".")
         yield from (ImageEntry(path, folder.name) for path in sorted(files))
-
-
-def archive_folder(data_dir: Path) -> Path:
-    """Return the archive of a running Veritag."""
-    return data_dir / "archive"
 
 
 def _rows(table: Path) -> Iterable[dict[str, str]]:

@@ -28,6 +28,7 @@ STATION_KEYWORDS = (
 )
 
 _CHUNK = 256
+"""Images in memory at a time."""
 _LONGEST_REASON = 80
 
 Item = TypeVar("Item")

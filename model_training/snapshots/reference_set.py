@@ -184,5 +184,6 @@ def _write(path: Path, state: dict[str, object]) -> None:
     with part.open("w", encoding="utf-8") as file:
         json.dump(state, file, indent=1)
         file.flush()
+        # Synced before the rename: the name never refers to unwritten content.
         os.fsync(file.fileno())
     part.replace(path)

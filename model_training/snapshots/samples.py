@@ -60,7 +60,7 @@ class Sample:
         return kind_of(self.tags.get("Modality"), self.tags.get("BodyPartExamined"))
 
     def fingerprint(self) -> bytes:
-        """Return all that a model can learn from as bytes, without license and source."""
+        """Return as bytes all that training uses: license and source are not among it."""
         content = [
             dict(self.tags),
             {k: list(v) for k, v in self.numbers.items()},

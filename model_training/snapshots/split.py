@@ -61,7 +61,7 @@ def split_samples(
 ) -> Split:
     """Split by patient and station; synthetic images and very rare kinds only train.
 
-    A patient's part depends on the patient's key and the seed alone, so that unseen
+    A patient's draw depends on the patient's key and the seed alone, so that unseen
     patients stay unseen when images are added. Patients with images of a held-out
     station do not train: their images of other stations go to calibration.
 
@@ -78,7 +78,7 @@ def split_samples(
     # Unseen patients stay unseen: the final check covers held-out stations as well.
     new_stations = at_held_out & ~unseen
     patients = {s.patient for s, new in zip(samples, new_stations, strict=True) if new}
-    # Training on other images of the patient would make the new station look familiar.
+    # Other images of these patients, if trained on, would make their scores too good.
     calibration |= _mask(s.patient in patients for s in samples) & ~unseen
     calibration &= ~new_stations
     return Split(
@@ -123,6 +123,7 @@ def _held_out(samples: Sequence[Sample], seed: int, share: float) -> frozenset[s
     if share <= 0 or len(images) < LEAST_STATIONS:
         return frozenset()
     stations = _stations_by_modality(samples)
+    # A count of stations, not of images: each stands for one unknown scanner.
     wanted = max(1, round(share * len(images)))
     most = MOST_HELD_OUT * images.total()
     held_out: set[str] = set()
@@ -148,4 +149,4 @@ def _stations_by_modality(samples: Sequence[Sample]) -> Mapping[str, set[str]]:
 
 
 def _loses_modality(stations: Mapping[str, set[str]], held_out: set[str]) -> bool:
-    return any(makers <= held_out for makers in stations.values())
+    return any(of_modality <= held_out for of_modality in stations.values())

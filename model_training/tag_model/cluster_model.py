@@ -97,13 +97,13 @@ def choose_sharpness(
     model: ClusterModel,
     embedding: Floats,
     values: Values,
-    held_embedding: Floats,
-    held_values: Values,
+    held_out_embedding: Floats,
+    held_out_values: Values,
 ) -> ClusterModel:
     """Return the model with the sharpness of the least log loss on held-out tags.
 
     Training tags cannot decide: the profiles are fitted on them.
     """
     models = [with_sharpness(model, embedding, values, s) for s in SHARPNESSES]
-    losses = [log_loss(one, held_embedding, held_values) for one in models]
+    losses = [log_loss(one, held_out_embedding, held_out_values) for one in models]
     return models[int(np.argmin(losses))]

@@ -76,6 +76,7 @@ def _wrong_value(
         return ""
     plausible = CONFUSIONS.get(tag, {}).get(right, ())
     plausible = [v for v in plausible if not compatible(tag, v, right)]
+    # Sorted, because the draw must not depend on the order of the images.
     others = [v for v in sorted(occurring) if not compatible(tag, v, right)]
     if plausible and (not others or rng.random() < 0.5):  # noqa: PLR2004 -- half of them
         return str(rng.choice(plausible))

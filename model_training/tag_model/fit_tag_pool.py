@@ -24,15 +24,19 @@ from veritag.terms.concepts import fit
 
 MOST_NEIGHBORS = 4096
 MOST_WEIGHT = 3.0
+"""Upper bound of each weight in the fit."""
 EVEN_WEIGHT = 0.5
 """Weight of each source where too few images are held out to fit the weights."""
 TOWARDS_EVEN = 0.01
 """Penalty on squared distance from even weights, so that few images do not decide."""
 SAMPLE = 500
+"""Embeddings from which the usual distance is measured."""
 LEAST_HELD_OUT = 20
+"""Held-out images under which the weights stay even."""
 OPPONENTS, SHIFT = 5, 7
 """Wrong values that each right one is compared with, and the step between their rows."""
 LEAST_MASS = 1e-4
+"""Added to both probabilities of the odds, which limits the odds to about 10,000."""
 
 Texts = NDArray[np.str_]
 
@@ -166,7 +170,10 @@ def fit_weights(logs: Floats, right: Floats, wrong: Floats) -> Floats:
 
 
 def pooled(weights: Floats, logs: Floats) -> Floats:
-    """Return the pooled probabilities of log probabilities (n, 3, V), (n, V)."""
+    """Return the pooled probabilities of log probabilities (n, 3, V), (n, V).
+
+    The same as `TagPool.forward` computes, for arrays.
+    """
     result: Floats = softmax(np.einsum("s,nsv->nv", weights, logs), axis=1)
     return result
 

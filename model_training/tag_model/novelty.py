@@ -18,10 +18,13 @@ from torch import Tensor, nn
 from veritag.judging.tag_probabilities import Floats
 
 COMPONENTS = 64
+"""Principal components in which distances are measured."""
 NEAREST = 0.05
 """Least relative distance: below it is the rounding error of a neighbor's distance to itself."""
 LEAST = 1e-6
+"""Least divisor and least argument of a logarithm."""
 LEAST_ENTROPY = 1e-3
+"""Added to the entropy: below it, differences in certainty say no more about the kind."""
 SLOPE = 2.0
 """Divisor in the exponent of the novelty. Its scale has no meaning, only the side of 1."""
 BLANK_NOVELTY = 20.0

@@ -22,6 +22,7 @@ from veritag.judging.tag_probabilities import Floats
 NEIGHBORS = 10
 """Neighbor images that vote."""
 LEAST_DISTANCE = 1e-6
+"""Least usual distance, which is 0 where most neighbor images are copies of others."""
 BATCH = 512
 
 
@@ -68,6 +69,7 @@ class TagPredictor(nn.Module):
 
     def nearest(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the indices of the nearest neighbor images and their distances, (N, k)."""
+        # One product with all neighbor images: an exact search needs no index in the graph.
         own = (z**2).sum(1, keepdim=True)
         squared = own - 2.0 * (z @ self.neighbor_embedding) + self.neighbor_squares
         # Rounding may leave a square below 0, which has no root.
@@ -78,6 +80,7 @@ class TagPredictor(nn.Module):
         """Return z, sharpened q, indices of the nearest images and their weights."""
         log_q, _ = self.clusters(z)
         rows, distance = self.nearest(z)
+        # Relative to the usual distance, so that weights do not depend on its scale.
         closeness = torch.softmax(-distance / self.scale, dim=1)
         return z, torch.softmax(self.sharpness * log_q, dim=1), rows, closeness
 

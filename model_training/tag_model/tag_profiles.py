@@ -39,7 +39,7 @@ class TagProfiles:
     support: Floats
 
     @property
-    def knows(self) -> NDArray[np.bool_]:
+    def has_profile(self) -> NDArray[np.bool_]:
         """Which clusters have a profile of the tag, of shape (K,)."""
         return self.support >= LEAST_SUPPORT
 
@@ -53,8 +53,8 @@ class TagProfiles:
         weights
             Of the clusters, of shape (n, K), rows summing to 1.
         """
-        covered = weights[:, self.knows].sum(axis=1, keepdims=True)
-        mass = weights[:, self.knows] @ self.table[self.knows]
+        covered = weights[:, self.has_profile].sum(axis=1, keepdims=True)
+        mass = weights[:, self.has_profile] @ self.table[self.has_profile]
         enough = covered >= LEAST_COVERED
         result: Floats = np.where(
             enough, mass / np.maximum(covered, LEAST_COVERED), np.nan
@@ -79,6 +79,7 @@ def fit_profiles(weights: Floats, values: NDArray[np.str_]) -> TagProfiles:
     support = counts.sum(axis=0)
     overall = np.bincount(rows, minlength=len(names)) / max(1, len(rows))
     table = (counts.T + PRIOR * overall) / (support[:, None] + PRIOR)
+    # Rare values are dropped: the manifest stores every share that is above 0.
     table[table < LEAST_SHARE] = 0.0
     table /= np.maximum(table.sum(axis=1, keepdims=True), 1e-12)
     table[support < LEAST_SUPPORT] = 0.0
@@ -106,12 +107,12 @@ def cluster_profiles(
             profiles={
                 tag: _shares(p.values, p.table[k])
                 for tag, p in profiles.items()
-                if p.knows[k]
+                if p.has_profile[k]
             },
             support={
                 tag: round(float(p.support[k]), 3)
                 for tag, p in profiles.items()
-                if p.knows[k]
+                if p.has_profile[k]
             },
         )
         for k in range(n)

@@ -101,7 +101,7 @@ def test_a_stopped_trainer_takes_its_training_with_it(make_site: MakeSite) -> No
     site.until(lambda: not alive(pid))
     failed = run(site, run_id)
     assert failed.status == "failed"
-    assert failed.error == "stopped: the trainer was asked to end"
+    assert failed.error == "stopped: the trainer is shutting down"
 
 
 def test_a_killed_trainer_leaves_no_training_behind(make_site: MakeSite) -> None:

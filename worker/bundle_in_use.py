@@ -58,6 +58,7 @@ class BundleInUse:
         if version == self._loaded:
             self.problem = None
         elif version != self._rejected:
+            # Set first: a bundle that fails is not loaded again at each message.
             self._rejected = version
             self._use(Model(load_bundle(path)), version)
 

@@ -70,7 +70,7 @@ class OfflineInstance:
 
 def run_inspect(settings: Settings, paths: Sequence[Path], *, as_jsonl: bool) -> None:
     """Inspect files and folders; print the instances one by one, then the series."""
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # those of pydicom quote values of patients
     model = Model(load_bundle(resolve_bundle_path(settings.bundles_dir)))
     files = list(_files(paths))
     inspected = _with_progress(len(files), _inspect(settings, model, files))

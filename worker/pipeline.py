@@ -106,6 +106,7 @@ class Pipeline:
         for outcome in self._prepared(model, files, identify, received):
             outcomes.append(outcome)
             pictures += outcome.error is None and outcome.verdict is None
+            # Outcomes without a picture wait too, for the order, but not without a limit.
             full = pictures == model.batch or len(outcomes) >= _AHEAD * model.batch
             if full or time.monotonic() - since > _HOLD_SECONDS:
                 yield from _with_verdicts(model, outcomes)

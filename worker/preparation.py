@@ -73,6 +73,7 @@ def prepare(
     try:
         ds = open_instance(path)
     except UnusableInstance as error:
+        # An error of the disk has an errno; those that pydicom raises for damage have none.
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno is not None:
             raise ArchiveUnavailable(str(error)) from cause
@@ -86,7 +87,7 @@ def prepare(
             identify=identify,
             received_at=received_at,
         )
-    except RecursionError:
+    except RecursionError:  # pydicom parses some sequences only when they are read
         reason = "its sequences are nested too deeply"
         return Prepared(VerdictStatus.UNREADABLE, reason=reason)
     seconds = {"read": read - started, "tile": time.perf_counter() - read}

@@ -62,7 +62,8 @@ class Reception:
         self._log = get_logger()
         self.audit = ReceptionAudit(AuditTrail.open(settings), settings.ae_title)
         self.refusals = Refusals(self.audit.alert)
-        # The upper layers that are receiving a Data Set.
+        # The upper layers that are receiving a Data Set; `add` and `discard` of a set are
+        # atomic, so it needs no lock.
         self.receiving: set[Any] = set()
         count_from_zero(INSTANCES_REFUSED, REASONS)
 

@@ -48,6 +48,7 @@ def run_listener(
         _receive(settings, spool, stop, lambda _: ())
         return
     with claim_spool(spool, "listener", stop):
+        # Only with the lock: no other listener receives into this spool.
         leftovers = spool.remove_leftovers()
         if leftovers:
             get_logger().info("leftovers_removed", count=leftovers)

@@ -56,6 +56,7 @@ def require_storable(request: StoreRequest, context: AcceptedContext) -> None:
     StoreRefused
         If SOP Class and context differ, or there is no valid SOP Instance UID.
     """
+    # The services have contexts too, but no instances.
     sop_class = request.sop_class_uid
     if sop_class != context.abstract_syntax or sop_class in SERVICES:
         raise StoreRefused(

@@ -73,6 +73,7 @@ def correctable(finding: Finding) -> bool:
 
 def explain(finding: Finding) -> str:
     """Return the meaning and the evidence of a finding, in a few sentences."""
+    # Read with care: an earlier version may have recorded evidence of another form.
     evidence = finding.evidence
     parts = [
         _meaning(finding),

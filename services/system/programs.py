@@ -41,7 +41,6 @@ class System:
     def environment(self) -> dict[str, str]:
         """Return the environment of every process."""
         variables = {
-            "VERITAG_DATA_DIR": str(self.settings.data_dir.absolute()),
             # By default glibc has a memory arena per thread, which costs memory only.
             "MALLOC_ARENA_MAX": "2",
             **os.environ,

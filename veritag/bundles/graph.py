@@ -70,6 +70,7 @@ class GraphOutputs(NamedTuple, Generic[Array]):
     neighbors: Annotated[Array, TensorType("int64", (BATCH_AXIS, "k"))]
 
 
+# Read from the fields, so that names, types and order are written down once.
 OUTPUTS: Mapping[str, TensorType] = {
     name: hint.__metadata__[0]
     for name, hint in get_type_hints(GraphOutputs, include_extras=True).items()

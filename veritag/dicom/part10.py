@@ -164,7 +164,7 @@ def _split(body: bytes) -> dict[int, bytes]:
         while position < len(body):
             element, vr, length = struct.unpack_from("<2xH2sH", body, position)
             position += 8
-            if vr == b"OB":
+            if vr == b"OB":  # the only VR with a 32-bit length that Veritag writes here
                 length = struct.unpack_from("<L", body, position)[0]
                 position += 4
             elements[element] = body[position : position + length]

@@ -43,6 +43,7 @@ def is_small_native(path: Path) -> bool:
             head = file.read(_HEAD)
     except OSError:
         return True
+    # Exactly one transfer syntax: of several pydicom could use another one.
     return head[128:_META_START] == b"DICM" and _syntaxes(head) in [
         {uid} for uid in _NATIVE
     ]

@@ -116,6 +116,7 @@ def _neighbors(
     nearest = np.array([n for v in verdicts for n in v.neighbors], dtype=np.intp)
     if places is None or len(nearest) == 0:
         return Counter()
+    # A verdict that does not fit the manifest may number images that it does not have.
     nearest = nearest[(nearest >= 0) & (nearest < len(places))]
     distinct, counts = np.unique(places[nearest], return_counts=True)
     concepts = tables.manifest.concepts.get(tag, ())

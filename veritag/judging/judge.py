@@ -57,6 +57,8 @@ def judge_series(
     }
     flagged = {tag: opinion for tag, opinion in opinions.items() if opinion.flagged}
     required = {f.tag for f in rules if f.code is FindingCode.ATTRIBUTE_MISSING}
+    # One finding for each fault: a flagged tag is not called too coarse as well, and a
+    # required attribute is not called missing twice.
     findings = [
         *rules,
         *picture.unknown_finding(),

@@ -42,6 +42,7 @@ def range_scores(values: Floats, weights: Floats, low: Floats, high: Floats) -> 
     """
     knows = np.isfinite(low) & np.isfinite(high) & (high > 0)
     tiny = np.finfo(np.float64).tiny
+    # A range that begins at 0 would be infinitely wide on a logarithmic scale.
     bottom = np.log(np.maximum(low[knows], np.maximum(high[knows], tiny) * 1e-3))
     top = np.log(np.maximum(high[knows], tiny))
     logs = np.log(np.clip(values, tiny, np.finfo(np.float64).max))[:, None]
@@ -112,6 +113,7 @@ def _opinion(
     scores = scores[np.isfinite(scores)]
     if len(scores) == 0 or calibration.threshold is None:
         return None
+    # The median: a few images with another exposure do not decide.
     score = cautious(
         np.array([np.median(scores)]),
         calibration.threshold,

@@ -36,6 +36,7 @@ def sharpened(soft_assignment: Floats, sharpness: float) -> Floats:
     calibration chooses, gives the near clusters their weight back.
     """
     q = np.asarray(soft_assignment, dtype=np.float64)
+    # A q of 0 has no logarithm; without the shift all powers of a row could become 0.
     logs = sharpness * np.log(np.maximum(q, 1e-300))
     logs -= logs.max(axis=1, keepdims=True)
     powers = np.exp(logs)
@@ -110,11 +111,13 @@ def contradiction_scores(
     """
     distinct = sorted({value for value in observed if value})
     rows = {value: row for row, value in enumerate(distinct)}
+    # The last row is that of pictures without a value: NaN gives them no score.
     table = np.array(
         [[fit(v, o) for v in values] for o in distinct] + [[np.nan] * len(values)],
         dtype=np.float64,
     )
     fits = table[[rows[o] if o else len(distinct) for o in observed]]
+    # The sum of rounded probabilities can be a little above 1.
     clipped: Floats = np.clip(1.0 - (probabilities * fits).sum(axis=1), 0.0, 1.0)
     return clipped
 

@@ -77,6 +77,7 @@ class Dispatcher:
         """Raise BrokerUnavailable, after a bounded time, unless the broker answers."""
         with self._lock:
             try:
+                # A new connection: an open one shows too late that the broker is gone.
                 with self._connect() as connection:
                     connection.default_channel.close()
             except self._failures as error:
@@ -128,7 +129,7 @@ class Dispatcher:
 
     @property
     def _failures(self) -> tuple[type[BaseException], ...]:
-        transport = self._connect()
+        transport = self._connect()  # not connected: it only knows its error classes
         return (
             OperationalError,
             *transport.recoverable_connection_errors,

@@ -121,6 +121,7 @@ def as_sent(outgoing: OutgoingFile) -> Iterator[Dataset | Path]:
     if outgoing.file_meta is None:
         yield outgoing.data_set or outgoing.path
         return
+    # A file, because pynetdicom sends in pieces only what it reads from a file.
     with NamedTemporaryFile(suffix=".dcm") as copy:
         copy.write(_PREAMBLE + _encoded(outgoing.file_meta))
         data_set = outgoing.path.read_bytes()[outgoing.offset :]

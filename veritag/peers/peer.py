@@ -50,6 +50,7 @@ class Peer:
     modalities: tuple[str, ...] = ()
     calling_ae_titles: tuple[str, ...] = ()
     since: datetime | None = None
+    # As written in the settings: `veritag config` shows it.
     line: str = field(default="", compare=False)
 
     def __str__(self) -> str:

@@ -68,6 +68,7 @@ class DecodingProcess:
         assert self._process.stdin is not None  # noqa: S101 - both are pipes
         assert self._process.stdout is not None  # noqa: S101
         self._jobs, self._answers = self._process.stdin, self._process.stdout
+        # A read must never block: the deadline holds for the whole answer.
         os.set_blocking(self._answers.fileno(), False)
         try:
             self._read(time.monotonic() + _START_SECONDS, _START_SECONDS)

@@ -71,7 +71,7 @@ class HealthServer:
 
 def _handler(checks: Mapping[str, Check]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10
+        timeout = 10  # seconds: a client that sends nothing must not keep a thread
 
         def do_GET(self) -> None:
             if self.path == "/live":

@@ -68,6 +68,7 @@ class RunDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
+            # The kernel releases it when the process ends, by SIGKILL too.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             holder = os.read(lock, 32).decode().strip() or "unknown"

@@ -85,6 +85,7 @@ class Supervisor:
         self._wake = socket.socketpair()
         for end in self._wake:
             end.setblocking(False)
+        # Python writes a byte to it at each signal, which ends the sleep in `recv`.
         signal.set_wakeup_fd(self._wake[1].fileno(), warn_on_full_buffer=False)
         stopping = [signal.SIGTERM, signal.SIGINT]
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it

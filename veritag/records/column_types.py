@@ -72,6 +72,7 @@ def word(words: type[StrEnum], length: int = 16) -> Enum:
     """Return the type of a column that stores the value of an enum's member."""
     return Enum(
         words,
+        # A native enum of PostgreSQL would need a migration for each new word.
         native_enum=False,
         length=length,
         values_callable=lambda members: [member.value for member in members],

@@ -180,9 +180,11 @@ def _translated() -> Iterator[None]:
 
 def _options(url: Any) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
+        # Seconds that a writer waits for the lock of another process.
         return {"connect_args": {"timeout": 10}}
     return {
         "connect_args": {"connect_timeout": 5},
+        # A connection that a restart of the server has ended is replaced before its use.
         "pool_pre_ping": True,
         "pool_size": 4,
         "max_overflow": 4,

@@ -60,6 +60,7 @@ class Settings(
 ):
     """Every setting with its unit and default, and the paths that follow from them."""
 
+    # Empty variables are ignored: Compose passes those that are not set as empty ones.
     model_config = SettingsConfigDict(
         env_prefix="VERITAG_", frozen=True, extra="forbid", env_ignore_empty=True
     )

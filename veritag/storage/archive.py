@@ -148,7 +148,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except FileExistsError:
-        return
+        return  # another process has stored the same bytes meanwhile
     except OSError as error:
         if error.errno not in _NO_LINK:
             raise

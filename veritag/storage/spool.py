@@ -73,6 +73,7 @@ class Spool:
         """
         lock = (self.root / f"{work}.lock").open("wb")
         try:
+            # The kernel releases it when the process ends, by SIGKILL too.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             lock.close()
@@ -194,6 +195,7 @@ class Spool:
 
 
 def _new_name() -> str:
+    # The time orders the names; the random part tells associations and processes apart.
     return f"{time.time_ns():020d}-{secrets.token_hex(8)}{_SUFFIX}"
 
 
@@ -201,6 +203,7 @@ def make_folder(folder: Path, mode: int = 0o750) -> None:
     """Make a folder and its parents durable: they survive a power cut."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True, mode=mode)
+    # The entry of a folder is in its parent: without this sync a power cut removes it.
     for made in missing:
         sync_folder(made.parent)
 

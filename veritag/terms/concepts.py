@@ -80,6 +80,7 @@ def normalize(tag: str, value: TagValue) -> str | None:
     return _normalize(tag, value, current_lexicon())
 
 
+# The lexicon is part of the key: a site's own spellings replace it after the start.
 @lru_cache(maxsize=4096)
 def _normalize(tag: str, value: TagValue, spellings: Lexicon) -> str | None:
     if isinstance(value, tuple):

@@ -62,6 +62,7 @@ class Lexicon:
         for variant in variants(text):
             full = squeeze(variant)
             bare = "".join(w for w in words(variant) if _is_significant(w))
+            # The last one is for a plural: KNEES.
             for spelling in (full, bare, bare.removesuffix("S")):
                 if spelling in self.meanings:
                     return self.meanings[spelling]

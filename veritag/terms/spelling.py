@@ -9,6 +9,7 @@ _LETTERS = str.maketrans({"Ø": "O", "Œ": "OE", "Æ": "AE", "Ł": "L", "Đ": "D
 _SPELT_OUT = str.maketrans({"Ä": "AE", "Ö": "OE", "Ü": "UE", "Ø": "OE", "Å": "AA"})
 
 _INNER_CAPITAL = re.compile(r"(?<=[a-zß-ÿ])(?=[A-ZÀ-Þ])")
+# Words of three letters or more, the digits before one, else letters with their digits.
 _WORD = re.compile(r"[^\W\d_]{3,}|\d+(?=[^\W\d_]{3})|[^\W_]+")
 
 

@@ -48,6 +48,7 @@ class ChannelQueue:
 
     def add(self, event: Event) -> None:
         """Queue an event without blocking."""
+        # Without a lock: a few events above the limit do no harm.
         if self._queue.qsize() < _MAX_QUEUED:
             self._queue.put(event)
         else:

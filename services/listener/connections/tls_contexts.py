@@ -68,6 +68,7 @@ class TlsContexts:
         self._log = get_logger()
         self._next_check = 0.0
         self._signatures = self._read_signatures()
+        # Expired at the start: logged as an error, since no earlier context can stay in use.
         self._expiry = _expiry(tls.identity.certificate)
         self._current = server_context(tls)
         self._report()

@@ -120,6 +120,7 @@ def claim_commitment(
             .where(
                 commitments.c.id == commitment.commitment_id,
                 commitments.c.state == CommitmentState.WAITING,
+                # The version of the row: of two processes one finds it changed.
                 commitments.c.attempts == commitment.attempts,
             )
             .values(attempts=commitment.attempts + 1, due_at=next_due)

@@ -58,6 +58,7 @@ def sync_destinations(
     Every new instance is then queued for them. Where a moment is given, instances
     received since then are queued too, once.
     """
+    # First: from this commit on new instances are queued, so none falls in between.
     with records.begin() as connection:
         _activate(records, connection, wanted)
         rows = connection.execute(
@@ -91,6 +92,7 @@ def _activate(
 def _queue_since(records: Records, destination_id: int, since: datetime) -> None:
     with records.read() as connection:
         last = connection.scalar(select(func.max(instances.c.id))) or 0
+    # In parts, because SQLite has one writer: the indexer waits for each of them.
     for start in range(0, last, _CHUNK):
         with records.begin() as connection:
             queue_for(
@@ -103,6 +105,7 @@ def _queue_since(records: Records, destination_id: int, since: datetime) -> None
                 # The archive is about to remove these files.
                 instances.c.removing_at.is_(None),
             )
+    # Last: after a crash all is queued once more, which changes nothing.
     with records.begin() as connection:
         connection.execute(
             update(destinations)

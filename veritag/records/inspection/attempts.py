@@ -70,6 +70,7 @@ def pending_instances(
 def begin_attempt(records: Records, instance_ids: Sequence[int], worker: str) -> None:
     """Count an attempt, before reading anything that could crash the process."""
     now = datetime.now(UTC)
+    # It has to survive the end of this process, not a power cut.
     with records.begin(durable=False) as connection:
         connection.execute(
             update(instances)

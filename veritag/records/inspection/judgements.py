@@ -60,6 +60,7 @@ def review_budget(
         select(judgements).where(of_recent, judgements.c.flagged)
     ).all()
     settled = connection.scalar(select(func.count()).select_from(recent)) or 0
+    # At least one: else the first series of an installation could never be flagged.
     allowed = max(1, int(per_1000 * (settled + 1) / WINDOW))
     opened = sum(not flag.withheld for flag in flags)
     best = sorted(

@@ -36,6 +36,7 @@ def store_verdicts(
     if not inspected:
         return
     now = datetime.now(UTC)
+    # In order of id: two workers that store the same instances cannot deadlock.
     rows = sorted(
         (_row(instance_id, verdict, now) for instance_id, verdict in inspected),
         key=lambda row: int(row["instance_id"]),
@@ -79,6 +80,7 @@ def _mark_inspected(
     rows = connection.execute(
         update(instances)
         .where(instances.c.id.in_(ids))
+        # Of the first verdict: one by a later bundle does not make an instance new.
         .values(inspected_at=func.coalesce(instances.c.inspected_at, now))
         .returning(instances.c.id, instances.c.series_id)
     )

@@ -44,6 +44,7 @@ def decide(
         "shown": dict(shown),
     }
     with records.begin() as connection:
+        # First, because it locks the finding: the newest decision is also the last one.
         updated = connection.execute(
             update(findings)
             .where(findings.c.id == finding_id)

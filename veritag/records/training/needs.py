@@ -98,6 +98,7 @@ def training_needs(records: Records) -> TrainingNeeds:
 
 
 def _last_snapshot(connection: Connection) -> datetime | None:
+    # Its start, because the snapshot is made then: what arrived later is new.
     moment: datetime | None = connection.scalar(
         select(training_runs.c.started_at)
         .where(training_runs.c.status == RunStatus.FINISHED)

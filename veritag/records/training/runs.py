@@ -99,7 +99,7 @@ def training_run(records: Records, run_id: int) -> TrainingRun | None:
 
 
 def _run(row: Row[Any]) -> TrainingRun:
-    return TrainingRun(*tuple(row))
+    return TrainingRun(*tuple(row))  # its fields have the order of the columns
 
 
 def request_run(records: Records, trigger: RunTrigger, reason: str) -> int:

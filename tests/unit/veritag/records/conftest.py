@@ -1,16 +1,16 @@
-"""Builders of receptions and verdicts for the records."""
+"""Fixtures that build receptions and verdicts for the records."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
 import pytest
 
-from veritag.findings import Verdict, VerdictStatus
+from tests.builders import verdicts
+from veritag.findings import Verdict
 from veritag.storage.stored_instance import Provenance, StoredInstance
-
-CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def reception() -> Callable[..., StoredInstance]:
             "digest": f"{number:032x}",
             "archive_key": f"aa/bb/{number:032x}.dcm",
             "size": 1000,
-            "sop_class_uid": CT_IMAGE_STORAGE,
+            "sop_class_uid": verdicts.CT,
             "sop_instance_uid": f"1.2.3.{number}",
             "transfer_syntax_uid": "1.2.840.10008.1.2.1",
             "study_instance_uid": "1.2.3.100",
@@ -46,19 +46,18 @@ def reception() -> Callable[..., StoredInstance]:
 
 @pytest.fixture
 def verdict() -> Callable[..., Verdict]:
-    """Return a factory of verdicts of a chest CT."""
+    """Return a factory of verdicts of an axial CT whose body part is not stated."""
+    tags = verdicts.tags()
+    del tags["BodyPartExamined"]
 
     def make(bundle_id: str = "vb-1", **changes: Any) -> Verdict:
-        values: dict[str, Any] = {
-            "bundle_id": bundle_id,
-            "status": VerdictStatus.INSPECTED,
-            "sop_class_uid": CT_IMAGE_STORAGE,
-            "tags": {"Modality": "CT", "ImageOrientationPatient": (1, 0, 0, 0, 1, 0)},
-            "cluster": 3,
-            "cluster_probability": 0.5,
-            "novelty": 0.2,
-            "soft_assignment": (0.5, 0.25, 0.25),
-        }
-        return Verdict(**{**values, **changes})
+        # Probabilities that float32 holds exactly, because the records store that.
+        usual = verdicts.verdict(
+            bundle_id=bundle_id,
+            tags=tags,
+            soft_assignment=(0.5, 0.25, 0.25),
+            tag_probability=(0.75, 0.25),
+        )
+        return replace(usual, **changes)
 
     return make

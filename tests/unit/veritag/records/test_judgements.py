@@ -98,7 +98,7 @@ def stored(records: Records) -> list[tuple[str, float | None, bool, bool]]:
         return [tuple(row) for row in connection.execute(query)]
 
 
-def test_what_is_said_of_a_tag_replaces_what_was_series_judgement(
+def test_the_judgement_of_a_tag_replaces_the_earlier_one(
     testbed: SeriesTestbed,
 ) -> None:
     """A series judged again has the new judgements and none of the old."""

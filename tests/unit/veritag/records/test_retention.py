@@ -87,7 +87,7 @@ def done(records: Records, old: StoredInstance, verdict: Judge) -> int:
     return instance_id
 
 
-def test_only_what_is_old_enough_removable(records: Records, done: int) -> None:
+def test_only_what_is_old_enough_is_removable(records: Records, done: int) -> None:
     """Forty days old: gone after thirty, kept for fifty."""
     assert removable(records, 30) == [done]
     assert removable(records, 50) == []

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.running import exit_on_sigterm
-from tests.fuzz.client import Client, Ledger, honest_store
+from tests.fuzz.client import Client, Ledger, store_valid
 from tests.fuzz.connection import Violation
 from tests.fuzz.listener import ProcessUsage, Target
 from tests.fuzz.oracle import check_files, check_metrics
@@ -37,7 +37,7 @@ BATCH = 10_000
 # Cases that a client fetches at a time, and sends without waiting where possible.
 WINDOW = 16
 # Time limit for the answer to a valid instance during fuzzing.
-HONEST_SECONDS = 10.0
+VALID_SECONDS = 10.0
 
 
 # Durability is not tested here: a file system in memory makes fsync fast.
@@ -55,13 +55,13 @@ class FuzzRun:
     seconds: float = 0.0
     ledger: Ledger = field(default_factory=Ledger)
     figures: list[ProcessUsage] = field(default_factory=list)
-    honest_seconds: list[float] = field(default_factory=list)
+    valid_seconds: list[float] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     events: dict[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return the run as values for the report."""
-        slow = sorted(self.honest_seconds) or [0.0]
+        slow = sorted(self.valid_seconds) or [0.0]
         return {
             "reception": self.reception,
             "indexer": self.indexer,
@@ -72,9 +72,9 @@ class FuzzRun:
             "kinds": dict(self.ledger.kinds),
             "ends": dict(self.ledger.ends),
             "statuses": {f"0x{s:04X}": n for s, n in self.ledger.statuses.items()},
-            "honest": len(slow),
-            "honest_median_ms": round(1000 * slow[len(slow) // 2], 1),
-            "honest_longest_ms": round(1000 * slow[-1], 1),
+            "valid": len(slow),
+            "valid_median_ms": round(1000 * slow[len(slow) // 2], 1),
+            "valid_longest_ms": round(1000 * slow[-1], 1),
             "figures": [asdict(one) for one in self.figures],
             "events": self.events,
             "problems": self.problems,
@@ -119,10 +119,10 @@ def one_batch(
         for part in parts
     ]
     batch = Ledger()
-    honest: set[str] = set()
+    valid: set[str] = set()
     done = threading.Event()
     prober = threading.Thread(
-        target=_probe, args=(target.port, numbers.start, run, honest, done)
+        target=_probe, args=(target.port, numbers.start, run, valid, done)
     )
     for sender in senders:
         sender.start()
@@ -138,11 +138,11 @@ def one_batch(
         done.set()
         prober.join()
     run.cases += len(numbers)
-    _check(target, run, batch, honest, pid)
+    _check(target, run, batch, valid, pid)
 
 
 def _probe(
-    port: int, first: int, run: FuzzRun, honest: set[str], done: threading.Event
+    port: int, first: int, run: FuzzRun, valid: set[str], done: threading.Event
 ) -> None:
     """Store a valid instance every second, and one at the end."""
     number = first
@@ -150,10 +150,10 @@ def _probe(
     while not last:
         last = done.wait(1.0)
         try:
-            uid, seconds = honest_store(port, number)
-            honest.add(uid)
-            run.honest_seconds.append(seconds)
-            if seconds > HONEST_SECONDS:
+            uid, seconds = store_valid(port, number)
+            valid.add(uid)
+            run.valid_seconds.append(seconds)
+            if seconds > VALID_SECONDS:
                 run.problems.append(f"a valid instance took {seconds:.1f} s")
         except (Violation, OSError) as error:
             run.problems.append(f"a valid instance failed: {error!r}")
@@ -161,7 +161,7 @@ def _probe(
 
 
 def _check(
-    target: Target, run: FuzzRun, batch: Ledger, honest: set[str], pid: int
+    target: Target, run: FuzzRun, batch: Ledger, valid: set[str], pid: int
 ) -> None:
     if not target.process.is_running() or target.process.poll() is not None:
         raise SystemExit(f"the listener has ended:\n{target.root / 'log'}")
@@ -170,7 +170,7 @@ def _check(
     run.figures.append(target.idle_usage(run.figures[0]))
     files = target.kept()
     run.problems += check_files(
-        run.seed, files, batch.acknowledged, honest, once=run.indexer
+        run.seed, files, batch.acknowledged, valid, once=run.indexer
     )
     for path in files:
         path.unlink()
@@ -192,7 +192,7 @@ def fuzz(options: argparse.Namespace, reception: str, cases: int) -> FuzzRun:
     target = Target(root, reception, options.indexer)
     target.start()
     try:
-        honest_store(target.port, 0)  # loads all modules
+        store_valid(target.port, 0)  # loads all modules
         time.sleep(1.0)
         for path in target.kept():
             path.unlink(missing_ok=True)

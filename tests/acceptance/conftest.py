@@ -24,7 +24,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     yield running
     status = running.stop()
     running.records.close()
-    assert status == 0, running.said()
+    assert status == 0, running.output()
 
 
 @pytest.fixture

@@ -33,8 +33,8 @@ class Orthanc:
         """Forward all studies to a modality; return how many instances were taken."""
         studies = self.ask("studies")
         body = {"Resources": studies, "Synchronous": True}
-        told = self.ask(f"modalities/{modality}/store", json.dumps(body).encode())
-        return int(told["InstancesCount"]) - int(told["FailedInstancesCount"])
+        result = self.ask(f"modalities/{modality}/store", json.dumps(body).encode())
+        return int(result["InstancesCount"]) - int(result["FailedInstancesCount"])
 
 
 @contextmanager

@@ -46,20 +46,20 @@ def dcmsend(system: System, folder: Path) -> int:
 
 def dcmsend_counts(system: System, folder: Path) -> tuple[int, int]:
     """Send with dcmsend; return how many it sent and how many were acknowledged."""
-    said = _run("dcmsend", "-v", "-aec", "VERITAG", "+sd", "+r", "-dn", "-nh", "-nuc",
+    output = _run("dcmsend", "-v", "-aec", "VERITAG", "+sd", "+r", "-dn", "-nh", "-nuc",
                 "127.0.0.1", str(system.port), str(folder))  # fmt: skip
-    sent = re.search(r"- sent to the peer\s*:\s*(\d+)", said)
-    stored = re.search(r"with status SUCCESS\s*:\s*(\d+)", said)
-    assert sent, said
-    assert stored, said
+    sent = re.search(r"- sent to the peer\s*:\s*(\d+)", output)
+    stored = re.search(r"with status SUCCESS\s*:\s*(\d+)", output)
+    assert sent, output
+    assert stored, output
     return int(sent.group(1)), int(stored.group(1))
 
 
 def storescu(system: System, folder: Path) -> int:
     """Send a folder with DCMTK's storescu; return how many were acknowledged."""
-    said = _run("storescu", "-v", "-aec", "VERITAG", "+sd", "-R", "-nh",
+    output = _run("storescu", "-v", "-aec", "VERITAG", "+sd", "-R", "-nh",
                 "127.0.0.1", str(system.port), str(folder))  # fmt: skip
-    return said.count("Received Store Response (Success)")
+    return output.count("Received Store Response (Success)")
 
 
 def _run(name: str, *argv: str) -> str:

@@ -57,8 +57,8 @@ class System:
             )
         deadline = time.monotonic() + _START_SECONDS
         while self.run.read(SYSTEM) is None:
-            assert self._process.poll() is None, self.said()
-            assert time.monotonic() < deadline, self.said()
+            assert self._process.poll() is None, self.output()
+            assert time.monotonic() < deadline, self.output()
             time.sleep(0.05)
 
     def stop(self) -> int:
@@ -73,7 +73,7 @@ class System:
         self._process.kill()
         self._process.wait()
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Return the output of `veritag up`."""
         return (self.data_dir / "up.log").read_text(encoding="utf-8", errors="replace")
 
@@ -104,7 +104,7 @@ class System:
         """Wait until the counts meet a condition; return them."""
         deadline = time.monotonic() + seconds
         while not true(now := self.counts()):
-            assert time.monotonic() < deadline, f"{now}\n{self.said()}"
+            assert time.monotonic() < deadline, f"{now}\n{self.output()}"
             time.sleep(0.1)
         return now
 

@@ -26,10 +26,10 @@ def test_the_demo_finds_every_planted_error() -> None:
         timeout=170,
         check=False,
     )
-    told = json.loads(answer.stdout)
+    report = json.loads(answer.stdout)
     assert answer.returncode == 0, answer.stderr
-    assert told["received"] == told["sent"] > 100
-    assert told["missed"] == 0
-    assert told["found"] == told["planted"] >= 5
-    assert told["false_alarms"] == 0
-    assert told["review_url"].startswith("http://127.0.0.1:")
+    assert report["received"] == report["sent"] > 100
+    assert report["missed"] == 0
+    assert report["found"] == report["planted"] >= 5
+    assert report["false_alarms"] == 0
+    assert report["review_url"].startswith("http://127.0.0.1:")

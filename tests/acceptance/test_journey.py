@@ -65,13 +65,13 @@ def test_real_files_all_get_a_verdict_or_a_reason(
     # All that DCMTK could read, and so sent: a few files it leaves out itself.
     assert acknowledged == offered > 20
     # DCMTK makes unusable commands of malformed files; ours sends them as they are.
-    told = system.command("send", "127.0.0.1", str(system.port), str(odd))
-    assert "Traceback" not in told.stderr
-    summary = re.search(r"(\d+) of (\d+) files stored", told.stderr)
-    assert summary, told.stderr
+    process = system.command("send", "127.0.0.1", str(system.port), str(odd))
+    assert "Traceback" not in process.stderr
+    summary = re.search(r"(\d+) of (\d+) files stored", process.stderr)
+    assert summary, process.stderr
     stored, tried = map(int, summary.groups())
     assert tried == len(list(odd.iterdir()))
-    assert told.stderr.count("not stored") == tried - stored
+    assert process.stderr.count("not stored") == tried - stored
     after = everything_answered(system, before, acknowledged + stored)
     assert after.inspected + after.dead_letters >= after.indexed
 
@@ -146,14 +146,14 @@ def test_metrics_status_and_records_agree(system: System, outgoing: Path) -> Non
     wait_for(
         lambda: metric("worker", "veritag_instances_inspected_total") == inspected + 5
     )
-    told = json.loads(system.command("status", "--json").stdout)
-    assert told["bundle_id"].startswith("vb-")
-    assert (told["received"], told["indexed"], told["inspected"]) == (
+    status = json.loads(system.command("status", "--json").stdout)
+    assert status["bundle_id"].startswith("vb-")
+    assert (status["received"], status["indexed"], status["inspected"]) == (
         after.received,
         after.indexed,
         after.inspected,
     )
-    assert told["backlog"] == 0
+    assert status["backlog"] == 0
 
 
 def test_the_same_instance_twice_is_one_instance(

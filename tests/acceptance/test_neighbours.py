@@ -59,7 +59,7 @@ def test_no_patient_data_outside_the_pages(system: System, outgoing: Path) -> No
         if path.is_file() and _names_patient(path.read_bytes())
     ]
     assert leaks == []
-    assert not _names_patient(system.said().encode())
+    assert not _names_patient(system.output().encode())
     roles = [role for role in system.where["metrics"] if role != "broker"]
     assert roles
     for role in roles:

@@ -110,28 +110,28 @@ def _doubled(connection: Connection) -> int:
 def check(testbed: SystemUnderTest, load: Load, ledger: Ledger) -> list[Claim]:
     """Return every claim with the cases that break it."""
     kept = read_records(testbed)
-    said = ledger.acknowledged
+    acknowledged = ledger.acknowledged
     return [
-        *_on_disk(testbed, load, kept, said),
+        *_on_disk(testbed, load, kept, acknowledged),
         *_recorded(kept, ledger),
         *_inspected(kept),
-        *_forwarded(testbed, load, said),
+        *_forwarded(testbed, load, acknowledged),
         *_refused(load, ledger),
         _tidy(testbed, kept),
     ]
 
 
 def _on_disk(
-    testbed: SystemUnderTest, load: Load, kept: Kept, said: dict[str, Fate]
+    testbed: SystemUnderTest, load: Load, kept: Kept, acknowledged: dict[str, Fate]
 ) -> Iterator[Claim]:
     text = "every acknowledged instance is in the archive, byte for byte"
     broken = []
-    for digest, fate in said.items():
+    for digest, fate in acknowledged.items():
         rows = kept.rows.get(digest, [])
         path = testbed.data_dir / "archive" / rows[0][2] if rows else None
         if path is None or not _holds(path, load.make(_task(load, fate)).data):
             broken.append(f"{fate.sop_instance_uid} ({digest})")
-    yield _claim(text, len(said), broken)
+    yield _claim(text, len(acknowledged), broken)
 
 
 def _holds(path: Path, data: bytes) -> bool:
@@ -141,15 +141,15 @@ def _holds(path: Path, data: bytes) -> bool:
 
 
 def _recorded(kept: Kept, ledger: Ledger) -> Iterator[Claim]:
-    said = ledger.acknowledged
-    once = (d for d in said if len(kept.rows.get(d, ())) != 1)
-    yield _claim("each is recorded exactly once", len(said), once)
-    strangers = (d for d in kept.rows if d not in said)
-    yield _claim("nothing else is recorded", len(kept.rows), strangers)
+    acknowledged = ledger.acknowledged
+    once = (d for d in acknowledged if len(kept.rows.get(d, ())) != 1)
+    yield _claim("each is recorded exactly once", len(acknowledged), once)
+    others = (d for d in kept.rows if d not in acknowledged)
+    yield _claim("nothing else is recorded", len(kept.rows), others)
     yield _claim(
         "receptions lie between acknowledged and begun C-STOREs",
-        sum(f.acknowledged for f in said.values()),
-        _miscounted(kept, said),
+        sum(f.acknowledged for f in acknowledged.values()),
+        _miscounted(kept, acknowledged),
     )
     yield _claim(
         "of each instance one reception is the first, all others are identical",
@@ -163,8 +163,8 @@ def _recorded(kept: Kept, ledger: Ledger) -> Iterator[Claim]:
     )
 
 
-def _miscounted(kept: Kept, said: dict[str, Fate]) -> Iterator[str]:
-    for digest, fate in said.items():
+def _miscounted(kept: Kept, acknowledged: dict[str, Fate]) -> Iterator[str]:
+    for digest, fate in acknowledged.items():
         for id_, *_ in kept.rows.get(digest, ()):
             came = kept.kinds[id_].total()
             if not fate.acknowledged <= came <= fate.begun:
@@ -172,12 +172,12 @@ def _miscounted(kept: Kept, said: dict[str, Fate]) -> Iterator[str]:
 
 
 def _forwarded(
-    testbed: SystemUnderTest, load: Load, said: dict[str, Fate]
+    testbed: SystemUnderTest, load: Load, acknowledged: dict[str, Fate]
 ) -> Iterator[Claim]:
     if not testbed.destination.is_there:
         return
     sent: defaultdict[str, list[Task]] = defaultdict(list)
-    for fate in said.values():
+    for fate in acknowledged.values():
         sent[fate.sop_instance_uid].append(_task(load, fate))
     files = testbed.destination.files()
     missing = [
@@ -229,8 +229,12 @@ def _conflicts(kept: Kept) -> tuple[int, list[str]]:
 
 def _refused(load: Load, ledger: Ledger) -> Iterator[Claim]:
     known = {SUCCESS, MISMATCH, OUT_OF_RESOURCES}
-    strange = (f"0x{status:04X}" for status in ledger.statuses if status not in known)
-    yield _claim("every refusal was 0xA700 or 0xA900", ledger.statuses.total(), strange)
+    unexpected = (
+        f"0x{status:04X}" for status in ledger.statuses if status not in known
+    )
+    yield _claim(
+        "every refusal was 0xA700 or 0xA900", ledger.statuses.total(), unexpected
+    )
     wrong = [f for f in ledger.fates.values() if load.way(f.number) is Way.WRONG]
     taken = (f.sop_instance_uid for f in wrong if f.acknowledged)
     yield _claim("what contradicts its command was refused", len(wrong), taken)

@@ -25,7 +25,7 @@ class Incident:
     ----------
     recovered
         Seconds from the kill, or from the end of the trouble, until the parts concerned
-        said that they were ready again; None if they never did.
+        were ready again; None if they never were.
     """
 
     fault: str

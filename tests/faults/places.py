@@ -99,8 +99,10 @@ class Clock:
         flags = ["-shared", "-fPIC", "-O2", "-o", str(self._library), str(_SOURCE)]
         if sys.platform == "linux" and compiler and _succeeds(compiler, *flags, "-ldl"):
             self.jump(0)
-            told = {"LD_PRELOAD": str(self._library), CLOCK: str(self._shift)}
-            self.environment = told
+            self.environment = {
+                "LD_PRELOAD": str(self._library),
+                CLOCK: str(self._shift),
+            }
 
     def jump(self, seconds: int) -> None:
         """Set the wall clock so many seconds ahead of the true time."""

@@ -39,13 +39,13 @@ def settings(recorder: Recorder, reception: str = "fast") -> dict[str, str]:
 
 @contextmanager
 def listener(
-    recorder: Recorder, told: dict[str, str], kill_at: int = 0
+    recorder: Recorder, variables: dict[str, str], kill_at: int = 0
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a listener until it has ended or is no longer needed."""
     arguments = ("services.listener", "listen", "--no-indexer")
-    process = recorder.start(*arguments, settings=told, kill_at=kill_at)
+    process = recorder.start(*arguments, settings=variables, kill_at=kill_at)
     try:
-        _wait_until_it_listens(process, int(told["VERITAG_DICOM_PORT"]))
+        _wait_until_it_listens(process, int(variables["VERITAG_DICOM_PORT"]))
         yield process
     finally:
         process.kill()

@@ -63,16 +63,16 @@ def _row(name: str, found: Sequence[float | None]) -> dict[str, Any]:
 
 def markdown(result: Result) -> str:
     """Return two tables and the sentences around them."""
-    told = summary(result)
+    report = summary(result)
     refused = result.ledger.statuses[OUT_OF_RESOURCES]
     head = (
-        f"{told['acknowledged_instances']:,} instances sent by "
-        f"{told['plan']['senders']} senders in {told['seconds'] / 60:.0f} minutes, "
-        f"records in {told['plan']['database']}, seed {told['plan']['seed']}: "
-        f"{told['kills']} kills ended {told['processes_killed']} processes. "
+        f"{report['acknowledged_instances']:,} instances sent by "
+        f"{report['plan']['senders']} senders in {report['seconds'] / 60:.0f} minutes, "
+        f"records in {report['plan']['database']}, seed {report['plan']['seed']}: "
+        f"{report['kills']} kills ended {report['processes_killed']} processes. "
         f"{result.ledger.statuses[SUCCESS]:,} C-STOREs were answered 0x0000, {refused} "
-        f"0xA700, {told['unanswered']} not at all; the longest time without a 0x0000 "
-        f"was {told['longest_silence_seconds']} s."
+        f"0xA700, {report['unanswered']} not at all; the longest time without a 0x0000 "
+        f"was {report['longest_silence_seconds']} s."
     )
     parts = [
         head,
@@ -85,17 +85,17 @@ def markdown(result: Result) -> str:
                     _seconds(f["median_seconds"]),
                     _seconds(f["longest_seconds"]),
                 )
-                for f in told["faults"]
+                for f in report["faults"]
             ],
         ),
         _table(
             ("claim", "checked", ""),
             [
                 (c["claim"], f"{c['checked']:,}", "; ".join(c["broken"]) or "holds")
-                for c in told["claims"]
+                for c in report["claims"]
             ],
         ),
-        *told["notes"],
+        *report["notes"],
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -75,10 +75,10 @@ class Result:
         return all(claim.holds for claim in self.claims)
 
 
-Told = Callable[[Pace, Ledger, Sequence[Incident], str], None]
+ShowProgress = Callable[[Pace, Ledger, Sequence[Incident], str], None]
 
 
-def _silent(
+def _show_nothing(
     _pace: Pace, _ledger: Ledger, _done: Sequence[Incident], _what: str
 ) -> None:
     """Report no progress."""
@@ -106,29 +106,33 @@ def _testbed(plan: Plan, root: Path) -> Iterator[SystemUnderTest]:
         disk.remove()
 
 
-def run(plan: Plan, tell: Told = _silent, root: Path | None = None) -> Result:
+def run(
+    plan: Plan, show: ShowProgress = _show_nothing, root: Path | None = None
+) -> Result:
     """Run once, in the given folder or in a temporary one."""
     if root is not None:
-        return _run(plan, tell, root)
+        return _run(plan, show, root)
     folder = Path(tempfile.mkdtemp(prefix="veritag-faults-"))
     try:
-        return _run(plan, tell, folder)
+        return _run(plan, show, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(plan: Plan, tell: Told, root: Path) -> Result:
+def _run(plan: Plan, show: ShowProgress, root: Path) -> Result:
     with _testbed(plan, root) as testbed:
-        tell_start = time.monotonic()
+        begun = time.monotonic()
         testbed.start()
         try:
-            return _strike(plan, testbed, tell, tell_start)
+            return _strike(plan, testbed, show, begun)
         finally:
             testbed.stop()
             testbed.records.close()
 
 
-def _strike(plan: Plan, testbed: SystemUnderTest, tell: Told, begun: float) -> Result:
+def _strike(
+    plan: Plan, testbed: SystemUnderTest, show: ShowProgress, begun: float
+) -> Result:
     load, ledger = Load(plan.seed, plan.instances), Ledger()
     pace, meeting = Pace(load, plan.seconds), Meeting()
     senders = [
@@ -143,11 +147,11 @@ def _strike(plan: Plan, testbed: SystemUnderTest, tell: Told, begun: float) -> R
         faults, plan.seed, plan.seconds, plan.kills
     )
     _let_happen(
-        moments, injector, lambda what: tell(pace, ledger, injector.incidents, what)
+        moments, injector, lambda what: show(pace, ledger, injector.incidents, what)
     )
-    tell(pace, ledger, injector.incidents, "waiting until all is overcome")
+    show(pace, ledger, injector.incidents, "waiting for the recovery")
     injector.wait()
-    notes = _finish(plan, testbed, senders, tell, pace, ledger, injector)
+    notes = _finish(plan, testbed, senders, show, pace, ledger, injector)
     claims = check(testbed, load, ledger)
     return Result(
         plan,
@@ -172,14 +176,14 @@ def _scripted(faults: Sequence[Fault], plan: Plan) -> list[tuple[float, Fault]]:
 def _let_happen(
     moments: Sequence[tuple[float, Fault]],
     injector: Injector,
-    tell: Callable[[str], None],
+    show: Callable[[str], None],
 ) -> None:
     begun = time.monotonic()
     for moment, fault in moments:
         while (left := begun + moment - time.monotonic()) > 0:
             time.sleep(min(left, _LOOK_SECONDS))
-            tell("")
-        tell(fault.name)
+            show("")
+        show(fault.name)
         injector.inject(fault)
 
 
@@ -187,16 +191,16 @@ def _finish(
     plan: Plan,
     testbed: SystemUnderTest,
     senders: Sequence[Sender],
-    tell: Told,
+    show: ShowProgress,
     pace: Pace,
     ledger: Ledger,
     injector: Injector,
 ) -> list[str]:
-    """Wait until all is sent and processed; return what was not in time."""
+    """Wait until all is sent and processed; return remarks on what was late."""
     deadline = time.monotonic() + plan.quiet_seconds
     notes = list(injector.failures)
     while any(s.is_alive() for s in senders) and time.monotonic() < deadline:
-        tell(pace, ledger, injector.incidents, "sending the rest")
+        show(pace, ledger, injector.incidents, "sending the rest")
         time.sleep(_LOOK_SECONDS)
     for sender in senders:
         if sender.is_alive():
@@ -205,10 +209,10 @@ def _finish(
             notes.append(f"{sender.name} failed: {sender.failure!r}")
         sender.given_up.set()
     while not _quiet(testbed) and time.monotonic() < deadline:
-        tell(pace, ledger, injector.incidents, "waiting for the last verdicts")
+        show(pace, ledger, injector.incidents, "waiting for the last verdicts")
         time.sleep(_LOOK_SECONDS)
     if not _quiet(testbed):
-        notes.append(f"not quiet in time: {_counts(testbed)}\n{testbed.said()}")
+        notes.append(f"not quiet in time: {_counts(testbed)}\n{testbed.output()}")
     return notes
 
 

@@ -97,7 +97,7 @@ class Sender(threading.Thread):
                     if self.given_up.wait(self._random.uniform(*_PAUSES)):
                         return
             self._release()
-        except Exception as error:  # noqa: BLE001 - told by the check at the end
+        except Exception as error:  # noqa: BLE001 - reported by the check at the end
             self.failure = error
 
     def _done(self, task: Task, instance: Instance) -> bool:

@@ -63,12 +63,12 @@ class Recorder:
         self, *arguments: str, settings: Mapping[str, str], kill_at: int = 0
     ) -> "subprocess.Popen[bytes]":
         """Start a module as a process; its log lies beside the recorded steps."""
-        with self.log.with_suffix(".err").open("ab") as said:
+        with self.log.with_suffix(".err").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 env={**outside(), **self.environment(kill_at), **settings},
-                stdout=said,
-                stderr=said,
+                stdout=log,
+                stderr=log,
             )
 
     def mark(self, name: str, about: str) -> None:

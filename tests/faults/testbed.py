@@ -97,7 +97,7 @@ class SystemUnderTest:
         deadline = time.monotonic() + _START_SECONDS
         while self.pid(UP) is None or self.problem(UP) is not None:
             if time.monotonic() > deadline or not self.is_up:
-                raise RuntimeError(f"it does not start:\n{self.said()}")
+                raise RuntimeError(f"it does not start:\n{self.output()}")
             time.sleep(0.1)
 
     def _keep_up(self) -> None:
@@ -112,7 +112,7 @@ class SystemUnderTest:
         """Whether `veritag up` itself runs."""
         return self._process is not None and self._process.poll() is None
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Return the end of the output of `veritag up`."""
         text = (self.root / "up.log").read_text("utf-8", errors="replace")
         return text[-4000:]
@@ -157,12 +157,14 @@ class SystemUnderTest:
     def broker(self) -> "redis.Redis":
         """Return a connection to the private broker."""
         config = (self.data_dir / "broker" / "broker.conf").read_text("utf-8")
-        told = dict(line.split(" ", 1) for line in config.splitlines() if " " in line)
-        if "unixsocket" in told:
-            path = told["unixsocket"].strip('"')
+        options = dict(
+            line.split(" ", 1) for line in config.splitlines() if " " in line
+        )
+        if "unixsocket" in options:
+            path = options["unixsocket"].strip('"')
             return redis.Redis(unix_socket_path=path, socket_timeout=2)
         return redis.Redis(
-            port=int(told["port"]), password=told["requirepass"], socket_timeout=2
+            port=int(options["port"]), password=options["requirepass"], socket_timeout=2
         )
 
     def signal(self, role: str, number: signal.Signals) -> int | None:

@@ -212,11 +212,11 @@ class Client:
             self._open.send(request(plain_items()))
             pdu = self._open.read(HANG_SECONDS)
             if pdu is None or pdu[0] != A_ASSOCIATE_AC:
-                raise Violation(f"an honest association was answered by {pdu!r}")
+                raise Violation(f"a valid association was answered by {pdu!r}")
         return self._open
 
 
-def honest_store(port: int, number: int) -> tuple[str, float]:
+def store_valid(port: int, number: int) -> tuple[str, float]:
     """Send one valid instance over a new association; return digest and seconds.
 
     Raises
@@ -229,14 +229,14 @@ def honest_store(port: int, number: int) -> tuple[str, float]:
     started = time.monotonic()
     connection = Connection(port)
     try:
-        connection.send(request(plain_items(), calling=b"HONEST"))
+        connection.send(request(plain_items(), calling=b"VALID"))
         pdu = connection.read(HANG_SECONDS)
         if pdu is None or pdu[0] != A_ASSOCIATE_AC:
-            raise Violation(f"an honest association was answered by {pdu!r}")
+            raise Violation(f"a valid association was answered by {pdu!r}")
         connection.send(store(uid, data, 1, number).encode())
         pdu = connection.read(HANG_SECONDS)
         if pdu is None or pdu[0] != P_DATA or responses(pdu[1])[0][2] != SUCCESS:
-            raise Violation(f"an honest instance was answered by {pdu!r}")
+            raise Violation(f"a valid instance was answered by {pdu!r}")
     finally:
         connection.socket.close()
     return digest(data), time.monotonic() - started

@@ -77,7 +77,7 @@ def _uid(rng: Random, elements: list[Element]) -> None:
     _put(elements, tag, even(rng.choice(HOSTILE_NAMES)))
 
 
-def _stranger(rng: Random, elements: list[Element]) -> None:
+def _unexpected_element(rng: Random, elements: list[Element]) -> None:
     tags = (0x00000003, 0x00000120, 0x00000600, 0x00000900, 0x00000902, 0x00001005,
             0x00001008, 0x00001030, 0x00001031, 0x00010000, 0x00080018, 0x7FE00010,
             0xFFFEE000, 0xFFFFFFFF)  # fmt: skip
@@ -97,7 +97,7 @@ def _put(elements: list[Element], tag: int, value: bytes) -> None:
 
 
 _COMMAND_HARMS = (_drop, _again, _swap, _length, _length, _field, _no_data_set,
-                  _uid, _uid, _stranger, _crowd)  # fmt: skip
+                  _uid, _uid, _unexpected_element, _crowd)  # fmt: skip
 
 
 def hostile_pdvs(rng: Random, message: Message) -> bytes:
@@ -109,7 +109,7 @@ def hostile_pdvs(rng: Random, message: Message) -> bytes:
     if rng.random() < 0.1:
         pdus = changed(rng, pdus)
     if rng.random() < 0.1:
-        pdus = _with_stranger(rng, pdus)
+        pdus = _with_unexpected_pdu(rng, pdus)
     return pdus
 
 
@@ -122,7 +122,7 @@ def _packed(rng: Random, pdvs: list[Pdv]) -> bytes:
     return b"".join(pdu(4, pdv.encode()) for pdv in pdvs)
 
 
-def _with_stranger(rng: Random, data: bytes) -> bytes:
+def _with_unexpected_pdu(rng: Random, data: bytes) -> bytes:
     """Insert a misplaced PDU, or one of an unknown type."""
     kind = rng.choice((0, 1, 2, 3, 4, 5, 6, 7, 8, 0x55, 0xFF))
     body = rng.randbytes(rng.choice((0, 4, 4, 68, 200)))

@@ -27,7 +27,7 @@ def check_files(
     seed: int,
     files: Iterable[Path],
     acknowledged: Acknowledged,
-    honest: set[str],
+    valid: set[str],
     *,
     once: bool,
 ) -> list[str]:
@@ -37,22 +37,22 @@ def check_files(
     ----------
     once
         Whether what was stored several times is there once, as in the archive.
-    honest
-        Digests of right instances that were sent in between, each once.
+    valid
+        Digests of valid instances that were sent in between, each once.
     """
     names = {}
     counts: Counter[str] = Counter()
     for path in files:
         meta = read_file_meta(path)
-        digest = _data_digest(path, meta.dataset_offset)
-        counts[digest] += 1
-        names[digest] = meta.sop_instance_uid
+        content = _data_digest(path, meta.dataset_offset)
+        counts[content] += 1
+        names[content] = meta.sop_instance_uid
     problems = []
-    for one in honest:
+    for one in valid:
         problems += (
             []
             if counts[one] == 1
-            else [f"honest instance is there {counts[one]} times"]
+            else [f"a valid instance is there {counts[one]} times"]
         )
         del counts[one]
     for number, stored, sure, candidates in acknowledged:
@@ -66,8 +66,8 @@ def check_files(
     unanswered = {
         uid_of(seed, n).decode() for n, _, sure, _ in acknowledged if not sure
     }
-    strange = [names[one] for one in counts if names[one] not in unanswered]
-    problems += [f"there and never acknowledged: {name}" for name in strange]
+    unexpected = [names[one] for one in counts if names[one] not in unanswered]
+    problems += [f"there and never acknowledged: {name}" for name in unexpected]
     return problems
 
 

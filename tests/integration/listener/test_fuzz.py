@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.association import CONTEXTS, plain_items, request
 from tests.fuzz.cases import KINDS, Case, uid_of
-from tests.fuzz.client import Client, Outcome, honest_store
+from tests.fuzz.client import Client, Outcome, store_valid
 from tests.fuzz.connection import A_ASSOCIATE_AC, HANG_SECONDS, Connection
 from tests.fuzz.data_sets import encode, identity
 from tests.fuzz.listener import Target
@@ -38,10 +38,10 @@ class Attack:
     def __init__(self, reception: str, root: Path) -> None:
         self.target = Target(root, reception)
         self.target.start()
-        honest_store(self.target.port, 0)
+        store_valid(self.target.port, 0)
         self.client = Client(self.target.port, SEED)
         self.numbers = itertools.count(1)
-        self.honest: set[str] = {honest_store(self.target.port, 1)[0]}
+        self.valid: set[str] = {store_valid(self.target.port, 1)[0]}
         self.first = {path.name for path in self.target.ready()[:1]}
 
     def send(self, case: Case) -> Outcome:
@@ -53,10 +53,10 @@ class Attack:
     def is_harmless(self) -> list[str]:
         """Return the problems of the listener after all cases."""
         self.client.close()
-        self.honest.add(honest_store(self.target.port, 2)[0])
+        self.valid.add(store_valid(self.target.port, 2)[0])
         files = [p for p in self.target.ready() if p.name not in self.first]
         acknowledged = self.client.ledger.acknowledged
-        problems = check_files(SEED, files, acknowledged, self.honest, once=False)
+        problems = check_files(SEED, files, acknowledged, self.valid, once=False)
         self.target.look_for_strays()
         self.target.read_log()
         problems += check_metrics(self.target.metrics())

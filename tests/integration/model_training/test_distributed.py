@@ -124,7 +124,7 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
 
 
 def test_an_error_of_the_first_process_ends_all(tmp_path: Path) -> None:
-    """Nothing to learn from is said once, and no process waits for images."""
+    """Images that cannot be learnt from are one error; no process waits for more."""
     (tmp_path / "empty").mkdir()
     with pytest.raises(ProcessExitedException):
         start_ranks(run_command, tmp_path)

@@ -109,7 +109,7 @@ def test_programs_see_and_do_the_same(serve: Serve) -> None:
 
 
 def test_behind_a_proxy_its_name_counts(sending: ReviewTestbed, serve: Serve) -> None:
-    """Who comes around the proxy sees nothing; who comes through is named by it."""
+    """Requests without the name that the proxy adds are refused; others have that name."""
     url = serve(peers=PEERS, review_user_header="X-Remote-User")
     assert http.get(url + "/destinations").status_code == 401
     proxied = {"X-Remote-User": "Grace"}

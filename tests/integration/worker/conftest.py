@@ -1,3 +1,5 @@
+"""Sites for worker processes, with a bundle of phantoms."""
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any

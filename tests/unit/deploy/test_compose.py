@@ -70,7 +70,7 @@ def test_data_stores_are_reachable_from_inside_only(compose: dict[str, Any]) -> 
 def test_the_gpu_file_changes_only_the_worker(
     root: Path, compose: dict[str, Any]
 ) -> None:
-    """Over compose.yaml it gives the worker CUDA 13 with cuDNN, and insists on it."""
+    """Over compose.yaml it gives the worker CUDA 13 with cuDNN, and makes it required."""
     text = (root / "deploy/compose.gpu.yaml").read_text("utf-8")
     (name,) = yaml.safe_load(text)["services"]
     worker = yaml.safe_load(text)["services"][name]

@@ -28,7 +28,7 @@ def test_image_installs_exactly_its_extra(
 
 @pytest.mark.parametrize("role", ROLES)
 def test_image_does_not_run_as_root(stages: dict[str, Stage], role: str) -> None:
-    """The last word about the user is ours."""
+    """The last USER of each image is ours, and not root."""
     assert stages[role].parent == "base"
     assert stages[role].last("USER") == "veritag"
 

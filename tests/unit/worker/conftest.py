@@ -1,3 +1,5 @@
+"""The bundle of phantoms that the tests of the worker share."""
+
 import pytest
 
 from tests.bundles import make_bundle

@@ -1,3 +1,5 @@
+"""The bundle that a worker uses, and its change between messages."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""Retries and error texts of worker processes."""
+
 import threading
 from pathlib import Path
 from typing import cast

@@ -1,3 +1,5 @@
+"""The model's session: batches, providers, and models that are rejected."""
+
 import shutil
 from dataclasses import replace
 from pathlib import Path

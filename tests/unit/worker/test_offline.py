@@ -1,3 +1,5 @@
+"""`veritag inspect`: lines of JSON, the table, and exit statuses."""
+
 import json
 import subprocess
 import sys

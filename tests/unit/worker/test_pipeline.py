@@ -1,3 +1,5 @@
+"""The pipeline from files to verdicts."""
+
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path

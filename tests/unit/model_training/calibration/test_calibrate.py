@@ -36,7 +36,7 @@ def scores(
 
 
 def test_wilson_by_hand() -> None:
-    """8 of 10 give 0.490 to 0.943; nothing gives the whole range."""
+    """8 of 10 give 0.490 to 0.943; 0 of 0 gives 0 to 1."""
     assert wilson(8, 10) == pytest.approx((0.490, 0.943), abs=5e-4)
     assert wilson(0, 0) == (0.0, 1.0)
 

@@ -1,4 +1,4 @@
-"""How far images of a group repeat one another."""
+"""The intraclass correlation of scores."""
 
 import numpy as np
 import pytest

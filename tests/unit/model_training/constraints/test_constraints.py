@@ -38,12 +38,12 @@ def image(
     **numbers: tuple[float, ...],
 ) -> Sample:
     """Return a sample with these tags, without empty ones."""
-    told = {
+    stated = {
         "Modality": modality,
         "BodyPartExamined": region,
         "Manufacturer": vendor,
     }
-    tags = {k: v for k, v in told.items() if v}
+    tags = {k: v for k, v in stated.items() if v}
     return Sample(tags, "p", "s", numbers=numbers, verified=frozenset(verified))
 
 
@@ -252,7 +252,7 @@ def test_the_report_counts_what_there_is() -> None:
     """The figures of the report equal those of the pairs."""
     samples = hospital(500)
     found = made(samples, 300)
-    told = found.report
+    report = found.report
     tuples = tag_tuples(samples, DEFAULT).tuples
     pairs = [
         frozenset((int(tuples.of_instance[i]), int(tuples.of_instance[j])))
@@ -260,13 +260,13 @@ def test_the_report_counts_what_there_is() -> None:
     ]
     top = max(pairs.count(p) for p in pairs) / len(pairs)
     modality = [samples[i].tags["Modality"] for i in found.cannot_link.ravel()]
-    assert told["instances"] == 500
-    assert told["distinct"] == len(tuples.counts)
-    assert (told["must_link"], told["cannot_link"]) == (150, 150)
-    assert told["shortfall"] == ""
-    assert json.loads(json.dumps(told)) == told
-    assert told["top_tuple_pair"]["must_link"] == pytest.approx(top)
-    share = told["modalities"]["cannot_link"]["US"]
+    assert report["instances"] == 500
+    assert report["distinct"] == len(tuples.counts)
+    assert (report["must_link"], report["cannot_link"]) == (150, 150)
+    assert report["shortfall"] == ""
+    assert json.loads(json.dumps(report)) == report
+    assert report["top_tuple_pair"]["must_link"] == pytest.approx(top)
+    share = report["modalities"]["cannot_link"]["US"]
     assert share == pytest.approx(modality.count("US") / 300)
 
 

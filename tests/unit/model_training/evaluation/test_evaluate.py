@@ -34,7 +34,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ds.save_as(folder / name, enforce_file_format=True)
             lines.append(f"{name},{kind[:2]},knee" if kind[0] == "M" else f"{name},CT,")
     (folder / "notes.txt").write_text("no image")
-    (folder.parent / "told.csv").write_text("\n".join(lines))
+    (folder.parent / "curated.csv").write_text("\n".join(lines))
     return folder
 
 
@@ -67,7 +67,7 @@ def test_labels_stand_over_the_files(
 ) -> None:
     """Regions come from the CSV where it names the file; an empty one removes it."""
     labels = images / "labels-of-mine.csv"
-    labels.write_text((images.parent / "told.csv").read_text())
+    labels.write_text((images.parent / "curated.csv").read_text())
     evaluation = run_evaluate(
         str(bundle.path), [images], Settings(data_dir=tmp_path), labels=labels
     )

@@ -46,7 +46,7 @@ def test_weights_count_like_repeated_images(
 
 
 def test_probabilities_by_hand() -> None:
-    """0.8 of what is true and 0.4 of what is not: errors 0.04 and 0.16."""
+    """0.8 for a true case and 0.4 for a false one: errors 0.04 and 0.16."""
     p, truth, w = np.array([0.8, 0.4]), np.array([True, False]), np.array([1.0, 3.0])
     assert brier(p, truth, w) == pytest.approx((0.04 + 3 * 0.16) / 4)
     assert calibration_error(p, truth, w) == pytest.approx((0.2 + 3 * 0.4) / 4)

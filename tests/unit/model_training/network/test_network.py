@@ -1,4 +1,4 @@
-"""The layers, and changes of them that must not change their outputs."""
+"""The layers, and rearrangements of them that must not change their outputs."""
 
 import numpy as np
 import pytest
@@ -121,7 +121,7 @@ def test_frozen_norms_learn_no_statistics() -> None:
     assert all(torch.equal(v, before[name]) for name, v in model.named_buffers())
 
 
-def test_variation_keeps_shape_and_range() -> None:
+def test_augmentation_keeps_shape_and_range() -> None:
     """Augmented tiles keep shape and range, and with strength 0 their values."""
     tiles = torch.rand(8, 1, 32, 32)
     generator = torch.Generator().manual_seed(1)
@@ -132,7 +132,7 @@ def test_variation_keeps_shape_and_range() -> None:
 
 
 def test_restyled_tiles_stay_tiles_and_keep_their_order_of_grays() -> None:
-    """Thousands of gray curves rise within [0, 1]; none makes a number that is none."""
+    """Thousands of gray curves rise within [0, 1], and none gives NaN."""
     generator = torch.Generator().manual_seed(1)
     ramp = torch.linspace(0, 1, 32).expand(4000, 1, 32, 32)
     changed = restyle(ramp, generator)

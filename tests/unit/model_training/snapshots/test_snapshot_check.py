@@ -1,4 +1,4 @@
-"""Nothing is trained that could not be learnt."""
+"""Checks before a training: what cannot be learnt is refused or remarked on."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ MR_KNEE = {"Modality": "MR", "BodyPartExamined": "KNEE"}
 
 
 def test_several_kinds_are_learnt_without_a_remark() -> None:
-    """Two modalities and regions with patients enough leave nothing to say."""
+    """Two modalities and regions with enough patients give no remark."""
     assert remarks(snapshot_of(CT_HEAD, MR_KNEE)) == ()
 
 

@@ -34,7 +34,7 @@ def raw_novelty(place: float, probability: np.ndarray) -> float:
 
 
 def test_distance_is_measured_by_the_kind() -> None:
-    """What is far for a narrow kind is near for a wide one."""
+    """A distance that is large for a narrow kind is small for a wide one."""
     assert raw_novelty(1.0, SURE) > raw_novelty(9.0, SURE)
 
 

@@ -220,7 +220,7 @@ def test_the_step_goes_down_the_plain_sum_of_the_losses() -> None:
 
 
 def test_a_recipe_without_augmentation_shows_images_as_they_are() -> None:
-    """The paper's recipe draws no random variation."""
+    """The paper's recipe has no augmentation."""
     settings = config("paper")
     data = on_device(phantom_tiles(), vocabulary_of(phantom_tiles()), 0.0, "cpu")
     run = begin_run(phantom_tiles(), phantom_tiles(), settings, "cpu", None, None)

@@ -24,7 +24,7 @@ def test_ages_are_told_roughly(seconds: float, text: str) -> None:
 
 
 def test_moments_are_told_in_utc() -> None:
-    """Whatever zone a moment has, the page shows one."""
+    """The page shows each moment in UTC, whatever its time zone."""
     zone = timezone(timedelta(hours=2))
     assert moment(datetime(2026, 1, 2, 1, 0, tzinfo=zone)) == "2026-01-01 23:00:00 UTC"
 

@@ -47,10 +47,10 @@ def report(*series: FlaggedSeries, sent: int = 10, received: int = 10) -> DemoRe
 
 def test_a_planted_error_is_found_by_its_tag() -> None:
     """A finding of the planted tag counts as found, with the expected values."""
-    told = report(flagged("1.2", finding()))
-    assert (told.planted, told.found, told.missed) == (1, 1, 0)
-    assert told.errors[0]["expected"] == ["HEAD"]
-    assert told.succeeded
+    outcome = report(flagged("1.2", finding()))
+    assert (outcome.planted, outcome.found, outcome.missed) == (1, 1, 0)
+    assert outcome.errors[0]["expected"] == ["HEAD"]
+    assert outcome.succeeded
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_a_planted_error_is_found_by_its_tag() -> None:
 )
 def test_another_finding_does_not_count(other: Finding) -> None:
     """A finding of another tag or of another kind counts as missed."""
-    told = report(flagged("1.2", other))
-    assert (told.found, told.missed) == (0, 1)
-    assert not told.succeeded
+    outcome = report(flagged("1.2", other))
+    assert (outcome.found, outcome.missed) == (0, 1)
+    assert not outcome.succeeded
 
 
 def test_a_right_series_called_wrong_is_a_false_alarm() -> None:
@@ -74,9 +74,9 @@ def test_a_right_series_called_wrong_is_a_false_alarm() -> None:
         flagged("1.5", finding()),
         flagged("1.6", finding(FindingCode.UNKNOWN_KIND)),
     )
-    told = report(flagged("1.2", finding()), *series)
-    assert told.false_alarms == 1
-    assert [other["series_instance_uid"] for other in told.others] == ["1.5", "1.6"]
+    outcome = report(flagged("1.2", finding()), *series)
+    assert outcome.false_alarms == 1
+    assert [other["series_instance_uid"] for other in outcome.others] == ["1.5", "1.6"]
 
 
 def test_a_lost_instance_is_a_failure() -> None:
@@ -87,10 +87,10 @@ def test_a_lost_instance_is_a_failure() -> None:
 def test_people_see_found_and_missed(capsys: pytest.CaptureFixture[str]) -> None:
     """The report names the images, the review address and the outcome."""
     show_report(report(flagged("1.5", finding())))
-    said = capsys.readouterr().out
-    assert "missed" in said
-    assert "CT-HEAD" in said
-    assert "http://127.0.0.1:8080/" in said
+    output = capsys.readouterr().out
+    assert "missed" in output
+    assert "CT-HEAD" in output
+    assert "http://127.0.0.1:8080/" in output
 
 
 def test_planted_studies_differ_from_the_truth_in_one_tag(tmp_path: Path) -> None:

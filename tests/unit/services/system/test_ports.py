@@ -67,10 +67,10 @@ def test_two_roles_on_one_port_are_refused() -> None:
 def test_the_processes_are_told_their_ports() -> None:
     """Each process reads its port from its own variable."""
     ports = choose_ports(settings())
-    told = ports.environment()
-    assert told["VERITAG_DICOM_PORT"] == str(ports.dicom)
-    assert told["VERITAG_INDEXER_HTTP_PORT"] == str(ports.http["indexer"])
-    assert all(int(port) > 0 for port in told.values())
+    environment = ports.environment()
+    assert environment["VERITAG_DICOM_PORT"] == str(ports.dicom)
+    assert environment["VERITAG_INDEXER_HTTP_PORT"] == str(ports.http["indexer"])
+    assert all(int(port) > 0 for port in environment.values())
 
 
 def test_a_port_is_taken_while_somebody_listens(taken: int) -> None:

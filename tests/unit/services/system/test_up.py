@@ -37,7 +37,7 @@ def check_of(reason: str | None) -> str | None:
     port = server.start()
     try:
         check = http_check("127.0.0.1", port)
-        return next(told for told in iter(check, object()) if told != "starting")
+        return next(state for state in iter(check, object()) if state != "starting")
     finally:
         server.stop()
 
@@ -63,10 +63,10 @@ def test_the_processes_get_their_settings_by_environment(tmp_path: Path) -> None
     programs = {program.role: program for program in system.programs()}
     assert next(iter(programs)) == "broker"
     assert list(programs)[-1] == "listener"
-    told = programs["worker"].environment
-    assert told["VERITAG_DATA_DIR"] == str(tmp_path)
-    assert told["VERITAG_WORKER_HTTP_PORT"] == "3"
-    assert told["VERITAG_BROKER_URL"] == BROKER.url
+    environment = programs["worker"].environment
+    assert environment["VERITAG_DATA_DIR"] == str(tmp_path)
+    assert environment["VERITAG_WORKER_HTTP_PORT"] == "3"
+    assert environment["VERITAG_BROKER_URL"] == BROKER.url
     assert programs["listener"].argv[-2:] == ("listen", "--no-indexer")
     assert (
         programs["listener"].layer > programs["worker"].layer > programs["broker"].layer
@@ -112,21 +112,21 @@ def test_where_everything_is_holds_no_password(tmp_path: Path) -> None:
         PORTS,
         BROKER,
     )
-    told = system.describe()
-    assert told["review_url"] == "http://[::1]:8080/"
-    assert told["metrics"]["worker"] == "http://127.0.0.1:3/metrics"
-    assert "secret" not in str(told)
+    description = system.describe()
+    assert description["review_url"] == "http://[::1]:8080/"
+    assert description["metrics"]["worker"] == "http://127.0.0.1:3/metrics"
+    assert "secret" not in str(description)
     shown = io.StringIO()
-    Console(width=120, file=shown).print(summary({**told, "moved": ["worker"]}))
+    Console(width=120, file=shown).print(summary({**description, "moved": ["worker"]}))
     assert "http://127.0.0.1:3/metrics (its default port is taken)" in shown.getvalue()
 
 
 def test_only_the_dicom_ports_that_are_open_are_shown(tmp_path: Path) -> None:
     """With the plain port closed the summary names the TLS port only."""
     settings = Settings(data_dir=tmp_path, dicom_plain=False, dicom_tls_port=2762)
-    told = System(settings, PORTS, BROKER).describe()
+    description = System(settings, PORTS, BROKER).describe()
     shown = io.StringIO()
-    Console(width=120, file=shown).print(summary(told))
+    Console(width=120, file=shown).print(summary(description))
     assert "VERITAG @ 0.0.0.0:2762" in shown.getvalue()
     assert f"0.0.0.0:{PORTS.dicom} " not in shown.getvalue()
 

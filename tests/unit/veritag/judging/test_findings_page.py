@@ -1,3 +1,5 @@
+"""The page of findings names every code, with examples that are true."""
+
 import json
 import re
 from pathlib import Path

@@ -142,17 +142,17 @@ def test_other_sources_rank_equals_and_change_no_probability() -> None:
     both = {"BodyPartExamined": "HEAD", "Modality": "MR"}
     hints = {"Modality": {"X": "MR"}}
     plain = judge_series(manifest(), [verdict(both, 0.99999, sop_class="")] * 2)
-    told = judge_series(
+    described = judge_series(
         manifest(), [verdict(both, 0.99999, hints=hints, sop_class="")] * 2
     )
     assert [f.tag for f in findings_of(plain)] == ["Modality", "BodyPartExamined"]
-    assert [f.tag for f in findings_of(told)] == ["Modality", "BodyPartExamined"]
+    assert [f.tag for f in findings_of(described)] == ["Modality", "BodyPartExamined"]
     swapped = {"BodyPartExamined": {"X": "HEAD"}}
     turned = judge_series(
         manifest(), [verdict(both, 0.99999, hints=swapped, sop_class="")] * 2
     )
     assert [f.tag for f in findings_of(turned)] == ["BodyPartExamined", "Modality"]
-    scores = {f.score for one in (plain, told, turned) for f in findings_of(one)}
+    scores = {f.score for one in (plain, described, turned) for f in findings_of(one)}
     assert len(scores) == 1
 
 

@@ -28,7 +28,7 @@ HALF_ENDED = (
     "exit = {'x86_64': 60, 'aarch64': 93}[platform.machine()]\n"
     "ctypes.CDLL(None).syscall(exit, 0)\n"
 )
-# Writes down when it was told to stop.
+# Writes down when it gets SIGTERM.
 WITNESS = (
     "import pathlib, signal, sys, time\n"
     "def stop(*_):\n"
@@ -100,8 +100,8 @@ def test_layers_stop_from_the_top(
         start_all(supervisor)
         logs = [supervisor.log_path(role) for role in roles]
         wait_until(supervisor, lambda: all(log.read_text() for log in logs))
-    told = {role: float((tmp_path / role).read_text()) for role in roles}
-    assert told["listener"] < told["worker"] < told["broker"]
+    ended = {role: float((tmp_path / role).read_text()) for role in roles}
+    assert ended["listener"] < ended["worker"] < ended["broker"]
     assert not list(supervisor.run.path.glob("*.json"))
 
 
@@ -174,8 +174,8 @@ def test_children_end_with_a_killed_supervisor(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE
     )
     assert process.stdout is not None
-    with process.stdout as said:
-        assert said.readline() == b"up\n"
+    with process.stdout as output:
+        assert output.readline() == b"up\n"
     child = RunningChild(**json.loads((tmp_path / "run" / "idle.json").read_text()))
     assert child.runs()
     process.kill()

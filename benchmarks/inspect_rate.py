@@ -181,7 +181,9 @@ def main() -> None:
             "in_threads": lambda: lambda: inspect_in_threads(model, files, pipeline),
             "worker": lambda: recorded(options.bundle, files, threads),
         }
-        show(compare(variants, options.files, options.repeat), as_json=options.json)
+        show_rates(
+            compare(variants, options.files, options.repeat), as_json=options.json
+        )
 
 
 def _arguments() -> argparse.Namespace:
@@ -239,7 +241,7 @@ def _ratio(seconds: dict[str, list[float]], name: str) -> float:
     )
 
 
-def show(figures: dict[str, Any], *, as_json: bool) -> None:
+def show_rates(figures: dict[str, Any], *, as_json: bool) -> None:
     """Print the figures."""
     if as_json:
         print(json.dumps(figures))

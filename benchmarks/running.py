@@ -23,12 +23,12 @@ class RunningSystem:
 
     process: subprocess.Popen[bytes]
     data_dir: Path
-    where: Mapping[str, Any]
+    description: Mapping[str, Any]
 
     @property
     def dicom_port(self) -> int:
         """TCP port of the Storage SCP."""
-        return int(self.where["dicom_port"])
+        return int(self.description["dicom_port"])
 
 
 def veritag(*arguments: str) -> list[str]:

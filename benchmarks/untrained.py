@@ -74,9 +74,9 @@ def untrained_bundle(size: int, folder: Path) -> Path:
     """Make a bundle with the paper's encoder and K = 25, without training."""
     centers = np.random.default_rng(1).normal(size=(25, EMBEDDING))
     starter = load_bundle(starter_bundle_path()).manifest
-    references = len(next(iter(starter.neighbor_concepts.values())))
+    neighbors = len(next(iter(starter.neighbor_concepts.values())))
     model = untrained_graph(
-        Encoder(size), centers, neighbors=references, concepts=starter.concepts
+        Encoder(size), centers, neighbors=neighbors, concepts=starter.concepts
     )
     export_onnx(model, size, folder / "model.onnx")
     manifest = replace(

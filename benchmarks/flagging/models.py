@@ -205,11 +205,11 @@ def _train_supervised(
 ) -> None:
     training = np.flatnonzero(images.split.training)
     held_out = np.flatnonzero(images.split.calibration)
-    values, held_values = (_values(noisy, rows) for rows in (training, held_out))
+    values, held_out_values = (_values(noisy, rows) for rows in (training, held_out))
     supervised = train_supervised(
         noisy.tiles[training],
         values,
-        (noisy.tiles[held_out], held_values),
+        (noisy.tiles[held_out], held_out_values),
         epochs=budget.supervised_epochs,
         seed=budget.config.seed,
         on_epoch=lambda line: log(f"supervised CNN, {line}"),

@@ -27,7 +27,7 @@ a re-implementation, its data are not public) turns a {size} x {size} tile into
 expected tags of a new image come from the tags of the training images in its clusters,
 from the network's own predictions, and from the tags of the most similar training
 images. An image that is too far from all of them, or too uncertain, is of an unknown
-kind and is not judged; one that is unfamiliar is not flagged.
+kind and is not judged; beyond a lower limit it is judged, but not flagged.
 
 ## Training images
 

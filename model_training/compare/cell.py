@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 
 from model_training.network.training_config import TrainingConfig
 
-TABLE, K, GAMMA, CONSTRAINTS, TSNE, POISON, TRIED = (
+TABLE, K, GAMMA, CONSTRAINTS, TSNE, POISON, RECIPE_CHANGES = (
     "table3", "k", "gamma", "constraints", "tsne", "poison", "variations",
 )  # fmt: skip
-SWEEPS = (TABLE, TSNE, TRIED, K, GAMMA, CONSTRAINTS, POISON)
+SWEEPS = (TABLE, TSNE, RECIPE_CHANGES, K, GAMMA, CONSTRAINTS, POISON)
 """In the order in which they are run, the most important first."""
 
 

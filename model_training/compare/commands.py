@@ -131,7 +131,7 @@ def compare(
 
     if threads:
         torch.set_num_threads(threads)
-    given = {
+    changes = {
         "seeds": seeds,
         "sweep_seeds": sweep_seeds,
         "size": size,
@@ -145,7 +145,7 @@ def compare(
     }
     budget = replace(
         QUICK if quick else CellBudget(),
-        **{name: value for name, value in given.items() if value is not None},
+        **{name: value for name, value in changes.items() if value is not None},
     )
     request = ComparisonRequest(
         images=(*images, *(more_images or ())),

@@ -8,9 +8,9 @@ from model_training.compare.cell import (
     CONSTRAINTS,
     GAMMA,
     POISON,
+    RECIPE_CHANGES,
     SWEEPS,
     TABLE,
-    TRIED,
     Cell,
     CellBudget,
     K,
@@ -39,6 +39,7 @@ def plan(budget: CellBudget, only: Sequence[str] = SWEEPS) -> list[Cell]:
         if sweep not in only or sweep not in _PLANS:
             continue
         seeds = budget.seeds if sweep == TABLE else budget.sweep_seeds
+        # A comparison that is stopped early then has every row at least once.
         for seed in range(1, seeds + 1):
             cells += _PLANS[sweep](budget, seed)
     return cells
@@ -146,9 +147,9 @@ def _poison(budget: CellBudget, seed: int) -> Iterator[Cell]:
         yield _on_cae(cell, "PC k-means", cae)
 
 
-def _tried(budget: CellBudget, seed: int) -> Iterator[Cell]:
+def _recipe_changes(budget: CellBudget, seed: int) -> Iterator[Cell]:
     for name in ("veritag", *VARIATIONS):
-        cell, config = _swept(TRIED, budget, seed, name), _recipe(name)
+        cell, config = _swept(RECIPE_CHANGES, budget, seed, name), _recipe(name)
         # Pairs are among the variations: each keeps the rules and number of its own.
         rules = "careful" if config.careful_pairs else "paper"
         count = config.constraints or budget.constraints
@@ -167,7 +168,7 @@ def _config(cell: Cell) -> TrainingConfig:
 
 _PLANS: Mapping[str, Callable[[CellBudget, int], Iterator[Cell]]] = {
     TABLE: _table,
-    TRIED: _tried,
+    RECIPE_CHANGES: _recipe_changes,
     K: _k,
     GAMMA: _gamma,
     CONSTRAINTS: _constraints,

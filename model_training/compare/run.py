@@ -131,12 +131,12 @@ def _inputs(
         "full": (budget.limit, budget.size),
         "sweep": (budget.sweep_limit, budget.sweep_size),
     }
-    read = {
+    images = {
         size: _read(items, size, progress)
         for size in sorted({size for _, size in sizes.values()})
     }
     return {
-        name: CellInputs(split_by_patient(read[size], limit), device)
+        name: CellInputs(split_by_patient(images[size], limit), device)
         for name, (limit, size) in sizes.items()
     }
 

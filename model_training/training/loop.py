@@ -111,6 +111,7 @@ def train_encoder(run: LoopState) -> None:
         # Before the held-out loss, which is measured with these statistics.
         settle_norms(network, run.training.tiles[:: max(1, count // NORM_TILES)])
         run.ranks.copy_from_main(network)
+        # One value for all processes, so that they stop at the same pass.
         error = run.ranks.from_main(
             held_out_loss(
                 network,

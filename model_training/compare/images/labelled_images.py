@@ -171,7 +171,9 @@ def read_labelled(
             else:
                 images.append((item, outcome))
     if not images:
-        raise StopError("none of the images listed can be read; nothing to compare on")
+        raise StopError(
+            "none of the images listed can be read; a comparison needs some"
+        )
     return LabelledImages(
         assemble_snapshot((pair for _, pair in images), pre, left_out),
         np.array([item.picture.modality for item, _ in images], dtype=np.str_),

@@ -54,7 +54,7 @@ def split_by_patient(
 
     At most `limit` images of a modality, region and source train, 0 for all; unseen
     images are not limited. Patients with a kind that fewer than four patients have only
-    train: so few unseen patients would show nothing.
+    train: so few unseen patients give no figure worth reporting.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def split_by_patient(
     kinds = np.char.add(np.char.add(data.modality, " "), data.region)
     if len(set(kinds.tolist())) < 2:  # noqa: PLR2004 -- one kind is no clustering
         raise StopError(
-            "all images are of one modality and region: there is nothing to tell apart"
+            "all images are of one modality and region: clusters cannot separate kinds"
         )
     rare = _of_rare_kinds(kinds.tolist(), data.patients.tolist())
     draws = np.array(

@@ -62,6 +62,7 @@ def cop_kmeans(
     means = _group_means(X, group, size)
     opponents = _neighbors(len(size), _between(group, cannot_link))
     centers = kmeans_plusplus(X, n_clusters, random_state=seed)[0]
+    # Groups with many opponents have the least choice: they choose first.
     order = np.argsort([-len(o) for o in opponents], kind="stable")
     labels = np.full(len(size), -1)
     relaxed = 0
@@ -110,6 +111,7 @@ def pc_kmeans(
         if weight is None:
             weight = float(squared.min(axis=1).mean())
         labels = squared.argmin(axis=1)
+        # Images in pairs are moved one by one, so that each sees the others' last choice.
         labels[bound] = before[bound]
         for i in rng.permutation(bound):
             cost = squared[i].copy()

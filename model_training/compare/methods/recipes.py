@@ -1,4 +1,4 @@
-"""Settings of the methods that a comparison trains: the paper's, earlier ones, variations."""
+"""Settings of the methods that a comparison trains: the paper's, earlier ones, changes of ours."""
 
 from collections.abc import Mapping
 from dataclasses import replace

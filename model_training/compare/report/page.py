@@ -10,8 +10,8 @@ from model_training.compare.cell import (
     GAMMA,
     PICTURED,
     POISON,
+    RECIPE_CHANGES,
     TABLE,
-    TRIED,
     K,
 )
 from model_training.compare.comparison_store import ComparisonStore
@@ -203,8 +203,8 @@ def _tsne(
 
 
 def _variations(store: ComparisonStore) -> dict[str, Any] | None:
-    rows = rows_of(store.of(TRIED))
-    if len(rows) < 2:  # noqa: PLR2004 -- nothing beside the default
+    rows = rows_of(store.of(RECIPE_CHANGES))
+    if len(rows) < 2:  # noqa: PLR2004 -- the default alone
         return None
     named = {label(row): figures for row, figures in rows.items()}
     return {

@@ -57,6 +57,7 @@ def matched_ids(
     ids = {
         int(new): old_ids[old]
         for old, new in zip(rows.tolist(), columns.tolist(), strict=True)
+        # A smaller overlap is no successor: the id would get another meaning.
         if gain[old, new] >= LEAST_OVERLAP
     }
     fresh = count(next_id)
@@ -87,6 +88,7 @@ def cluster_names(clusters: Sequence[ClusterProfile]) -> dict[int, str]:
     totals = Counter(descriptions.values())
     numbers: Counter[str] = Counter()
     names = {}
+    # By id: new clusters have higher ones, and do not renumber the older ones.
     for cluster_id, text in sorted(descriptions.items()):
         numbers[text] += 1
         names[cluster_id] = f"{text} {numbers[text]}" if totals[text] > 1 else text

@@ -71,6 +71,7 @@ def make_bundle(
     export_onnx(graph, fitted.config.size, out / MODEL)
     difference = parity(graph, out / MODEL, snapshot.tiles[:PARITY_TILES])
     figures = {**fitted.figures, "export_difference": difference}
+    # Every n-th image: neighboring rows are of one part or source.
     tiles = snapshot.tiles[:: -(-len(snapshot) // MATCHING_TILES)]
     outputs = run_onnx(out / MODEL, np.ascontiguousarray(tiles))
     q = outputs.soft_assignment
@@ -79,6 +80,7 @@ def make_bundle(
     ids, next_id = _ids(q, tiles, champion)
     figures["occupancy"] = _occupancy(outputs, ids)
     clusters = with_identity(_clusters(fitted.model), ids)
+    # Before the seal, which covers every file of the folder.
     write_pages(clusters)
     origin = {
         "snapshot": snapshot.summary(),
@@ -135,6 +137,7 @@ def _ids(
     n = q.shape[1]
     if champion is None:
         return range(n), n
+    # Ids of clusters that are gone are not used again: findings still name them.
     first = next_cluster_id(champion.manifest)
     resized = _at_size(tiles, champion.manifest.preprocessing.size)
     old_q = run_onnx(champion.model_path, resized).soft_assignment
@@ -179,6 +182,7 @@ def _ranges(model: TagModel, k: int) -> dict[str, tuple[float, float]]:
     """Return the ranges of the k-th cluster, keyword to low and high end."""
     ends = {tag: (low[k], high[k]) for tag, (low, high) in model.ranges.items()}
     return {
+        # Six digits: more are noise of the fit.
         tag: (float(f"{low:.6g}"), float(f"{high:.6g}"))
         for tag, (low, high) in ends.items()
         if np.isfinite(low)
@@ -213,6 +217,7 @@ def old_clusters(
     if champion is None:
         return None
     parts = []
+    # In batches, because the tiles may be mapped from a file.
     for start in range(0, len(tiles), MATCHING_TILES):
         batch = np.ascontiguousarray(tiles[start : start + MATCHING_TILES])
         resized = _at_size(batch, champion.manifest.preprocessing.size)

@@ -90,6 +90,7 @@ def _is_judged(
     not_judged: Cells, tag: str, received: NDArray[np.str_], images: EmbeddedImages
 ) -> NDArray[np.bool_]:
     """Tell where the received value is judged on its Modality, of shape (n,)."""
+    # A Modality is looked up as received, which may be the wrong one.
     modality = received if tag == "Modality" else images.values["Modality"]
     cells = zip(received.tolist(), modality.tolist(), strict=True)
     return np.array([(tag, *cell) not in not_judged for cell in cells], dtype=bool)

@@ -98,6 +98,7 @@ def fit_bundle(
         if split.calibration.any()
         else uncalibrated(model, images.part(split.training))
     )
+    # The limit is chosen by calibration; the model was fitted without one.
     limited = replace(model.novelty, limit=calibration.known_limit)
     model = replace(model, novelty=limited)
     rows = detectability(
@@ -105,6 +106,7 @@ def fit_bundle(
     )
     on_step("check on unseen patients")
     unseen = images.part(split.unseen)
+    # Another seed: the check has other errors and blank images than calibration.
     check = check_unseen(model, calibration, rows, unseen, trained.config.seed + 1)
     figures = {
         **run_figures(split, trained),

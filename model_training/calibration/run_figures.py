@@ -39,6 +39,7 @@ def model_figures(
     return {
         "sharpness": model.clusters.sharpness,
         "calibration_log_loss": round(loss, 4),
+        # The names of figures are part of sealed bundles.
         "familiar_quantile": calibration.flagging_share,
     }
 

@@ -52,6 +52,7 @@ class ComparisonStore:
         path = self.folder / RESULTS
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        # Renamed when complete: an interrupted run leaves readable results.
         partial.replace(path)
 
     def of(self, sweep: str) -> list[dict[str, Any]]:
@@ -89,6 +90,7 @@ class ComparisonStore:
             self._embedding(row).with_suffix(".tsne.npz"),
             self._embedding(row),
         )
+        # Points older than the embedding are of an earlier run.
         if path.is_file() and path.stat().st_mtime_ns >= source.stat().st_mtime_ns:
             with np.load(path, allow_pickle=False) as stored:
                 return stored["rows"], stored["points"]

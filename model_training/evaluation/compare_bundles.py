@@ -128,6 +128,7 @@ def compare(
         )
 
     old, new = pair(None)
+    # Both bundles on the same draws: paired differences have less noise.
     drawn = [pair(weights) for weights in _resamples(challenger, noise)]
     comparisons = [_comparison(name, old, new, drawn, noise) for name in FIGURES]
     better = {c.name for c in comparisons if c.verdict == FigureChange.BETTER}

@@ -238,6 +238,7 @@ def _tag_figures(predictions: Predictions, questions: Questions, tag: str) -> Fi
 def _silhouette(predictions: Predictions, seed: int) -> float | None:
     """Return the mean silhouette of a sample, in the space that was clustered."""
     n = len(predictions.cluster)
+    # A sample, because the silhouette needs the distances of all pairs.
     rows = np.random.default_rng(seed).permutation(n)[:SILHOUETTE_IMAGES]
     labels = predictions.cluster[rows]
     if not 1 < len(np.unique(labels)) < len(labels):

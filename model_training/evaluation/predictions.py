@@ -125,5 +125,6 @@ class _Scorer:
             self.modalities,
             unfamiliar=is_unfamiliar(self.tables.manifest, novelty),
         )
+        # Images of an unknown kind are not judged, as in the worker.
         known = np.where(is_known_kind(novelty), scores.score, np.nan)
         return TagScores(scores.calibration, known)

@@ -215,6 +215,7 @@ class _Retraining:
         self, bundle: ModelBundle, decision: GateDecision, champion_id: str
     ) -> None:
         outcome = decision.outcome
+        # The decision first: no finished run is without one.
         store_gate(self.records, self.run_id, outcome, champion_id, decision.as_json())
         digest = bundle.manifest.lineage["snapshot"]["digest"]
         record_bundle(self.records, self.run_id, bundle, digest)

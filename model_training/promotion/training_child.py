@@ -110,6 +110,7 @@ class TrainingChild:
             hours = self._limits.seconds / 3600
             return f"ended after {hours:g} hours, the limit of VERITAG_TRAIN_HOURS"
         limit = self._limits.memory_mb
+        # Measured only under a limit, because all processes of the machine are read.
         used = group_memory(self._running.pid) // _MEGABYTE if limit else 0
         if used > limit:
             return (

@@ -200,6 +200,7 @@ def train(
     from model_training.process.torch_runtime import keep_memory
 
     keep_memory()
+    # torch is loaded after the restart, and not for --help.
     from model_training.runs.recipes import chosen_recipe
     from model_training.runs.torchrun_worker import train_as_worker
     from model_training.runs.train_bundle import run_training

@@ -92,6 +92,7 @@ def watched_run(records: Records, run_id: int) -> Iterator[None]:
     heartbeat.start()
     try:
         yield
+    # An interruption by the user fails the run, too.
     except BaseException as error:
         _try_to_fail(records, run_id, describe_error(error))
         raise

@@ -44,6 +44,7 @@ def write_bundle(
         work.chmod(0o755)
         work.rename(place)
     finally:
+        # After the rename the folder is not there any more.
         shutil.rmtree(work, ignore_errors=True)
     return place
 

@@ -70,6 +70,7 @@ class Sample:
             self.patient,
             self.station,
         ]
+        # Sorted keys: equal samples have equal bytes.
         return json.dumps(content, sort_keys=True).encode()
 
 
@@ -106,6 +107,7 @@ def from_json(line: str) -> Sample:
         If the line is no such JSON.
     """
     values: dict[str, Any] = json.loads(line)
+    # JSON has neither tuples nor sets.
     numbers = {k: tuple(map(float, v)) for k, v in values.pop("numbers").items()}
     verified = frozenset(values.pop("verified"))
     return Sample(numbers=numbers, verified=verified, **values)

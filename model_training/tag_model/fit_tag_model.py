@@ -55,6 +55,7 @@ def fit_tag_model(
     predictor = _predictor(clusters, neighbors, sources)
     ranges = fit_ranges(clusters.weights(training.embedding), training.numbers)
     model = TagModel(clusters, neighbors, sources, predictor, novelty, ranges)
+    # Training images are among the neighbor images: their spread is too small.
     measured = held_out if len(held_out.embedding) else training
     probabilities = model.probabilities(measured.embedding)
     signals = model.novelty_signals(measured, probabilities)

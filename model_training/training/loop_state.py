@@ -144,6 +144,7 @@ def _network(
     """Return a new network, or a copy of the start with zero centers."""
     if start is None:
         return ClusteringNetwork(config, sizes if config.tags else {})
+    # A copy, because a comparison starts several trainings from one network.
     network = copy.deepcopy(start.network)
     network.cluster_centers = nn.Parameter(
         torch.zeros(config.clusters, config.embedding)

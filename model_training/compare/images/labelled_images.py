@@ -137,6 +137,7 @@ def thin(data: LabelledImages, limit: int, seed: int = 0) -> LabelledImages:
     for row, cell in enumerate(kinds):
         cells[cell].append(row)
     images = zip(data.snapshot.tiles, data.snapshot.samples, strict=True)
+    # By content, so that the choice does not depend on the order of the files.
     draws = [
         uniform_of(row_digest(tile, sample).hex(), seed) for tile, sample in images
     ]

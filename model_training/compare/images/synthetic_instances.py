@@ -163,5 +163,6 @@ def _untagged_instance(picture: LabelledPicture, gray: NDArray[np.uint8]) -> Dat
     ds.PhotometricInterpretation = "MONOCHROME2"
     ds.BitsAllocated, ds.BitsStored, ds.HighBit = 8, 8, 7
     ds.PixelRepresentation = 0
+    # Values have an even length (PS3.5 section 7.1).
     ds.PixelData = gray.tobytes() + b"\0" * (gray.size % 2)
     return ds

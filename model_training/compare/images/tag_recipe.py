@@ -108,6 +108,7 @@ RECIPES: Mapping[str, TagRecipe] = {
         body_part=1 / 3,
         vendors=_vendors(Planmeca=3, Sirona=3, Carestream=2),
         exposure=0.6,
+        # The tube travels around the head for about 14 s.
         doses={"": (14_000.0, 100.0)},
     ),
     "MG": TagRecipe(

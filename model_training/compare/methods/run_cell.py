@@ -58,6 +58,7 @@ def run_cell(
     begun = time.perf_counter()
     try:
         outcome = _outcome(cell, inputs)
+    # A method that fails is a result, too: the others are still run.
     except StopError as error:
         return {"digest": cell.digest(), "failed": str(error)}, None
     seconds = time.perf_counter() - begun

@@ -190,6 +190,7 @@ def _tsne(
 ) -> Iterator[tuple[str, PagePicture]]:
     """Yield the name of each pictured method and its unseen images in the plane."""
     for row in PICTURED:
+        # The stored embedding may be of an earlier run on other images.
         outcome, unseen = store.embedding(row), images.unseen
         if outcome is None or len(outcome.labels) != len(unseen):
             continue

@@ -123,6 +123,7 @@ def tile_picture(tile: NDArray[np.uint8], text: str = "") -> PagePicture:
 
 
 def _figure(columns: int, width: float, height: float) -> "tuple[Figure, list[Axes]]":
+    # Without pyplot, which keeps every figure in memory.
     from matplotlib.figure import Figure
 
     figure = Figure(

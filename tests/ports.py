@@ -1,8 +1,7 @@
-"""TCP ports for tests, which nobody takes before they are used.
+"""TCP ports for tests, reserved until the process that got them ends.
 
-A port that the system says is free may be another's a moment later, with several test
-processes on one machine. These lie below those that Linux gives away by itself, and
-each is locked until the process that asked for it ends.
+A port that is free now may be taken a moment later by another test process. These ports
+lie below the ephemeral ports of Linux, and a lock file reserves each.
 """
 
 import fcntl
@@ -21,7 +20,7 @@ _claims: list[IO[bytes]] = []
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that is this process's until it ends."""
+    """Return a port of 127.0.0.1 that is reserved until this process ends."""
     _FOLDER.mkdir(exist_ok=True)
     start = secrets.randbelow(len(_PORTS))  # random is seeded alike in every process
     for port in (*_PORTS[start:], *_PORTS[:start]):
@@ -31,7 +30,7 @@ def free_port() -> int:
 
 
 def is_open(port: int) -> bool:
-    """Tell whether somebody accepts connections on a port of 127.0.0.1."""
+    """Tell whether a server accepts connections on a port of 127.0.0.1."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

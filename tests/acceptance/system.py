@@ -34,7 +34,7 @@ class System:
     """A running system in a temporary directory, on ports of its own."""
 
     def __init__(self, data_dir: Path, environment: Mapping[str, str]) -> None:
-        # Those of metrics too: two systems that start at once would find the same free.
+        # Ports of metrics, too: two systems that start at once would choose the same.
         names = ["DICOM", "REVIEW", *(f"{role.upper()}_HTTP" for role in HTTP_ROLES)]
         ports = {f"VERITAG_{name}_PORT": str(free_port()) for name in names}
         self.data_dir = data_dir

@@ -1,8 +1,8 @@
-"""What is sent while parts of the system die: a list known beforehand, made from a seed.
+"""The load: instances that are sent while parts of the system fail, made from a seed.
 
 A few phantoms are drawn and encoded once; each instance is one of them under UIDs of
 its own, which have the length of the placeholders that they replace. So thousands of
-instances cost nothing, and each can be made again to compare with what was kept.
+instances are cheap, and each can be made again to compare with what was stored.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ TEMPLATES = (
     Template("US-ABDOMEN", 96),
 )
 FULL_SIZE = (Template("CT-HEAD", 512), Template("CR-CHEST", 1600))
-# Every so many series are of full size.
+# One series in so many is of full size.
 _FULL_SIZE_EVERY = 25
 
 

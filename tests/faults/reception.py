@@ -14,7 +14,7 @@ from tests.ports import free_port
 from veritag.dicom.part10 import read_file_meta
 
 OFFER = (CT_IMAGE_STORAGE, [IMPLICIT])
-# (7FE0,0010) as OW of 5 MB: it goes to disk while it comes in.
+# (7FE0,0010) as OW of 5 MB: it is written to disk during its reception.
 LARGE = b"\xe0\x7f\x10\x00" + (5 << 20).to_bytes(4, "little") + bytes(5 << 20)
 _START_SECONDS = 90.0
 
@@ -32,7 +32,7 @@ def settings(recorder: Recorder, reception: str = "fast") -> dict[str, str]:
         "VERITAG_HELPER_HTTP_PORT": helper,
         "VERITAG_DISK_RESERVE_MB": "0",
         "VERITAG_INDEX_POLL_SECONDS": "0.02",
-        # Nobody is there: what cannot be published waits in the records.
+        # No broker listens there: unpublished instances wait in the records.
         "VERITAG_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0",
     }
 

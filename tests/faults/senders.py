@@ -11,7 +11,7 @@ from tests.faults.ledger import MISMATCH, SUCCESS, Ledger
 from tests.faults.load import Instance, Load, Task, Way, contexts
 from tests.integration.listener.wire import Peer, Rejected
 
-# What a peer that is being killed does to a connection.
+# Errors of a connection whose peer is killed.
 _LOST = (OSError, AssertionError, Rejected, struct.error, KeyError, IndexError)
 _MOST_PER_ASSOCIATION = 30
 _PAUSES = 0.05, 0.4

@@ -1,8 +1,8 @@
 """Recording of file operations of a process, and what a power cut leaves of them.
 
-The page cache is modeled as unkindly as POSIX allows: of a file only what was fsynced is
-surely there, and of a name in a folder only what was there, and stayed, since the folder
-was fsynced. What was not fsynced may or may not have reached the disk.
+The page cache is modeled pessimistically, as POSIX allows: content of a file is durable
+only if it was fsynced, and a name in a folder only if it was there when the folder was
+fsynced and has stayed since. Anything else may or may not have reached the disk.
 """
 
 import os

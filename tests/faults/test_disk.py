@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from tests.faults.places import Disk
+from tests.faults.failing_parts import Disk
 from tests.faults.reception import (
     OFFER,
     data_of,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.injecting import FAULTS, schedule
+from tests.faults.fault_run import Plan, Result, run
+from tests.faults.injector import FAULTS, schedule
 from tests.faults.load import Load, Way
-from tests.faults.reporting import markdown, summary
-from tests.faults.running import Plan, Result, run
+from tests.faults.run_report import markdown, summary
 from tests.real_parts import require
 
 pytestmark = pytest.mark.acceptance

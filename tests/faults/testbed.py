@@ -17,7 +17,7 @@ import psutil
 import redis
 
 from services.system.ports import HTTP_ROLES
-from tests.faults.places import Clock, Database, Destination, Disk
+from tests.faults.failing_parts import Clock, Database, Destination, Disk
 from tests.ports import free_port
 from tests.real_parts import outside
 from veritag.process.run_directory import SYSTEM, RunDirectory
@@ -33,8 +33,8 @@ _SETTINGS = {
     "VERITAG_VISIBILITY_TIMEOUT_SECONDS": "30",
     "VERITAG_STOP_GRACE_SECONDS": "5",
     "VERITAG_DISK_RESERVE_MB": str(RESERVE_MB),
-    # A worker that is killed every minute takes innocent instances with it: three
-    # attempts are meant for a worker that is killed by what it inspects.
+    # Workers are killed every minute here, also while they inspect valid instances: the
+    # default of three attempts would make dead letters of those.
     "VERITAG_MAX_ATTEMPTS": "20",
     "VERITAG_TRAIN_SCHEDULE": "never",
     "OMP_NUM_THREADS": "1",
@@ -65,7 +65,7 @@ class SystemUnderTest:
 
     def start(self) -> None:
         """Start the system, and restart it from now on whenever it ends."""
-        # Fixed ones: a part that is killed must find its own free when it is back.
+        # Fixed ports, so that a part that was killed is found again under its own.
         names = ("DICOM", "REVIEW", *(f"{role.upper()}_HTTP" for role in HTTP_ROLES))
         ports = {f"VERITAG_{name}_PORT": str(free_port()) for name in names}
         own = {"VERITAG_DATA_DIR": str(self.data_dir)}

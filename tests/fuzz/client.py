@@ -186,7 +186,7 @@ class Client:
 
     def _listen(self, connection: Connection, outcome: Outcome) -> bool:
         """Read until the case is answered; return whether the association is clean."""
-        # What is right is answered, however long it takes.
+        # A valid case is answered, however long that takes.
         patience = HANG_SECONDS if outcome.case.kind == "right" else QUIET_SECONDS
         while (pdu := connection.read(patience)) is not None:
             kind, body = pdu

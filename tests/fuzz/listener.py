@@ -15,12 +15,12 @@ import psutil
 
 from tests.ports import free_port, is_open
 
-# So deep that a few steps up still lie in the watched root.
+# Deep enough that a few `..` in a path still lead into the watched root.
 _DEPTH = ("a", "b", "c", "d", "data")
 _EXPECTED = {"spool", "records.sqlite3", "records.sqlite3-wal", "records.sqlite3-shm",
              "archive"}  # fmt: skip
 
-# What the listener may log while it is under attack. With a traceback: nothing.
+# Events that the listener may log during fuzzing, all of them without traceback.
 EVENTS = {
     "association_aborted",
     "association_established",

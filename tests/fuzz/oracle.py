@@ -19,7 +19,7 @@ LABELS = {
     "answer": {"accepted", "refused"},
     "kind": {"identical", "conflict"},
 }
-# Of Python itself, in the words of its own build.
+# Labels of metrics of Python itself, whose values depend on its build.
 _OF_PYTHON = {"generation", "implementation", "major", "minor", "patchlevel", "version"}
 
 

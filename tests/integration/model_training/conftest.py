@@ -1,4 +1,4 @@
-"""A site with a real broker and records for the trainer, and folders of images."""
+"""Sites with a real broker and records for the trainer, and folders of images."""
 
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec

@@ -26,12 +26,12 @@ def held_out_scores(
     """
     n = len(right)
     absent = {t: np.full(n, "", dtype="<U8") for t in JUDGED_TAGS}
-    silent = {t: np.full(n, np.nan) for t in JUDGED_TAGS}
+    unscored = {t: np.full(n, np.nan) for t in JUDGED_TAGS}
     return HeldOutScores(
         np.full(n, raw_novelty),
         np.ones(n, dtype=bool),
         {**absent, "Modality": np.full(n, "CT"), tag: np.array(received)},
         {**absent, tag: np.array(injected)},
-        {**silent, tag: np.array(right)},
-        {**silent, tag: np.array(wrong)},
+        {**unscored, tag: np.array(right)},
+        {**unscored, tag: np.array(wrong)},
     )

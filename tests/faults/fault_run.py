@@ -8,11 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.checking import Claim, check
-from tests.faults.injecting import Fault, Incident, Injector, possible_faults, schedule
-from tests.faults.ledger import Ledger
-from tests.faults.load import Load
-from tests.faults.places import (
+from tests.faults.claims import Claim, check
+from tests.faults.failing_parts import (
     Clock,
     Database,
     Destination,
@@ -20,6 +17,9 @@ from tests.faults.places import (
     Postgres,
     Sqlite,
 )
+from tests.faults.injector import Fault, Incident, Injector, possible_faults, schedule
+from tests.faults.ledger import Ledger
+from tests.faults.load import Load
 from tests.faults.senders import Meeting, Pace, Sender
 from tests.faults.testbed import SystemUnderTest
 from veritag.errors import RecordsUnavailable

@@ -61,7 +61,7 @@ class Disk:
         """Fill the disk with a ballast file, except for `leave_mb`."""
         left = shutil.disk_usage(self.path).free - leave_mb * MEGABYTE
         with self._ballast.open("ab") as ballast, suppress(OSError):
-            # Others write too: what is left at the end goes piece by piece.
+            # Others write too: the last bytes are filled piece by piece.
             os.posix_fallocate(ballast.fileno(), 0, max(left - MEGABYTE, 1))
             while not leave_mb:
                 os.write(ballast.fileno(), bytes(4096))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import redis
 
-from tests.faults.places import Postgres
+from tests.faults.failing_parts import Postgres
 from tests.faults.testbed import RESERVE_MB, UP, SystemUnderTest
 
 _RECOVERY_SECONDS = 150.0

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.faults.fault_run import Result
 from tests.faults.ledger import OUT_OF_RESOURCES, SUCCESS
-from tests.faults.running import Result
 
 Row = Sequence[object]
 

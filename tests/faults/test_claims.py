@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import delete, insert, select, update
 
 from services.indexer.indexer import describe
-from tests.faults.checking import check
+from tests.faults.claims import check
+from tests.faults.failing_parts import Destination
 from tests.faults.ledger import Ledger
 from tests.faults.load import Load
-from tests.faults.places import Destination
 from tests.faults.testbed import SystemUnderTest
 from veritag.dicom.part10 import encode_file_meta
 from veritag.findings import SeriesJudgement, Verdict, VerdictStatus

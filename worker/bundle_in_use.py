@@ -69,7 +69,7 @@ class BundleInUse:
 
     def _reject(self, problem: str) -> None:
         if problem != self.problem:
-            log.error("bundle_rejected", problem=problem)
+            log.error("bundle_rejected", reason=problem)
         self.problem = problem
 
     def _register(self, model: Model) -> None:

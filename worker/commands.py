@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def work() -> None:
-    """Inspect instances and settle series, as messages ask for it."""
+    """Inspect instances and settle series, as messages request it."""
     from veritag.process.memory import (
         DECODER_PACKAGES,
         EXTRA_PACKAGES,

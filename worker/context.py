@@ -61,6 +61,6 @@ class Context:
                 delay = delays.next()
                 if time.monotonic() + delay > deadline:
                     raise
-                log.warning("records_unavailable", again_in_seconds=delay)
+                log.warning("records_unavailable", retry_in_seconds=delay)
                 if self.stopping.wait(delay):
                     raise

@@ -208,7 +208,7 @@ def _fail(context: Context, one: PendingInstance, error: Exception) -> None:
         "inspection_failed",
         instance_id=one.instance_id,
         attempt=attempt,
-        error=reason,
+        reason=reason,
     )
     context.retry(lambda: abandon_attempt(context.records, ids, reason))
     if attempt >= context.settings.max_attempts:

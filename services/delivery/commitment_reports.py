@@ -66,22 +66,22 @@ class CommitmentReports:
             COMMITMENT_REPORTS, [CommitmentState.REPORTED, CommitmentState.FAILED]
         )
 
-    def run(self, stop: threading.Event) -> None:
-        """Record and report until `stop` is set."""
+    def run(self, stopping: threading.Event) -> None:
+        """Record and report until `stopping` is set."""
         with ThreadPoolExecutor(_AT_ONCE, "commitment") as pool:
-            while not stop.is_set():
+            while not stopping.is_set():
                 try:
                     self.record_requests()
                     count = self.report_due(pool)
                 except RecordsUnavailable as error:
                     self._log.warning("records_unavailable", reason=str(error))
-                    stop.wait(_RECORDS_DELAY)
+                    stopping.wait(_RECORDS_DELAY)
                 except Exception:  # noqa: BLE001 - this thread must not end
                     self._log.exception("commitments_failed")
-                    stop.wait(_RECORDS_DELAY)
+                    stopping.wait(_RECORDS_DELAY)
                 else:
                     if not count:
-                        stop.wait(_POLL_SECONDS)
+                        stopping.wait(_POLL_SECONDS)
 
     def record_requests(self) -> None:
         """Record the requests in the spool; recording one twice is harmless."""

@@ -76,24 +76,24 @@ class Forwarder:
         count_from_zero(FORWARDED, [name])
         count_from_zero(FORWARD_FAILURES, [name], ["refused", "unavailable"])
 
-    def run(self, stop: threading.Event) -> None:
-        """Send until `stop` is set."""
-        while not stop.is_set():
+    def run(self, stopping: threading.Event) -> None:
+        """Send until `stopping` is set."""
+        while not stopping.is_set():
             try:
-                count = self.round(stop)
+                count = self.round(stopping)
             except ReceiverUnavailable as error:
-                self._unavailable(error, stop)
+                self._unavailable(error, stopping)
             except RetryableError as error:
-                self._wait(error, stop)
+                self._wait(error, stopping)
             except Exception:  # noqa: BLE001 - this thread must not end
                 self._log.exception("forwarding_failed")
-                stop.wait(self._backoff.next())
+                stopping.wait(self._backoff.next())
             else:
                 self._backoff.reset()
                 if not count:
-                    stop.wait(_POLL_SECONDS)
+                    stopping.wait(_POLL_SECONDS)
 
-    def round(self, stop: threading.Event) -> int:
+    def round(self, stopping: threading.Event) -> int:
         """Send a batch over one association; return how many instances it had.
 
         Raises
@@ -107,10 +107,10 @@ class Forwarder:
         """
         due = due_forwards(self._records, self._id, BATCH)
         if due:
-            self._send(due, stop)
+            self._send(due, stopping)
         return len(due)
 
-    def _send(self, due: Sequence[Forward], stop: threading.Event) -> None:
+    def _send(self, due: Sequence[Forward], stopping: threading.Event) -> None:
         result = self._filter.apply(due)
         store_outcomes(
             self._records,
@@ -120,7 +120,7 @@ class Forwarder:
                 for forward in result.skipped
             ],
         )
-        batch = _Batch(self, self._files([*result.wanted, *result.unread]), stop)
+        batch = _Batch(self, self._files([*result.wanted, *result.unread]), stopping)
         present = batch.park_missing()
         unread = self._files(result.unread).keys()
         batch.postpone([path for path in present if path in unread])
@@ -172,23 +172,27 @@ class Forwarder:
             FORWARDED.labels(self._name).inc(sent)
             self._log.info("instances_forwarded", instances=sent)
 
-    def _unavailable(self, error: ReceiverUnavailable, stop: threading.Event) -> None:
+    def _unavailable(
+        self, error: ReceiverUnavailable, stopping: threading.Event
+    ) -> None:
         FORWARD_FAILURES.labels(self._name, "unavailable").inc()
         delay = self._backoff.next()
-        self._log.warning("destination_unavailable", reason=str(error), wait=delay)
+        self._log.warning(
+            "destination_unavailable", reason=str(error), retry_in_seconds=delay
+        )
         try:
             note_failure(self._records, self._id, str(error))
         except RetryableError:
             self._log.warning("records_unavailable")
-        stop.wait(delay)
+        stopping.wait(delay)
 
-    def _wait(self, error: RetryableError, stop: threading.Event) -> None:
+    def _wait(self, error: RetryableError, stopping: threading.Event) -> None:
         # Shorter than for a destination: all queues wait for records and archive.
         delay = min(10.0, self._backoff.next())
         is_archive = isinstance(error, ArchiveUnavailable)
         event = "archive_unavailable" if is_archive else "records_unavailable"
-        self._log.warning(event, reason=str(error), wait=delay)
-        stop.wait(delay)
+        self._log.warning(event, reason=str(error), retry_in_seconds=delay)
+        stopping.wait(delay)
 
 
 def _postponed(forward: Forward, sent: SendOutcome) -> ForwardOutcome:
@@ -202,9 +206,12 @@ class _Batch:
     """The files of one association, with the outcomes that are not stored yet."""
 
     def __init__(
-        self, forwarder: Forwarder, files: dict[Path, Forward], stop: threading.Event
+        self,
+        forwarder: Forwarder,
+        files: dict[Path, Forward],
+        stopping: threading.Event,
     ) -> None:
-        self._forwarder, self._files, self._stop = forwarder, files, stop
+        self._forwarder, self._files, self._stopping = forwarder, files, stopping
         self._outcomes: list[ForwardOutcome] = []
         self._stored_at = time.monotonic()
 
@@ -239,7 +246,7 @@ class _Batch:
         is_late = time.monotonic() - self._stored_at > _STORE_SECONDS
         if is_late or len(self._outcomes) >= _STORE_BATCH:
             self.store()
-        if self._stop.is_set():
+        if self._stopping.is_set():
             raise _Interrupted
 
     def store(self) -> None:

@@ -62,37 +62,37 @@ def run_delivery(settings: Settings, *, forwarding: bool) -> None:
     configure_logging(settings, "delivery")
     disable_pydicom_validation()
     _require_tls_files(settings)
-    stop = threading.Event()
-    stop_on_signals(stop)
+    stopping = threading.Event()
+    stop_on_signals(stopping)
     spool = Spool(settings.spool_dir)
-    with claim_spool(spool, "delivery", stop):
+    with claim_spool(spool, "delivery", stopping):
         records = Records.open(settings.records_url)
         checks = {"records": availability_check(records.ping)}
         health = HealthServer(settings.http_host, settings.delivery_http_port, checks)
         http_port = health.start()
         get_logger().info("delivering", http_port=http_port)
         parts = _Parts(settings, spool, Archive(settings.archive_dir), records)
-        if retry_until_available(records.migrate, stop):
-            _work(parts, forwarding, stop)
+        if retry_until_available(records.migrate, stopping):
+            _work(parts, forwarding, stopping)
         records.close()
 
 
-def _work(parts: _Parts, forwarding: bool, stop: threading.Event) -> None:
+def _work(parts: _Parts, forwarding: bool, stopping: threading.Event) -> None:
     destinations = [p for p in parts.settings.peers if p.forward and forwarding]
     works: list[Work] = [_commitment_reports(parts).run]
 
     def prepare() -> None:
         works.extend(forwarder.run for forwarder in _forwarders(parts, destinations))
 
-    if forwarding and not retry_until_available(prepare, stop):
+    if forwarding and not retry_until_available(prepare, stopping):
         return
     threads = [
-        threading.Thread(target=work, args=(stop,), daemon=True) for work in works
+        threading.Thread(target=work, args=(stopping,), daemon=True) for work in works
     ]
     for thread in threads:
         thread.start()
     release_memory_later()
-    _watch(parts.records, {peer.name for peer in destinations}, stop)
+    _watch(parts.records, {peer.name for peer in destinations}, stopping)
     _join(threads, parts.settings.stop_grace_seconds)
 
 
@@ -128,15 +128,15 @@ def _forwarders(parts: _Parts, peers: Iterable[Peer]) -> list[Forwarder]:
     ]
 
 
-def _watch(records: Records, names: set[str], stop: threading.Event) -> None:
-    """Update the gauges until `stop` is set."""
-    while not stop.is_set():
+def _watch(records: Records, names: set[str], stopping: threading.Event) -> None:
+    """Update the gauges until `stopping` is set."""
+    while not stopping.is_set():
         try:
             set_destination_gauges(records, names)
             set_commitment_gauges(records)
         except RetryableError as error:
             get_logger().warning("records_unavailable", reason=str(error))
-        stop.wait(_GAUGE_SECONDS)
+        stopping.wait(_GAUGE_SECONDS)
 
 
 def _join(threads: Iterable[threading.Thread], grace_seconds: float) -> None:

@@ -80,31 +80,33 @@ class Indexer:
         ARCHIVE_FREE_BYTES.set_function(archive.free_bytes)
         count_from_zero(DUPLICATES, (ReceptionKind.IDENTICAL, ReceptionKind.CONFLICT))
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stopping: threading.Event) -> None:
         """Index until the event is set; wait for an unavailable database."""
         delays = Backoff(first=0.5, longest=10.0)
         prepared = False
-        while not stop.is_set():
+        while not stopping.is_set():
             try:
                 if not prepared:
                     self._prepare()
                     prepared = True
-                indexed = self.round(stop)
+                indexed = self.round(stopping)
             except RecordsUnavailable as error:
                 delay = delays.next()
-                self._log.warning("records_unavailable", error=str(error), wait=delay)
-                stop.wait(delay)
+                self._log.warning(
+                    "records_unavailable", reason=str(error), retry_in_seconds=delay
+                )
+                stopping.wait(delay)
             else:
                 delays.reset()
                 if not indexed:
-                    stop.wait(self._poll)
+                    stopping.wait(self._poll)
         self._publisher.stop(_STOP_SECONDS)
 
     def _prepare(self) -> None:
         self._records.migrate()
         self._publisher.start()
 
-    def round(self, stop: threading.Event | None = None) -> int:
+    def round(self, stopping: threading.Event | None = None) -> int:
         """Index the files in `ready/`; return how many were removed from the spool.
 
         Raises
@@ -119,7 +121,7 @@ class Indexer:
         removed = 0
         for start in range(0, len(names), BATCH):
             removed += self._index(names[start : start + BATCH])
-            if stop is not None and stop.is_set():
+            if stopping is not None and stopping.is_set():
                 break
         return removed
 
@@ -205,7 +207,7 @@ class Indexer:
             "instance_not_indexed",
             spool_name=name,
             error=type(error).__name__,
-            retry_in=delay,
+            retry_in_seconds=delay,
         )
 
     def problem(self) -> str | None:

@@ -154,7 +154,7 @@ class Publisher:
         if isinstance(error, BrokerUnavailable):
             DISPATCH_FAILURES.inc()
         delay = self._delays.next()
-        self._log.warning("dispatch_failed", error=str(error), wait=delay)
+        self._log.warning("dispatch_failed", reason=str(error), retry_in_seconds=delay)
         with self._changed:
             self._problem = str(error)
             self._pending.clear()

@@ -31,10 +31,10 @@ def run_indexer(settings: Settings, parent: int | None = None) -> None:
         If a port is taken, or spool, database or broker are configured wrongly.
     """
     configure_logging(settings, "indexer")
-    stop = threading.Event()
-    stop_on_signals(stop)
+    stopping = threading.Event()
+    stop_on_signals(stopping)
     spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
-    with claim_spool(spool, "indexer", stop):
+    with claim_spool(spool, "indexer", stopping):
         make_folder(settings.archive_dir)
         records = Records.open(settings.records_url)
         dispatcher = Dispatcher.open(settings)
@@ -55,9 +55,9 @@ def run_indexer(settings: Settings, parent: int | None = None) -> None:
         SPOOL_READY.set_function(lambda: len(spool.names()))
         http_port = health.start()
         if parent is not None:
-            end_with_parent(parent, stop)
+            end_with_parent(parent, stopping)
         get_logger().info("indexing", http_port=http_port)
         release_memory_later()
-        indexer.run(stop)
+        indexer.run(stopping)
         dispatcher.close()
         records.close()

@@ -47,9 +47,9 @@ class HelperProcesses:
         for process in self._processes:
             self._start(process)
 
-    def watch(self, stop: threading.Event) -> None:
-        """Start again each process that ends, until `stop` is set."""
-        while not stop.wait(_POLL_SECONDS if self._processes else None):
+    def watch(self, stopping: threading.Event) -> None:
+        """Start again each process that ends, until `stopping` is set."""
+        while not stopping.wait(_POLL_SECONDS if self._processes else None):
             for process in self._processes:
                 if process.poll():
                     self._log(process, "child_ended", status=process.last_status)
@@ -63,8 +63,8 @@ class HelperProcesses:
             self._log(process, "child_not_started", errno=error.errno)
 
     def _log(self, process: SupervisedProcess, event: str, **why: int | None) -> None:
-        restart_in = round(process.seconds_to_start, 1)
-        get_logger().error(event, child=process.name, restart_in=restart_in, **why)
+        seconds = round(process.seconds_to_start, 1)
+        get_logger().error(event, child=process.name, restart_in_seconds=seconds, **why)
 
     def terminate(self) -> None:
         """Send SIGTERM to each process."""

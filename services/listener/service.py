@@ -40,14 +40,14 @@ def run_listener(
     """
     configure_logging(settings, "listener")
     disable_pydicom_validation()
-    stop = threading.Event()
-    stop_on_signals(stop)
+    stopping = threading.Event()
+    stop_on_signals(stopping)
     spool = Spool(settings.spool_dir, settings.disk_reserve_mb)
     if parent is not None:
-        end_with_parent(parent, stop)
-        _receive(settings, spool, stop, lambda _: ())
+        end_with_parent(parent, stopping)
+        _receive(settings, spool, stopping, lambda _: ())
         return
-    with claim_spool(spool, "listener", stop):
+    with claim_spool(spool, "listener", stopping):
         # Only with the lock: no other listener receives into this spool.
         leftovers = spool.remove_leftovers()
         if leftovers:
@@ -60,7 +60,7 @@ def run_listener(
         _receive(
             settings,
             spool,
-            stop,
+            stopping,
             lambda acceptor: [*indexer, *_more_listeners(settings, acceptor)],
         )
 
@@ -68,10 +68,10 @@ def run_listener(
 def _receive(
     settings: Settings,
     spool: Spool,
-    stop: threading.Event,
+    stopping: threading.Event,
     helpers_of: Callable[[Acceptor], Sequence[SupervisedProcess]],
 ) -> None:
-    """Receive until `stop` is set, then stop the acceptor while the helpers end."""
+    """Receive until `stopping` is set, then stop the acceptor while the helpers end."""
     acceptor = Acceptor(settings, spool)
     checks = {"spool": spool.problem, "dicom": acceptor.problem}
     health = HealthServer(settings.http_host, settings.listener_http_port, checks)
@@ -88,7 +88,7 @@ def _receive(
         reception=acceptor.reception,
     )
     release_memory()
-    helpers.watch(stop)
+    helpers.watch(stopping)
     started = time.monotonic()
     helpers.terminate()  # they finish what they receive at the same time as we do
     acceptor.stop(settings.stop_grace_seconds)

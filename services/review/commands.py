@@ -2,10 +2,14 @@
 
 import signal
 import socket
+from typing import TYPE_CHECKING
 
 import typer
 
 from veritag.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 REQUIRES = ("fastapi", "jinja2", "multipart", "uvicorn", "cv2")
 
@@ -24,8 +28,6 @@ def review() -> None:
     )
 
     skip_packages(*UNNEEDED_PACKAGES)  # before pydicom and structlog are imported
-    import uvicorn
-
     from services.review.app import create_app
     from veritag.process.logs import configure_logging, get_logger
     from veritag.settings import load_settings
@@ -42,6 +44,15 @@ def review() -> None:
         host=settings.review_host,
         port=listening.getsockname()[1],
     )
+    release_memory_later()
+    _serve(app, listening, settings.stop_grace_seconds)
+    log.info("review_stopped")
+
+
+def _serve(app: "FastAPI", listening: socket.socket, grace_seconds: float) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    import uvicorn
+
     # uvicorn stops cleanly on SIGTERM and then raises the signal again for the handler
     # that was set before; an empty one leaves the exit status at 0.
     signal.signal(signal.SIGTERM, lambda *_: None)
@@ -51,11 +62,9 @@ def review() -> None:
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=int(settings.stop_grace_seconds),
+        timeout_graceful_shutdown=int(grace_seconds),
     )
-    release_memory_later()
     uvicorn.Server(config).run(sockets=[listening])
-    log.info("review_stopped")
 
 
 def _bind(host: str, port: int) -> socket.socket:

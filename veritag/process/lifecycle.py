@@ -90,7 +90,7 @@ def retry_until_available(
             action()
         except RetryableError as error:
             delay = delays.next()
-            log.warning("waiting", reason=str(error), again_in_seconds=delay)
+            log.warning("waiting", reason=str(error), retry_in_seconds=delay)
             stopping.wait(delay)
         else:
             return True

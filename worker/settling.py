@@ -31,6 +31,7 @@ def settle_one(context: Context, model: Model, series_id: int) -> None:
             lambda: pending_instances(context.records, ids, again=True)
         )
         inspect_again(context, model, instances)
+        # Read again, with the new verdicts.
         snapshot = _snapshot(context, model, series_id)
     if snapshot is not None and snapshot.verdicts and not context.stopping.is_set():
         _judge(context, model, snapshot)

@@ -86,6 +86,7 @@ def _work(parts: _Parts, forwarding: bool, stopping: threading.Event) -> None:
 
     if forwarding and not retry_until_available(prepare, stopping):
         return
+    # Daemons: one that hangs in a send must not keep the process beyond the grace.
     threads = [
         threading.Thread(target=work, args=(stopping,), daemon=True) for work in works
     ]

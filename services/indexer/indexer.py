@@ -141,6 +141,7 @@ class Indexer:
                 return 0
             return sum(self._index([instance.spool_name]) for instance in batch)
         self._remove(batch)
+        # A crash before this line costs no instance: the first sweep finds its id.
         self._publisher.add(recorded.new_ids, _age(batch))
         return len(batch)
 

@@ -78,6 +78,7 @@ class Scheduler:
         self._records = records
         self._dispatcher = dispatcher
         self._training = TrainingSchedule(settings, records, dispatcher)
+        # Series id to the time of its last request; a restart only repeats messages.
         self._requested: dict[int, float] = {}
         self._slow_at = 0.0
         self._training_at = 0.0
@@ -174,6 +175,7 @@ class Scheduler:
         ids = stale_instances(self._records, self._settings.republish_seconds)
         if not ids or self._dispatcher.waiting(QUEUE_INSPECTION) > _SHORT_QUEUE:
             return
+        # In this order: after a crash in between they are published once more.
         self._dispatcher.inspect(ids)
         mark_dispatched(self._records, ids)
         REPUBLISHED.inc(len(ids))

@@ -117,6 +117,7 @@ def _prepare_records(settings: Settings) -> None:
     Done in a process of its own: the supervisor runs for months and does not need
     SQLAlchemy and Alembic, which would take half of its memory.
     """
+    # By fork: what is loaded already need not be loaded again.
     with ProcessPoolExecutor(1, get_context("fork")) as pool:
         pool.submit(_migrate, settings).result()
 

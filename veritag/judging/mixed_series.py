@@ -42,6 +42,7 @@ def _kinds(picture: SeriesPicture, tag: str) -> list[PictureKind]:
     tables = picture.tables
     if picture.calibration(tag) is None or tag not in tables.columns:
         return []
+    # Fewer pictures than that cannot be two kinds, each with its least number.
     if picture.unfamiliar or len(picture.verdicts) < 2 * MIXED_LEAST:
         return []
     kinds = kinds_of(tag, tables.values(tag), picture.probabilities(tag))

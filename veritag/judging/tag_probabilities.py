@@ -91,10 +91,12 @@ def pooled(probabilities: Floats, correlation: float) -> Floats:
 def contradiction_scores(
     probabilities: Floats,
     values: Sequence[str],
-    observed: Sequence[str | None],
+    received: Sequence[str | None],
     fit: Fit,
 ) -> Floats:
-    """Return the probability that the received value fits nothing shown, (n,).
+    """Return the probability that each received value is wrong, (n,), NaN for no score.
+
+    1 less the probabilities of the concepts, each by how well it fits the value.
 
     Parameters
     ----------
@@ -102,21 +104,17 @@ def contradiction_scores(
         Of shape (n, V); rows with NaN have no score.
     values
         The concepts of the columns.
-    observed
+    received
         The concept that each picture carries, of length n; None or empty for none.
-
-    Returns
-    -------
-    NaN where there is no score.
     """
-    distinct = sorted({value for value in observed if value})
+    distinct = sorted({value for value in received if value})
     rows = {value: row for row, value in enumerate(distinct)}
     # The last row is that of pictures without a value: NaN gives them no score.
     table = np.array(
-        [[fit(v, o) for v in values] for o in distinct] + [[np.nan] * len(values)],
+        [[fit(v, r) for v in values] for r in distinct] + [[np.nan] * len(values)],
         dtype=np.float64,
     )
-    fits = table[[rows[o] if o else len(distinct) for o in observed]]
+    fits = table[[rows[r] if r else len(distinct) for r in received]]
     # The sum of rounded probabilities can be a little above 1.
     clipped: Floats = np.clip(1.0 - (probabilities * fits).sum(axis=1), 0.0, 1.0)
     return clipped

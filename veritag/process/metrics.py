@@ -69,7 +69,7 @@ DISPATCH_FAILURES = Counter("veritag_dispatch_failures", "Messages not published
 COMMITMENT_REQUESTS = Counter(
     "veritag_commitment_requests", "Commitment requests, by answer.", ["answer"]
 )
-# Reports that were taken by the requestor, or given up.
+# Reports that the requestor accepted, or that were given up.
 COMMITMENT_REPORTS = Counter(
     "veritag_commitment_reports", "Commitment reports, by outcome.", ["outcome"]
 )

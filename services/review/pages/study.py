@@ -202,6 +202,7 @@ def _next_finding(
     # The browser focuses the element of the fragment, so that Enter works from there.
     anchor = f"finding-{following.finding_id}" if following else "onward"
     uid = quote(study.study_instance_uid, safe="")
+    # 303: a reload of that page does not send the decision again.
     answer = RedirectResponse(f"/studies/{uid}?decided={decided}#{anchor}", 303)
     if reviewer is not None:
         remember_reviewer(request, answer, reviewer)

@@ -116,6 +116,7 @@ def show_worklist(
         groups=selected.of(found.groups),
         modalities=sorted(MODALITIES),
         codes=LABELS,
+        # Only for an empty page, which shows them: they read whole tables.
         counts=None if found.rows or found.groups else system_counts(records),
         destination=_destination(settings),
     )

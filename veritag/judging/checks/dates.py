@@ -96,6 +96,7 @@ def check_order(header: Header) -> Iterator[Defect]:
     if study is None:
         return
     code = FindingCode.DATES_DISAGREE
+    # A derived image may be made from an acquisition of an earlier study.
     if header.values("ImageType")[:1] == ["ORIGINAL"]:
         for name in ("AcquisitionDate", "ContentDate"):
             acquired = _day(header.value(name))

@@ -85,6 +85,7 @@ def worklist(
         matches.where(findings.c.severity.in_(grave))
         .join(studies, series.c.study_id == studies.c.id)
         .group_by(series.c.study_id)
+        # An aggregate, because PostgreSQL orders groups by nothing else.
         .order_by(worst, func.max(studies.c.last_received_at).desc())
     )
     if state == WorklistState.OPEN:

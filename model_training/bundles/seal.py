@@ -65,6 +65,11 @@ def make_bundle(
     write_pages
         Writes further files into `out` before it is sealed, given the clusters with
         their public ids and names.
+
+    Raises
+    ------
+    StopError
+        If the exported graph differs from the trained model.
     """
     half = fitted.config.half
     graph = _graph(fitted, half=half)

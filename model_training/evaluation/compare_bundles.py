@@ -35,7 +35,7 @@ class ComparedFigure:
     Attributes
     ----------
     sign
-        1 where more is better, -1 where less is.
+        1 where a larger value is better, -1 where a smaller one is.
     fine
         A value that is good enough: a challenger that reaches it is never worse, and
         better only than a champion that does not.
@@ -97,7 +97,15 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One figure of both bundles, with the interval of the difference if it has one."""
+    """One figure of both bundles.
+
+    Attributes
+    ----------
+    champion, challenger
+        Its values; None where undefined.
+    low, high
+        Interval of challenger - champion under resampling; None without one.
+    """
 
     name: str
     champion: float | None

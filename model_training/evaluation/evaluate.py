@@ -62,7 +62,7 @@ def run_evaluate(
     Raises
     ------
     StopError
-        If there is no such bundle, or no usable image.
+        If there is no such bundle, no folder is given, or no image is usable.
     """
     if not folders:
         raise ConfigurationError("name the images to evaluate on: --images PATH...")

@@ -42,6 +42,8 @@ class Evaluation:
 
     Attributes
     ----------
+    figures, by_tag
+        Figures over all tags, and keyword to those of one tag; None where undefined.
     clusters
         Public id, name and number of images of each cluster.
     """
@@ -84,6 +86,8 @@ def evaluate_bundle(
     ------
     StopError
         If the snapshot's tiles are not made as the bundle requires.
+    BundleRejected
+        If the graph computes NaN or infinity.
     """
     questions = questions_about(snapshot, seed)
     predictions = predictions_of(bundle, snapshot, questions.tags)

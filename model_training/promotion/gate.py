@@ -62,7 +62,15 @@ class GateConfig:
 
 @dataclass(frozen=True)
 class GateDecision:
-    """Outcome of the gate with its reasons."""
+    """Outcome of the gate with its reasons.
+
+    Attributes
+    ----------
+    flags
+        See `flag_changes`; None where no comparison was possible.
+    reference
+        Numbers of images and patients of the reference set.
+    """
 
     outcome: GateOutcome
     reasons: tuple[str, ...]

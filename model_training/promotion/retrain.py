@@ -97,6 +97,8 @@ def run_retraining(
     StopError
         If there is too little to learn from, or the disk is full; the run is recorded
         as failed, and the champion stays.
+    ConfigurationError
+        If the setting names one bundle instead of a folder; no run is begun.
     """
     require_bundle_folder(settings.bundles_dir)
     config = config or default_config(settings)

@@ -145,6 +145,8 @@ def load_snapshot(place: Path, *, verify: bool = True) -> Snapshot:
     ------
     SnapshotRejected
         If there is no snapshot, or it does not match its seal or this version.
+    BundleRejected
+        If this version does not support its preprocessing.
     """
     try:
         return _load(place, verify=verify)

@@ -27,7 +27,18 @@ from model_training.training.training_data import (
 
 @dataclass
 class LoopState:
-    """Network, data, objective and callbacks of a run; `state` is a loaded checkpoint."""
+    """Network, data, objective and callbacks of a run.
+
+    Attributes
+    ----------
+    held_out
+        Images whose loss decides when the encoder stops; the training images where no
+        patient is held out.
+    checkpoint
+        Where each pass is saved; None: nowhere.
+    state
+        Content of the checkpoint that the run resumes from; empty for a new run.
+    """
 
     trained: Trained
     training: TrainingSet

@@ -53,7 +53,13 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The values of each head, keyword to values in the order of its outputs."""
+    """The values of each head.
+
+    Attributes
+    ----------
+    values
+        Keyword to values, in the order of the head's outputs.
+    """
 
     values: Mapping[str, tuple[str, ...]]
 
@@ -81,7 +87,19 @@ def vocabulary_of(training: TrainingSet) -> Vocabulary:
 
 @dataclass(frozen=True)
 class DeviceData:
-    """A training set on the device, tags as indices."""
+    """A training set on the device, tags as indices.
+
+    Attributes
+    ----------
+    tiles
+        uint8, of shape (N, size, size); on the GPU, or in memory where they do not fit.
+    values
+        Keyword to the index of each value, -1 where missing, of shape (N,).
+    class_weights
+        Keyword to the weight of each value, of shape (V,).
+    weights
+        Weight of each image in the loss on tags, of shape (N,).
+    """
 
     tiles: NDArray[np.uint8] | Tensor
     values: dict[str, Tensor]

@@ -92,6 +92,8 @@ def archive_snapshot(
         snapshots are unchanged then.
     RecordsUnavailable
         If the database does not answer.
+    ArchiveUnavailable
+        If tiles have to be made and the folder of the archive is missing.
     """
     plan = plan or plan_snapshot(records, config)
     builder = SnapshotBuilder(plan, archive, preprocessing, max_frame_mb, on_step)

@@ -111,8 +111,8 @@ def partners_among(
     starts = np.concatenate([[0], np.cumsum(sizes[sizes > 0])]).astype(np.int64)
     # Group -1 refers to the last element.
     renumbered = np.append(np.cumsum(sizes > 0) - 1, 0)
-    own = renumbered[group] if own_group else None
-    return PartnerPool(entries[order], starts, own)
+    pool_of = renumbered[group] if own_group else None
+    return PartnerPool(entries[order], starts, pool_of)
 
 
 @dataclass(frozen=True)
@@ -192,19 +192,26 @@ def _one_each(
     keys = np.where(allowed, rng.random(allowed.shape), -1.0)
     chosen = np.take_along_axis(partners, keys.argmax(axis=1)[:, None], axis=1)[:, 0]
     paired = allowed.any(axis=1)
-    own = None if instances is None else instances[paired]
-    return _as_codes(draw.tuples, anchors[paired], chosen[paired], own, rng)
+    first = None if instances is None else instances[paired]
+    return _as_codes(draw.tuples, anchors[paired], chosen[paired], first, rng)
 
 
 def _as_codes(
     tuples: Tuples,
     a: Indices,
     b: Indices,
-    own: Indices | None,
+    first: Indices | None,
     rng: np.random.Generator,
 ) -> Pairs:
-    """Return i N + j, with i < j drawn from the members of tuples a and b, (P,) each."""
-    i = own if own is not None else _member(tuples, a, rng.integers(tuples.counts[a]))
+    """Return i N + j, with i < j drawn from the members of tuples a and b, (P,) each.
+
+    Given `first`, one instance of each pair is not drawn.
+    """
+    i = (
+        first
+        if first is not None
+        else _member(tuples, a, rng.integers(tuples.counts[a]))
+    )
     place = rng.integers(tuples.counts[b])
     # Both tuples may be the same: an instance is no partner of itself.
     clash = _member(tuples, b, place) == i

@@ -21,8 +21,10 @@ def squared_distances(embedding: Floats, cluster_centers: Floats) -> Floats:
     """Return squared Euclidean distances, of shape (N, K)."""
     cross = embedding @ cluster_centers.T
     # |a|^2 + |b|^2 - 2ab needs no array of shape (N, K, D); rounding can make it < 0.
-    own = (embedding**2).sum(axis=1, keepdims=True) + (cluster_centers**2).sum(axis=1)
-    result: Floats = np.maximum(own - 2 * cross, 0.0)
+    squared_norms = (embedding**2).sum(axis=1, keepdims=True) + (
+        cluster_centers**2
+    ).sum(axis=1)
+    result: Floats = np.maximum(squared_norms - 2 * cross, 0.0)
     return result
 
 

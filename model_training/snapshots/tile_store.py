@@ -132,12 +132,12 @@ class TileStore:
         tile_count = (self.folder / TILES).stat().st_size // self._tile_bytes
         count = min(len(raw) // _ENTRY.itemsize, tile_count)
         entries = np.frombuffer(raw, _ENTRY, count=count).copy()
-        whole = _checks(raw, len(entries)) == entries["check"]
+        undamaged = _checks(raw, len(entries)) == entries["check"]
         # A crash damages the end alone: tiles after a damaged entry are good.
-        last = int(np.flatnonzero(whole)[-1]) + 1 if whole.any() else 0
+        last = int(np.flatnonzero(undamaged)[-1]) + 1 if undamaged.any() else 0
         self._cut(last)
         self._count = last
-        rows = np.flatnonzero(whole)
+        rows = np.flatnonzero(undamaged)
         self._index = DigestIndex(entries["digest"][rows], rows)
 
     def _cut(self, count: int) -> None:

@@ -70,8 +70,10 @@ class TagPredictor(nn.Module):
     def nearest(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the indices of the nearest neighbor images and their distances, (N, k)."""
         # One product with all neighbor images: an exact search needs no index in the graph.
-        own = (z**2).sum(1, keepdim=True)
-        squared = own - 2.0 * (z @ self.neighbor_embedding) + self.neighbor_squares
+        squared_norms = (z**2).sum(1, keepdim=True)
+        squared = (
+            squared_norms - 2.0 * (z @ self.neighbor_embedding) + self.neighbor_squares
+        )
         # Rounding may leave a square below 0, which has no root.
         nearest, rows = torch.topk(-squared, self.count, dim=1)
         return rows, torch.sqrt((-nearest).clamp(min=0.0))

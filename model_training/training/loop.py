@@ -186,11 +186,11 @@ def _train_pass(
     p = None if target is None else torch.from_numpy(target).float().to(run.device)
     stepping.begin_pass()
     for rows in batches(count, config.batch, order):
-        own = run.ranks.batch_part(rows)
+        part_of_batch = run.ranks.batch_part(rows)
         if p is None:
-            terms = run.objective.encoder_terms(own, pair_rng)
+            terms = run.objective.encoder_terms(part_of_batch, pair_rng)
         else:
-            terms = run.objective.cluster_terms(own, p, gamma, pair_rng)
+            terms = run.objective.cluster_terms(part_of_batch, p, gamma, pair_rng)
         stepping.step(terms, len(rows) / count)
         run.on_step(len(rows))
 
@@ -207,8 +207,8 @@ def encoder_config(config: TrainingConfig) -> TrainingConfig:
 
 def assign(run: LoopState) -> NDArray[np.float64]:
     """Return q (eq. 11) of all training images; each process computes a block of rows."""
-    own = run.ranks.row_block(run.training.tiles)
-    return run.ranks.gather(soft_assignment(run.trained.network, own))
+    block = run.ranks.row_block(run.training.tiles)
+    return run.ranks.gather(soft_assignment(run.trained.network, block))
 
 
 def place_centers(

@@ -70,9 +70,9 @@ class LoopState:
         """
         names = ENCODER, CLUSTERS
         key = self.config.seed, names.index(part), epoch
-        own = np.random.default_rng((*key, 1 + self.ranks.rank))
-        self.objective.generator.manual_seed(int(own.integers(1 << 62)))
-        return np.random.default_rng((*key, 0)), own
+        pair_rng = np.random.default_rng((*key, 1 + self.ranks.rank))
+        self.objective.generator.manual_seed(int(pair_rng.integers(1 << 62)))
+        return np.random.default_rng((*key, 0)), pair_rng
 
     def end_pass(self, figures: EpochFigures, **state: Any) -> None:
         """Add the figures of a pass, save a checkpoint and report the pass."""

@@ -143,8 +143,8 @@ class SnapshotBuilder:
         self, store: TileStore, writer: SnapshotWriter, rows: Sequence[int]
     ) -> None:
         kept = store.find([self.digests[row] for row in rows])
-        tiles, whole = store.read(kept)
-        if not whole.all():
+        tiles, undamaged = store.read(kept)
+        if not undamaged.all():
             raise StopError(
                 f"the kept tiles in {store.folder} were changed while in use"
             )

@@ -7,7 +7,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
-from rich.table import Table
+from rich.table import Column, Table
 
 from services.system.demo_studies import DemoStudies, PlantedError
 from veritag.findings import Finding, FindingCode
@@ -196,22 +196,22 @@ def _codes(other: dict[str, Any]) -> set[str]:
 
 
 def _errors_table(report: DemoReport) -> Table:
+    """Return the planted errors, in a table that fits 80 columns."""
     table = Table(
-        "images",
-        "tag",
+        Column("images", no_wrap=True),
+        Column("tag", no_wrap=True),
         "written",
         "correct",
-        "",
+        Column("result, score", no_wrap=True),
         "expected",
-        "score",
         title="Planted errors",
     )
     for e in report.errors:
-        found = "[green]found[/]" if e["found"] else "[red]missed[/]"
-        score = "" if e["score"] is None else f"{e['score']:.2f}"
-        expected = ", ".join(e["expected"][:2])
+        result = "[green]found[/]" if e["found"] else "[red]missed[/]"
+        score = "" if e["score"] is None else f" {e['score']:.2f}"
+        expected = "\n".join(e["expected"][:2])
         table.add_row(
-            e["kind"], e["tag"], e["wrong"], e["right"], found, expected, score
+            e["kind"], e["tag"], e["wrong"], e["right"], f"{result}{score}", expected
         )
     return table
 
@@ -224,8 +224,9 @@ def _others_table(others: Sequence[dict[str, Any]]) -> Table:
             for f in other["findings"]
         ]
         source = "synthetic, clean" if other["synthetic"] else "real"
+        description = other["description"] or "no description"
         table.add_row(
-            f"{escape(other['description'])} ({source})",
+            f"{escape(description)} ({source})",
             other["modality"],
             str(other["instances"]),
             escape("\n".join(findings)),

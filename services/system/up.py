@@ -1,8 +1,10 @@
 """`veritag up`: runs all processes of the system on this machine."""
 
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from veritag.errors import ConfigurationError, StopError
 from veritag.process.memory import release_memory
 from veritag.process.run_directory import SYSTEM, RunDirectory
 from veritag.process.supervised_process import SupervisedProcess
-from veritag.process.supervisor import Program, Supervisor
+from veritag.process.supervisor import Program, Supervisor, die_with_parent
 from veritag.settings import Settings
 from veritag.storage.spool import make_folder
 
@@ -78,7 +80,7 @@ def _run(system: System, directory: RunDirectory, errors: Console) -> None:
         show_restart,
     )
     with supervisor:
-        _start(supervisor, settings, errors)
+        _start(supervisor, settings, directory, errors)
         if not supervisor.stopping:
             description = system.describe()
             directory.write(SYSTEM, description)
@@ -89,13 +91,18 @@ def _run(system: System, directory: RunDirectory, errors: Console) -> None:
         errors.print("stopping ...")
 
 
-def _start(supervisor: Supervisor, settings: Settings, errors: Console) -> None:
+def _start(
+    supervisor: Supervisor,
+    settings: Settings,
+    directory: RunDirectory,
+    errors: Console,
+) -> None:
     """Start the processes and wait until each can do its work."""
     with StartDisplay([p.role for p in supervisor.programs], errors) as display:
         broker, others = _split_broker(supervisor.programs)
         for program in broker:
             supervisor.start(program.role)
-        _prepare_records(settings)
+        _prepare_records(settings, directory)
         _wait_ready(supervisor, broker, display)
         if supervisor.stopping:
             return
@@ -111,15 +118,30 @@ def _split_broker(programs: Sequence[Program]) -> tuple[list[Program], list[Prog
     )
 
 
-def _prepare_records(settings: Settings) -> None:
+def _prepare_records(settings: Settings, directory: RunDirectory) -> None:
     """Bring the database to this version, and record the destinations.
 
     Done in a process of its own: the supervisor runs for months and does not need
     SQLAlchemy and Alembic, which would take half of its memory.
     """
     # By fork: what is loaded already need not be loaded again.
-    with ProcessPoolExecutor(1, get_context("fork")) as pool:
+    detach = partial(_detach, directory, die_with_parent())
+    with ProcessPoolExecutor(1, get_context("fork"), detach) as pool:
         pool.submit(_migrate, settings).result()
+
+
+def _detach(directory: RunDirectory, die: Callable[[], None] | None) -> None:
+    """Let the forked process end with its parent, and not keep what it inherited.
+
+    Its copy of the lock would outlive a parent that is killed while the database does
+    not answer, and no later `veritag up` could start.
+    """
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor
+    if die is not None:
+        die()
+    directory.release()
 
 
 def _migrate(settings: Settings) -> None:

@@ -2,12 +2,14 @@
 
 import io
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -17,7 +19,8 @@ from services.system.programs import System, http_check
 from services.system.up import StartFailed, _wait_ready, run
 from services.system.up_display import StartDisplay, summary
 from tests.ports import free_port
-from tests.real_parts import require
+from tests.real_parts import outside, require
+from tests.waiting import wait_for
 from veritag.errors import ConfigurationError
 from veritag.process.health import HealthServer
 from veritag.process.run_directory import RunDirectory
@@ -173,3 +176,41 @@ def test_a_data_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="file/data"):
         run(Settings(data_dir=tmp_path / "file" / "data"))
+
+
+_HANGING_START = """
+import sys, time
+from pathlib import Path
+from services.system import up
+from veritag.process.run_directory import RunDirectory
+from veritag.settings import Settings
+
+def hang(_settings):
+    Path(sys.argv[1], "migrating").touch()
+    time.sleep(600)
+
+up._migrate = hang
+directory = RunDirectory(Path(sys.argv[1]))
+directory.acquire()
+up._prepare_records(Settings(data_dir=Path(sys.argv[1])), directory)
+"""
+
+
+def test_a_start_killed_while_it_waits_for_the_database_frees_the_folder(
+    tmp_path: Path,
+) -> None:
+    """The process that prepares the records ends with its parent, and holds no lock."""
+    start = subprocess.Popen(
+        [sys.executable, "-c", _HANGING_START, str(tmp_path)], env=outside()
+    )
+    try:
+        wait_for((tmp_path / "migrating").exists)
+        [preparation] = psutil.Process(start.pid).children(recursive=True)
+    finally:
+        start.kill()
+        start.wait()
+    directory = RunDirectory(tmp_path)
+    directory.acquire()
+    directory.release()
+    psutil.wait_procs([preparation], timeout=20)
+    assert not preparation.is_running()

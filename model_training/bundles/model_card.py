@@ -68,8 +68,8 @@ are never flagged: the check does not show that the model can judge them.
   of an unknown kind. Training on the site's own archive (`veritag train --data`)
   teaches them.
 - Rare body parts have few images and are often not judged.
-- The licenses are those of the repositories of the images; their authors may not have
-  meant the images.
+- The licenses are those of the repositories of the images; their authors may have meant
+  the code only.
 """
 
 

@@ -14,7 +14,7 @@ from veritag.judging.numeric_ranges import NUMERIC
 
 PRIOR_IMAGES = 20.0
 """Images' worth of the tag's overall rates in the rates of every row: five good images
-alone prove nothing, two bad ones of thirty show a lot."""
+alone are no proof, two bad ones of thirty show a lot."""
 
 
 def detectability(

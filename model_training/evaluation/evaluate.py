@@ -93,6 +93,7 @@ def _labelled(entries: Sequence[ImageEntry], labels: Path) -> Iterator[ImageEntr
     """Yield the entries, with the values of the labels in place of the files'."""
     labelled = dict(_rows(labels))
     for entry in entries:
+        # Resolved: folder and table may name a file by different paths.
         tags = labelled.get(entry.path.resolve())
         yield replace(entry, tags={**entry.tags, **tags}) if tags else entry
 

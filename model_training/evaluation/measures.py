@@ -90,6 +90,7 @@ def calibration_error(
     total = float(weights.sum())
     if total <= 0:
         return None
+    # A probability of 1 belongs to the last bin.
     bins = np.minimum((probability * BINS).astype(np.intp), BINS - 1)
     claimed = np.bincount(bins, weights=weights * probability, minlength=BINS)
     true = np.bincount(bins, weights=weights * truth, minlength=BINS)

@@ -67,6 +67,7 @@ def questions_about(snapshot: Snapshot, seed: int) -> Questions:
     regions = [f"{m} {p}" if p else "" for m, p in zip(modality, parts, strict=True)]
     return Questions(
         {
+            # A generator for each tag: a further tag changes no other wrong value.
             tag: _question(samples, tag, np.random.default_rng([seed, number]))
             for number, tag in enumerate(JUDGED_TAGS)
         },

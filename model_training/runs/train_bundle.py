@@ -96,6 +96,7 @@ def _require_valid(request: TrainingRequest) -> None:
 
 def _bundles_folder(request: TrainingRequest, settings: Settings) -> Path:
     """Return the folder in which the bundle's folder is made, created if missing."""
+    # --data has bundles of its own, whatever VERITAG_BUNDLE_DIR names.
     bundles = request.data / "bundles" if request.data else settings.bundles_dir
     parent = request.out.parent if request.out else bundles
     with disk_errors(f"the folder {parent}"):

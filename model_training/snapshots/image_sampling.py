@@ -29,7 +29,7 @@ class SamplingConfig:
         Images in all; above it, the commonest kinds are capped further.
     min_images
         Images up to which `max_per_series` is raised, for all series alike: a small
-        archive has nothing better than many slices of its few series.
+        archive has no better images than further slices of its few series.
     """
 
     max_per_series: int = 8

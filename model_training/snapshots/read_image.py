@@ -83,6 +83,7 @@ def _picture(entry: ImageEntry, preprocessing: Preprocessing) -> tuple[Tile, Sam
     try:
         image = cv2.imread(str(entry.path), cv2.IMREAD_GRAYSCALE)
     except cv2.error as error:
+        # OpenCV limits the pixels of an image (CV_IO_MAX_IMAGE_PIXELS).
         raise UnusableInstance(
             "a picture over the largest size that is read"
         ) from error

@@ -163,15 +163,15 @@ def test_a_champion_that_flags_nothing_has_no_precision_to_lose(
 ) -> None:
     """Against a champion without flags, recall counts if nearly every flag is right."""
 
-    def silent(body: dict[str, Any]) -> None:
+    def remove_thresholds(body: dict[str, Any]) -> None:
         for calibration in body["calibration"].values():
             calibration["threshold"] = None
 
-    mute = changed_bundle(good, tmp_path / "mute", silent)
-    decision = decide(good, mute, reference)
+    unflagging = changed_bundle(good, tmp_path / "unflagging", remove_thresholds)
+    decision = decide(good, unflagging, reference)
     assert decision.outcome == "promoted"
     careless = evaluate_bundle(wrong_region(tmp_path / "careless"), reference)
-    compared = compare(careless, evaluate_bundle(mute, reference), CONFIG.noise)
+    compared = compare(careless, evaluate_bundle(unflagging, reference), CONFIG.noise)
     verdicts = {c.name: c.verdict for c in compared}
     assert (verdicts["precision"], verdicts["false_alarm_rate"]) == (
         FigureChange.WORSE,

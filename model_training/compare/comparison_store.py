@@ -1,4 +1,4 @@
-"""Results of a comparison, written after every cell, so that an interrupted one goes on."""
+"""Results of a comparison, written after every cell, so that an interrupted one continues."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -131,6 +131,6 @@ class ComparisonStore:
         if not same:
             raise ConfigurationError(
                 f"{path} holds results on other images or tiles; choose another --out, "
-                "or give the same --images, --size and --limit to go on"
+                "or give the same --images, --size and --limit to continue"
             )
         return cells

@@ -129,7 +129,7 @@ class Trainer:
                     )
                 break
             except RecordsUnavailable:
-                # If this goes on, the scheduler finds the missing heartbeat.
+                # If this lasts, the scheduler finds the missing heartbeat.
                 if self._stopping.wait(delays.next()):
                     break
         log.info("training_ended", run_id=run_id, problem=problem)

@@ -43,7 +43,7 @@ class TrainingProgress:
         self._write(figures)
         self._progress.update(self._bar, description=f"{self._title}: {figures}")
         if not self._progress.console.is_terminal:
-            # A log file has no bars: one line a pass shows that the run goes on.
+            # A log file has no bars: one line a pass shows that the run continues.
             remark(self._progress, str(figures))
 
     def complete(self, passes: int) -> None:

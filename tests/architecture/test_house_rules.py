@@ -36,7 +36,7 @@ def test_every_test_says_what_is_true(path: Path) -> None:
 def test_only_the_metrics_module_registers_metrics() -> None:
     """The list of Prometheus metrics is closed."""
     kinds = {"Counter", "Gauge", "Histogram", "Summary", "Info", "Enum"}
-    strangers = [
+    foreign = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in _sources()
         if path != ROOT / "veritag" / "process" / "metrics.py"
@@ -45,7 +45,7 @@ def test_only_the_metrics_module_registers_metrics() -> None:
         and node.module == "prometheus_client"
         and kinds & {alias.name for alias in node.names}
     ]
-    assert strangers == []
+    assert foreign == []
 
 
 def test_every_package_file_belongs_to_a_listed_package() -> None:

@@ -334,7 +334,7 @@ def test_high_descriptors_are_served(
 def test_a_lack_of_descriptors_passes(
     listening: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a free descriptor pending connections are closed, and accepting goes on."""
+    """Without a free descriptor pending connections are closed, and accepting continues."""
     before, accept = rejected("too_many_connections"), StorageServer.get_request
     lacks = [OSError(errno.EMFILE, "Too many open files")] * 3
 

@@ -263,7 +263,7 @@ def test_the_command_decides_about_the_context(listening: Listening) -> None:
 
 
 def test_a_store_without_a_data_set_is_not_understood(listening: Listening) -> None:
-    """A C-STORE that announces no Data Set gets 0xC000, and the association goes on."""
+    """A C-STORE that announces no Data Set gets 0xC000, and the association continues."""
     nothing = _command().replace(
         element(0x00000800, b"\0\0"), element(0x00000800, b"\1\1")
     )

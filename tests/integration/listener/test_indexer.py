@@ -247,7 +247,7 @@ def test_a_crash_around_publishing_costs_nothing(
 
 
 def test_a_stubborn_file_does_not_stop_the_others(site: Site) -> None:
-    """A file that cannot be indexed stays, readiness names it, and others go on."""
+    """A file that cannot be indexed stays, readiness names it, and others continue."""
     stubborn = site.spool.ready / "0-stubborn.dcm"
     stubborn.write_bytes(b"not ours")
     site.receive("1.2.3")

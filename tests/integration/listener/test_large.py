@@ -68,7 +68,7 @@ def test_a_large_instance_of_another_identity_is_refused(listening: Listening) -
 
 
 def test_a_disk_that_fails_amid_an_instance_is_reported(listening: Listening) -> None:
-    """The rest is discarded, the status is 0xA700, and the association goes on."""
+    """The rest is discarded, the status is 0xA700, and the association continues."""
     aside = listening.spool.root / "aside"
     listening.spool.incoming.rename(aside)
     with Peer(listening.port).associate() as peer:

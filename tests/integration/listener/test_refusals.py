@@ -91,7 +91,7 @@ UNUSABLE = {
 
 @pytest.mark.parametrize("uid", UNUSABLE.values(), ids=UNUSABLE)
 def test_a_hostile_uid_harms_nobody(listening: Listening, uid: str) -> None:
-    """An invalid UID is refused, and the association goes on."""
+    """An invalid UID is refused, and the association continues."""
     before = sorted(listening.settings.data_dir.rglob("*"))
     with Peer(listening.port).associate() as peer:
         answer = peer.store(data_set(CT_IMAGE_STORAGE, uid), CT_IMAGE_STORAGE, uid)
@@ -124,7 +124,7 @@ def _send_one_more(peer: Peer) -> None:
 def test_another_class_than_the_contexts_is_not_supported(
     listening: Listening, sop_class: str
 ) -> None:
-    """Another SOP Class than that of the context gets 0x0122; the association goes on."""
+    """Another SOP Class than that of the context gets 0x0122; the association continues."""
     with Peer(listening.port).associate() as peer:
         data = data_set(CT_IMAGE_STORAGE, "1.2.4")
         answer = peer.store(data, sop_class, "1.2.4")
@@ -183,7 +183,7 @@ def test_what_reception_has_no_use_for_refuses_nothing(
 def test_a_command_that_cannot_be_read_is_aborted(
     listening: Listening, command: bytes
 ) -> None:
-    """Bytes that are no command get A-ABORT, and the listener goes on."""
+    """Bytes that are no command get A-ABORT, and the listener continues."""
     with Peer(listening.port).associate() as peer:
         peer.send_pdv(command, 1, 3)
         assert peer.read()[0] == 7

@@ -380,7 +380,7 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_new_certificate_is_used_without_a_restart(
     listen_tls: Callable[..., Listening], ours: Authority, modality: TlsIdentity
 ) -> None:
-    """New files serve the next connection; open associations go on."""
+    """New files serve the next connection; open associations continue."""
     listening, tls = listen_tls(), peer_tls(ours, modality)
     first = _serial_in_use(listening, tls)
     with SecuredPeer(listening.port, tls=tls) as peer:

@@ -52,13 +52,13 @@ def test_a_process_that_cannot_be_started_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log says why it was not started; later it is started."""
-    python, witness = tmp_path / "python", tmp_path / "started"
+    python, mark = tmp_path / "python", tmp_path / "started"
     monkeypatch.setattr(sys, "executable", str(python))
     helpers = HelperProcesses([helper_process("indexer", "index")])
     with structlog.testing.capture_logs() as logs, watching(helpers):
         wait_for(lambda: logs)
-        script(python, f": > '{witness}'\nexec sleep 60")
-        wait_for(witness.exists)
+        script(python, f": > '{mark}'\nexec sleep 60")
+        wait_for(mark.exists)
     event = logs[0]
     assert (event["event"], event["child"]) == ("child_not_started", "indexer")
     assert event["errno"] == errno.ENOENT
@@ -68,14 +68,14 @@ def test_a_process_that_ignores_sigterm_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the time to end there is SIGKILL, and no restart."""
-    python, witness = tmp_path / "python", tmp_path / "started"
+    python, mark = tmp_path / "python", tmp_path / "started"
     monkeypatch.setattr(sys, "executable", str(python))
-    script(python, f"trap '' TERM\necho >> '{witness}'\nsleep 60 & wait; wait")
+    script(python, f"trap '' TERM\necho >> '{mark}'\nsleep 60 & wait; wait")
     process = helper_process("indexer", "index")
     helpers = HelperProcesses([process])
     helpers.start()
-    wait_for(witness.exists)
+    wait_for(mark.exists)
     helpers.terminate()
     helpers.wait(0.1)
     assert process.last_status == -9
-    assert witness.read_text() == "\n"
+    assert mark.read_text() == "\n"

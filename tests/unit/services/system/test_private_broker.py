@@ -72,10 +72,10 @@ def test_a_long_path_gets_a_port_and_a_password(tmp_path: Path) -> None:
     with running(broker) as client:
         assert client.ping()
         with (
-            redis.Redis(host="127.0.0.1", port=broker.port) as stranger,
+            redis.Redis(host="127.0.0.1", port=broker.port) as anonymous,
             pytest.raises(redis.AuthenticationError),
         ):
-            stranger.ping()
+            anonymous.ping()
     config = long_folder(tmp_path) / "broker" / "broker.conf"
     assert stat.S_IMODE(config.stat().st_mode) == 0o600
     assert broker.password not in " ".join(broker.argv)

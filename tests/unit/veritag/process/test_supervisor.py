@@ -21,7 +21,7 @@ STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
     "print('up', flush=True); time.sleep(600)"
 )
-# Its first thread ends, another one goes on.
+# Its first thread ends, another one continues.
 HALF_ENDED = (
     "import ctypes, platform, threading, time\n"
     "threading.Thread(target=time.sleep, args=(600,)).start()\n"
@@ -29,7 +29,7 @@ HALF_ENDED = (
     "ctypes.CDLL(None).syscall(exit, 0)\n"
 )
 # Writes down when it gets SIGTERM.
-WITNESS = (
+RECORDER = (
     "import pathlib, signal, sys, time\n"
     "def stop(*_):\n"
     "    pathlib.Path(sys.argv[1]).write_text(str(time.monotonic())); sys.exit(0)\n"
@@ -93,7 +93,7 @@ def test_layers_stop_from_the_top(
     """A higher layer has ended before the next lower one gets SIGTERM."""
     roles = {"broker": 0, "worker": 1, "listener": 2}
     programs = [
-        program(role, WITNESS, str(tmp_path / role), layer=layer)
+        program(role, RECORDER, str(tmp_path / role), layer=layer)
         for role, layer in roles.items()
     ]
     with supervise(*programs) as supervisor:

@@ -92,7 +92,7 @@ def bare_loop_one_thread(
 def warm(threads: int) -> Pipeline:
     """Return a pipeline whose processes have started."""
     pipeline = Pipeline(threads, 1024, DecodingLimits(60, 4096))
-    wait(pipeline.warm())
+    wait(pipeline.warm(threads))
     return pipeline
 
 
@@ -119,7 +119,7 @@ def recorded(bundle: Path, files: Sequence[Path], threads: int) -> Callable[[], 
     )
     context.records.migrate()
     context.bundle.current()
-    wait(context.pipeline.warm())
+    wait(context.pipeline.warm(threads))
     ids = register(context.records, [_stored(path, home) for path in files]).new_ids
 
     def work() -> None:

@@ -54,13 +54,17 @@ class Pipeline:
 
     def __init__(self, threads: int, max_frame_mb: int, limits: DecodingLimits) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-        self._threads, self._ahead = threads, _AHEAD * threads
+        self._ahead = _AHEAD * threads
         self._decoding = DecodingPool(limits, prepare.__module__)
         self._max_frame_mb = max_frame_mb
 
-    def warm(self) -> list[Future[None]]:
-        """Start the decoding processes in the background, which takes a second."""
-        return [self._pool.submit(self._decoding.warm) for _ in range(self._threads)]
+    def warm(self, processes: int = 1) -> list[Future[None]]:
+        """Start decoding processes in the background, which takes a second.
+
+        The others start when more files need one at the same time: each takes 50 MB,
+        and a site that sends small uncompressed images needs none of them.
+        """
+        return [self._pool.submit(self._decoding.warm) for _ in range(processes)]
 
     def close(self) -> None:
         """Stop the threads and their processes."""

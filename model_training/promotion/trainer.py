@@ -36,6 +36,7 @@ from veritag.process.memory import release_memory_later
 from veritag.records import Records
 from veritag.records.states import RunStatus
 from veritag.records.training.runs import (
+    HEARTBEAT_SECONDS,
     claim_run,
     fail_run,
     record_heartbeat,
@@ -45,7 +46,6 @@ from veritag.settings import Settings
 
 log = get_logger()
 
-BEAT_SECONDS = 15.0
 LOG = "training.log"
 _TRIES = 15
 """Attempts to record the end of a run while the database does not answer."""
@@ -95,7 +95,7 @@ class Trainer:
         problem = None
         try:
             child.start()
-            while not child.ended(BEAT_SECONDS, self._stopping):
+            while not child.ended(HEARTBEAT_SECONDS, self._stopping):
                 problem = self._reason_to_end(child, run_id)
                 if problem:
                     break

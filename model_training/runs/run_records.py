@@ -11,6 +11,7 @@ from veritag.process.logs import get_logger
 from veritag.records import Records
 from veritag.records.states import RunStatus
 from veritag.records.training.runs import (
+    HEARTBEAT_SECONDS,
     begin_run,
     claim_run,
     configure_run,
@@ -22,8 +23,6 @@ from veritag.records.training.runs import (
 from veritag.settings import Settings
 
 log = get_logger()
-
-BEAT_SECONDS = 15.0
 
 RecordBundle: TypeAlias = Callable[[ModelBundle, str], None]
 """Function of the sealed bundle and the digest of its snapshot."""
@@ -110,7 +109,7 @@ def _try_to_fail(records: Records, run_id: int, reason: str) -> None:
 
 
 def _keep_beating(records: Records, run_id: int, ended: threading.Event) -> None:
-    while not ended.wait(BEAT_SECONDS):
+    while not ended.wait(HEARTBEAT_SECONDS):
         try:
             record_heartbeat(records, run_id)
         except RecordsUnavailable as error:

@@ -24,7 +24,7 @@ from model_training.promotion import trainer
 code = "import subprocess, sys, time; " + (
     "print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)"
 )
-trainer.BEAT_SECONDS = 0.3
+trainer.HEARTBEAT_SECONDS = 0.3
 trainer.Trainer.__init__.__defaults__ = (lambda _run: [sys.executable, "-c", code],)
 """
 HUNGRY = ENDLESS.replace("time.sleep(600)", "x = bytearray(300 << 20); time.sleep(600)")

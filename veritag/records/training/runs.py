@@ -16,8 +16,11 @@ from veritag.records.engine import Records, clean_text
 from veritag.records.schema import training_runs
 from veritag.records.states import GateOutcome, RunStatus, RunTrigger
 
+HEARTBEAT_SECONDS = 15.0
+"""Time between two heartbeats of a run."""
+
 STALE_SECONDS = 180.0
-"""Time without a heartbeat, which comes every few seconds, after which a run is dead."""
+"""Time without a heartbeat after which a run is dead."""
 
 DIED = "the training process died or was stopped: its heartbeat ended"
 

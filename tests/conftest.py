@@ -110,7 +110,8 @@ def _fresh_database(url: str) -> str:
     return fresh.render_as_string(hide_password=False)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+# PostgreSQL costs a server and a database for each test: not while one works.
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def records_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of an empty database of each kind that the records run on."""
     if request.param == "sqlite":

@@ -59,6 +59,7 @@ def test_every_package_file_belongs_to_a_listed_package() -> None:
     assert bare == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [

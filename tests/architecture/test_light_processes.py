@@ -36,6 +36,7 @@ def loaded_by(*modules: str) -> set[str]:
     return set(json.loads(listed.stdout))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("modules", "unneeded"),
     [

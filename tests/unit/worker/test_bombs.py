@@ -119,6 +119,7 @@ def test_fragments_without_end(
     )
 
 
+@pytest.mark.slow
 def test_elements_without_end_cost_their_time_alone(
     model: Model, tmp_path: Path
 ) -> None:

@@ -141,6 +141,7 @@ def test_the_same_file_twice_is_two_lines(bundle: ModelBundle, folder: Path) -> 
     assert printed[-1]["instances"] == 2
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_gets_no_traceback(
     bundle: ModelBundle, folder: Path
 ) -> None:

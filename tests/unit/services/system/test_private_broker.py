@@ -64,6 +64,7 @@ def test_it_listens_on_a_socket_of_this_user_only(short_folder: Path) -> None:
         assert client.config_get("port") == {"port": "0"}
 
 
+@pytest.mark.slow
 def test_a_long_path_gets_a_port_and_a_password(tmp_path: Path) -> None:
     """With a long path the broker has a port, and refuses clients without the password."""
     server_or_skip()

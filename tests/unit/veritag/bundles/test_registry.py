@@ -113,6 +113,7 @@ def test_a_single_bundle_named_by_the_setting_is_the_only_choice(other: Path) ->
         promote(other, "starter")
 
 
+@pytest.mark.slow
 def test_the_commands_leave_their_mark(
     tmp_path: Path, other: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

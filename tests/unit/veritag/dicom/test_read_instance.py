@@ -142,6 +142,7 @@ def test_warnings_about_values_are_silenced(tmp_path: Path, module: str) -> None
     assert not emitted
 
 
+@pytest.mark.slow
 def test_each_file_of_the_corpus_is_read_or_refused(corpus: Path) -> None:
     """Each file of the corpus becomes a tile or is refused with a one-line reason."""
     reasons = []

@@ -40,6 +40,7 @@ def test_a_result_comes_back_and_the_process_stays(pool: DecodingPool) -> None:
     assert first == second != os.getpid()
 
 
+@pytest.mark.slow
 def test_an_endless_job_is_ended() -> None:
     """A job over its time is killed with a reason, and a new process works."""
     with closing(DecodingPool(DecodingLimits(5.0, 256))) as pool:

@@ -147,6 +147,7 @@ ONLY_THEIRS = (
 )
 
 
+@pytest.mark.slow
 def test_dciodvfy_says_the_same_or_it_is_explained(
     corpus: Path, found: dict[str, tuple[Defect, ...]]
 ) -> None:

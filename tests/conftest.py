@@ -39,19 +39,37 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-# These start the whole system and take longest; acceptance tests share one system.
-_LONGEST = ("tests/acceptance/", "tests/faults/")
+# The folders with the longest groups of tests, the longest first: a long group that
+# starts late keeps one process busy while the other has nothing left to do.
+_ACCEPTANCE = "tests/acceptance/"
+_LONGEST = (
+    _ACCEPTANCE,
+    "tests/faults/",
+    "tests/integration/worker/",
+    "tests/integration/model_training/",
+    "tests/integration/",
+)
+
+
+def _rank(item: pytest.Item) -> int:
+    """Return the place of an item's folder among the longest."""
+    folders = enumerate(_LONGEST)
+    return next(
+        (rank for rank, folder in folders if item.nodeid.startswith(folder)),
+        len(_LONGEST),
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest tests first, and tests that share fixtures in one group.
 
-    With `-n 2 --dist loadgroup` a group is run by one process, in this order.
+    With `-n 2 --dist loadgroup` a group is run by one process, in this order. The
+    acceptance tests share one system.
     """
-    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+    items.sort(key=_rank)
     for item in items:
         group = item.nodeid.partition("::")[0]
-        if group.startswith(_LONGEST[0]):
+        if group.startswith(_ACCEPTANCE):
             group = "acceptance"
         item.add_marker(pytest.mark.xdist_group(group))
 

@@ -78,7 +78,8 @@ def load_bundle(path: Path) -> ModelBundle:
     if body.get("schema") != SCHEMA:
         raise BundleRejected(
             f"{path}: the bundle has schema {body.get('schema')!r}, this version of "
-            f"Veritag reads schema {SCHEMA} only"
+            f"Veritag reads schema {SCHEMA} only; train it again with this version, "
+            "or use the starter bundle"
         )
     _verify_seal(path, body)
     try:
